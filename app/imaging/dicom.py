@@ -1,0 +1,270 @@
+"""DICOM CT (single-frame and Enhanced multi-frame) to `CTSlice`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.pixels.processing import apply_modality_lut
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+)
+
+from app.errors import (
+    FrameOutOfRange,
+    FrameRequired,
+    LocalizerImage,
+    NoPixelSpacing,
+    NotHounsfield,
+    WrongModality,
+    WrongSopClass,
+)
+from app.imaging.ct import (
+    AIR_HU,
+    MAX_SPACING_MM,
+    MIN_SPACING_MM,
+    CTSlice,
+    Orientation,
+    PointMm,
+    QualityNote,
+    SliceSource,
+)
+from app.imaging.header import Header, malformed, parse_dicom
+from app.imaging.options import ReadOptions
+from app.imaging.pixels import PixelFormat, check_field, stored_values
+
+CT_SOP_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+HOUNSFIELD_TYPES: Final = (None, "HU", "US")  # US: "unspecified", written by some scanners; see `_rescale_notes`
+LOCALIZER: Final = "LOCALIZER"
+MAX_ABS_SLOPE: Final = 1000.0  # 8-bit derivations of the full CT range use 16 to 32
+MAX_ABS_INTERCEPT: Final = 100_000.0  # beyond any 16-bit offset, and far from float32's end
+
+
+def read_dicom(data: bytes, options: ReadOptions) -> CTSlice:
+    """Read one frame of a DICOM CT image.
+
+    HU = stored value x Rescale Slope + Rescale Intercept (PS3.3 C.11.1); padding (C.7.5.1.1.2) becomes AIR_HU.
+    MONOCHROME1 changes nothing: it says how values are displayed, after the modality transform (C.7.6.3.1.2).
+    Raises the input errors of `app.errors`, each naming what was found.
+    """
+    header = Header(parse_dicom(data))
+    _refuse_other_objects(header)
+    transfer_syntax = UID(Header(header.dataset.file_meta).text("TransferSyntaxUID") or "")
+    fmt = PixelFormat.of(header)
+    frame = _chosen_frame(fmt.frames, options.frame)
+    groups = _FrameGroups.of(header, frame)
+    _refuse_localizers(groups)
+    spacing_mm, spacing_notes = _spacing(groups, options)
+    check_field(fmt.shape.rows, fmt.shape.columns, spacing_mm)
+    orientation = _orientation(groups)
+    values = stored_values(header, transfer_syntax, fmt, frame)
+    hu, hu_notes = _hounsfield(header, groups, fmt, values)
+    return CTSlice(
+        hu=hu,
+        spacing_mm=spacing_mm,
+        source=_source(header, fmt, frame),
+        orientation=orientation,
+        position_mm=_position(groups),
+        thickness_mm=_first(groups, "SliceThickness"),
+        notes=(*spacing_notes, *_orientation_notes(orientation), *hu_notes, *_ignored(options)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _FrameGroups:
+    """Where a frame's attributes may stand: its own functional groups, the shared ones, the data set (C.7.6.16)."""
+
+    places: tuple[Header, ...]
+
+    @classmethod
+    def of(cls, header: Header, frame: int) -> _FrameGroups:
+        own = header.item("PerFrameFunctionalGroupsSequence", frame - 1)
+        shared = header.item("SharedFunctionalGroupsSequence")
+        macros = (
+            "PixelMeasuresSequence",
+            "PlaneOrientationSequence",
+            "PlanePositionSequence",
+            "PixelValueTransformationSequence",
+            "CTImageFrameTypeSequence",
+        )
+        found = (group.item(macro) for group in (own, shared) if group is not None for macro in macros)
+        return cls((*(item for item in found if item is not None), header))
+
+    def holding(self, keyword: str) -> Iterator[Header]:
+        return (place for place in self.places if keyword in place)
+
+    def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
+        place = next(self.holding(keyword), None)
+        return None if place is None else place.numbers(keyword, count)
+
+
+def _first(groups: _FrameGroups, keyword: str) -> float | None:
+    numbers = groups.numbers(keyword, 1)
+    return numbers[0] if numbers else None
+
+
+def _refuse_other_objects(header: Header) -> None:
+    meta = Header(header.dataset.file_meta)
+    sop_class = UID(header.text("SOPClassUID") or meta.text("MediaStorageSOPClassUID") or "")
+    remedy = "Send CT Image Storage or Enhanced CT Image Storage."
+    if sop_class not in CT_SOP_CLASSES:
+        found = sop_class.name if sop_class.type == "SOP Class" else "no known SOP class"
+        raise WrongSopClass(found=found, expected="a CT image", remedy=remedy)
+    if header.text("Modality") != "CT":
+        raise WrongModality(found="a Modality other than CT", expected="CT", remedy=remedy)
+
+
+def _refuse_localizers(groups: _FrameGroups) -> None:
+    """By the third value of Image Type (C.8.2.1.1.1), or of Frame Type: a multi-frame image may mix both."""
+    kinds = [group.texts(keyword)[2:3] for keyword in ("FrameType", "ImageType") for group in groups.holding(keyword)]
+    if (LOCALIZER,) in kinds:
+        raise LocalizerImage(
+            found="a localizer", expected="an axial slice", remedy="Leave scout views out of what is sent."
+        )
+
+
+def _chosen_frame(frames: int, asked: int | None) -> int:
+    if asked is None and frames > 1:
+        raise FrameRequired(
+            found=f"{frames} frames and no `frame`",
+            expected=f"`frame` from 1 to {frames}",
+            remedy="Say which frame to judge: frame=1 is the first.",
+        )
+    if asked is not None and not 1 <= asked <= frames:
+        raise FrameOutOfRange(
+            found=f"frame {asked} of {frames}", expected=f"1 to {frames}", remedy="Frames count from 1."
+        )
+    return asked or 1
+
+
+def _spacing(groups: _FrameGroups, options: ReadOptions) -> tuple[tuple[float, float], tuple[QualityNote, ...]]:
+    spacing = groups.numbers("PixelSpacing", 2)
+    if spacing is not None:
+        row_mm, column_mm = spacing
+        if not all(MIN_SPACING_MM <= s <= MAX_SPACING_MM for s in spacing):
+            raise malformed("PixelSpacing", f"{MIN_SPACING_MM} to {MAX_SPACING_MM} mm")
+        if options.pixel_spacing_mm is None:
+            return (row_mm, column_mm), ()
+        note = QualityNote("spacing_ignored", "warning", "The image states its own pixel spacing; yours was not used.")
+        return (row_mm, column_mm), (note,)
+    if options.pixel_spacing_mm is not None:
+        note = QualityNote("spacing_stated", "info", "The image states no pixel spacing; the caller's was used.")
+        return options.pixel_spacing_mm, (note,)
+    raise NoPixelSpacing(
+        found="a DICOM image without Pixel Spacing",
+        expected="Pixel Spacing, or `pixel_spacing_mm` with the request",
+        remedy="State pixel_spacing_mm=row,column in millimetres if you know it.",
+    )
+
+
+def _orientation(groups: _FrameGroups) -> Orientation | None:
+    cosines = groups.numbers("ImageOrientationPatient", 6)
+    if cosines is None:
+        return None
+    rx, ry, rz, cx, cy, cz = cosines
+    try:
+        return Orientation((rx, ry, rz), (cx, cy, cz))
+    except ValueError:
+        raise malformed("ImageOrientationPatient", "two perpendicular unit vectors") from None
+
+
+def _orientation_notes(orientation: Orientation | None) -> tuple[QualityNote, ...]:
+    if orientation is not None:
+        return ()
+    message = "The image does not state its orientation; it was taken as axial."
+    return (QualityNote("orientation_assumed", "warning", message),)
+
+
+def _position(groups: _FrameGroups) -> PointMm | None:
+    position = groups.numbers("ImagePositionPatient", 3)
+    if position is None:
+        return None
+    x, y, z = position
+    return (x, y, z)
+
+
+def _hounsfield(
+    header: Header, groups: _FrameGroups, fmt: PixelFormat, values: NDArray[np.int32]
+) -> tuple[NDArray[np.float32], tuple[QualityNote, ...]]:
+    padding = _padding(header, fmt, values)
+    if "ModalityLUTSequence" in header:
+        hu = _by_lookup_table(header, values)
+        notes: tuple[QualityNote, ...] = ()
+    else:
+        slope, intercept, notes = _rescale(groups)
+        hu = values.astype(np.float32)
+        hu *= np.float32(slope)
+        hu += np.float32(intercept)
+    if padding is not None:
+        hu[padding] = AIR_HU
+    return hu, notes
+
+
+def _rescale(groups: _FrameGroups) -> tuple[float, float, tuple[QualityNote, ...]]:
+    slope, intercept = _first(groups, "RescaleSlope"), _first(groups, "RescaleIntercept")
+    place = next(groups.holding("RescaleType"), None)
+    unit = place.text("RescaleType") if place is not None else None
+    in_range = 0 < abs(slope or 0.0) <= MAX_ABS_SLOPE and abs(intercept or 0.0) <= MAX_ABS_INTERCEPT
+    if slope is None or intercept is None or not in_range or unit not in HOUNSFIELD_TYPES:
+        raise NotHounsfield(
+            found="pixel values without a usable Rescale Slope and Intercept to Hounsfield units",
+            expected="Rescale Slope and Rescale Intercept with Rescale Type HU or none",
+            remedy="Send the original CT image; a derived one may have lost its scale.",
+        )
+    if unit == "US":
+        message = "Rescale Type is unspecified (US); Hounsfield units were assumed."
+        return slope, intercept, (QualityNote("hounsfield_assumed", "warning", message),)
+    return slope, intercept, ()
+
+
+def _by_lookup_table(header: Header, values: NDArray[np.int32]) -> NDArray[np.float32]:
+    table = header.item("ModalityLUTSequence")
+    if table is None or table.text("ModalityLUTType") != "HU":
+        raise NotHounsfield(found="a modality table to another unit", expected="HU", remedy="Send the original CT.")
+    try:
+        return apply_modality_lut(values, header.dataset).astype(np.float32)
+    # pydicom raises whatever it meets in a damaged table.
+    except Exception:
+        raise malformed("ModalityLUTSequence", "a complete table (PS3.3 C.11.1.1)") from None
+
+
+def _padding(header: Header, fmt: PixelFormat, values: NDArray[np.int32]) -> NDArray[np.bool_] | None:
+    """Which pixels are padding. The attribute's VR follows Pixel Representation and is often written with the
+    other sign, so both ends pass through the same bits as the pixels."""
+    if "PixelPaddingValue" not in header:
+        return None
+    value = header.integer("PixelPaddingValue")
+    limit = header.integer("PixelPaddingRangeLimit", default=value)
+    if not all(-0x8000 <= end <= 0xFFFF for end in (value, limit)):
+        raise malformed("PixelPaddingValue", "16 bits")
+    ends = np.array([value, limit], np.int32)
+    low, high = sorted(fmt.signed_values(ends).tolist())
+    inside = (values >= low) & (values <= high)
+    return inside if inside.any() else None
+
+
+def _ignored(options: ReadOptions) -> tuple[QualityNote, ...]:
+    if options.window is None:
+        return ()
+    return (QualityNote("window_ignored", "warning", "DICOM states its own scale; `window` was not used."),)
+
+
+def _source(header: Header, fmt: PixelFormat, frame: int) -> SliceSource:
+    return SliceSource(
+        kind="dicom",
+        rows=fmt.shape.rows,
+        columns=fmt.shape.columns,
+        frame=frame if fmt.frames > 1 else None,
+        sop_class_uid=header.text("SOPClassUID"),
+        sop_instance_uid=header.text("SOPInstanceUID"),
+        series_instance_uid=header.text("SeriesInstanceUID"),
+        study_instance_uid=header.text("StudyInstanceUID"),
+        frame_of_reference_uid=header.text("FrameOfReferenceUID"),
+        manufacturer=header.text("Manufacturer"),
+    )

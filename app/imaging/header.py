@@ -1,0 +1,169 @@
+"""Typed access to DICOM attributes. What cannot be read names the attribute, never its value."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Final
+
+import pydicom
+from pydicom import config as pydicom_config
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from app.errors import InputTooLarge, MalformedDicom
+
+PREAMBLE_BYTES: Final = 128
+MAX_INFLATED_BYTES: Final = 256 * 1024 * 1024  # a deflated 500-slice multi-frame CT; stops a zip bomb
+MAX_INFLATION: Final = 100  # deflate reaches 1032 on zeros, 2 to 5 on CT
+SMALL_INFLATED_BYTES: Final = 16 * 1024 * 1024  # an empty slice of the largest size inflates beyond MAX_INFLATION
+FIRST_DATASET_TAG: Final = 0x00080000  # group 0002 holds the file meta information
+
+
+def quiet_pydicom() -> None:
+    """Keep pydicom from warning about values it finds odd: its messages quote them, and they may name a patient.
+
+    Without validation it still warns and logs what its parser meets. Process-wide and set once at start-up, because
+    `warnings.catch_warnings` is not safe among threads.
+    """
+    pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
+    warnings.filterwarnings("ignore", module=r"pydicom\b")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+
+def parse_dicom(data: bytes) -> Dataset:
+    """Parse a DICOM file (PS3.10) into a data set with `file_meta`.
+
+    Raises MalformedDicom when it cannot be read and InputTooLarge when it inflates beyond MAX_INFLATED_BYTES.
+    """
+    try:
+        return _parse(data)
+    # pydicom raises whatever its parsers meet in damaged bytes; only its own code runs inside this block.
+    except (InputTooLarge, MemoryError):
+        raise
+    except Exception as error:
+        raise MalformedDicom(
+            found=f"bytes that stop making sense as DICOM ({type(error).__name__})",
+            expected="a complete DICOM file (PS3.10) with preamble, file meta information and data set",
+            remedy="Send the file as the modality or the archive wrote it.",
+        ) from None
+
+
+def _parse(data: bytes) -> Dataset:
+    stream = BytesIO(data)
+    stream.seek(PREAMBLE_BYTES + 4)
+    meta = read_dataset(stream, False, True, stop_when=_after_file_meta)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        inflated = read_dataset(BytesIO(_inflate(data[stream.tell() :])), False, True)
+        dataset = FileDataset(BytesIO(), inflated, is_implicit_VR=False, is_little_endian=True)
+        dataset.file_meta = FileMetaDataset(meta)
+    else:
+        stream.seek(0)
+        dataset = pydicom.dcmread(stream)
+    # What pydicom makes of a data set that ends within a fragment or a sequence.
+    if len(dataset) == 0:
+        raise EOFError
+    return dataset
+
+
+def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return int(tag) >= FIRST_DATASET_TAG
+
+
+def _inflate(deflated: bytes) -> bytes:
+    limit = min(MAX_INFLATED_BYTES, max(SMALL_INFLATED_BYTES, MAX_INFLATION * len(deflated)))
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = inflater.decompress(deflated, limit)
+    if inflater.unconsumed_tail:
+        raise InputTooLarge(
+            found=f"{len(deflated)} bytes that inflate to more than {limit >> 20} MB",
+            expected="a CT image",
+            remedy="Send the slice without deflate, or fewer frames.",
+        )
+    return inflated
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Attributes of one data set by keyword, converted and checked."""
+
+    dataset: Dataset
+
+    def __contains__(self, keyword: str) -> bool:
+        return self._value(keyword) not in (None, "")
+
+    def text(self, keyword: str) -> str | None:
+        """A single-valued string, or None when absent or empty."""
+        value = self._value(keyword)
+        return None if value in (None, "") else str(value).strip() or None
+
+    def texts(self, keyword: str) -> tuple[str, ...]:
+        """A multi-valued string; empty when absent."""
+        value = self._value(keyword)
+        if value is None:
+            return ()
+        return tuple(map(str, value)) if isinstance(value, MultiValue) else (str(value),)
+
+    def integer(self, keyword: str, default: int | None = None) -> int:
+        """A whole number; raises MalformedDicom when absent (without a default) or not a whole number."""
+        (number,) = self.numbers(keyword, 1) or ((float(default),) if default is not None else (math.nan,))
+        if not number.is_integer():
+            raise malformed(keyword, "a whole number")
+        return int(number)
+
+    def number(self, keyword: str) -> float | None:
+        """A finite number, or None when absent; raises MalformedDicom when it is anything else."""
+        numbers = self.numbers(keyword, 1)
+        return numbers[0] if numbers else None
+
+    def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
+        """`count` finite numbers, or None when absent; raises MalformedDicom when it is anything else."""
+        value = self._value(keyword)
+        if value in (None, ""):
+            return None
+        try:
+            # Only pydicom's own list: a string or bytes would be taken apart into digits.
+            numbers = tuple(map(float, value if isinstance(value, MultiValue) else (value,)))
+        except (TypeError, ValueError, OverflowError):
+            raise malformed(keyword, f"{count} number(s)") from None
+        if not numbers:
+            return None
+        if len(numbers) != count or not all(map(math.isfinite, numbers)):
+            raise malformed(keyword, f"{count} finite number(s)")
+        return numbers
+
+    def data(self, keyword: str) -> bytes:
+        """Bytes as they are; empty when absent or of a representation that does not hold bytes."""
+        value = self._value(keyword)
+        return value if isinstance(value, bytes) else b""
+
+    def item(self, keyword: str, index: int = 0) -> Header | None:
+        """One item of a sequence, or None when the sequence is absent or shorter."""
+        value = self._value(keyword)
+        try:
+            return Header(value[index]) if value is not None and len(value) > index else None
+        except TypeError:
+            raise malformed(keyword, "a sequence") from None
+
+    def _value(self, keyword: str) -> Any:  # what an attribute holds depends on its VR
+        try:
+            return self.dataset.get(keyword)
+        # pydicom converts on access and raises whatever its converters meet.
+        except Exception:
+            raise malformed(keyword, "a value of its own representation") from None
+
+
+def malformed(keyword: str, expected: str) -> MalformedDicom:
+    """The error for an attribute whose value cannot be used."""
+    return MalformedDicom(
+        found=f"{keyword} with an unusable value",
+        expected=f"{keyword} to hold {expected}",
+        remedy="Correct the attribute at its source and send the file again.",
+    )

@@ -1,0 +1,137 @@
+"""Stored pixel values of one frame of a DICOM data set, native or compressed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.encaps import get_frame
+from pydicom.uid import UID, ExplicitVRBigEndian
+
+from app.errors import ImageSizeOutOfRange, MalformedDicom, NoPixelData, UnsupportedPixelFormat
+from app.imaging.codecs import DECODERS, FrameShape, decode_frame, unsupported
+from app.imaging.header import Header
+
+MIN_SIDE_PX: Final = 32  # smaller than one patch of any model
+MAX_SIDE_PX: Final = 2048  # ultra-high-resolution CT; nothing in clinical use is larger
+MAX_FIELD_MM: Final = 1600.0  # 512 pixels of the largest spacing; the widest bore reconstructs 850
+MAX_FRAMES: Final = 10_000  # PS3.3 sets no bound; stops a claim, not a scan
+GRAYSCALE: Final = ("MONOCHROME1", "MONOCHROME2")
+
+
+def check_size(rows: int, columns: int) -> None:
+    """Raise ImageSizeOutOfRange unless both sides are MIN_SIDE_PX to MAX_SIDE_PX. Call before decoding."""
+    if not (MIN_SIDE_PX <= rows <= MAX_SIDE_PX and MIN_SIDE_PX <= columns <= MAX_SIDE_PX):
+        raise ImageSizeOutOfRange(
+            found=f"{columns} columns x {rows} rows",
+            expected=f"{MIN_SIDE_PX} to {MAX_SIDE_PX} on each side",
+            remedy="Send one whole CT slice at its own matrix size.",
+        )
+
+
+def check_field(rows: int, columns: int, spacing_mm: tuple[float, float]) -> None:
+    """Raise ImageSizeOutOfRange when the image is wider than MAX_FIELD_MM: work at a fixed spacing grows with it."""
+    height_mm, width_mm = rows * spacing_mm[0], columns * spacing_mm[1]
+    if max(height_mm, width_mm) > MAX_FIELD_MM:
+        raise ImageSizeOutOfRange(
+            found=f"an image of {width_mm:.0f} mm x {height_mm:.0f} mm",
+            expected=f"at most {MAX_FIELD_MM:.0f} mm on each side",
+            remedy="Check the pixel spacing: it is in millimetres.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """The Image Pixel module (PS3.3 C.7.6.3), checked: one grey sample of 8 or 16 bits."""
+
+    shape: FrameShape
+    bits_stored: int
+    signed: bool
+    frames: int
+
+    @classmethod
+    def of(cls, header: Header) -> PixelFormat:
+        """Read and check; raises NoPixelData, ImageSizeOutOfRange, UnsupportedPixelFormat or MalformedDicom."""
+        if not header.data("PixelData"):
+            raise NoPixelData(
+                found="a data set without Pixel Data", expected="a CT image", remedy="Send the image object itself."
+            )
+        rows, columns = header.integer("Rows"), header.integer("Columns")
+        check_size(rows, columns)
+        allocated, stored = header.integer("BitsAllocated"), header.integer("BitsStored")
+        _check_grayscale(header, allocated, stored)
+        signed = header.integer("PixelRepresentation")
+        frames = header.integer("NumberOfFrames", default=1)
+        if signed not in (0, 1) or not 1 <= frames <= MAX_FRAMES:
+            raise MalformedDicom(
+                found="Pixel Representation or Number of Frames out of range",
+                expected=f"0 or 1, and 1 to {MAX_FRAMES}",
+                remedy="Correct the attribute at its source.",
+            )
+        return cls(FrameShape(rows, columns, allocated), stored, bool(signed), frames)
+
+    def signed_values(self, raw: NDArray[np.generic]) -> NDArray[np.int32]:
+        """Bits as stored to int32: what lies above Bits Stored is dropped, the sign bit extended (PS3.5 8.1.1)."""
+        values = raw.astype(np.int32)
+        if self.signed:
+            shift = 32 - self.bits_stored
+            return values << shift >> shift
+        return values & ((1 << self.bits_stored) - 1)
+
+
+def _check_grayscale(header: Header, allocated: int, stored: int) -> None:
+    samples = header.integer("SamplesPerPixel", default=1)
+    photometric = header.text("PhotometricInterpretation")
+    high_bit = header.integer("HighBit", default=stored - 1)
+    gray = samples == 1 and photometric in GRAYSCALE
+    if gray and allocated in (8, 16) and 1 <= stored <= allocated and high_bit == stored - 1:
+        return
+    raise UnsupportedPixelFormat(
+        found=f"{samples} sample(s) of {stored} bits stored in {allocated}, high bit {high_bit}"
+        + ("" if photometric in GRAYSCALE else ", not grey"),
+        expected="one grey sample in 8 or 16 bits, high bit just below bits stored",
+        remedy="Send the original CT image, not a screenshot or a colour map.",
+    )
+
+
+def stored_values(header: Header, transfer_syntax: UID, fmt: PixelFormat, frame: int) -> NDArray[np.int32]:
+    """Stored values of a 1-based frame: int32 (rows, columns).
+
+    Raises UnsupportedTransferSyntax, or MalformedDicom when the pixel data do not hold what the header claims.
+    """
+    pixel_data = header.data("PixelData")
+    if not transfer_syntax.is_transfer_syntax or (transfer_syntax.is_encapsulated and transfer_syntax not in DECODERS):
+        raise unsupported(transfer_syntax)
+    if transfer_syntax.is_encapsulated:
+        raw = decode_frame(transfer_syntax, _encapsulated_frame(pixel_data, fmt, frame), fmt.shape)
+    else:
+        raw = _native_frame(pixel_data, fmt, frame, big_endian=transfer_syntax == ExplicitVRBigEndian)
+    return fmt.signed_values(raw)
+
+
+def _native_frame(pixel_data: bytes, fmt: PixelFormat, frame: int, *, big_endian: bool) -> NDArray[np.generic]:
+    shape = fmt.shape
+    start = (frame - 1) * shape.nbytes
+    if len(pixel_data) < start + shape.nbytes:
+        raise MalformedDicom(
+            found=f"{len(pixel_data)} bytes of pixel data",
+            expected=f"{shape.nbytes * fmt.frames} for {fmt.frames} frame(s) of {shape.columns} x {shape.rows}",
+            remedy="The file is probably cut short; send it again.",
+        )
+    kind = f"{'>' if big_endian else '<'}u{shape.bits_allocated // 8}"
+    flat = np.frombuffer(pixel_data, kind, shape.rows * shape.columns, start)
+    return flat.reshape(shape.rows, shape.columns)
+
+
+def _encapsulated_frame(pixel_data: bytes, fmt: PixelFormat, frame: int) -> bytes:
+    try:
+        return get_frame(pixel_data, frame - 1, number_of_frames=fmt.frames)
+    # pydicom raises whatever it meets in a damaged sequence of fragments.
+    except Exception:
+        raise MalformedDicom(
+            found="an encapsulated pixel sequence that does not hold the frame",
+            expected=f"{fmt.frames} frame(s) in fragments (PS3.5 A.4)",
+            remedy="Send the file as the modality or the archive wrote it.",
+        ) from None

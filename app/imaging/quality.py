@@ -1,0 +1,90 @@
+"""Whether a slice, or a place on it, is fit to be judged. Every check returns its reasons.
+
+A note of severity `error` means that the model may not judge; its code is then a reason of the rejection.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from app.imaging.ct import CTSlice, QualityNote
+from app.imaging.lungs import AIRLIKE_HU, Mask, lung_area_cm2
+from app.imaging.patches import Patch
+
+MAX_TILT_DEG: Final = 20.0  # beyond, a vessel is cut along its length and looks like nothing in training
+MAX_THICKNESS_MM: Final = 5.0  # thicker slices dilute a 6 mm nodule with lung
+MIN_LUNG_CM2: Final = 3.0  # the last slice through an apex shows more
+MIN_HU_SPAN: Final = 300.0  # lung against soft tissue spans twice as much
+CORE_RADIUS_MM: Final = 2.0  # the middle of the smallest nodule of interest
+AIR_MEDIAN_HU: Final = -940.0  # emphysema begins near -950; no nodule is thinner than lung
+BONE_MEDIAN_HU: Final = 200.0  # denser than enhanced vessels; bone and calcium
+BONE_NEIGHBOUR_LUNG: Final = 0.35  # a calcified nodule is surrounded by lung, a rib by muscle
+MIN_PATCH_LUNG: Final = 0.03  # fraction of a patch; less is chest wall, mediastinum or another organ
+LUNG_HU: Final = (-980.0, AIRLIKE_HU)  # free air lies below
+MAX_OUTSIDE: Final = 0.1  # fraction of a patch beyond the image's edge
+
+
+def check_slice(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
+    """What was assumed in reading, then geometry and range of values."""
+    notes = list(ct_slice.notes)
+    orientation, thickness = ct_slice.orientation, ct_slice.thickness_mm
+    if orientation is not None and orientation.tilt_deg > MAX_TILT_DEG:
+        message = f"The slice is tilted {orientation.tilt_deg:.0f}° from axial; at most {MAX_TILT_DEG:g}° is judged."
+        notes.append(QualityNote("not_axial", "error", message))
+    if thickness is not None and thickness > MAX_THICKNESS_MM:
+        message = f"Slice thickness is {thickness:g} mm; above {MAX_THICKNESS_MM:g} mm small nodules fade."
+        notes.append(QualityNote("thick_slice", "warning", message))
+    low, high = float(ct_slice.hu.min()), float(ct_slice.hu.max())
+    if high - low < MIN_HU_SPAN:
+        message = f"Values span {high - low:.0f} HU; a CT slice of the chest spans more than {MIN_HU_SPAN:g}."
+        notes.append(QualityNote("no_contrast", "error", message))
+    return tuple(notes)
+
+
+def check_lungs(ct_slice: CTSlice, lungs: Mask) -> tuple[QualityNote, ...]:
+    """Whether there is lung to search."""
+    area = lung_area_cm2(lungs, ct_slice)
+    if area >= MIN_LUNG_CM2:
+        return ()
+    message = f"{area:.1f} cm² of lung were found; at least {MIN_LUNG_CM2:g} cm² are needed."
+    return (QualityNote("no_lung", "error", message),)
+
+
+def check_roi(patch: Patch) -> tuple[QualityNote, ...]:
+    """Whether the middle of a patch can be a nodule at all: not air, not bone, lung nearby, inside the image."""
+    spec = patch.transform.spec
+    core = float(np.median(patch.hu[_disc(spec.size_px, CORE_RADIUS_MM / spec.spacing_mm)]))
+    lung = float(np.mean((patch.hu > LUNG_HU[0]) & (patch.hu < LUNG_HU[1])))
+    notes = []
+    if patch.outside > MAX_OUTSIDE:
+        message = f"{patch.outside:.0%} of the region around the roi lie beyond the image's edge."
+        notes.append(QualityNote("roi_near_edge", "warning", message))
+    if core < AIR_MEDIAN_HU:
+        notes.append(QualityNote("roi_in_air", "error", f"The roi is in air ({core:.0f} HU), not on a nodule."))
+    elif core > BONE_MEDIAN_HU and _lung_around(patch) < BONE_NEIGHBOUR_LUNG:
+        message = f"The roi is on bone or calcium of the chest wall ({core:.0f} HU), not on a nodule."
+        notes.append(QualityNote("roi_on_bone", "error", message))
+    elif lung < MIN_PATCH_LUNG:
+        notes.append(QualityNote("roi_outside_lung", "error", f"{lung:.0%} of the region around the roi are lung."))
+    return tuple(notes)
+
+
+def _disc(size: int, radius: float) -> NDArray[np.bool_]:
+    along = np.arange(size) - (size - 1) / 2
+    return np.asarray(np.hypot(along[:, None], along) <= max(radius, 1.0))
+
+
+def _lung_around(patch: Patch) -> float:
+    """Fraction of lung in a 3 mm rim around the dense component nearest to the patch's middle."""
+    spec = patch.transform.spec
+    dense = (patch.hu > BONE_MEDIAN_HU / 2).astype(np.uint8)
+    _, labels = cv2.connectedComponents(dense, connectivity=8)
+    middle = labels[_disc(spec.size_px, CORE_RADIUS_MM / spec.spacing_mm)]
+    component = (labels == np.bincount(middle[middle > 0], minlength=1).argmax()).astype(np.uint8)
+    reach = 2 * max(1, round(3 / spec.spacing_mm)) + 1
+    rim = cv2.dilate(component, np.ones((reach, reach), np.uint8)).astype(bool) & (component == 0)
+    return float(np.mean(patch.hu[rim] < AIRLIKE_HU)) if rim.any() else 0.0

@@ -1,0 +1,68 @@
+"""Bytes to `CTSlice`. The type is decided by content, never by a file name or a declared type."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Final, Literal
+
+import cv2
+
+from app.errors import EmptyInput, MalformedDicom, UnsupportedMediaType
+from app.imaging.ct import CTSlice
+from app.imaging.dicom import read_dicom
+from app.imaging.header import PREAMBLE_BYTES, quiet_pydicom
+from app.imaging.options import ReadOptions
+from app.imaging.picture import PictureKind, read_picture
+
+MAGIC: Final[tuple[tuple[bytes, PictureKind], ...]] = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"II*\x00", "tiff"),
+    (b"MM\x00*", "tiff"),
+)
+BARE_DICOM: Final = (b"\x08\x00", b"\x02\x00", b"\x00\x08", b"\x00\x02")  # group 0008 or 0002 without preamble
+
+
+def quiet_decoders() -> None:
+    """Keep the decoders from writing about what they meet: call once at start-up (see `quiet_pydicom`).
+
+    Pillow logs the tags of a picture at debug level, and OpenCV prints to standard error, where no log format
+    and no request id apply.
+    """
+    quiet_pydicom()
+    warnings.filterwarnings("ignore", module=r"PIL\b")
+    for name in ("PIL", "imagecodecs"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def sniff(data: bytes) -> Literal["dicom", "png", "jpeg", "tiff"]:
+    """The kind of file `data` holds; raises EmptyInput, MalformedDicom or UnsupportedMediaType."""
+    if not data:
+        raise EmptyInput(found="no bytes", expected="a CT image", remedy="Check that the file was attached.")
+    if data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM":
+        return "dicom"
+    for magic, kind in MAGIC:
+        if data.startswith(magic):
+            return kind
+    if data[:2] in BARE_DICOM:
+        raise MalformedDicom(
+            found="a DICOM data set without preamble and file meta information",
+            expected="a DICOM file (PS3.10 7.1)",
+            remedy="Write it with its file meta information: the transfer syntax is not to be guessed.",
+        )
+    raise UnsupportedMediaType(
+        found="bytes of no known image type",
+        expected="DICOM, PNG, JPEG or TIFF",
+        remedy="Send the image itself, not an archive, a report or a link.",
+    )
+
+
+def read_slice(data: bytes, options: ReadOptions | None = None) -> CTSlice:
+    """Read one slice in HU from the bytes of one file. Raises the input errors of `app.errors`."""
+    kind = sniff(data)
+    options = options or ReadOptions()
+    if kind == "dicom":
+        return read_dicom(data, options)
+    return read_picture(data, kind, options)
