@@ -1,0 +1,1 @@
+"""Model bundles, the runtimes that run them, and `diagnose`, the use case."""
