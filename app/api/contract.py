@@ -1,0 +1,34 @@
+"""The OpenAPI document: FastAPI's, less the answers that this service never gives."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.api.problems import Problem
+
+FASTAPI_VALIDATION: Final = ("HTTPValidationError", "ValidationError")
+
+
+def write(app: FastAPI) -> dict[str, Any]:
+    """The document, built once. FastAPI declares its own 422 wherever there is a parameter; ours are problems."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            license_info=app.license_info,
+            routes=app.routes,
+        )
+        for path in document["paths"].values():
+            for operation in path.values():
+                if "HTTPValidationError" in str(operation["responses"].get("422")):
+                    del operation["responses"]["422"]
+        schemas = document["components"]["schemas"]
+        for name in FASTAPI_VALIDATION:
+            schemas.pop(name, None)
+        schemas[Problem.__name__] = Problem.model_json_schema()
+        app.openapi_schema = document
+    return app.openapi_schema

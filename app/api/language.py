@@ -1,0 +1,30 @@
+"""Which of our languages a caller prefers (RFC 9110 12.5.4)."""
+
+from __future__ import annotations
+
+from app.inference.vocabulary import Language
+
+DEFAULT: Language = "en"
+KNOWN: dict[str, Language] = {"en": "en", "zh": "zh"}
+
+
+def preferred_language(accept_language: str | None) -> Language:
+    """The known language with the highest weight; English where none is wanted or the header makes no sense."""
+    best: tuple[float, Language] = (0.0, DEFAULT)
+    for part in (accept_language or "").split(","):
+        tag, _, parameter = part.strip().partition(";")
+        language = KNOWN.get(tag.strip().lower().split("-")[0])
+        weight = _weight(parameter)
+        if language is not None and weight > best[0]:
+            best = (weight, language)
+    return best[1]
+
+
+def _weight(parameter: str) -> float:
+    name, _, value = parameter.strip().partition("=")
+    if name.strip().lower() != "q":
+        return 1.0
+    try:
+        return min(max(float(value), 0.0), 1.0)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,83 @@
+"""Request id, access log and metrics around every request, as plain ASGI: no body is touched."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import telemetry
+from app.api import problems
+
+REQUEST_ID: Final = "x-request-id"
+SECURITY_HEADERS: Final = (
+    ("x-content-type-options", "nosniff"),
+    ("cache-control", "no-store"),
+    ("referrer-policy", "no-referrer"),
+)
+STATIC_PREFIX: Final = "/docs/assets/"  # the docs pages' files may be cached
+logger = logging.getLogger("lungscope.access")
+
+
+class RequestContext:
+    """Gives each request its id, answers with it, logs one line without path or address, and counts."""
+
+    def __init__(self, app: ASGIApp, metrics: telemetry.Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; everything but HTTP passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _accepted_id(Headers(scope=scope).get(REQUEST_ID))
+        token = telemetry.request_id.set(request_id)
+        started = time.perf_counter()
+        status: int | None = None
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = request_id
+                if not scope["path"].startswith(STATIC_PREFIX):
+                    for name, value in SECURITY_HEADERS:
+                        headers.setdefault(name, value)
+            await send(message)
+
+        self._metrics.in_flight.inc()
+        try:
+            await self._app(scope, receive, send_with_headers)
+        # The outermost frame of a request: what nobody raised on purpose is logged and answered here.
+        except Exception as error:
+            logger.error("unhandled error", exc_info=error)
+            if status is not None:
+                raise
+            await problems.internal_error(self._metrics)(scope, receive, send_with_headers)
+        finally:
+            self._metrics.in_flight.dec()
+            self._record(scope, status or 500, time.perf_counter() - started)
+            telemetry.request_id.reset(token)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route's template, never the path: a path may name a study, and metrics need few labels.
+        route = getattr(scope.get("route"), "path", "unknown")
+        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
+        self._metrics.requests.labels(method, route, status).inc()
+        self._metrics.latency.labels(route).observe(seconds)
+        fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+        logger.info("request", extra={"fields": fields})
+
+
+def _accepted_id(given: str | None) -> str:
+    """The caller's id if it is a UUID, a new one otherwise."""
+    try:
+        return str(uuid.UUID(given)) if given else str(uuid.uuid4())
+    except ValueError:
+        return str(uuid.uuid4())

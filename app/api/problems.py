@@ -1,0 +1,162 @@
+"""The one table from errors to HTTP status and stable code, and the RFC 9457 answers written from it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from app import errors, telemetry
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 2  # a queue of the default length drains in less
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """What a kind of error is on the wire."""
+
+    status: HTTPStatus
+    code: str
+    title: str
+
+
+PROBLEMS: Final[dict[type[errors.LungscopeError], ProblemType]] = {
+    errors.EmptyInput: ProblemType(HTTPStatus.BAD_REQUEST, "empty_body", "Nothing was sent"),
+    errors.MalformedDicom: ProblemType(HTTPStatus.BAD_REQUEST, "malformed_dicom", "Malformed DICOM"),
+    errors.MalformedPicture: ProblemType(HTTPStatus.BAD_REQUEST, "malformed_picture", "Malformed picture"),
+    errors.MalformedForm: ProblemType(HTTPStatus.BAD_REQUEST, "malformed_form", "Malformed multipart body"),
+    errors.FileMissing: ProblemType(HTTPStatus.BAD_REQUEST, "one_file_expected", "One file expected"),
+    errors.InvalidParameter: ProblemType(HTTPStatus.BAD_REQUEST, "invalid_parameter", "Invalid parameter"),
+    errors.NotAuthorised: ProblemType(HTTPStatus.UNAUTHORIZED, "not_authorised", "Not authorised"),
+    errors.UnknownModel: ProblemType(HTTPStatus.NOT_FOUND, "unknown_model", "Unknown model"),
+    errors.InputTooLarge: ProblemType(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "input_too_large", "Too much was sent"),
+    errors.UnsupportedMediaType: ProblemType(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type"
+    ),
+    errors.UnsupportedTransferSyntax: ProblemType(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_transfer_syntax", "Unsupported transfer syntax"
+    ),
+    errors.WrongSopClass: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "wrong_sop_class", "Not a CT image"),
+    errors.WrongModality: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "wrong_modality", "Not CT"),
+    errors.LocalizerImage: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "localizer", "A localizer, not a slice"),
+    errors.NoPixelData: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "no_pixel_data", "No pixel data"),
+    errors.NotHounsfield: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "not_hounsfield", "Not in Hounsfield units"),
+    errors.NoPixelSpacing: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "no_pixel_spacing", "No pixel spacing"),
+    errors.UnsupportedPixelFormat: ProblemType(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "unsupported_pixel_format", "Unsupported pixel format"
+    ),
+    errors.ImageSizeOutOfRange: ProblemType(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "image_size_out_of_range", "Image size out of range"
+    ),
+    errors.FrameRequired: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "frame_required", "Frame required"),
+    errors.FrameOutOfRange: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "frame_out_of_range", "No such frame"),
+    errors.RoiOutsideImage: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "roi_outside_image", "Roi outside the image"),
+    errors.ModelLoading: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "model_loading", "The model is not ready"),
+    errors.Overloaded: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too many requests at work"),
+}
+INTERNAL: Final = ProblemType(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Internal error")
+HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details, with the stable `code` and what was found, expected and can be done."""
+
+    type: str = Field(examples=["urn:lungscope:problem:roi_outside_image"])
+    title: str = Field(examples=["Roi outside the image"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["Found roi 600,600; expected column 0 to 511, row 0 to 511. Give roi as column,row."])
+    code: str = Field(examples=["roi_outside_image"])
+    instance: str = Field(examples=["urn:uuid:0b9c5f0e-3a43-4c8e-8a55-3f7c0a1f6c11"])
+    found: str | None = Field(default=None, examples=["roi 600,600"])
+    expected: str | None = Field(default=None, examples=["column 0 to 511, row 0 to 511"])
+    remedy: str | None = Field(default=None, examples=["Give roi as column,row in pixels of the sent image."])
+
+
+def problem_type(error: errors.LungscopeError) -> ProblemType:
+    """Status, code and title of an error; INTERNAL for one that is not in the table."""
+    return PROBLEMS.get(type(error), INTERNAL)
+
+
+def responses_for(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI declarations of the error answers with these statuses, each with the codes it can carry."""
+    declared: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        kinds = [kind for kind in (*PROBLEMS.values(), INTERNAL) if kind.status == status]
+        codes = ", ".join(f"`{kind.code}`" for kind in kinds)
+        first = kinds[0]
+        example = {"type": f"urn:lungscope:problem:{first.code}", "title": first.title, "status": status}
+        example |= {"detail": "What was found, what was expected, and what to do.", "code": first.code}
+        example |= {"instance": "urn:uuid:0b9c5f0e-3a43-4c8e-8a55-3f7c0a1f6c11"}
+        declared[status] = {
+            "description": f"{HTTPStatus(status).phrase}: {codes}",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}},
+        }
+    return declared
+
+
+def internal_error(metrics: telemetry.Metrics) -> Response:
+    """The answer to an error that nobody raised on purpose."""
+    return _respond(metrics, INTERNAL, detail="The service failed; its log has the request id in `instance`.")
+
+
+def install(app: FastAPI, metrics: telemetry.Metrics) -> None:
+    """Answer every error that was raised on purpose as a problem; others are bugs (`RequestContext` answers those)."""
+
+    async def on_lungscope(_: Request, error: Exception) -> Response:
+        if not isinstance(error, errors.LungscopeError):
+            raise error
+        kind = problem_type(error)
+        if kind is INTERNAL:
+            logger.error("an error outside the table of problems", exc_info=error)
+            return _respond(metrics, kind)
+        return _respond(
+            metrics, kind, detail=str(error), found=error.found, expected=error.expected, remedy=error.remedy
+        )
+
+    async def on_http(_: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        status = HTTPStatus(error.status_code)
+        kind = ProblemType(status, HTTP_CODES.get(status, f"http_{status.value}"), status.phrase)
+        response = _respond(metrics, kind, detail=status.description or status.phrase)
+        response.headers.update(error.headers or {})
+        return response
+
+    async def on_validation(_: Request, error: Exception) -> Response:
+        if not isinstance(error, RequestValidationError):
+            raise error
+        names = sorted({str(e["loc"][-1]) for e in error.errors()})
+        kind = PROBLEMS[errors.InvalidParameter]
+        return _respond(metrics, kind, detail=f"Found an unusable value in {', '.join(names)}.")
+
+    app.add_exception_handler(errors.LungscopeError, on_lungscope)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_validation)
+
+
+def _respond(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> Response:
+    metrics.problems.labels(kind.code).inc()
+    problem = Problem(
+        type=f"urn:lungscope:problem:{kind.code}",
+        title=kind.title,
+        status=kind.status,
+        code=kind.code,
+        instance=f"urn:uuid:{telemetry.request_id.get()}",
+        **{"detail": kind.title, **details},
+    )
+    headers = {}
+    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if kind.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    content = problem.model_dump(exclude_none=True)
+    return JSONResponse(content, kind.status, headers, media_type=MEDIA_TYPE)

@@ -1,0 +1,63 @@
+"""Is it alive, may it get traffic, and how it is doing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app.api.deps import Services, ServicesDep
+from app.api.schemas import Health
+
+router = APIRouter(tags=["operations"])
+OK: Final = {"example": {"status": "ok", "reason": "model ready"}}
+DOWN: Final = {"example": {"status": "unavailable", "reason": "model loading"}}
+NOT_READY: Final[dict[int | str, dict[str, object]]] = {
+    200: {"content": {"application/json": OK}},
+    503: {"model": Health, "description": "Not ready, and why.", "content": {"application/json": DOWN}},
+}
+
+
+@router.get("/health", summary="Overall health", responses=NOT_READY)
+async def health(services: ServicesDep, response: Response) -> Health:
+    """The same as readiness."""
+    return _readiness(services, response)
+
+
+@router.get("/health/live", summary="Is the process alive?", responses={200: {"content": {"application/json": OK}}})
+async def live() -> Health:
+    """Always 200 while the process answers; it does not depend on the model. Restart it when this fails."""
+    return Health(status="ok", reason="process answers")
+
+
+@router.get("/health/ready", summary="May it get traffic?", responses=NOT_READY)
+async def ready(services: ServicesDep, response: Response) -> Health:
+    """200 once the model has passed its golden case, 503 with the reason before that and while stopping."""
+    return _readiness(services, response)
+
+
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Prometheus text.",
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": "lungscope_ready 1.0"}},
+        }
+    },
+)
+async def metrics(services: ServicesDep) -> Response:
+    """Requests, latency by stage, decisions and problems; no patient data."""
+    services.metrics.ready.set(services.registry.status == "ready")
+    return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _readiness(services: Services, response: Response) -> Health:
+    status = services.registry.status
+    if status == "ready":
+        return Health(status="ok", reason="model ready")
+    response.status_code = 503
+    response.headers["Retry-After"] = "2"
+    return Health(status="unavailable", reason=f"model {status}")

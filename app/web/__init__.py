@@ -1,0 +1,1 @@
+"""Static files that the service shows: the phantom slice to try it with."""

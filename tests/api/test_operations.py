@@ -1,0 +1,216 @@
+"""Health, models, metrics and docs."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from openapi_spec_validator import validate
+from starlette.testclient import TestClient
+
+from app import errors
+from app.api.examples import REJECTED, SUSPECTED
+from app.api.problems import PROBLEMS
+from app.api.schemas import Answer
+from app.errors import BundleError, LungscopeError
+from app.main import create_app
+from app.settings import Settings
+from app.telemetry import JsonFormatter
+from tests.api.conftest import ON_NODULE
+from tests.fakes import CARD, ArithmeticBackend, write_bundle
+
+
+class FailingBackend(ArithmeticBackend):
+    """Cannot load."""
+
+    def load(self, path: Path) -> None:
+        raise BundleError(found=f"{path}", expected="weights", remedy="none")
+
+
+def test_liveness_does_not_depend_on_the_model(settings: Settings) -> None:
+    fatal: list[LungscopeError] = []
+    app = create_app(settings, backend=FailingBackend(), on_fatal=fatal.append)
+    with TestClient(app) as client:
+        while not fatal:
+            assert client.get("/health/live").status_code == 200
+        ready = client.get("/health/ready")
+        predict = client.post("/v1/predict", content=b"x")
+    assert (ready.status_code, ready.json()) == (503, {"status": "unavailable", "reason": "model failed"})
+    assert (predict.status_code, predict.json()["code"]) == (503, "model_loading")
+    assert ready.headers["retry-after"] == predict.headers["retry-after"]
+    assert isinstance(fatal[0], BundleError)
+
+
+def test_flipped_byte_stops_the_start(settings: Settings) -> None:
+    file = settings.models_dir / "nodule-classifier" / "1" / "saved_model.pb"
+    file.write_bytes(b"x" + file.read_bytes()[1:])
+    with pytest.raises(BundleError, match=r"saved_model\.pb"):
+        create_app(settings, backend=ArithmeticBackend())
+
+
+def test_ready_until_told_to_stop(client: TestClient) -> None:
+    assert client.get("/health").json() == {"status": "ok", "reason": "model ready"}
+    client.app.state.services.registry.stop()  # type: ignore[attr-defined]  # the client types it as bare ASGI
+    assert client.get("/health/ready").json() == {"status": "unavailable", "reason": "model stopping"}
+    assert client.get("/health/live").status_code == 200
+
+
+def test_models_say_what_they_are(client: TestClient) -> None:
+    (listed,) = client.get("/v1/models").json()["models"]
+    detail = client.get("/v1/models/nodule-classifier").json()
+    assert listed.items() <= detail.items()
+    assert detail["operating_point"]["threshold"] == 0.5
+    assert detail["input"]["spacing_mm"] == 0.7
+    assert detail["performance"]["figures"]["auc"] == {"value": 0.9, "low": 0.8, "high": 0.95}
+    card = client.get("/v1/models/nodule-classifier/card")
+    assert card.text == CARD
+    assert card.headers["content-type"].startswith("text/markdown")
+    for path in ("/v1/models/other", "/v1/models/other/card"):
+        assert (client.get(path).status_code, client.get(path).json()["code"]) == (404, "unknown_model")
+
+
+def test_metrics_count_what_happened(client: TestClient, suspicious: bytes) -> None:
+    client.post("/v1/predict", params=ON_NODULE, content=suspicious)
+    client.post("/v1/predict", content=b"")
+    client.get("/no/such/path")
+    text = client.get("/metrics").text
+    for line in (
+        'lungscope_decisions_total{decision="cancer_suspected"} 1.0',
+        'lungscope_problems_total{code="empty_body"} 1.0',
+        'lungscope_requests_total{method="POST",route="/v1/predict",status="200"} 1.0',
+        'lungscope_requests_total{method="GET",route="unknown",status="404"} 1.0',
+        "lungscope_ready 1.0",
+        'lungscope_stage_seconds_count{stage="infer"} 1.0',
+    ):
+        assert line in text
+
+
+def test_unknown_paths_and_methods_are_problems(client: TestClient) -> None:
+    missing, wrong = client.get("/no/such/path"), client.delete("/v1/predict")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
+    assert wrong.headers["allow"] == "POST"
+    assert missing.headers["content-type"] == wrong.headers["content-type"] == "application/problem+json"
+
+
+def test_docs_need_nothing_from_elsewhere(client: TestClient) -> None:
+    assert client.get("/", follow_redirects=False).headers["location"] == "/docs"
+    for page in ("/docs", "/redoc"):
+        text = client.get(page).text
+        assert "https://" not in text
+        assert "http://" not in text
+    assert client.get("/docs/assets/swagger/swagger-ui-bundle.js").status_code == 200
+    assert client.get("/docs/example-slice.dcm").content[128:132] == b"DICM"
+
+
+def test_every_operation_is_documented(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    validate(document)
+    assert "HTTPValidationError" not in json.dumps(document)
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert operation["summary"], path
+            assert "422" not in operation["responses"] or path == "/v1/predict"
+            for status, response in operation["responses"].items():
+                ((kind, content),) = response["content"].items()
+                assert "example" in content or "examples" in content or status == "200", (path, status)
+                assert kind == "application/problem+json" or status == "200" or path.startswith("/health")
+    predict = document["paths"]["/v1/predict"]["post"]
+    assert {"200", "400", "401", "413", "415", "422", "500", "503"} <= set(predict["responses"])
+    fields = predict["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert {"roi", "pixel_spacing_mm", "window", "frame", "explain"} == set(fields) - {"file"}
+
+
+def test_examples_on_the_docs_page_are_true() -> None:
+    for example in (SUSPECTED, REJECTED):
+        assert Answer.model_validate(example).model_dump(mode="json") == example
+
+
+def test_every_error_has_a_place_in_the_table() -> None:
+    def leaves(kind: type[LungscopeError]) -> set[type[LungscopeError]]:
+        below = kind.__subclasses__()
+        return {kind} if not below else set().union(*map(leaves, below))
+
+    wire = leaves(errors.LungscopeError) - leaves(errors.StartupError)
+    assert wire == set(PROBLEMS)
+    assert len({kind.code for kind in PROBLEMS.values()}) == len(PROBLEMS)
+
+
+def test_token_guards_v1_and_nothing_else(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    settings = Settings(models_dir=tmp_path, api_token="a-token-of-some-length")
+    with TestClient(create_app(settings, backend=ArithmeticBackend())) as client:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic a-token-of-some-length"}):
+            response = client.get("/v1/models", headers=headers)
+            assert (response.status_code, response.json()["code"]) == (401, "not_authorised")
+            assert response.headers["www-authenticate"] == "Bearer"
+        shown = {"authorization": "Bearer a-token-of-some-length"}
+        assert client.get("/v1/models", headers=shown).status_code == 200
+        assert client.get("/health/live").status_code == 200
+
+
+def test_logs_have_the_request_id_and_nothing_that_was_sent(
+    client: TestClient, backend: ArithmeticBackend, suspicious: bytes
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("Doe^Jane")
+
+    backend.run = fail  # type: ignore[method-assign, assignment]  # a defect, injected
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    ours = [logging.getLogger(name) for name in ("app", "lungscope")]
+    try:
+        for logger in ours:
+            logger.addHandler(handler)
+            logger.setLevel(logging.DEBUG)
+        files = {"file": ("Doe^Jane.png", suspicious)}
+        request_id = client.post("/v1/predict", files=files, data=ON_NODULE).headers["x-request-id"]
+        client.get("/v1/models/Doe^Jane")
+    finally:
+        for logger in ours:
+            logger.removeHandler(handler)
+            logger.setLevel(logging.NOTSET)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 3
+    assert "Jane" not in stream.getvalue()
+    (bug,) = [entry for entry in map(json.loads, lines) if entry["level"] == "error"]
+    assert bug["request_id"] == request_id
+    assert bug["exception"] == "RuntimeError"
+    assert any("fail" in place for place in bug["raised_at"])
+
+
+def test_settings_reject_what_is_unsafe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUNGSCOPE_API_TOKEN", "short")
+    with pytest.raises(errors.SettingsError, match="LUNGSCOPE_API_TOKEN") as caught:
+        Settings.load()
+    assert "short'" not in str(caught.value)
+    monkeypatch.setenv("LUNGSCOPE_API_TOKEN", "x" * 32)
+    monkeypatch.setenv("LUNGSCOPE_THREADS", "many")
+    with pytest.raises(errors.SettingsError, match="LUNGSCOPE_THREADS"):
+        Settings.load()
+    monkeypatch.setenv("LUNGSCOPE_THREADS", "3")
+    assert Settings.load().threads == 3
+
+
+def test_only_http_is_wrapped(settings: Settings) -> None:
+    app = create_app(settings, backend=ArithmeticBackend())
+
+    async def lifespan() -> list[str]:
+        sent: list[str] = []
+        messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+        async def receive() -> dict[str, str]:
+            return next(messages)
+
+        async def send(message: dict[str, str]) -> None:
+            sent.append(message["type"])
+
+        await app({"type": "lifespan", "state": {}, "app": app}, receive, send)  # type: ignore[arg-type]
+        return sent
+
+    assert asyncio.run(lifespan()) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

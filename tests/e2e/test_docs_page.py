@@ -1,0 +1,115 @@
+"""The docs pages in a real browser, with every address but our own cut off."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from app.api.routes.docs import EXAMPLE_SLICE
+from tests.test_service import Service
+
+pytestmark = pytest.mark.e2e
+# No look-ups, no background traffic: what a page cannot get from us it cannot get at all.
+CUT_OFF = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    service = Service()
+    service.wait_until_ready()
+    yield service
+    service.process.terminate()
+    assert service.end() == 0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert chromium, "install Chromium first: make test-e2e does, where apt-get is at hand"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(CUT_OFF))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, service: Service) -> Iterator[Page]:
+    """A page that fails its test on any error of its own and on any request to elsewhere."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1600})
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith((service.url("/"), "data:", "blob:")) else wrong.append(request.url)
+        ),
+    )
+    yield page
+    page.close()
+    assert wrong == []
+
+
+def test_front_page_leads_to_docs_that_render(page: Page, service: Service) -> None:
+    page.goto(service.url("/"))
+    expect(page).to_have_url(service.url("/docs"))
+    expect(page.get_by_role("heading", name="Lungscope")).to_be_visible()
+    for path in ("/v1/predict", "/v1/models", "/health/ready", "/metrics"):
+        expect(page.locator(f'[data-path="{path}"]').first).to_be_visible()
+
+
+def test_try_it_out_posts_an_image_as_it_stands(page: Page, service: Service) -> None:
+    page.goto(service.url("/docs"))
+    operation = page.locator("#operations-predict-predict_v1_predict_post")
+    operation.locator(".opblock-summary-control").click()
+    operation.locator("input[type=file]").set_input_files(EXAMPLE_SLICE)
+    with page.expect_response("**/v1/predict*") as answered:
+        operation.get_by_role("button", name="Execute").click()
+    assert answered.value.status == 200
+    answer = answered.value.json()
+    assert answer["source"]["kind"] == "dicom"
+    assert [note["code"] for note in answer["quality"]] == ["basic_detector", "study_level_not_validated"]
+    live = operation.locator(".live-responses-table .response-col_description .highlight-code").first
+    expect(live).to_contain_text(answer["request_id"])
+
+
+def test_try_it_out_with_every_optional_field(page: Page, service: Service) -> None:
+    page.goto(service.url("/docs"))
+    operation = page.locator("#operations-predict-predict_v1_predict_post")
+    operation.locator(".opblock-summary-control").click()
+    form = operation.locator(".opblock-section-request-body")
+    form.locator("input[type=file]").set_input_files(EXAMPLE_SLICE)
+    for name, value in (("roi", "148,240"), ("pixel_spacing_mm", "0.7"), ("window", "-600,1500"), ("frame", "1")):
+        form.locator(f'tr[data-property-name="{name}"] input[type=text]').fill(value)
+    with page.expect_response("**/v1/predict*") as answered:
+        operation.get_by_role("button", name="Execute").click()
+    assert answered.value.status == 200
+    assert len(answered.value.json()["findings"]) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/models/{name}", "/v1/models/{name}/card", "/health/live", "/metrics"]
+)
+def test_other_operations_can_be_tried_as_they_stand(page: Page, service: Service, path: str) -> None:
+    page.goto(service.url("/docs"))
+    operation = page.locator(".opblock", has=page.locator(f'[data-path="{path}"]'))
+    operation.locator(".opblock-summary-control").click()
+    with page.expect_response(
+        lambda response: "/docs" not in response.url and "openapi" not in response.url
+    ) as answered:
+        operation.get_by_role("button", name="Execute").click()
+    assert answered.value.status == 200
+
+
+def test_redoc_renders(page: Page, service: Service) -> None:
+    page.goto(service.url("/redoc"))
+    expect(page.get_by_role("heading", name="Judge one CT slice")).to_be_visible()
+    assert json.loads(page.request.get(service.url("/openapi.json")).text())["info"]["title"] == "Lungscope"
