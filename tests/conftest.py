@@ -13,7 +13,10 @@ DATA = Path(os.environ.get("LUNGSCOPE_DATA", REPOSITORY.parent / "shared" / "dat
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of the development data; its tests skip without it, but must not skip where CI has it."""
+    """Folder of the development data. Its tests skip without it, unless LUNGSCOPE_REQUIRE_DATA is set, as in CI."""
     if not DATA.is_dir():
-        pytest.skip(f"development data not found: set LUNGSCOPE_DATA (looked in {DATA})")
+        reason = f"development data not found: set LUNGSCOPE_DATA (looked in {DATA})"
+        if os.environ.get("LUNGSCOPE_REQUIRE_DATA"):
+            pytest.fail(reason)
+        pytest.skip(reason)
     return DATA

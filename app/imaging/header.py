@@ -81,12 +81,14 @@ def _inflate(deflated: bytes) -> bytes:
     limit = min(MAX_INFLATED_BYTES, max(SMALL_INFLATED_BYTES, MAX_INFLATION * len(deflated)))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = inflater.decompress(deflated, limit)
-    if inflater.unconsumed_tail:
+    if len(inflated) == limit:
         raise InputTooLarge(
             found=f"{len(deflated)} bytes that inflate to more than {limit >> 20} MB",
             expected="a CT image",
             remedy="Send the slice without deflate, or fewer frames.",
         )
+    if not inflater.eof:
+        raise EOFError
     return inflated
 
 

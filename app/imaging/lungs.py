@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.imaging.ct import CTSlice
+from app.imaging.ct import CTSlice, PointPx
 
 Mask = NDArray[np.bool_]
 
@@ -18,6 +19,7 @@ LUNG_MEDIAN_HU: Final = (-940.0, -550.0)  # free air (outside, trachea, bowel) l
 MIN_COMPONENT_MM2: Final = 150.0  # smaller gas pockets are bowel, airway or noise
 MAX_COMPONENTS: Final = 32  # lungs are among the largest; noise makes thousands
 CORE: Final = np.ones((5, 5), np.uint8)  # two pixels off the wall, past its partial volume
+STRIDE_PX: Final = 4  # distances to lung are compared with centimetres
 CLOSING_MM: Final = 10.0  # keeps a nodule on the pleura inside
 
 
@@ -35,6 +37,16 @@ def lung_area_cm2(mask: Mask, ct_slice: CTSlice) -> float:
     """Area of a mask in cm²."""
     rows_mm, columns_mm = ct_slice.spacing_mm
     return float(np.count_nonzero(mask)) * rows_mm * columns_mm / 100
+
+
+def distance_to_lung_mm(mask: Mask, ct_slice: CTSlice, point_px: PointPx) -> float:
+    """Distance in mm from a (column, row) point to the nearest lung, to within STRIDE_PX pixels; inf without lung."""
+    rows, columns = np.nonzero(mask[::STRIDE_PX, ::STRIDE_PX])
+    if not rows.size:
+        return math.inf
+    rows_mm, columns_mm = ct_slice.spacing_mm
+    column, row = point_px
+    return float(np.hypot((rows * STRIDE_PX - row) * rows_mm, (columns * STRIDE_PX - column) * columns_mm).min())
 
 
 def _lung_components(hu: NDArray[np.float32]) -> list[NDArray[np.uint8]]:

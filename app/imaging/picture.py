@@ -36,6 +36,8 @@ ASSUMED_FIELD_OF_VIEW_MM: Final = 360.0  # a usual adult chest reconstruction: 0
 VALUE_BITS: Final = (8, 16)
 PNG_BIT_DEPTH_AT: Final = 24  # signature, chunk length, IHDR, width, height (PNG 11.2.1)
 WHITE_IS_ZERO: Final = 0  # TIFF 6.0, PhotometricInterpretation
+ORIENTATION: Final = 274  # TIFF 6.0
+TOP_LEFT: Final = 1
 MAX_PAGES: Final = 2000  # a long series; finding a page takes time for each before it
 VALUE_MAX: Final = {"uint8": 255, "uint16": 65535}
 MAX_CHANNEL_DIFFERENCE: Final = 3  # grey values stored as colour JPEG come back this close together
@@ -110,6 +112,9 @@ def _bits(picture: Image.Image, data: bytes) -> int:
         return 8
     if picture.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
         raise _unsupported("a TIFF in which white is 0")
+    # OpenCV turns it whatever the flag says, and `roi` counts pixels of the image as it was sent.
+    if picture.tag_v2.get(ORIENTATION, TOP_LEFT) != TOP_LEFT:
+        raise _unsupported("a TIFF to be turned or mirrored for display")
     return int(max(picture.tag_v2.get(BITSPERSAMPLE, (1,))))
 
 

@@ -11,14 +11,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.imaging.ct import CTSlice, QualityNote
-from app.imaging.lungs import AIRLIKE_HU, Mask, lung_area_cm2
+from app.imaging.ct import CTSlice, PointPx, QualityNote
+from app.imaging.lungs import AIRLIKE_HU, Mask, distance_to_lung_mm, lung_area_cm2
 from app.imaging.patches import Patch
 
 MAX_TILT_DEG: Final = 20.0  # beyond, a vessel is cut along its length and looks like nothing in training
 MAX_THICKNESS_MM: Final = 5.0  # thicker slices dilute a 6 mm nodule with lung
 MIN_LUNG_CM2: Final = 3.0  # the last slice through an apex shows more
 MIN_HU_SPAN: Final = 300.0  # lung against soft tissue spans twice as much
+MIN_WHOLE_BODY_MM: Final = 220.0  # a whole chest is wider; reconstructions of one lung are narrower
+MAX_LUNG_DISTANCE_MM: Final = 20.0  # the middle of a large mass on the pleura
 CORE_RADIUS_MM: Final = 2.0  # the middle of the smallest nodule of interest
 AIR_MEDIAN_HU: Final = -940.0  # emphysema begins near -950; no nodule is thinner than lung
 BONE_MEDIAN_HU: Final = 200.0  # denser than enhanced vessels; bone and calcium
@@ -54,6 +56,26 @@ def check_lungs(ct_slice: CTSlice, lungs: Mask) -> tuple[QualityNote, ...]:
     return (QualityNote("no_lung", "error", message),)
 
 
+def check_view(ct_slice: CTSlice, lungs: Mask) -> tuple[QualityNote, ...]:
+    """As `check_lungs`, for a roi that somebody chose: a narrow view of one lung has no outline of the body to find
+    lungs by, so it is remarked and left to the roi's own checks."""
+    width_mm = _width_mm(ct_slice)
+    if width_mm >= MIN_WHOLE_BODY_MM:
+        return check_lungs(ct_slice, lungs)
+    message = f"The image is {width_mm:.0f} mm wide, too narrow to find the lungs in; they were not looked for."
+    return (QualityNote("narrow_view", "warning", message),)
+
+
+def check_roi_place(ct_slice: CTSlice, lungs: Mask, roi_px: PointPx) -> tuple[QualityNote, ...]:
+    """Whether the roi is on or near the lungs, where the view is wide enough to find them."""
+    if not lungs.any() or _width_mm(ct_slice) < MIN_WHOLE_BODY_MM:
+        return ()
+    distance = distance_to_lung_mm(lungs, ct_slice, roi_px)
+    if distance <= MAX_LUNG_DISTANCE_MM:
+        return ()
+    return (QualityNote("roi_outside_lung", "error", f"The roi is {distance:.0f} mm from the nearest lung."),)
+
+
 def check_roi(patch: Patch) -> tuple[QualityNote, ...]:
     """Whether the middle of a patch can be a nodule at all: not air, not bone, lung nearby, inside the image."""
     spec = patch.transform.spec
@@ -71,6 +93,12 @@ def check_roi(patch: Patch) -> tuple[QualityNote, ...]:
     elif lung < MIN_PATCH_LUNG:
         notes.append(QualityNote("roi_outside_lung", "error", f"{lung:.0%} of the region around the roi are lung."))
     return tuple(notes)
+
+
+def _width_mm(ct_slice: CTSlice) -> float:
+    rows_mm, columns_mm = ct_slice.spacing_mm
+    rows, columns = ct_slice.hu.shape
+    return float(min(rows * rows_mm, columns * columns_mm))
 
 
 def _disc(size: int, radius: float) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from app.imaging.candidates import find_candidates
 from app.imaging.ct import CTSlice, PointPx, QualityNote
 from app.imaging.lungs import segment_lungs
 from app.imaging.patches import Patch, PatchTransform, extract_patch
-from app.imaging.quality import check_lungs, check_roi, check_slice
+from app.imaging.quality import check_lungs, check_roi, check_roi_place, check_slice, check_view
 from app.inference.backends import Outputs
 from app.inference.bundle import Finding as Label
 from app.inference.bundle import Manifest
@@ -76,13 +76,16 @@ def _diagnose_roi(ct_slice: CTSlice, roi_px: PointPx, model: Model, notes: Seque
             expected=f"column 0 to {columns - 1}, row 0 to {rows - 1}",
             remedy="Give roi as column,row in pixels of the sent image, 0 at the centre of the first pixel.",
         )
+    started = time.perf_counter()
+    lungs = segment_lungs(ct_slice)
     patch = extract_patch(ct_slice, roi_px, model.patch_spec)
-    roi_notes = check_roi(patch)
-    (judged,), infer_ms = _judge(ct_slice, [patch], model, barred=_errors(roi_notes))
-    reasons = (*_errors(notes), *judged.reasons)
-    return _conclude(
-        ct_slice, model, [judged.finding], reasons, (*notes, *roi_notes), Timing(search_ms=0.0, infer_ms=infer_ms)
-    )
+    slice_notes = (*notes, *check_view(ct_slice, lungs))
+    roi_notes = (*check_roi(patch), *check_roi_place(ct_slice, lungs, roi_px))
+    search_ms = _since(started)
+    unfit, misplaced = _errors(slice_notes), _errors(roi_notes)
+    (judged,), infer_ms = _judge(ct_slice, [patch], model, unfit=unfit, misplaced=misplaced)
+    timing = Timing(search_ms=search_ms, infer_ms=infer_ms)
+    return _conclude(ct_slice, model, [judged.finding], judged.reasons, (*slice_notes, *roi_notes), timing)
 
 
 def _diagnose_slice(ct_slice: CTSlice, model: Model, notes: Sequence[QualityNote]) -> Prediction:
@@ -137,9 +140,14 @@ def _conclude(
 
 
 def _judge(
-    ct_slice: CTSlice, patches: list[Patch], model: Model, *, barred: tuple[str, ...] = ()
+    ct_slice: CTSlice,
+    patches: list[Patch],
+    model: Model,
+    *,
+    unfit: tuple[str, ...] = (),
+    misplaced: tuple[str, ...] = (),
 ) -> tuple[list[_Judged], float]:
-    """Run the network on all patches at once; `barred` are reasons known before it ran."""
+    """Run the network on all patches at once; what is wrong with slice or place was known before it ran."""
     if not patches:
         return [], 0.0
     started = time.perf_counter()
@@ -149,8 +157,8 @@ def _judge(
     no_nodule = outputs["nodule"] < model.manifest.nodule_threshold
     judged = []
     for n, patch in enumerate(patches):
-        reasons = list(barred)
-        if barred or no_nodule[n]:
+        reasons = [*unfit, *misplaced]
+        if misplaced or no_nodule[n]:
             reasons.append(NOT_A_NODULE)
         if strange[n]:
             reasons.append(OUT_OF_DISTRIBUTION)

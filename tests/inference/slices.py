@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.imaging.ct import CTSlice, Orientation, SliceSource
 

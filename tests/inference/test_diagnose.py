@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.errors import RoiOutsideImage
+from app.imaging.ct import CTSlice, SliceSource
 from app.inference.diagnose import decide, diagnose
 from app.inference.model import Model
 from app.inference.prediction import Prediction
@@ -117,6 +118,7 @@ def test_strange_patch_is_out_of_distribution(model: Model) -> None:
 def test_tilted_slice_is_rejected_and_thick_one_is_remarked(model: Model) -> None:
     tilted = diagnose(chest({IN_LUNG: (20, 400)}, orientation=CORONAL), (75.0, 125.0), model)
     assert (tilted.decision, tilted.reasons) == ("rejected", ("not_axial",))
+    assert tilted.findings[0].probability is None
     thick = diagnose(chest({IN_LUNG: (20, 400)}, thickness_mm=8), (75.0, 125.0), model)
     assert thick.decision == "cancer_suspected"
     assert "thick_slice" in codes(thick)
@@ -154,6 +156,28 @@ def test_clean_lungs_are_normal(model: Model) -> None:
 def test_slice_without_lung_is_rejected(model: Model) -> None:
     prediction = diagnose(chest(lungs=False), None, model)
     assert (prediction.decision, prediction.reasons, prediction.findings) == ("rejected", ("no_lung",), ())
+
+
+def test_roi_on_a_slice_without_lung_is_rejected(model: Model) -> None:
+    head = chest({IN_LUNG: (20, 60)}, lungs=False)
+    prediction = diagnose(head, (75.0, 125.0), model)
+    assert (prediction.decision, prediction.findings[0].probability) == ("rejected", None)
+    assert "no_lung" in prediction.reasons
+
+
+def test_roi_far_from_the_lungs_is_rejected(model: Model) -> None:
+    body = chest({(128, 70): (9, -600)})
+    prediction = diagnose(body, (128.0, 70.0), model)
+    assert {"roi_outside_lung", "not_a_nodule"} <= set(prediction.reasons)
+
+
+def test_narrow_view_of_one_lung_is_judged_with_a_remark(model: Model) -> None:
+    whole = chest({IN_LUNG: (20, 400)})
+    hu = np.ascontiguousarray(whole.hu[90:160, 40:110])
+    view = CTSlice(hu, (1.4, 1.4), SliceSource(kind="array", rows=70, columns=70))
+    prediction = diagnose(view, (35.0, 35.0), model)
+    assert prediction.decision == "cancer_suspected"
+    assert "narrow_view" in codes(prediction)
 
 
 def test_findings_beyond_the_training_data_bar_normal(model: Model) -> None:
