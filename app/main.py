@@ -56,7 +56,7 @@ def create_app(
         lifespan=_lifespan(services, on_fatal),
     )
     app.state.services = services
-    app.openapi = lambda: contract.write(app)  # type: ignore[method-assign]  # FastAPI documents this way to change it
+    app.openapi = lambda: contract.write(app, guarded=settings.api_token is not None)  # type: ignore[method-assign]  # FastAPI documents this way to change it
     app.add_middleware(RequestContext, metrics=services.metrics)
     problems.install(app, services.metrics)
     for module in (predict, models, health, docs):

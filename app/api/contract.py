@@ -12,8 +12,9 @@ from app.api.problems import Problem
 FASTAPI_VALIDATION: Final = ("HTTPValidationError", "ValidationError")
 
 
-def write(app: FastAPI) -> dict[str, Any]:
-    """The document, built once. FastAPI declares its own 422 wherever there is a parameter; ours are problems."""
+def write(app: FastAPI, *, guarded: bool) -> dict[str, Any]:
+    """The document, built once. FastAPI declares its own 422 wherever there is a parameter; ours are problems.
+    A token is part of the contract only where one is needed (`guarded`)."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -26,9 +27,14 @@ def write(app: FastAPI) -> dict[str, Any]:
             for operation in path.values():
                 if "HTTPValidationError" in str(operation["responses"].get("422")):
                     del operation["responses"]["422"]
+                if not guarded:
+                    operation.pop("security", None)
+                    operation["responses"].pop("401", None)
         schemas = document["components"]["schemas"]
         for name in FASTAPI_VALIDATION:
             schemas.pop(name, None)
+        if not guarded:
+            del document["components"]["securitySchemes"]
         schemas[Problem.__name__] = Problem.model_json_schema()
         app.openapi_schema = document
     return app.openapi_schema

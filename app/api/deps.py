@@ -36,7 +36,7 @@ def services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services)]
 
 
-bearer = HTTPBearer(auto_error=False, description="Needed only where the operator has set LUNGSCOPE_API_TOKEN.")
+bearer = HTTPBearer(auto_error=False, description="The token that the operator of this service has set.")
 
 
 def authorise(

@@ -120,7 +120,7 @@ def test_every_operation_is_documented(client: TestClient) -> None:
                 assert "example" in content or "examples" in content or status == "200", (path, status)
                 assert kind == "application/problem+json" or status == "200" or path.startswith("/health")
     predict = document["paths"]["/v1/predict"]["post"]
-    assert {"200", "400", "401", "413", "415", "422", "500", "503"} <= set(predict["responses"])
+    assert {"200", "400", "413", "415", "422", "500", "503"} <= set(predict["responses"])
     fields = predict["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     assert {"roi", "pixel_spacing_mm", "window", "frame", "explain"} == set(fields) - {"file"}
 
@@ -151,6 +151,16 @@ def test_token_guards_v1_and_nothing_else(tmp_path: Path) -> None:
         shown = {"authorization": "Bearer a-token-of-some-length"}
         assert client.get("/v1/models", headers=shown).status_code == 200
         assert client.get("/health/live").status_code == 200
+        guarded = client.get("/openapi.json").json()["paths"]
+    assert guarded["/v1/models"]["get"]["security"]
+    assert "401" in guarded["/v1/models"]["get"]["responses"]
+    assert "security" not in guarded["/health/live"]["get"]
+
+
+def test_no_token_no_mention_of_one(client: TestClient) -> None:
+    document = client.get("/openapi.json").text
+    assert "security" not in document
+    assert '"401"' not in document
 
 
 def test_logs_have_the_request_id_and_nothing_that_was_sent(
