@@ -24,8 +24,7 @@ from app.api import schemas
 from app.api.parameters import KNOWN, PredictParameters, parse_parameters
 from app.api.problems import problem_type
 from app.errors import InputError, LungscopeError, StartupError
-from app.imaging.header import quiet_pydicom
-from app.imaging.read import read_slice
+from app.imaging.read import quiet_decoders, read_slice
 from app.inference.bundle import find_bundle, load_bundle
 from app.inference.diagnose import diagnose
 from app.inference.model import Model, create_backend
@@ -142,7 +141,7 @@ def _models(_options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _predict(options: argparse.Namespace, settings: Settings) -> int:
-    quiet_pydicom()
+    quiet_decoders()
     texts = {name: getattr(options, name) for name in KNOWN if getattr(options, name) is not None}
     try:
         parameters = parse_parameters(texts)

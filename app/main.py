@@ -15,7 +15,7 @@ from app.api.deps import Services
 from app.api.middleware import RequestContext
 from app.api.routes import docs, health, models, predict
 from app.errors import LungscopeError
-from app.imaging.header import quiet_pydicom
+from app.imaging.read import quiet_decoders
 from app.inference.backends import Backend
 from app.inference.bundle import find_bundle, load_bundle
 from app.inference.engine import Engine
@@ -42,7 +42,7 @@ def create_app(
     The model itself loads in the background, so that liveness answers meanwhile; should it fail, `on_fatal` is
     called to stop the process.
     """
-    quiet_pydicom()
+    quiet_decoders()
     bundle = load_bundle(find_bundle(settings.models_dir, settings.model))
     registry = ModelRegistry(bundle, backend or create_backend(settings.backend, settings.threads))
     services = Services(settings, registry, Engine(settings.threads, settings.queue_limit), Metrics())

@@ -120,11 +120,6 @@ class Header:
             raise malformed(keyword, "a whole number")
         return int(number)
 
-    def number(self, keyword: str) -> float | None:
-        """A finite number, or None when absent; raises MalformedDicom when it is anything else."""
-        numbers = self.numbers(keyword, 1)
-        return numbers[0] if numbers else None
-
     def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
         """`count` finite numbers, or None when absent; raises MalformedDicom when it is anything else."""
         value = self._value(keyword)

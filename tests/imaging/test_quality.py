@@ -1,0 +1,115 @@
+"""Every quality code, provoked once, and the places of a chest a roi may be set on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.imaging.ct import CTSlice, Orientation, QualityNote, SliceSource
+from app.imaging.lungs import segment_lungs
+from app.imaging.patches import PatchSpec, extract_patch
+from app.imaging.quality import check_lungs, check_roi, check_roi_place, check_slice, check_view
+from tests.phantoms import AIR_HU, CENTRAL_NODULE, Disc, chest, water
+
+SPEC = PatchSpec(48, 0.7)
+PLEURAL = Disc((41.0, 124.0), 12.0)
+CALCIFIED = Disc((178.0, 124.0), 10.0, 700.0)
+
+
+def slice_of(hu: NDArray[np.int16]) -> CTSlice:
+    rows, columns = hu.shape
+    return CTSlice(hu.astype(np.float32), (1.4, 1.4), SliceSource("array", rows, columns))
+
+
+CHEST = slice_of(chest([CENTRAL_NODULE, PLEURAL, CALCIFIED]))
+
+
+def codes(notes: Sequence[QualityNote]) -> list[tuple[str, str]]:
+    assert all(note.message for note in notes)
+    return [(note.code, note.severity) for note in notes]
+
+
+def at(column: float, row: float) -> list[tuple[str, str]]:
+    return codes(check_roi(extract_patch(CHEST, (column, row), SPEC)))
+
+
+def test_a_fit_slice_has_nothing_to_say() -> None:
+    lungs = segment_lungs(CHEST)
+    assert check_slice(replace(CHEST, orientation=Orientation((1, 0, 0), (0, 1, 0)), thickness_mm=5.0)) == ()
+    assert (check_lungs(CHEST, lungs), check_view(CHEST, lungs)) == ((), ())
+
+
+def test_what_reading_assumed_is_kept() -> None:
+    note = QualityNote("spacing_assumed", "warning", "…")
+    assert check_slice(replace(CHEST, notes=(note,))) == (note,)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "expected"),
+    [
+        (Orientation((1, 0, 0), (0, 0, -1)), [("not_axial", "error")]),
+        (Orientation((1, 0, 0), (0, 0.92, 0.392)), [("not_axial", "error")]),
+        (Orientation((1, 0, 0), (0, 0.95, 0.3122)), []),
+    ],
+    ids=["coronal", "23 degrees", "18 degrees"],
+)
+def test_tilt(orientation: Orientation, expected: list[tuple[str, str]]) -> None:
+    assert codes(check_slice(replace(CHEST, orientation=orientation))) == expected
+
+
+def test_thickness_and_contrast() -> None:
+    assert codes(check_slice(replace(CHEST, thickness_mm=7.5))) == [("thick_slice", "warning")]
+    assert codes(check_slice(slice_of(np.full((64, 64), 40, np.int16)))) == [("no_contrast", "error")]
+
+
+def test_no_lung() -> None:
+    bottle = slice_of(water())
+    assert codes(check_lungs(bottle, segment_lungs(bottle))) == [("no_lung", "error")]
+    assert codes(check_view(bottle, segment_lungs(bottle))) == [("no_lung", "error")]
+
+
+def test_a_narrow_view_is_left_to_the_roi() -> None:
+    lung = slice_of(np.ascontiguousarray(chest()[60:200, 40:110]))
+    lungs = segment_lungs(lung)
+    assert codes(check_view(lung, lungs)) == [("narrow_view", "warning")]
+    assert check_roi_place(lung, lungs, (0, 0)) == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (CENTRAL_NODULE.centre_px, []),
+        (PLEURAL.centre_px, []),
+        (CALCIFIED.centre_px, []),
+        ((178, 90), []),
+        ((37, 110), []),
+        ((5, 124), [("roi_near_edge", "warning"), ("roi_in_air", "error")]),
+        ((127, 106), [("roi_in_air", "error")]),
+        ((127, 179), [("roi_on_bone", "error")]),
+        ((31, 127), [("roi_on_bone", "error")]),
+        ((127, 142), [("roi_outside_lung", "error")]),
+    ],
+    ids=[
+        *("nodule", "nodule on the pleura", "calcified nodule", "lung", "edge of the lung"),
+        *("air at the border", "trachea", "spine", "rib", "mediastinum"),
+    ],
+)
+def test_places_of_a_roi(place: tuple[float, float], expected: list[tuple[str, str]]) -> None:
+    assert at(*place) == expected
+
+
+def test_a_roi_far_from_the_lungs() -> None:
+    lungs = segment_lungs(CHEST)
+    far = (127.0, 198.0)  # behind the spine
+    assert codes(check_roi_place(CHEST, lungs, far)) == [("roi_outside_lung", "error")]
+    assert check_roi_place(CHEST, lungs, CENTRAL_NODULE.centre_px) == ()
+    assert check_roi_place(slice_of(water()), np.zeros((256, 256), np.bool_), far) == ()
+
+
+def test_air_alone_is_in_air() -> None:
+    air = slice_of(np.full((256, 256), AIR_HU, np.int16))
+    assert ("roi_in_air", "error") in codes(check_roi(extract_patch(air, (128, 128), SPEC)))

@@ -1,0 +1,165 @@
+"""What DESIGN says about the code's layers, enforced on its syntax: imports inside functions count too."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+REPOSITORY: Final = Path(__file__).resolve().parents[1]
+MAX_MODULE_LINES: Final = 400
+MAX_SCRIPT_LINES: Final = 40
+FORBIDDEN_NAMES: Final = {"utils", "util", "helpers", "helper", "common", "misc"}
+
+BASE: Final = {"errors", "settings", "telemetry"}
+CORE: Final = BASE | {"security", "imaging", "inference", "delivery", "explain", "reports"}
+# A layer not named here may not exist: add it to the design first.
+MAY_IMPORT: Final[dict[str, set[str]]] = {
+    "app": set(),  # the package itself holds its version
+    "errors": set(),
+    "telemetry": set(),
+    "web": set(),
+    "settings": {"errors"},
+    "security": {"errors"},
+    "imaging": {"errors"},
+    "inference": {"imaging", "telemetry", "errors"},
+    "explain": {"inference", "imaging", "errors"},
+    "reports": {"inference", "imaging", "errors"},
+    "delivery": {"reports", "inference", "telemetry", "errors"},
+    "api": CORE | {"web"},
+    "main": CORE | {"api", "web"},
+    "cli": CORE | {"api", "web", "main"},
+    "training": {"imaging", "inference", "errors"},
+    "scripts": CORE | {"training", "tests"},
+    "benchmarks": CORE | {"training", "tests"},
+}
+# A library and the only modules of ours that may import it, as beginnings of their dotted names.
+CONFINED: Final[dict[str, tuple[str, ...]]] = {
+    "fastapi": ("app.main", "app.api", "app.security"),
+    "starlette": ("app.main", "app.api", "app.security"),
+    "fastapi_standalone_docs": ("app.api",),
+    "tensorflow": ("app.inference.backends.tensorflow", "training"),
+    "keras": ("app.inference.backends.tensorflow", "training"),
+    "openvino": ("app.inference.backends.openvino", "benchmarks"),
+    "onnxruntime": ("app.inference.backends.onnx", "benchmarks"),
+    "highdicom": ("app.reports",),
+    "fhir": ("app.reports",),
+    "uvicorn": ("app.cli", "app.main", "benchmarks"),
+    "sklearn": ("training",),
+    "matplotlib": ("training",),
+}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(REPOSITORY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def paths_in(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (REPOSITORY / folder).rglob("*.py"))
+
+
+SOURCES: Final = {module_of(path): path for path in paths_in("app", "training", "scripts", "benchmarks")}
+ALL_PYTHON: Final = {**SOURCES, **{module_of(path): path for path in paths_in("tests")}}
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports_of(module: str, path: Path) -> Iterator[str]:
+    """Dotted names that a module imports anywhere in it, by statement or by `import_module` with a literal."""
+    for node in ast.walk(tree_of(path)):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=origin, names=names, level=level):
+                package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+                anchor = package[: len(package) - level + 1] if level else []
+                source = ".".join([*anchor, *([origin] if origin else [])])
+                yield from (f"{source}.{alias.name}" for alias in names)
+            case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(value=str(name)), *_]):
+                yield name
+            case ast.Call(func=ast.Name(id="import_module" | "__import__"), args=[ast.Constant(value=str(name)), *_]):
+                yield name
+
+
+def layer_of(name: str) -> str | None:
+    """The layer of a dotted name of ours; None for a library."""
+    top, *rest = name.split(".")
+    if top != "app":
+        return top if top in MAY_IMPORT or top == "tests" else None
+    return rest[0] if rest and (f"app.{rest[0]}" in SOURCES or rest[0] in MAY_IMPORT) else "app"
+
+
+def within(module: str, prefixes: tuple[str, ...]) -> bool:
+    return any(module == prefix or module.startswith(prefix + ".") for prefix in prefixes)
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_follow_the_layers(module: str) -> None:
+    own = layer_of(module)
+    assert own in MAY_IMPORT, f"{module} is in no layer of the design"
+    found = {layer for name in imports_of(module, SOURCES[module]) if (layer := layer_of(name)) is not None}
+    assert found - {own, "app"} <= MAY_IMPORT[own]
+
+
+@pytest.mark.parametrize("library", CONFINED)
+def test_libraries_stay_where_they_belong(library: str) -> None:
+    users = {
+        module
+        for module, path in SOURCES.items()
+        if any(name.split(".")[0] == library for name in imports_of(module, path))
+    }
+    assert not {user for user in users if not within(user, CONFINED[library])}
+
+
+def reads_environment(node: ast.AST) -> bool:
+    match node:
+        case ast.Attribute(value=ast.Name(id="os"), attr="getenv" | "environ" | "environb"):
+            return True
+        case ast.ImportFrom(module="os", names=names):
+            return any(alias.name in {"getenv", "environ", "environb"} for alias in names)
+    return False
+
+
+def sets_a_default(node: ast.AST) -> bool:
+    """`os.environ.setdefault(...)` speaks to a library; it reads nothing for us."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setdefault"
+
+
+@pytest.mark.parametrize("module", [m for m in SOURCES if m != "app.settings"])
+def test_only_settings_reads_the_environment(module: str) -> None:
+    tree = tree_of(SOURCES[module])
+    excused = {id(part) for call in ast.walk(tree) if sets_a_default(call) for part in ast.walk(call)}
+    assert not [node.lineno for node in ast.walk(tree) if reads_environment(node) and id(node) not in excused]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("module", ALL_PYTHON)
+def test_modules_are_small_and_named_after_things(module: str) -> None:
+    assert not set(module.split(".")) & FORBIDDEN_NAMES
+    lines = len(ALL_PYTHON[module].read_text(encoding="utf-8").splitlines())
+    assert lines <= (MAX_SCRIPT_LINES if module.startswith("scripts.") else MAX_MODULE_LINES)
+
+
+def test_the_rules_see_what_they_forbid(tmp_path: Path) -> None:
+    path = tmp_path / "sly.py"
+    path.write_text(
+        "import os\n"
+        "def later():\n"
+        "    from app.api import routes\n"
+        "    import tensorflow.keras as k\n"
+        "    importlib.import_module('fastapi.routing')\n"
+        "    from . import header\n"
+        "    return os.environ['HOME'], os.getenv('HOME')\n"
+    )
+    found = set(imports_of("app.imaging.sly", path))
+    assert found == {"os", "app.api.routes", "tensorflow.keras", "fastapi.routing", "app.imaging.header"}
+    assert layer_of("app.api.routes") == "api"
+    assert layer_of("app.__version__") == "app"
+    assert sum(reads_environment(node) for node in ast.walk(ast.parse(path.read_text()))) == 2

@@ -1,0 +1,144 @@
+"""The whole loop at two steps on generated data: cross-validate, train, export, load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from app.errors import BundleError
+from app.inference.bundle import OUTPUT_NAMES, load_bundle
+from tests.training.conftest import CONFIGS, TinyRun
+from training.architectures import build_network
+from training.artefacts import read_artefacts
+from training.calibrate import sigmoid
+from training.config import Config, load_config
+from training.datasets import Dataset
+from training.evaluate import evaluate, read_evaluation
+from training.export import run_graph
+from training.held_out import load, save
+from training.phantom import lung_phantom
+from training.train import predict, train
+
+REPOSITORY = CONFIGS.parents[1]
+MAX_PARAMETERS = 500_000
+
+
+def patches(config: Config) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    spec = config.input.patch_spec
+    return np.stack([lung_phantom(spec, diameter_mm=d) for d in (4.0, 9.0, 20.0)]).astype(np.float32)
+
+
+def test_the_bundle_loads_and_states_what_was_measured(tiny_run: TinyRun) -> None:
+    manifest = load_bundle(tiny_run.bundle).manifest
+    assert manifest.name == "tiny-classifier"
+    assert manifest.performance.figures == tiny_run.evaluation.figures
+    assert manifest.operating_point.threshold == tiny_run.evaluation.calibration.threshold
+    assert [t.name for t in manifest.traits][:2] == ["subtlety", "calcification"]
+    assert {"saved_model.pb", "variables/variables.index"} <= set(manifest.digests)
+
+
+def test_a_flipped_byte_is_found(tiny_run: TinyRun, tmp_path: Path) -> None:
+    copy = tmp_path / "1"
+    for file in tiny_run.bundle.rglob("*"):
+        if file.is_file():
+            target = copy / file.relative_to(tiny_run.bundle)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+    weights = copy / "variables" / "variables.index"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")
+    with pytest.raises(BundleError, match=r"variables\.index"):
+        load_bundle(copy)
+
+
+def test_the_graph_gives_the_promised_outputs(tiny_run: TinyRun, config: Config) -> None:
+    said = run_graph(tiny_run.bundle, patches(config))
+    assert set(said) == set(OUTPUT_NAMES)
+    shapes = {name: value.shape for name, value in said.items()}
+    assert shapes == {"malignancy": (3,), "nodule": (3,), "traits": (3, 7), "mask": (3, 48, 48),
+                      "evidence": (3, 12, 12), "embedding": (3, 8)}  # fmt: skip
+    for name in ("malignancy", "nodule", "mask", "evidence"):
+        assert said[name].min() >= 0
+        assert said[name].max() <= 1
+    assert said["traits"].min() >= 1
+    assert (said["traits"].max(axis=0) <= [5, 6, 5, 5, 5, 5, 5]).all()
+
+
+def test_the_golden_case_repeats(tiny_run: TinyRun) -> None:
+    golden = load_bundle(tiny_run.bundle).manifest.golden
+    said = run_graph(tiny_run.bundle, golden.hu.decode()[None])
+    for name, recorded in golden.outputs.items():
+        np.testing.assert_allclose(said[name][0], recorded.decode(), atol=golden.tolerance)
+
+
+def test_calibration_is_in_the_graph(tiny_run: TinyRun, config: Config) -> None:
+    artefacts, fitted = read_artefacts(tiny_run.folder), tiny_run.evaluation.calibration
+    raw = predict(artefacts.network, patches(config))
+    expected = sigmoid(fitted.slope * raw.malignancy + fitted.intercept)
+    said = run_graph(tiny_run.bundle, patches(config))
+    np.testing.assert_allclose(said["malignancy"], expected, atol=1e-5)
+    np.testing.assert_allclose(said["embedding"], raw.embedding, atol=1e-5)
+
+
+def test_evidence_is_an_exact_class_activation_map(tiny_run: TinyRun, config: Config) -> None:
+    run, fitted = read_artefacts(tiny_run.folder).run, tiny_run.evaluation.calibration
+    said = run_graph(tiny_run.bundle, patches(config))
+    local = fitted.slope * run.local_scale * np.log(said["evidence"] / (1 - said["evidence"]))
+    np.testing.assert_allclose(sigmoid(local.mean(axis=(1, 2))), said["malignancy"], atol=1e-4)
+
+
+def test_hounsfield_units_are_clipped_in_the_graph(tiny_run: TinyRun, config: Config) -> None:
+    hu = patches(config)
+    low, high = config.input.clip_hu
+    beyond = np.where(hu < -800, -3000, hu).astype(np.float32)
+    clipped = np.clip(beyond, low, high)
+    one, two = run_graph(tiny_run.bundle, beyond), run_graph(tiny_run.bundle, clipped)
+    np.testing.assert_allclose(one["malignancy"], two["malignancy"], atol=1e-6)
+
+
+def test_the_card_holds_every_figure_and_the_warning(tiny_run: TinyRun) -> None:
+    card = load_bundle(tiny_run.bundle).card
+    assert "not pathology" in card
+    assert "Diameter alone reaches an AUC of" in card
+    for name, figure in tiny_run.evaluation.figures.items():
+        assert f"| {name} | {figure.value:.3f} |" in card
+
+
+def test_held_out_predictions_give_the_same_figures_again(
+    tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
+) -> None:
+    save(tmp_path / "held_out.npz", tiny_run.held_out, tiny_run.candidates)
+    again = evaluate(*load(tmp_path / "held_out.npz"), dataset, config, tiny_run.evaluation.command)
+    assert again == tiny_run.evaluation
+    assert read_evaluation(tiny_run.folder) == tiny_run.evaluation
+
+
+def test_every_nodule_is_judged_once(tiny_run: TinyRun, dataset: Dataset) -> None:
+    assert sorted(tiny_run.held_out.true_diameter_mm) == sorted(n.diameter_mm for n in dataset.nodules)
+    assert len(tiny_run.candidates.fold) == len(dataset.candidates)
+
+
+def test_the_same_seed_gives_the_same_losses(dataset: Dataset, config: Config) -> None:
+    one, two = train(dataset, config), train(dataset, config)
+    assert [step["loss"] for step in one.history] == pytest.approx([step["loss"] for step in two.history], rel=1e-4)
+    assert len(one.history) == config.optimiser.steps
+
+
+def test_the_shipped_network_is_compact() -> None:
+    assert build_network(load_config(CONFIGS / "default.toml")).count_params() <= MAX_PARAMETERS
+
+
+def test_an_unknown_setting_is_named(tmp_path: Path) -> None:
+    text = (CONFIGS / "tiny.toml").read_text("utf-8").replace("[network]", "[network]\nmagic = 1")
+    (tmp_path / "bad.toml").write_text(text, "utf-8")
+    with pytest.raises(ValidationError, match="magic"):
+        load_config(tmp_path / "bad.toml")
+
+
+def test_the_scripts_are_thin_and_say_what_they_do() -> None:
+    for name in ("train", "evaluate", "export"):
+        script = REPOSITORY / "scripts" / f"{name}.py"
+        assert len(script.read_text("utf-8").splitlines()) <= 40
+        compile(script.read_text("utf-8"), script.name, "exec")
