@@ -23,7 +23,7 @@ from app import __version__
 from app.api import schemas
 from app.api.parameters import KNOWN, PredictParameters, parse_parameters
 from app.api.problems import problem_type
-from app.errors import InputError, LungscopeError, StartupError
+from app.errors import InputError, StartupError
 from app.imaging.read import quiet_decoders, read_slice
 from app.inference.bundle import find_bundle, load_bundle
 from app.inference.diagnose import diagnose
@@ -97,9 +97,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings.log_level)
-    failures: list[LungscopeError] = []
+    failures: list[Exception] = []
 
-    def stop(error: LungscopeError) -> None:
+    def stop(error: Exception) -> None:
         failures.append(error)
         server.should_exit = True
 

@@ -14,7 +14,6 @@ from app.api import contract, problems
 from app.api.deps import Services
 from app.api.middleware import RequestContext
 from app.api.routes import docs, health, models, predict
-from app.errors import LungscopeError
 from app.imaging.read import quiet_decoders
 from app.inference.backends import Backend
 from app.inference.bundle import find_bundle, load_bundle
@@ -35,7 +34,7 @@ def create_app(
     settings: Settings,
     *,
     backend: Backend | None = None,
-    on_fatal: Callable[[LungscopeError], None] | None = None,
+    on_fatal: Callable[[Exception], None] | None = None,
 ) -> FastAPI:
     """Build the service; raises BundleError when the bundle does not match its digests or contract.
 
@@ -66,14 +65,15 @@ def create_app(
 
 
 def _lifespan(
-    services: Services, on_fatal: Callable[[LungscopeError], None] | None
+    services: Services, on_fatal: Callable[[Exception], None] | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     async def load() -> None:
         registry, manifest = services.registry, services.registry.bundle.manifest
         try:
             await asyncio.to_thread(registry.load)
-        except LungscopeError as error:
-            logger.critical("the model cannot be used: %s", error)
+        # Whatever a runtime raises while it loads: a process that can never be ready must not linger.
+        except Exception as error:
+            logger.critical("the model cannot be used: %s", error, exc_info=error)
             if on_fatal is not None:
                 on_fatal(error)
             return

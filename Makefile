@@ -1,0 +1,113 @@
+# Every target sets itself up: it needs Python 3.11 to 3.13, make and git, nothing else.
+# HOST, PORT, DATA, CONFIG, OUT, PYTHON and PYTEST_ARGS may be given: make serve PORT=9000
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DATA ?= ../shared/data
+CONFIG ?= training/configs/default.toml
+OUT ?= runs/$(basename $(notdir $(CONFIG)))
+PYTHON ?= python3.11 python3.12 python3.13 python3
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+SERVE_READY := $(VENV)/.serve-installed
+DEV_READY := $(VENV)/.dev-installed
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip
+
+# A stamp is worth nothing once the interpreter it was made for has gone.
+$(shell test -x $(BIN)/python || rm -f $(SERVE_READY) $(DEV_READY))
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
+
+.PHONY: serve
+serve: $(SERVE_READY) ## answer over HTTP on HOST:PORT, 127.0.0.1:8000 by default
+	@exec $(BIN)/lungscope serve --host $(HOST) --port $(PORT)
+
+.PHONY: test
+test: $(DEV_READY) ## run the tests and measure branch coverage of app/
+	$(BIN)/pytest -m "not e2e" --cov=app --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+
+.PHONY: test-e2e
+test-e2e: $(DEV_READY) ## drive the docs page in a headless Chromium
+	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
+
+.PHONY: check
+check: lint types lock-check architecture test ## everything a change must pass
+
+.PHONY: lint
+lint: $(DEV_READY) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: types
+types: $(DEV_READY) ## mypy --strict
+	$(BIN)/mypy
+
+.PHONY: architecture
+architecture: $(DEV_READY) ## the permitted imports
+	$(BIN)/pytest -q tests/test_architecture.py
+
+.PHONY: lock
+lock: $(DEV_READY) ## recompile the locks, keeping what still fits; LOCK_ARGS=--upgrade for the newest
+	sh requirements/lock.sh $(LOCK_ARGS)
+
+.PHONY: lock-check
+lock-check: $(DEV_READY) ## fail when the locks do not follow from pyproject.toml
+	sh requirements/lock.sh --check
+
+.PHONY: evaluate
+evaluate: $(DEV_READY) ## cross-validate CONFIG on DATA; figures and networks go to OUT/evaluation
+	$(BIN)/python scripts/evaluate.py --config $(CONFIG) --data $(DATA) --out $(OUT)/evaluation
+
+.PHONY: train
+train: $(DEV_READY) ## train CONFIG on all of DATA; weights go to OUT/trained
+	$(BIN)/python scripts/train.py --config $(CONFIG) --data $(DATA) --out $(OUT)/trained
+
+.PHONY: container-check
+container-check: $(DEV_READY) ## run the image's build steps without a container engine, and the service from them
+	PIP="$(CURDIR)/$(BIN)/python -m pip" sh deploy/container/check.sh
+
+.PHONY: clean
+clean: ## remove caches and build products; .venv and runs stay
+	rm -rf build/lib build/bdist.* dist *.egg-info htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## clean, and remove .venv
+	rm -rf $(VENV)
+
+# Candidates are run, not looked up: a version manager's shim exists for interpreters that are not selected.
+FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+$(BIN)/python:
+	@for python in $(PYTHON); do \
+	  if "$$python" -c '$(FITS)' 2>/dev/null; then \
+	    echo "==> Creating $(VENV) with $$("$$python" --version)"; \
+	    rm -rf $(VENV); \
+	    exec "$$python" -m venv $(VENV); \
+	  fi; \
+	done; \
+	{ echo "Lungscope needs Python 3.11, 3.12 or 3.13 with its venv module: TensorFlow 2.21 has wheels for no other."; \
+	  for python in $(PYTHON); do echo "  $$python: $$("$$python" --version 2>/dev/null || echo not found)"; done; \
+	  echo "On Debian or Ubuntu: apt-get install python3 python3-venv. Elsewhere: make PYTHON=/path/to/python3.11 ..."; \
+	} >&2; \
+	exit 1
+
+$(SERVE_READY): requirements/serve.lock pyproject.toml | $(BIN)/python
+	@echo "==> Installing what serving needs from requirements/serve.lock: about 480 MB to download the first time"
+	$(PIP) install --require-hashes -r requirements/serve.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV_READY): requirements/dev.lock pyproject.toml | $(BIN)/python
+	@echo "==> Installing what serving, training and checking need from requirements/dev.lock: about 610 MB to download" \
+	  "the first time"
+	$(PIP) install --require-hashes -r requirements/dev.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $(SERVE_READY) $@

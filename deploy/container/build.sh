@@ -1,0 +1,48 @@
+#!/bin/sh
+# Every step that builds the container image. The Dockerfile's RUN lines call this script and do nothing else;
+# check.sh runs the same steps where there is no container engine.
+#
+#   build.sh builder PREFIX    an empty virtual environment in PREFIX, without pip
+#   build.sh serve PREFIX      what serving needs, from requirements/serve.lock, less what only compilers read
+#   build.sh full PREFIX       what training needs besides, from requirements/full.lock
+#   build.sh package PREFIX    Lungscope itself
+#
+# PYTHON is the interpreter that will run the service; PIP is a pip (22.3 or later) to install with.
+set -eu
+cd "$(dirname "$0")/../.."
+
+step=$1
+prefix=$2
+python=${PYTHON:-python3}
+pip=${PIP:-"$python -m pip"}
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+
+pip_install() { # into PREFIX, which has no pip of its own: the image needs none
+    $pip --python "$prefix/bin/python" install --no-input --progress-bar off "$@"
+}
+
+site_packages() {
+    "$prefix/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+}
+
+case $step in
+builder)
+    "$python" -m venv --without-pip "$prefix"
+    ;;
+serve)
+    pip_install --require-hashes -r requirements/serve.lock
+    # C++ headers and the C parser: 350 MB that only building TensorFlow operations needs.
+    rm -rf "$(site_packages)/tensorflow/include"
+    $pip --python "$prefix/bin/python" uninstall --yes libclang
+    ;;
+full)
+    pip_install --require-hashes -r requirements/full.lock
+    ;;
+package)
+    pip_install --no-deps --no-build-isolation .
+    ;;
+*)
+    echo "build.sh: unknown step: $step" >&2
+    exit 2
+    ;;
+esac
