@@ -27,6 +27,7 @@ from app.inference.vocabulary import Decision
 
 NOT_A_NODULE: Final = "not_a_nodule"
 OUT_OF_DISTRIBUTION: Final = "out_of_distribution"
+SEARCH_NODULE_PROBABILITY: Final = 0.5  # nobody pointed there: it must be a nodule rather than not
 MASK_THRESHOLD: Final = 0.5
 MAX_CENTRE_OFFSET_MM: Final = 3.0  # an outline further from the patch's middle belongs to a neighbour
 MIN_SEPARATION_MM: Final = 4.0  # two centres closer than the smallest nodule are one finding
@@ -99,8 +100,8 @@ def _diagnose_slice(ct_slice: CTSlice, model: Model, notes: Sequence[QualityNote
     patches = [extract_patch(ct_slice, candidate.centre_px, model.patch_spec) for candidate in candidates]
     search_ms = _since(started)
     judged, infer_ms = _judge(ct_slice, patches, model)
-    nodules = [j for j in judged if NOT_A_NODULE not in j.reasons]
-    findings = _distinct(ct_slice, [j.finding for j in nodules])
+    nodules = [j.finding for j in judged if j.finding.nodule_probability >= SEARCH_NODULE_PROBABILITY]
+    findings = _distinct(ct_slice, nodules)
     return _conclude(ct_slice, model, findings, (), all_notes, Timing(search_ms=search_ms, infer_ms=infer_ms))
 
 

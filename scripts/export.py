@@ -1,0 +1,26 @@
+"""Write a bundle: `scripts/export.py --trained DIR --evaluation DIR --out models/nodule-classifier/<integer>`."""
+
+import argparse
+from pathlib import Path
+
+from training.artefacts import read_artefacts
+from training.evaluate import read_evaluation
+from training.export import export_bundle
+
+
+def main() -> None:
+    """Join the weights of scripts/train.py with the calibration and figures of scripts/evaluate.py."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trained", type=Path, required=True, help="the folder scripts/train.py wrote")
+    parser.add_argument("--evaluation", type=Path, required=True, help="the folder scripts/evaluate.py wrote")
+    parser.add_argument("--out", type=Path, required=True, help="the bundle, …/<name>/<integer>")
+    given = parser.parse_args()
+    if not given.out.name.isdecimal():
+        parser.error(f"--out must end in an integer version, not {given.out.name!r}")
+    name = given.out.resolve().parent.name
+    manifest = export_bundle(read_artefacts(given.trained), read_evaluation(given.evaluation), given.out, name=name)
+    print(f"wrote {given.out}: {manifest.name} {manifest.version}, {len(manifest.digests)} files")
+
+
+if __name__ == "__main__":
+    main()

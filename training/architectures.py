@@ -1,0 +1,84 @@
+"""The network: a compact multi-task CNN in Keras 3, the same under TensorFlow, JAX and PyTorch.
+
+Global average pooling feeds linear heads, so each head's class-activation map is exact (Zhou et al. 2016): the mean
+over the map of `w . feature + b` is the logit itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any  # keras is untyped: its tensors, layers and models have no other name here
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from training.config import Config
+from training.datasets import TRAIT_SCALES
+
+TRAINED_OUTPUTS = ("malignancy", "nodule", "traits", "mask")
+FEATURES = "features"
+MALIGNANCY_LAYER = "malignancy"
+MALIGNANCY_PRIOR = -0.4  # logit of the mean rating of LIDC nodules, 0.4 of the scale; saves the first steps
+
+
+def build_network(config: Config) -> Any:
+    """A Keras model from `hu` (N, size, size, 1) in HU to logits and the last feature map.
+
+    Outputs: `malignancy` (N, 1), `nodule` (N, 1), `traits` (N, 7), `mask` (N, size, size, 1), all logits, and
+    `features` (N, size/4, size/4, D), non-negative.
+    """
+    keras.utils.set_random_seed(config.seed)
+    hu = keras.Input((config.input.size_px, config.input.size_px, 1), name="hu")
+    stem, half, features = _encoder(_normalised(hu, config), config)
+    pooled = layers.GlobalAveragePooling2D(name="embedding")(features)
+    dropped = layers.Dropout(config.network.dropout, seed=config.seed)(pooled)
+    prior = keras.initializers.Constant(MALIGNANCY_PRIOR)
+    outputs = {
+        "malignancy": layers.Dense(1, bias_initializer=prior, name=MALIGNANCY_LAYER)(dropped),
+        "nodule": layers.Dense(1, name="nodule")(dropped),
+        "traits": layers.Dense(len(TRAIT_SCALES), name="traits")(dropped),
+        "mask": _decoder(features, half, stem, config.network.decoder),
+        FEATURES: features,
+    }
+    return keras.Model(hu, outputs, name="nodule_classifier")
+
+
+def trained_part(network: Any) -> Any:
+    """The same network (shared weights) with the outputs that have a loss."""
+    outputs = network.output
+    return keras.Model(network.input, {name: outputs[name] for name in TRAINED_OUTPUTS})
+
+
+def _normalised(hu: Any, config: Config) -> Any:
+    """HU clipped to the window, scaled to -1..1, beside the distance from the centre: a nodule elsewhere in
+    the patch is not what was asked about, and pooling alone cannot tell."""
+    low, high = config.input.clip_hu
+    scaled = ops.subtract(ops.multiply(ops.clip(hu, low, high), 2 / (high - low)), (high + low) / (high - low))
+    middle = (config.input.size_px - 1) / 2
+    y, x = np.mgrid[: config.input.size_px, : config.input.size_px] - middle
+    distance = (np.hypot(x, y) / middle - 0.5).astype(np.float32)[None, ..., None]
+    return layers.Concatenate()([scaled, ops.add(ops.zeros_like(scaled), distance)])
+
+
+def _encoder(image: Any, config: Config) -> tuple[Any, Any, Any]:
+    full, half, quarter, eighth = config.network.channels
+    stem = _block(image, full)
+    at_half = _block(_block(stem, half, stride=2), half)
+    at_quarter = _block(_block(at_half, quarter, stride=2), quarter)
+    at_eighth = _block(_block(at_quarter, eighth, stride=2), eighth)
+    joined = layers.Concatenate()([layers.UpSampling2D(2)(at_eighth), at_quarter])
+    return stem, at_half, _block(joined, config.network.features, kernel=1)
+
+
+def _decoder(features: Any, half: Any, stem: Any, channels: tuple[int, int]) -> Any:
+    wide, narrow = channels
+    at_half = layers.UpSampling2D(2)(_block(features, wide, kernel=1))
+    at_half = _block(layers.Concatenate()([at_half, _block(half, wide, kernel=1)]), wide)
+    at_full = layers.Concatenate()([layers.UpSampling2D(2)(at_half), stem])
+    return layers.Conv2D(1, 1, name="mask")(_block(at_full, narrow))
+
+
+def _block(tensor: Any, channels: int, *, stride: int = 1, kernel: int = 3) -> Any:
+    tensor = layers.Conv2D(channels, kernel, strides=stride, padding="same", use_bias=False)(tensor)
+    # Momentum 0.97: a run is too short for the default of 0.99 to forget its start.
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.97)(tensor))

@@ -1,0 +1,104 @@
+"""What held-out folds decide: Platt scaling, operating point, conformal quantiles and distance thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from app.inference.bundle import Finding
+from training.metrics import Flags, Floats
+
+MAX_LOGIT = 30.0  # exp() stays finite; the probability is 0 or 1 in float32 long before
+LOCAL_PERCENTILE = 99.0
+LOCAL_REACH = 4.0  # the 99th percentile of |local logit| shows as sigmoid(4) = 0.98
+MIN_SLOPE = 1e-3  # a network that ranks backwards must not be flipped in silence
+
+
+@dataclass(frozen=True, slots=True)
+class Platt:
+    """Calibrated logit = slope * logit + intercept (Platt 1999)."""
+
+    slope: float
+    intercept: float
+
+    def probability(self, logits: NDArray[np.floating]) -> Floats:
+        """Calibrated probabilities of raw logits, any shape."""
+        return sigmoid(self.slope * np.asarray(logits, np.float64) + self.intercept)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Whitening:
+    """Mahalanobis distance as a plain norm: || matrix @ (embedding - mean) || (Lee et al. 2018)."""
+
+    mean: NDArray[np.float32]
+    matrix: NDArray[np.float32]
+
+    def distance(self, embedding: NDArray[np.float32]) -> Floats:
+        """Distances (N,) of embeddings (N, D)."""
+        return np.asarray(np.linalg.norm((embedding - self.mean) @ self.matrix.T, axis=1), np.float64)
+
+
+def sigmoid(logits: NDArray[np.floating]) -> Floats:
+    """Logistic function in float64, without overflow."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(np.asarray(logits, np.float64), -MAX_LOGIT, MAX_LOGIT))), np.float64)
+
+
+def fit_platt(logits: NDArray[np.floating], positive: Flags) -> Platt:
+    """Maximum-likelihood slope and intercept; raises ValueError when only one class is given."""
+    if positive.all() or not positive.any():
+        raise ValueError("calibration needs both suspicious and benign nodules among the held-out ones")
+    scores, sign = np.asarray(logits, np.float64), np.where(positive, 1.0, -1.0)
+
+    def loss(parameters: Floats) -> float:
+        return float(np.mean(np.logaddexp(0, -sign * (parameters[0] * scores + parameters[1]))))
+
+    found = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(MIN_SLOPE, 100.0), (-100.0, 100.0)])
+    return Platt(float(found.x[0]), float(found.x[1]))
+
+
+def operating_point(probability: Floats, positive: Flags, wanted_sensitivity: float) -> float:
+    """The highest threshold at and above which at least `wanted_sensitivity` of the positives lie."""
+    return keep_above(probability[positive], wanted_sensitivity)
+
+
+def keep_above(scores: Floats, wanted: float) -> float:
+    """The highest threshold that keeps at least the fraction `wanted` of `scores` at or above it."""
+    ordered = np.sort(scores)[::-1]
+    return float(ordered[int(np.ceil(wanted * len(ordered))) - 1])
+
+
+def conformal_quantiles(probability: Floats, positive: Flags, coverage: float) -> dict[Finding, float]:
+    """Per class, the quantile of 1 - p(class) that the class's own held-out nodules stay below (Vovk 2012)."""
+    return {
+        "cancer_suspected": _finite_quantile(1 - probability[positive], coverage),
+        "normal": _finite_quantile(probability[~positive], coverage),
+    }
+
+
+def _finite_quantile(scores: Floats, coverage: float) -> float:
+    """The ceil((n + 1) coverage)-th smallest score; 1 (everything conforms) when there are too few."""
+    rank = int(np.ceil((len(scores) + 1) * coverage))
+    return 1.0 if rank > len(scores) else float(np.sort(scores)[rank - 1])
+
+
+def fit_whitening(embedding: NDArray[np.float32], shrinkage: float) -> Whitening:
+    """Mean and inverse square root of the covariance of embeddings (N, D), shrunk towards its mean variance.
+
+    Without shrinkage, directions the training data never used would make every new patch look foreign.
+    """
+    values = embedding.astype(np.float64)
+    mean = values.mean(axis=0)
+    covariance = np.cov(values, rowvar=False)
+    size = len(covariance)
+    target = np.trace(covariance) / size + np.finfo(np.float64).tiny
+    variances, axes = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * target * np.eye(size))
+    matrix = (axes / np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny))) @ axes.T
+    return Whitening(mean.astype(np.float32), matrix.astype(np.float32))
+
+
+def local_scale(local_logits: NDArray[np.floating]) -> float:
+    """The divisor that keeps class-activation maps within the range where a float32 sigmoid can be inverted."""
+    return max(1.0, float(np.percentile(np.abs(local_logits), LOCAL_PERCENTILE)) / LOCAL_REACH)

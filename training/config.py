@@ -1,0 +1,140 @@
+"""Every number that a training run depends on, read from one TOML file into frozen objects."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.imaging.patches import PatchSpec
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Range = tuple[float, float]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputConfig(_Frozen):
+    """The patch the network sees; `clip_hu` is applied inside the graph."""
+
+    size_px: Annotated[int, Field(ge=16, le=256)]
+    spacing_mm: Positive
+    clip_hu: Range
+
+    @property
+    def patch_spec(self) -> PatchSpec:
+        """The patch that fills this input."""
+        return PatchSpec(self.size_px, self.spacing_mm)
+
+
+class NetworkConfig(_Frozen):
+    """Channels at full, half, quarter and eighth resolution, of the pooled features and of the mask decoder."""
+
+    channels: tuple[int, int, int, int]
+    features: Annotated[int, Field(ge=1)]
+    decoder: tuple[int, int]
+    dropout: Share
+
+
+class BatchConfig(_Frozen):
+    """How many samples of each kind make one batch."""
+
+    lidc_nodules: Annotated[int, Field(ge=1)]
+    lidc_negatives: Count
+    luna_nodules: Count
+    luna_negatives: Count
+    synthetic: Count
+
+    @property
+    def size(self) -> int:
+        """Samples in one batch."""
+        return self.lidc_nodules + self.lidc_negatives + self.luna_nodules + self.luna_negatives + self.synthetic
+
+
+class AugmentConfig(_Frozen):
+    """Random changes of a training sample. A pair is a uniform range; a single number a probability or a limit."""
+
+    jitter_mm: Annotated[float, Field(ge=0)]
+    jitter_of_radius: Annotated[float, Field(ge=0)]
+    zoom: Share
+    luna_zoom: Share
+    rotate: Share
+    crop: Share
+    crop_margin_px: Annotated[int, Field(ge=1)]
+    jpeg: Share
+    jpeg_quality: tuple[int, int]
+    blur: Share
+    blur_sigma_px: Range
+    noise: Share
+    noise_hu: Range
+    shift_hu: Annotated[float, Field(ge=0)]
+    negative_clearance_mm: Positive
+    negative_reach_mm: Positive
+    negative_on_structure: Share
+
+
+class OptimiserConfig(_Frozen):
+    """AdamW with a linear warm-up and a cosine decay to zero; `loss_weights` by output.
+
+    `compiled` traces the step once (many seconds) and then runs it several times as fast.
+    """
+
+    steps: Annotated[int, Field(ge=1)]
+    warmup_steps: Count
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    loss_weights: dict[str, float]
+    reader_exponent: Annotated[float, Field(ge=0)]
+    compiled: bool
+
+
+class CalibrationConfig(_Frozen):
+    """What the held-out folds decide: operating point, conformal sets, nodule and out-of-distribution thresholds."""
+
+    sensitivity: Share
+    coverage: Share
+    nodules_kept: Share
+    in_distribution_kept: Share
+    shrinkage: Share
+
+
+class EvaluationConfig(_Frozen):
+    """How figures are measured; nodules with fewer readers are in the secondary figures only."""
+
+    min_readers: Annotated[int, Field(ge=1)]
+    resamples: Annotated[int, Field(ge=10)]
+    size_match_mm: Positive
+    ece_bins: Annotated[int, Field(ge=2)]
+
+
+class Config(_Frozen):
+    """One training run."""
+
+    name: str
+    seed: int
+    input: InputConfig
+    network: NetworkConfig
+    batch: BatchConfig
+    augment: AugmentConfig
+    optimiser: OptimiserConfig
+    calibration: CalibrationConfig
+    evaluation: EvaluationConfig
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.input.size_px % 8:
+            raise ValueError(f"input.size_px must be a multiple of 8, not {self.input.size_px}")
+        if self.optimiser.warmup_steps >= self.optimiser.steps:
+            raise ValueError("optimiser.warmup_steps must be smaller than optimiser.steps")
+        return self
+
+
+def load_config(path: Path) -> Config:
+    """Read a TOML file; raises pydantic.ValidationError naming each field that is missing, unknown or out of range."""
+    return Config.model_validate(tomllib.loads(path.read_text("utf-8")))

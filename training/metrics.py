@@ -1,0 +1,102 @@
+"""Figures of merit on numpy arrays, and patient-bootstrap intervals around them. No network in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata, spearmanr
+
+from app.inference.bundle import Interval
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Indices = NDArray[np.intp]
+Metric = Callable[[Indices], float]
+INTERVAL_PERCENT = (2.5, 97.5)
+
+
+class Undefined(ValueError):
+    """A figure that these nodules do not define: a class, all pairs or all decisions are missing."""
+
+
+def auc(positive: Flags, score: Floats) -> float:
+    """Area under the ROC curve (Mann-Whitney, ties count half); nan when a class is missing."""
+    count = int(positive.sum())
+    others = len(positive) - count
+    if not count or not others:
+        return float("nan")
+    ranks = rankdata(score)
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
+
+
+def size_matched_auc(positive: Flags, score: Floats, diameter_mm: Floats, within_mm: float) -> float:
+    """AUC over the (positive, negative) pairs whose diameters differ by at most `within_mm`; nan without pairs."""
+    near = np.abs(diameter_mm[positive][:, None] - diameter_mm[~positive]) <= within_mm
+    difference = score[positive][:, None] - score[~positive]
+    return float(np.mean((difference > 0) + 0.5 * (difference == 0), where=near)) if near.any() else float("nan")
+
+
+def sensitivity(positive: Flags, called: Flags) -> float:
+    """Fraction of the positives that were called."""
+    return share(called[positive])
+
+
+def share(flags: Flags) -> float:
+    """Fraction of true values; nan when there is none to count."""
+    return float(flags.mean()) if len(flags) else float("nan")
+
+
+def specificity(positive: Flags, called: Flags) -> float:
+    """Fraction of the negatives that were not called."""
+    return share(~called[~positive])
+
+
+def brier(positive: Flags, probability: Floats) -> float:
+    """Mean squared difference between probability and outcome."""
+    return float(np.mean((probability - positive) ** 2))
+
+
+def expected_calibration_error(positive: Flags, probability: Floats, bins: int) -> float:
+    """Mean |observed - predicted| over equal-width probability bins, weighted by their counts (Guo et al. 2017)."""
+    place = np.minimum((probability * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, positive - probability, bins)
+    return float(np.abs(gaps).sum() / len(probability))
+
+
+def dice(one: Flags, other: Flags) -> Floats:
+    """Dice overlap (N,) of bool (N, rows, columns) masks; 1 where both are empty."""
+    overlap = (one & other).sum(axis=(1, 2))
+    total = one.sum(axis=(1, 2)) + other.sum(axis=(1, 2))
+    return np.where(total > 0, 2 * overlap / np.maximum(total, 1), 1.0)
+
+
+def diameter_mm(masks: Flags, spacing_mm: float) -> Floats:
+    """Diameter (N,) in mm of the circle with each mask's area."""
+    return np.asarray(2 * np.sqrt(masks.sum(axis=(1, 2)) / np.pi) * spacing_mm, np.float64)
+
+
+def spearman(one: Floats, other: Floats) -> float:
+    """Rank correlation; nan when one side is constant."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float("nan")
+    return float(cast(float, spearmanr(one, other).statistic))
+
+
+def bootstrap(metric: Metric, patients: Sequence[str], resamples: int, seed: int) -> Interval:
+    """`metric` of all indices, with the 95 % interval over resamples of whole patients.
+
+    Raises Undefined when the metric is undefined on all of them.
+    """
+    _, owner = np.unique(np.asarray(patients), return_inverse=True)
+    members = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner))[:-1])
+    rng = np.random.default_rng(seed)
+    draws = (rng.integers(len(members), size=len(members)) for _ in range(resamples))
+    values = np.array([metric(np.concatenate([members[k] for k in draw])) for draw in draws])
+    value = metric(np.arange(len(owner)))
+    if not np.isfinite(value) or not np.isfinite(values).any():
+        raise Undefined("this figure is undefined on these nodules: a class, all pairs or all decisions are missing")
+    low, high = np.nanpercentile(values, INTERVAL_PERCENT)
+    return Interval(value=value, low=float(low), high=float(high))
