@@ -49,7 +49,7 @@ INTENDED_USE = (
     "no diagnosis, treatment or screening decision may rest on it."
 )
 LABELS = (
-    Label(finding="cancer_suspected", snomed_ct="162573006", meaning="Suspected lung cancer"),
+    Label(finding="cancer_suspected", snomed_ct="93880001", meaning="Primary malignant neoplasm of lung"),
     Label(finding="normal", snomed_ct="17621005", meaning="Normal"),
 )
 LIDC = ("LIDC-IDRI, TCIA (Armato et al. 2011, doi 10.7937/K9/TCIA.2015.LO9QL9SX)", "CC BY 3.0")
