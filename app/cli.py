@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import signal
 import sys
 import time
@@ -64,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StartupError as error:
         print(f"lungscope: {error}", file=sys.stderr)
         return CANNOT_START
+    except BrokenPipeError:
+        # Whoever read our output has had enough (`| head`); nothing may be flushed into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SOME_FAILED
     return code
 
 

@@ -26,7 +26,6 @@ SUSPECTED: Final[dict[str, Any]] = {
             "diameter_mm": 14.2,
             "traits": {"spiculation": {"value": 4.1, "scale": [1, 5], "display": "considerable"}},
             "outline_px": [[305.1, 196.0], [306.4, 195.2], [318.9, 204.7]],
-            "evidence": None,
         }
     ],
     "reasons": [],

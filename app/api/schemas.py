@@ -50,7 +50,9 @@ class FindingOut(_Schema):
     diameter_mm: Annotated[float | None, Field(description="of the circle with the outline's area")]
     traits: dict[str, TraitOut]
     outline_px: list[PointPx]
-    evidence: EvidenceOut | None = None
+    evidence: Annotated[
+        EvidenceOut | None, Field(exclude_if=lambda value: value is None, description="only with explain=true")
+    ] = None
 
 
 class QualityOut(_Schema):
