@@ -10,6 +10,8 @@ PORT ?= 8000
 DATA ?= ../shared/data
 CONFIG ?= training/configs/default.toml
 OUT ?= runs/$(basename $(notdir $(CONFIG)))
+FUZZ_FILES ?= $(DATA)/dicom-variants $(DATA)/malformed app/web/example-slice.dcm
+FUZZ_ROUNDS ?= 300
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PYTEST_ARGS ?=
 
@@ -69,6 +71,10 @@ evaluate: $(DEV_READY) ## cross-validate CONFIG on DATA; figures and networks go
 .PHONY: train
 train: $(DEV_READY) ## train CONFIG on all of DATA; weights go to OUT/trained
 	$(BIN)/python scripts/train.py --config $(CONFIG) --data $(DATA) --out $(OUT)/trained
+
+.PHONY: fuzz
+fuzz: $(DEV_READY) ## mutate the files in FUZZ_FILES and read them, each in a process of its own; FUZZ_ROUNDS times
+	PYTHONPATH=. $(BIN)/python benchmarks/fuzz_reading.py --rounds $(FUZZ_ROUNDS) $(FUZZ_FILES)
 
 .PHONY: container-check
 container-check: $(DEV_READY) ## run the image's build steps without a container engine, and the service from them

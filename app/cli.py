@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import logging
 import os
 import signal
 import sys
@@ -34,6 +35,8 @@ from app.main import create_app
 from app.settings import Settings
 from app.telemetry import configure_logging
 
+logger = logging.getLogger(__name__)
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 OK, SOME_FAILED, CANNOT_START = 0, 1, 2
 CSV_COLUMNS: Final = (
     "path",
@@ -102,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings.log_level)
+    if options.host not in LOOPBACK and settings.api_token is None:
+        logger.warning("listening on %s without LUNGSCOPE_API_TOKEN: whoever reaches it may use it", options.host)
     failures: list[Exception] = []
 
     def stop(error: Exception) -> None:
