@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.service import Service
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("LUNGSCOPE_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -20,3 +23,13 @@ def shared_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return DATA
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """The shipped bundle on TensorFlow, ready behind a socket."""
+    service = Service()
+    service.wait_until_ready()
+    yield service
+    service.process.terminate()
+    assert service.end() == 0

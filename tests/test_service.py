@@ -6,69 +6,16 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.api.routes.docs import EXAMPLE_SLICE
-from tests.conftest import REPOSITORY
 from tests.phantoms import EXAMPLE_NODULE
-
-MODELS = REPOSITORY / "models"
-PATIENCE_S = 120
-
-
-class Service:
-    """`lungscope serve` as a child process."""
-
-    def __init__(self, models: Path = MODELS) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        command = [sys.executable, "-c", "import sys; from app.cli import main; sys.exit(main())"]
-        self.process = subprocess.Popen(
-            [*command, "serve", "--port", str(self.port)],
-            env={**os.environ, "LUNGSCOPE_MODELS_DIR": str(models)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def wait_until_ready(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if "model ready" in line:
-                return
-        raise AssertionError(f"ended with {self.process.wait(PATIENCE_S)} before it was ready")
-
-    def listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def end(self) -> int:
-        """The exit code, once the process has ended; its log is read and closed."""
-        self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    service = Service()
-    service.wait_until_ready()
-    yield service
-    service.process.terminate()
-    assert service.end() == 0
+from tests.service import MODELS, PATIENCE_S, Service
 
 
 def post(service: Service, path: str, body: bytes) -> tuple[int, dict[str, object]]:

@@ -84,6 +84,7 @@ class _FrameGroups:
 
     @classmethod
     def of(cls, header: Header, frame: int) -> _FrameGroups:
+        """The places for a 1-based frame, nearest first."""
         own = header.item("PerFrameFunctionalGroupsSequence", frame - 1)
         shared = header.item("SharedFunctionalGroupsSequence")
         macros = (
@@ -97,9 +98,11 @@ class _FrameGroups:
         return cls((*(item for item in found if item is not None), header))
 
     def holding(self, keyword: str) -> Iterator[Header]:
+        """The places that hold `keyword`, nearest to the frame first."""
         return (place for place in self.places if keyword in place)
 
     def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
+        """`count` numbers from the nearest place, or None; raises MalformedDicom for any other value."""
         place = next(self.holding(keyword), None)
         return None if place is None else place.numbers(keyword, count)
 

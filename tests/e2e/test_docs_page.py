@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from app.api.routes.docs import EXAMPLE_SLICE
-from tests.test_service import Service
+from tests.service import Service
 
 pytestmark = pytest.mark.e2e
 # No look-ups, no background traffic: what a page cannot get from us it cannot get at all.
@@ -19,15 +19,6 @@ CUT_OFF = (
     "--disable-background-networking",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    service = Service()
-    service.wait_until_ready()
-    yield service
-    service.process.terminate()
-    assert service.end() == 0
 
 
 @pytest.fixture(scope="module")

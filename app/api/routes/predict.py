@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from app import telemetry
 from app.api import schemas
@@ -21,16 +21,26 @@ from app.inference.prediction import Prediction
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
 
-ROI_TEXT: Final = "column,row of the nodule in pixels of the sent image, e.g. 312,201. Without it: all candidates."
-SPACING_TEXT: Final = "Pixel spacing in mm, one number or row,column, for images that do not state it, e.g. 0.7."
-WINDOW_TEXT: Final = "center,width in HU with which an 8- or 16-bit picture was written, e.g. -600,1500."
-FRAME_TEXT: Final = "Frame of a multi-frame image, 1 is the first."
-EXPLAIN_TEXT: Final = "true adds the class-activation map of each finding."
-RAW: Final = "With a raw body (a form has it as a field): "
+PARAMETERS: Final = {
+    "roi": "column,row of the nodule in pixels of the sent image, e.g. 312,201. Without it: all candidates.",
+    "pixel_spacing_mm": "Pixel spacing in mm, one number or row,column, for images that do not state it, e.g. 0.7.",
+    "window": "center,width in HU with which an 8- or 16-bit picture was written, e.g. -600,1500.",
+    "frame": "Frame of a multi-frame image, 1 is the first.",
+    "explain": "true adds the class-activation map of each finding.",
+}
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
-# Swagger UI fills a text field without example with "string" and sends that along.
-TEXT: Final = {"type": "string", "example": ""}
-# Written by hand: the operation takes a form or a raw body, which FastAPI's signature cannot say.
+# Written by hand: the operation takes a form or a raw body, which FastAPI's signature cannot say. Swagger UI fills a
+# text field without example with "string" and sends that along.
+FIELDS: Final = {name: {"type": "string", "example": "", "description": text} for name, text in PARAMETERS.items()}
+QUERY: Final = [
+    {
+        "name": name,
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": f"With a raw body (a form has it as a field): {text}",
+    }
+    for name, text in PARAMETERS.items()
+]
 REQUEST_BODY: Final[dict[str, Any]] = {
     "required": True,
     "description": "One CT slice. Its type is decided by content.",
@@ -41,11 +51,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                 "required": ["file"],
                 "properties": {
                     "file": {"type": "string", "format": "binary", "description": "DICOM, PNG, JPEG or TIFF."},
-                    "roi": {**TEXT, "description": ROI_TEXT},
-                    "pixel_spacing_mm": {**TEXT, "description": SPACING_TEXT},
-                    "window": {**TEXT, "description": WINDOW_TEXT},
-                    "frame": {**TEXT, "description": FRAME_TEXT},
-                    "explain": {**TEXT, "description": EXPLAIN_TEXT},
+                    **FIELDS,
                 },
             }
         },
@@ -69,18 +75,12 @@ DESCRIPTION: Final = (
         200: {"description": "The judgement, or why there is none.", "content": {"application/json": PREDICT_ANSWERS}},
         **responses_for(400, 401, 413, 415, 422, 503, 500),
     },
-    openapi_extra={"requestBody": REQUEST_BODY},
+    openapi_extra={"requestBody": REQUEST_BODY, "parameters": QUERY},
 )
 async def predict(
     request: Request,
     services: ServicesDep,
     language: LanguageDep,
-    # Declared for the contract; read together with the form's fields in `read_upload`.
-    roi: Annotated[str | None, Query(description=RAW + ROI_TEXT)] = None,  # noqa: ARG001
-    pixel_spacing_mm: Annotated[str | None, Query(description=RAW + SPACING_TEXT)] = None,  # noqa: ARG001
-    window: Annotated[str | None, Query(description=RAW + WINDOW_TEXT)] = None,  # noqa: ARG001
-    frame: Annotated[str | None, Query(description=RAW + FRAME_TEXT)] = None,  # noqa: ARG001
-    explain: Annotated[str | None, Query(description=RAW + EXPLAIN_TEXT)] = None,  # noqa: ARG001
 ) -> Response:
     """Read the upload, judge it off the event loop, write the answer."""
     started = time.perf_counter()
