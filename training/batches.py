@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import Config
-from training.datasets import MALIGNANCY_SCALE, TRAIT_SCALES, Candidate, Dataset, Nodule
+from training.nodules import MALIGNANCY_SCALE, TRAIT_SCALES, Candidate, Dataset, Nodule
 from training.samples import (
     OUTLINE_LEVEL,
     View,
@@ -49,7 +49,7 @@ class BatchSource:
         self._positives = tuple(c for c in dataset.candidates if c.is_nodule)
         self._negatives = tuple(c for c in dataset.candidates if not c.is_nodule)
         if not self._nodules:
-            raise ValueError("a training set needs at least one LIDC nodule")
+            raise ValueError("a training set needs at least one nodule")
 
     def __call__(self, number: int) -> Batch:
         """Batch `number`, from 0."""
@@ -89,7 +89,7 @@ class BatchSource:
 
 
 def unit_ratings(nodule: Nodule) -> tuple[float, list[float]]:
-    """Mean malignancy and mean traits, each mapped from its rating scale to 0-1."""
+    """Mean malignancy and mean traits, each mapped from its rating scale to 0-1; an unrated trait stays nan."""
     low, high = MALIGNANCY_SCALE
     traits = [(v - a) / (b - a) for v, (a, b) in zip(nodule.traits, TRAIT_SCALES.values(), strict=True)]
     return (float(np.mean(nodule.malignancy)) - low) / (high - low), traits
@@ -99,11 +99,13 @@ def _assemble(rows: list[_Row], config: Config) -> Batch:
     size, count = config.input.size_px, len(rows)
     malignancy, traits = np.zeros((count, 1), np.float32), np.zeros((count, len(TRAIT_SCALES)), np.float32)
     mask = np.zeros((count, size, size, 1), np.float32)
-    rated = np.zeros(count, np.float32)
+    rated, described = np.zeros(count, np.float32), np.zeros(count, np.float32)
     for k, row in enumerate(rows):
         if row.nodule is not None:
-            malignancy[k, 0], traits[k] = unit_ratings(row.nodule)
+            malignancy[k, 0], unit_traits = unit_ratings(row.nodule)
             rated[k] = row.nodule.readers**config.optimiser.reader_exponent
+            if row.nodule.has_traits:
+                traits[k], described[k] = unit_traits, rated[k]
         if row.view.outline is not None:
             mask[k, ..., 0] = row.view.outline > OUTLINE_LEVEL
     outlined = np.array([row.view.outline is not None for row in rows], np.float32)
@@ -113,7 +115,7 @@ def _assemble(rows: list[_Row], config: Config) -> Batch:
         "traits": traits,
         "mask": mask,
     }
-    weights = {"malignancy": rated, "nodule": _balanced(rows), "traits": rated, "mask": outlined}
+    weights = {"malignancy": rated, "nodule": _balanced(rows), "traits": described, "mask": outlined}
     hu = np.stack([row.view.hu for row in rows])[..., None]
     return Batch(hu, targets, {name: _mean_one(w) for name, w in weights.items()})
 
@@ -126,4 +128,6 @@ def _balanced(rows: list[_Row]) -> NDArray[np.float32]:
 
 
 def _mean_one(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(weights * (len(weights) / weights.sum()), np.float32)
+    """Scaled to a mean of 1; all zero where nothing in the batch teaches this output."""
+    total = weights.sum()
+    return np.asarray(weights * (len(weights) / total), np.float32) if total > 0 else weights

@@ -6,6 +6,7 @@ mirror, cut), then the signal (offset, blur, noise), then the archive (lossy com
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 from app.imaging.ct import FloatImage
 from app.imaging.patches import PatchSpec, resample
 from training.config import AugmentConfig, InputConfig
-from training.datasets import LUNA_SPACING_MM, Candidate, Nodule
+from training.development import LUNA_SPACING_MM
+from training.nodules import Candidate, Nodule
 
 MIRROR_PX = 40  # enough for any turn, jitter or negative; smaller than a patch, as mirroring needs
 NEIGHBOUR_CLEARANCE_MM = 10.0  # other nodules of the series; most are smaller than 20 mm
+MAX_NODULE_MM = 30.0  # larger is a mass (Fleischner Society); stands in for a diameter that is not known
 EDGE_PX = 3  # a negative's centre stays on real pixels
 STRUCTURE_HU = 60.0  # a difference of Gaussians above this is a vessel, rib or pleura, not noise
 PEAKS = 0.5  # share of the structures that are taken at a local maximum
@@ -31,7 +34,7 @@ EASY_PAIRS = ((AIR, AIR), (LUNG, LUNG), (TISSUE, TISSUE), (FAT, FAT), (BONE, BON
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """`hu` float32 (size, size) and, for an LIDC nodule, its outline as a fraction 0-1 per pixel."""
+    """`hu` float32 (size, size) and, for a nodule with an outline, the outline as a fraction 0-1 per pixel."""
 
     hu: FloatImage
     outline: FloatImage | None = None
@@ -42,6 +45,8 @@ def nodule_view(nodule: Nodule, spec: PatchSpec) -> View:
     middle = _middle(nodule.hu)
     spacing = (nodule.spacing_mm, nodule.spacing_mm)
     hu, _ = resample(nodule.hu.astype(np.float32), spacing, middle, spec)
+    if nodule.outline is None:
+        return View(hu)
     outline, _ = resample(nodule.outline.astype(np.float32), spacing, middle, spec)
     return View(hu, outline)
 
@@ -54,20 +59,19 @@ def candidate_view(candidate: Candidate, spec: PatchSpec) -> View:
 
 def random_nodule(nodule: Nodule, patch: InputConfig, augment: AugmentConfig, rng: np.random.Generator) -> View:
     """A nodule, turned, mirrored, off-centre by a few millimetres and degraded."""
-    hu, outline = nodule.hu.astype(np.float32), nodule.outline.astype(np.float32)
+    hu, outline = nodule.hu.astype(np.float32), _extent(nodule).astype(np.float32)
     if rng.random() < augment.crop:
         hu, outline = _cut_beside(hu, outline, augment.crop_margin_px, rng)
     if rng.random() < augment.rotate:
         hu, outline = _turned((hu, outline), rng.uniform(0, 360))
-    reach_mm = augment.jitter_mm + augment.jitter_of_radius * nodule.diameter_mm / 2
+    reach_mm = augment.jitter_mm + augment.jitter_of_radius * _radius_mm(nodule, 0.0)
     centre = _jittered(_middle(hu), reach_mm / nodule.spacing_mm, rng)
     spacing = nodule.spacing_mm * rng.uniform(1 - augment.zoom, 1 + augment.zoom)
     symmetry = int(rng.integers(8))
     cut = _cut(hu, spacing, centre, patch.patch_spec)
-    return View(
-        degraded(_mirrored(cut, symmetry), patch.clip_hu, augment, rng),
-        _mirrored(_cut(outline, spacing, centre, patch.patch_spec), symmetry),
-    )
+    mask = _mirrored(_cut(outline, spacing, centre, patch.patch_spec), symmetry)
+    hu = degraded(_mirrored(cut, symmetry), patch.clip_hu, augment, rng)
+    return View(hu, mask if nodule.outline is not None else None)
 
 
 def random_negative(
@@ -172,17 +176,30 @@ def _turned(images: tuple[FloatImage, ...], degrees: float) -> tuple[FloatImage,
 
 def _away(nodule: Nodule, augment: AugmentConfig) -> NDArray[np.bool_]:
     """Pixels that may be a negative's centre."""
-    clear = cv2.distanceTransform((~nodule.outline).astype(np.uint8), cv2.DIST_L2, 3) * nodule.spacing_mm
+    clear = cv2.distanceTransform((~_extent(nodule)).astype(np.uint8), cv2.DIST_L2, 3) * nodule.spacing_mm
     rows, columns = nodule.hu.shape
     y, x = np.mgrid[:rows, :columns]
     column, row = _middle(nodule.hu)
-    reach = nodule.diameter_mm / 2 + augment.negative_reach_mm
+    reach = _radius_mm(nodule, MAX_NODULE_MM / 2) + augment.negative_reach_mm
     allowed = (clear >= augment.negative_clearance_mm) & (np.hypot(x - column, y - row) * nodule.spacing_mm <= reach)
     for other_column, other_row in nodule.neighbours_px:
         dx, dy = other_column - nodule.point_px[0] + column, other_row - nodule.point_px[1] + row
         allowed &= np.hypot(x - dx, y - dy) * nodule.spacing_mm >= NEIGHBOUR_CLEARANCE_MM
     allowed[:EDGE_PX] = allowed[-EDGE_PX:] = allowed[:, :EDGE_PX] = allowed[:, -EDGE_PX:] = False
     return np.asarray(allowed, np.bool_)
+
+
+def _extent(nodule: Nodule) -> NDArray[np.bool_]:
+    """Where the nodule may be: its outline, or a disc of its diameter, or of the largest nodule's."""
+    if nodule.outline is not None:
+        return nodule.outline
+    column, row = _middle(nodule.hu)
+    y, x = np.mgrid[: nodule.hu.shape[0], : nodule.hu.shape[1]]
+    return np.asarray(np.hypot(x - column, y - row) * nodule.spacing_mm <= _radius_mm(nodule, MAX_NODULE_MM / 2))
+
+
+def _radius_mm(nodule: Nodule, unknown: float) -> float:
+    return unknown if math.isnan(nodule.diameter_mm) else nodule.diameter_mm / 2
 
 
 def _structures(hu: FloatImage, *, peaks: bool) -> NDArray[np.bool_]:

@@ -28,6 +28,7 @@ def test_reads_nodules_and_candidates(dataset: NoduleDataset) -> None:
     assert dataset.folds == (0, 1)
     first = dataset.nodules[0]
     assert first.readers == 3
+    assert first.outline is not None
     assert first.outline[35, 35]
     assert not first.outline[0, 0]
     assert first.neighbours_px == ((160, 100),)

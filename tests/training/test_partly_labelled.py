@@ -1,0 +1,69 @@
+"""Nodules without an outline, traits or a diameter train what they can, and whole data train as they always did."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from training.batches import Batch, BatchSource
+from training.config import Config
+from training.datasets import Dataset
+from training.nodules import UNRATED_TRAITS
+from training.samples import nodule_view, random_negative
+
+# Of the 18 samples of the first batch: 8 nodules, 4 places beside them, 2 + 2 candidates, 2 generated.
+MEAN_HU = (-783.7, -798.2, -842.0, -812.7, -825.3, -823.2, -803.1, -783.6, -832.8, -821.9, -798.5, -818.6,
+           -311.9, -291.1, -294.5, -316.0, -376.5, -996.9)  # fmt: skip
+MASK_PX = 722
+
+
+def bare(dataset: Dataset, *, every: int = 1) -> Dataset:
+    """The same, every n-th nodule without outline, traits and diameter."""
+    nodules = [
+        replace(n, outline=None, traits=UNRATED_TRAITS, diameter_mm=float("nan")) if k % every == 0 else n
+        for k, n in enumerate(dataset.nodules)
+    ]
+    return replace(dataset, nodules=tuple(nodules))
+
+
+def finite(batch: Batch) -> bool:
+    return all(np.isfinite(a).all() for a in (batch.hu, *batch.targets.values(), *batch.weights.values()))
+
+
+def test_missing_labels_weigh_nothing(dataset: Dataset, config: Config) -> None:
+    batch = BatchSource(bare(dataset), config)(0)
+    assert finite(batch)
+    assert not batch.weights["traits"].any()
+    assert not batch.weights["mask"].any()
+    assert batch.weights["malignancy"].mean() == pytest.approx(1)
+
+
+def test_some_missing_labels_leave_the_others_their_weight(dataset: Dataset, config: Config) -> None:
+    batch = BatchSource(bare(dataset, every=2), config)(0)
+    assert finite(batch)
+    taught = batch.weights["traits"] > 0
+    np.testing.assert_array_equal(taught, batch.weights["mask"] > 0)
+    assert 0 < taught.sum() < (batch.weights["malignancy"] > 0).sum()
+    assert batch.weights["traits"].mean() == pytest.approx(1)
+    assert not batch.targets["traits"][~taught].any()
+
+
+def test_a_view_without_an_outline_has_none(dataset: Dataset, config: Config) -> None:
+    assert nodule_view(bare(dataset).nodules[0], config.input.patch_spec).outline is None
+
+
+def test_negatives_stay_clear_of_a_nodule_of_unknown_size(dataset: Dataset, config: Config) -> None:
+    nodule = replace(bare(dataset).nodules[0], neighbours_px=())
+    plain = config.augment.model_copy(update={"jpeg": 0.0, "blur": 0.0, "noise": 0.0, "zoom": 0.0})
+    views = [random_negative(nodule, config.input, plain, np.random.default_rng(seed)) for seed in range(20)]
+    assert all(view is None or view.hu[23:25, 23:25].mean() < -750 for view in views)
+
+
+def test_the_sample_stream_is_the_one_that_shipped_bundles_were_trained_on(dataset: Dataset, config: Config) -> None:
+    """Means of HU, by sample: a change here means that `make train` no longer gives the shipped weights."""
+    batch = BatchSource(dataset, config)(0)
+    np.testing.assert_allclose(batch.hu.mean(axis=(1, 2, 3)), MEAN_HU, atol=0.2)
+    assert batch.targets["mask"].sum() == pytest.approx(MASK_PX, abs=4)
+    np.testing.assert_array_equal(batch.weights["malignancy"], [2.25] * 8 + [0] * 10)
