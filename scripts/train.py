@@ -1,11 +1,18 @@
-"""Train on everything: `scripts/train.py --config … --data DIR --out DIR` writes what scripts/export.py needs."""
+"""Train on everything: `scripts/train.py --config … --data DIR --out DIR` writes what scripts/export.py needs.
+
+Killed and started again, it goes on from its last checkpoint and ends with the same weights. KERAS_BACKEND=torch,
+jax or tensorflow chooses what computes.
+"""
 
 import argparse
+import sys
 from pathlib import Path
 
+from app.errors import InputError
 from training.artefacts import describe, write_artefacts
 from training.config import load_config
 from training.datasets import read_dataset
+from training.device import prepare_device
 from training.train import train
 
 
@@ -14,9 +21,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("config", "data", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--restart", action="store_true", help="discard what OUT holds instead of going on from it")
     given = parser.parse_args()
-    config, dataset = load_config(given.config), read_dataset(given.data)
-    trained = train(dataset, config)
+    print(f"training with {prepare_device()}")
+    try:
+        config, dataset = load_config(given.config), read_dataset(given.data)
+        trained = train(dataset, config, folder=given.out, restart=given.restart)
+    except InputError as error:
+        sys.exit(f"{parser.prog}: {error}")
     write_artefacts(given.out, trained, describe(trained, dataset, config))
     print(f"wrote {given.out}")
 

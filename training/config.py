@@ -1,10 +1,10 @@
-"""Every number that a training run depends on, read from one TOML file into frozen objects."""
+"""Every number that a training run depends on, read from TOML into frozen objects."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +14,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Range = tuple[float, float]
+Table = dict[str, Any]  # what TOML holds, before it is checked
 
 
 class _Frozen(BaseModel):
@@ -82,7 +83,8 @@ class AugmentConfig(_Frozen):
 class OptimiserConfig(_Frozen):
     """AdamW with a linear warm-up and a cosine decay to zero; `loss_weights` by output.
 
-    `compiled` traces the step once (many seconds) and then runs it several times as fast.
+    `compiled` traces the step once (many seconds) and then runs it several times as fast. `ema_momentum` above 0 ends
+    with an exponential moving average of the weights in their place.
     """
 
     steps: Annotated[int, Field(ge=1)]
@@ -92,6 +94,7 @@ class OptimiserConfig(_Frozen):
     loss_weights: dict[str, float]
     reader_exponent: Annotated[float, Field(ge=0)]
     compiled: bool
+    ema_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class CalibrationConfig(_Frozen):
@@ -113,6 +116,16 @@ class EvaluationConfig(_Frozen):
     ece_bins: Annotated[int, Field(ge=2)]
 
 
+class RunConfig(_Frozen):
+    """How the work is done; nothing here changes its result.
+
+    `checkpoint_steps` between two checkpoints; `loader_processes` prepare batches, a thread does where there are none.
+    """
+
+    checkpoint_steps: Annotated[int, Field(ge=1)] = 50
+    loader_processes: Count = 0
+
+
 class Config(_Frozen):
     """One training run."""
 
@@ -125,6 +138,7 @@ class Config(_Frozen):
     optimiser: OptimiserConfig
     calibration: CalibrationConfig
     evaluation: EvaluationConfig
+    run: RunConfig = RunConfig()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -136,5 +150,26 @@ class Config(_Frozen):
 
 
 def load_config(path: Path) -> Config:
-    """Read a TOML file; raises pydantic.ValidationError naming each field that is missing, unknown or out of range."""
-    return Config.model_validate(tomllib.loads(path.read_text("utf-8")))
+    """Read a TOML file, layered over the file that its `extends` names, relative to itself, if it names one.
+
+    Raises pydantic.ValidationError naming each field that is missing, unknown or out of range, ValueError when
+    files extend each other in a circle, and OSError when one cannot be read.
+    """
+    return Config.model_validate(_layers(path, ()))
+
+
+def _layers(path: Path, above: tuple[Path, ...]) -> Table:
+    if path.resolve() in above:
+        raise ValueError(f"{path.name} extends itself: {' -> '.join(p.name for p in (*above, path))}")
+    own: Table = tomllib.loads(path.read_text("utf-8"))
+    base = own.pop("extends", None)
+    return own if base is None else _over(_layers(path.parent / base, (*above, path.resolve())), own)
+
+
+def _over(base: Table, own: Table) -> Table:
+    """`own` over `base`: tables join key by key, everything else is replaced as a whole."""
+    joined = dict(base)
+    for key, value in own.items():
+        under = base.get(key)
+        joined[key] = _over(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return joined

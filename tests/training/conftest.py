@@ -94,7 +94,7 @@ def dataset(generated_data: Path) -> Dataset:
 def tiny_run(dataset: Dataset, config: Config, tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     """Cross-validate, train, export: once for all tests."""
     folder = tmp_path_factory.mktemp("run")
-    held_out, candidates = cross_validate(dataset, config, lambda _fold, _trained: None)
+    held_out, candidates = cross_validate(dataset, config)
     evaluation = evaluate(held_out, candidates, dataset, config, "pytest tests/training")
     (folder / EVALUATION_FILE).write_text(evaluation.model_dump_json(), "utf-8")
     trained = train(dataset, config)

@@ -1,0 +1,98 @@
+"""One code for TensorFlow and PyTorch: the same weights give the same answers, and training needs one of them only."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.conftest import CONFIGS, TinyRun
+from training.artefacts import NETWORK_FILE, read_artefacts
+from training.config import Config
+from training.datasets import Dataset
+from training.export import export_bundle, run_graph
+from training.samples import nodule_view
+from training.train import predict
+
+REPOSITORY = CONFIGS.parents[1]
+RUNTIMES = {"tensorflow", "torch", "jax"}
+# Sums run in another order.
+PARITY = 1e-4
+NO_TORCH = "PyTorch is not installed: pip install 'lungscope[train-torch]'"
+# Runs a script as where TensorFlow is not installed, then stores what the network says about patches.
+WITHOUT_TENSORFLOW = """
+import runpy, sys
+sys.modules["tensorflow"] = None
+arguments, patches, answers = sys.argv[1:-2], sys.argv[-2], sys.argv[-1]
+sys.argv = arguments
+runpy.run_path(arguments[0], run_name="__main__")
+import dataclasses, numpy
+from pathlib import Path
+from training.artefacts import read_artefacts
+from training.train import predict
+said = predict(read_artefacts(Path(arguments[-1])).network, numpy.load(patches))
+numpy.savez(answers, **dataclasses.asdict(said))
+"""
+
+
+def test_only_export_imports_a_runtime_and_only_when_it_needs_it() -> None:
+    for file in sorted((REPOSITORY / "training").glob("*.py")):
+        tree = ast.parse(file.read_text("utf-8"))
+        anywhere, on_import = runtimes_in(ast.walk(tree)), runtimes_in(iter(tree.body))
+        assert not on_import, file.name
+        assert not anywhere or file.name == "export.py", file.name
+
+
+def runtimes_in(nodes: object) -> set[str]:
+    found = set()
+    for node in nodes:  # type: ignore[attr-defined]
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found & RUNTIMES
+
+
+@pytest.fixture(scope="session")
+def torch_run(generated_data: Path, dataset: Dataset, config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`scripts/train.py` under PyTorch, without TensorFlow; `answers.npz` holds what its network says."""
+    if find_spec("torch") is None:
+        pytest.skip(NO_TORCH)
+    folder = tmp_path_factory.mktemp("torch")
+    np.save(folder / "patches.npy", patches_of(dataset, config))
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(REPOSITORY / "scripts" / "train.py")]
+    command += ["--config", str(CONFIGS / "tiny.toml"), "--data", str(generated_data), "--out", str(folder)]
+    environment = os.environ | {"KERAS_BACKEND": "torch", "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])}
+    command += [str(folder / "patches.npy"), str(folder / "answers.npz")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "torch on" in done.stdout
+    return folder
+
+
+def patches_of(dataset: Dataset, config: Config) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.stack([nodule_view(n, config.input.patch_spec).hu for n in dataset.nodules])
+
+
+def test_the_same_weights_give_the_same_answers(torch_run: Path, dataset: Dataset, config: Config) -> None:
+    assert (torch_run / NETWORK_FILE).is_file()
+    here = predict(read_artefacts(torch_run).network, patches_of(dataset, config))
+    with np.load(torch_run / "answers.npz") as there:
+        for name in there.files:
+            np.testing.assert_allclose(getattr(here, name), there[name], atol=PARITY, err_msg=name)
+
+
+def test_weights_trained_under_torch_are_exported(
+    torch_run: Path, tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "torch-classifier" / "1"
+    export_bundle(read_artefacts(torch_run), tiny_run.evaluation, bundle, name="torch-classifier")
+    said = run_graph(bundle, patches_of(dataset, config))
+    with np.load(torch_run / "answers.npz") as there:
+        np.testing.assert_allclose(said["embedding"], there["embedding"], atol=PARITY)
