@@ -72,6 +72,14 @@ evaluate: $(DEV_READY) ## cross-validate CONFIG on DATA; figures and networks go
 train: $(DEV_READY) ## train CONFIG on all of DATA; weights go to OUT/trained
 	$(BIN)/python scripts/train.py --config $(CONFIG) --data $(DATA) --out $(OUT)/trained
 
+.PHONY: evaluate-bundle
+evaluate-bundle: $(DEV_READY) ## judge the nodules of DATA by the shipped bundle; figures and report go to OUT/bundle
+	$(BIN)/python scripts/evaluate.py --bundle models/nodule-classifier/1 --data $(DATA) --out $(OUT)/bundle
+
+.PHONY: textbook
+textbook: $(DEV_READY) ## what a whole-slice CNN learns on IQ-OTH/NCCD: docs/results/textbook.json
+	$(BIN)/python scripts/textbook.py --data $(DATA) --out docs/results/textbook.json
+
 .PHONY: fuzz
 fuzz: $(DEV_READY) ## mutate the files in FUZZ_FILES and read them, each in a process of its own; FUZZ_ROUNDS times
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz_reading.py --rounds $(FUZZ_ROUNDS) $(FUZZ_FILES)

@@ -1,38 +1,37 @@
-"""Cross-validate a configuration: `scripts/evaluate.py --config … --data DIR --out DIR` writes evaluation.json."""
+"""Measure a recipe by cross-validation (--config) or a finished bundle (--bundle) on DATA; OUT gets report.html."""
 
 import argparse
+import sys
 from pathlib import Path
 
-from training.artefacts import write_history
+from app.errors import BundleError, InputError
+from training.assess import assess_bundle, assess_recipe, ratings_beside
 from training.config import load_config
 from training.datasets import read_dataset
-from training.evaluate import EVALUATION_FILE, HELD_OUT_FILE, evaluate
-from training.held_out import cross_validate, load, save
-from training.train import TrainedNetwork
+from training.report import summary
 
 
 def main() -> None:
-    """Train once per fold, keep every network, and measure what they say about the fold left out."""
+    """Parse arguments, measure, and print every figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("config", "data", "out"):
+    parser.add_argument("--config", type=Path, default=Path("training/configs/default.toml"))
+    parser.add_argument("--bundle", type=Path, help="judge by this bundle instead of cross-validating")
+    for name in ("data", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--again", action="store_true", help="recompute the figures from stored predictions")
+    parser.add_argument("--restart", action="store_true", help="discard what OUT holds instead of going on from it")
     given = parser.parse_args()
-    config, dataset = load_config(given.config), read_dataset(given.data)
-
-    def keep(fold: int, trained: TrainedNetwork) -> None:
-        folder = given.out / f"fold{fold}"
-        folder.mkdir(parents=True, exist_ok=True)
-        trained.network.save(folder / "network.keras")
-        write_history(folder, trained.history)
-
-    if not given.again:
-        save(given.out / HELD_OUT_FILE, *cross_validate(dataset, config, keep))
-    command = f"python scripts/evaluate.py --config {given.config.as_posix()} --data DIR --out DIR"
-    evaluation = evaluate(*load(given.out / HELD_OUT_FILE), dataset, config, command)
-    (given.out / EVALUATION_FILE).write_text(evaluation.model_dump_json(indent=2) + "\n", "utf-8")
-    for name, figure in evaluation.figures.items():
-        print(f"{name:36s} {figure.value:7.3f}  [{figure.low:.3f}, {figure.high:.3f}]")
+    what = f"--bundle {given.bundle}" if given.bundle else f"--config {given.config}"
+    said = f"python scripts/evaluate.py {what} --data DIR --out DIR"
+    try:
+        config, ratings = load_config(given.config), ratings_beside(given.data)
+        work = (read_dataset(given.data), config, ratings, given.out, said)
+        if given.bundle:
+            print(summary(assess_bundle(given.bundle, *work)))
+        else:
+            print(summary(assess_recipe(*work, again=given.again, restart=given.restart)))
+    except (InputError, BundleError) as error:
+        sys.exit(f"{parser.prog}: {error}")
 
 
 if __name__ == "__main__":

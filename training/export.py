@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any  # keras and tensorflow are untyped
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
+from app.errors import BundleError
 from app.inference.bundle import (
     CARD_FILE,
     MANIFEST_FILE,
@@ -38,7 +39,8 @@ from training.calibrate import Whitening
 from training.card import write_card
 from training.config import Config
 from training.datasets import TRAIT_SCALES
-from training.evaluate import Calibration, Evaluation
+from training.evaluate import Evaluation
+from training.judged import Calibration
 from training.phantom import DIAMETER_MM, lung_phantom
 
 SIGNATURE = "serving_default"
@@ -54,6 +56,7 @@ LABELS = (
 )
 LIDC = ("LIDC-IDRI, TCIA (Armato et al. 2011, doi 10.7937/K9/TCIA.2015.LO9QL9SX)", "CC BY 3.0")
 LUNA = ("LUNA16 candidates (Setio et al. 2017, doi 10.1016/j.media.2017.06.015)", "CC BY 4.0")
+OWN = ("a table of the site that trained this model", "not stated")
 
 
 def export_bundle(
@@ -63,6 +66,7 @@ def export_bundle(
 
     Raises BundleError when the result does not match its own manifest.
     """
+    _tensorflow()
     shutil.rmtree(folder, ignore_errors=True)
     save_graph(artefacts, evaluation.calibration, folder)
     golden = golden_case(folder, artefacts.run.config)
@@ -95,7 +99,7 @@ def served_outputs(network: Any, hu: Any, calibration: Calibration, local_scale:
 def save_graph(artefacts: Artefacts, calibration: Calibration, folder: Path) -> None:
     """Write the SavedModel. A bare tf.Module would not load in OpenVINO; an ExportArchive with a dict output does."""
     network, run = artefacts.network, artefacts.run
-    size = run.config.input.size_px
+    size, tf = run.config.input.size_px, _tensorflow()
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
         SIGNATURE,
@@ -107,9 +111,32 @@ def save_graph(artefacts: Artefacts, calibration: Calibration, folder: Path) -> 
 
 def run_graph(folder: Path, hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """Run float32 (N, size, size) patches through the SavedModel in `folder`."""
-    signature = tf.saved_model.load(str(folder)).signatures[SIGNATURE]
-    said = signature(hu=tf.constant(hu[..., None]))
-    return {name: np.asarray(value, np.float32) for name, value in said.items()}
+    return load_graph(folder)(hu)
+
+
+def load_graph(folder: Path) -> Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+    """The SavedModel in `folder` as a function of float32 (N, size, size) patches in HU."""
+    tf = _tensorflow()
+    model = tf.saved_model.load(str(folder))  # kept by the function: the signature only borrows its variables
+
+    def run(hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        said = model.signatures[SIGNATURE](hu=tf.constant(hu[..., None]))
+        return {name: np.asarray(value, np.float32) for name, value in said.items()}
+
+    return run
+
+
+def _tensorflow() -> Any:
+    """TensorFlow, which only export needs; raises BundleError under another Keras backend."""
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise BundleError(
+            found=f"KERAS_BACKEND={backend}",
+            expected="tensorflow, which alone writes a SavedModel",
+            remedy="Weights trained under any backend are exported with KERAS_BACKEND=tensorflow.",
+        )
+    import tensorflow  # deferred: training must run where it is not installed
+
+    return tensorflow
 
 
 def golden_case(folder: Path, config: Config) -> GoldenCase:
@@ -186,6 +213,8 @@ def _training_data(artefacts: Artefacts) -> tuple[TrainingData, ...]:
     known = {
         "lidc-nodules": (*LIDC, run.patients, run.nodules, "figures by 5 folds of patients; weights from all of them"),
         "luna-candidates": (*LUNA, None, run.candidates, "folds cut at the same series as those of the nodules"),
+        "lidc-idri": (*LIDC, run.patients, run.nodules, "by patient; weights from all of them"),
+        "table": (*OWN, run.patients, run.nodules, "by patient; weights from all of them"),
     }
     return tuple(
         TrainingData(

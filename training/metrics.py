@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 
 from app.inference.bundle import Interval
 
@@ -30,6 +29,17 @@ def auc(positive: Flags, score: Floats) -> float:
         return float("nan")
     ranks = rankdata(score)
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
+
+
+def average_precision(positive: Flags, score: Floats) -> float:
+    """Area under precision and recall, as the sum of precision x step in recall (no interpolation); nan without
+    positives. Equal scores are one step."""
+    count = int(positive.sum())
+    if not count:
+        return float("nan")
+    order = np.argsort(-score, kind="stable")
+    found, ends = np.cumsum(positive[order]), np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    return float(np.sum(np.diff(found[ends], prepend=0) / count * found[ends] / (ends + 1)))
 
 
 def size_matched_auc(positive: Flags, score: Floats, diameter_mm: Floats, within_mm: float) -> float:
@@ -78,11 +88,19 @@ def diameter_mm(masks: Flags, spacing_mm: float) -> Floats:
     return np.asarray(2 * np.sqrt(masks.sum(axis=(1, 2)) / np.pi) * spacing_mm, np.float64)
 
 
+def mean(values: Floats) -> float:
+    """Mean of the finite values; nan when there is none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
 def spearman(one: Floats, other: Floats) -> float:
-    """Rank correlation; nan when one side is constant."""
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
+    """Rank correlation of the pairs that are both known; nan when one side is constant."""
+    known = np.isfinite(one) & np.isfinite(other)
+    one, other = one[known], other[known]
+    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
-    return float(cast(float, spearmanr(one, other).statistic))
+    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
 
 
 def bootstrap(metric: Metric, patients: Sequence[str], resamples: int, seed: int) -> Interval:
@@ -90,13 +108,33 @@ def bootstrap(metric: Metric, patients: Sequence[str], resamples: int, seed: int
 
     Raises Undefined when the metric is undefined on all of them.
     """
+    found = bootstrap_all({"": metric}, patients, resamples, seed)
+    if not found:
+        raise Undefined("this figure is undefined on these nodules: a class, all pairs or all decisions are missing")
+    return found[""]
+
+
+def bootstrap_all(
+    table: Mapping[str, Metric], patients: Sequence[str], resamples: int, seed: int
+) -> dict[str, Interval]:
+    """Each metric of all indices with its 95 % interval over the same resamples of whole patients.
+
+    One that is undefined is left out rather than invented; resamples that lack a class do not count.
+    """
+    if not patients:
+        return {}
     _, owner = np.unique(np.asarray(patients), return_inverse=True)
     members = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner))[:-1])
-    rng = np.random.default_rng(seed)
-    draws = (rng.integers(len(members), size=len(members)) for _ in range(resamples))
-    values = np.array([metric(np.concatenate([members[k] for k in draw])) for draw in draws])
-    value = metric(np.arange(len(owner)))
-    if not np.isfinite(value) or not np.isfinite(values).any():
-        raise Undefined("this figure is undefined on these nodules: a class, all pairs or all decisions are missing")
-    low, high = np.nanpercentile(values, INTERVAL_PERCENT)
-    return Interval(value=value, low=float(low), high=float(high))
+    rng, everything = np.random.default_rng(seed), np.arange(len(owner))
+    values = {name: value for name, metric in table.items() if np.isfinite(value := metric(everything))}
+    drawn: dict[str, list[float]] = {name: [] for name in values}
+    for _ in range(resamples):
+        chosen = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
+        for name in values:
+            drawn[name].append(table[name](chosen))
+    measured = {}
+    for name, value in values.items():
+        if np.isfinite(drawn[name]).any():
+            low, high = np.nanpercentile(drawn[name], INTERVAL_PERCENT)
+            measured[name] = Interval(value=value, low=float(low), high=float(high))
+    return measured

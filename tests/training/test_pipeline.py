@@ -131,7 +131,7 @@ def test_the_shipped_network_is_compact() -> None:
 
 
 def test_an_unknown_setting_is_named(tmp_path: Path) -> None:
-    text = (CONFIGS / "tiny.toml").read_text("utf-8").replace("[network]", "[network]\nmagic = 1")
+    text = (CONFIGS / "default.toml").read_text("utf-8").replace("[network]", "[network]\nmagic = 1")
     (tmp_path / "bad.toml").write_text(text, "utf-8")
     with pytest.raises(ValidationError, match="magic"):
         load_config(tmp_path / "bad.toml")
