@@ -1,4 +1,4 @@
-"""What held-out folds decide: Platt scaling, operating point, conformal quantiles and distance thresholds."""
+"""What held-out folds decide: Platt scaling with size, operating point, conformal quantiles and distance thresholds."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from training.metrics import Flags, Floats
 MAX_LOGIT = 30.0  # exp() stays finite; the probability is 0 or 1 in float32 long before
 LOCAL_PERCENTILE = 99.0
 LOCAL_REACH = 4.0  # the 99th percentile of |local logit| shows as sigmoid(4) = 0.98
+MIN_DRAWN_MM = 2.0  # an outline that is hardly there says nothing of size; ln() stays finite
 MIN_SLOPE = 1e-3  # a network that ranks backwards must not be flipped in silence
 
 
 @dataclass(frozen=True, slots=True)
 class Platt:
-    """Calibrated logit = slope * logit + intercept (Platt 1999)."""
+    """Calibrated logit = slope * logit + per_log_mm * ln(diameter in mm) + intercept (Platt 1999, with the size of the
+    network's own outline beside its score: pooled features carry size poorly, and readers weigh it heavily)."""
 
     slope: float
+    per_log_mm: float
     intercept: float
 
-    def probability(self, logits: NDArray[np.floating]) -> Floats:
-        """Calibrated probabilities of raw logits, any shape."""
-        return sigmoid(self.slope * np.asarray(logits, np.float64) + self.intercept)
+    def probability(self, logits: NDArray[np.floating], soft_diameter_mm: Floats) -> Floats:
+        """Calibrated probabilities (N,) of raw logits (N,) and `metrics.soft_diameter_mm` (N,)."""
+        scores = np.asarray(logits, np.float64)
+        return sigmoid(self.slope * scores + self.per_log_mm * log_mm(soft_diameter_mm) + self.intercept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,17 +50,24 @@ def sigmoid(logits: NDArray[np.floating]) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(np.asarray(logits, np.float64), -MAX_LOGIT, MAX_LOGIT))), np.float64)
 
 
-def fit_platt(logits: NDArray[np.floating], positive: Flags) -> Platt:
-    """Maximum-likelihood slope and intercept; raises ValueError when only one class is given."""
+def log_mm(diameter_mm: Floats) -> Floats:
+    """Natural logarithm of diameters in mm, those below MIN_DRAWN_MM taken as that."""
+    return np.asarray(np.log(np.maximum(diameter_mm, MIN_DRAWN_MM)), np.float64)
+
+
+def fit_platt(logits: NDArray[np.floating], soft_diameter_mm: Floats, positive: Flags) -> Platt:
+    """Maximum-likelihood weights, none of them negative; raises ValueError when only one class is given."""
     if positive.all() or not positive.any():
         raise ValueError("calibration needs both suspicious and benign nodules among the held-out ones")
-    scores, sign = np.asarray(logits, np.float64), np.where(positive, 1.0, -1.0)
+    sign = np.where(positive, 1.0, -1.0)
+    scores = np.stack([np.asarray(logits, np.float64), log_mm(soft_diameter_mm), np.ones(len(sign))], axis=1)
 
-    def loss(parameters: Floats) -> float:
-        return float(np.mean(np.logaddexp(0, -sign * (parameters[0] * scores + parameters[1]))))
+    def loss(weights: Floats) -> float:
+        return float(np.mean(np.logaddexp(0, -sign * (scores @ weights))))
 
-    found = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(MIN_SLOPE, 100.0), (-100.0, 100.0)])
-    return Platt(float(found.x[0]), float(found.x[1]))
+    bounds = [(MIN_SLOPE, 100.0), (0.0, 100.0), (-1000.0, 1000.0)]
+    slope, per_log_mm, intercept = minimize(loss, np.array([1.0, 0.0, 0.0]), method="L-BFGS-B", bounds=bounds).x
+    return Platt(float(slope), float(per_log_mm), float(intercept))
 
 
 def operating_point(probability: Floats, positive: Flags, wanted_sensitivity: float) -> float:

@@ -88,6 +88,8 @@ def _warnings(manifest: Manifest, evaluation: Evaluation) -> str:
         f"{sets.coverage:.0%} coverage of each class.",
         "Calibration was fitted on networks of the same recipe trained without one fold each, and is applied to one "
         "network trained on all folds.",
+        "Calibration weighs the size of the network's own outline beside its score. That this pays was seen on these "
+        "very figures (docs/decisions/0006): one choice, yes or no.",
         "One slice cannot tell a vessel cut across from a small nodule: `nodule` keeps many such vessels. How many "
         "places of a whole slice are wrongly taken for nodules is not measured here.",
         "The outline was learned from one reader's contour on the slice where the nodule is largest.",

@@ -38,7 +38,7 @@ def roc(study: Study, config: Config) -> bytes:
     chosen = decided(study.nodules, config)
     n, logistic = study.nodules.where(chosen), study.logistic[chosen]
     figure, axes = _axes()
-    _roc_line(axes, n.suspicious, n.malignancy, "network", NETWORK)
+    _roc_line(axes, n.suspicious, study.judged.where(chosen).probability, "network", NETWORK)
     _roc_line(axes, n.suspicious, n.true_diameter_mm, "diameter alone", DIAMETER)
     _roc_line(axes, n.suspicious, logistic, "logistic regression on the patch", LOGISTIC)
     sure = study.readers.where(study.readers.decided)
@@ -77,7 +77,7 @@ def size_matched(study: Study, config: Config) -> bytes:
     """AUC over pairs of like size, by the difference in diameter that is allowed."""
     chosen = decided(study.nodules, config)
     n = study.nodules.where(chosen)
-    scores = {"network": n.malignancy, "diameter alone": n.true_diameter_mm,
+    scores = {"network": study.judged.where(chosen).probability, "diameter alone": n.true_diameter_mm,
               "logistic regression on the patch": study.logistic[chosen]}  # fmt: skip
     figure, axes = _axes()
     for (label, score), colour in zip(scores.items(), (NETWORK, DIAMETER, LOGISTIC), strict=True):

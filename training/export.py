@@ -34,8 +34,8 @@ from app.inference.bundle import (
     load_bundle,
 )
 from training.architectures import FEATURES, MALIGNANCY_LAYER
-from training.artefacts import Artefacts
-from training.calibrate import Whitening
+from training.artefacts import Artefacts, Run
+from training.calibrate import MIN_DRAWN_MM, Whitening
 from training.card import write_card
 from training.config import Config
 from training.datasets import TRAIT_SCALES
@@ -76,22 +76,26 @@ def export_bundle(
     return load_bundle(folder).manifest
 
 
-def served_outputs(network: Any, hu: Any, calibration: Calibration, local_scale: float) -> dict[str, Any]:
+def served_outputs(network: Any, hu: Any, calibration: Calibration, run: Run) -> dict[str, Any]:
     """The outputs named in the manifest, calibration included, for a tensor of patches in HU.
 
     `evidence` is sigmoid(local calibrated logit / scale), scale = slope * local_scale, so that the mean over the map
     of scale * logit(evidence) is the logit of `malignancy`: above 0.5 a place speaks for suspicion, below against.
+    The part that size has in it is the same at every place.
     """
     out = network(hu, training=False)
-    slope, intercept = calibration.slope, calibration.intercept
-    local = slope * network.get_layer(MALIGNANCY_LAYER)(out[FEATURES]) + intercept
+    mask = ops.squeeze(ops.sigmoid(out["mask"]), -1)
+    diameter_mm = 2 * run.config.input.spacing_mm * ops.sqrt(ops.sum(mask, axis=(1, 2)) / np.pi)
+    size = calibration.per_log_mm * ops.log(ops.maximum(diameter_mm, MIN_DRAWN_MM)) + calibration.intercept
+    slope = calibration.slope
+    local = slope * ops.squeeze(network.get_layer(MALIGNANCY_LAYER)(out[FEATURES]), -1) + size[:, None, None]
     low, high = np.array(list(TRAIT_SCALES.values()), np.float32).T
     return {
-        "malignancy": ops.squeeze(ops.sigmoid(slope * out["malignancy"] + intercept), -1),
+        "malignancy": ops.sigmoid(slope * ops.squeeze(out["malignancy"], -1) + size),
         "nodule": ops.squeeze(ops.sigmoid(out["nodule"]), -1),
         "traits": ops.sigmoid(out["traits"]) * (high - low) + low,
-        "mask": ops.squeeze(ops.sigmoid(out["mask"]), -1),
-        "evidence": ops.squeeze(ops.sigmoid(local / (slope * local_scale)), -1),
+        "mask": mask,
+        "evidence": ops.sigmoid(local / (slope * run.local_scale)),
         "embedding": ops.mean(out[FEATURES], axis=(1, 2)),
     }
 
@@ -103,7 +107,7 @@ def save_graph(artefacts: Artefacts, calibration: Calibration, folder: Path) -> 
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
         SIGNATURE,
-        lambda hu: served_outputs(network, hu, calibration, run.local_scale),
+        lambda hu: served_outputs(network, hu, calibration, run),
         input_signature=[tf.TensorSpec((None, size, size, 1), tf.float32, name="hu")],
     )
     archive.write_out(str(folder), verbose=False)

@@ -28,9 +28,9 @@ def measure(study: Study, config: Config) -> dict[str, Interval]:
     for subset, suffix in ((chosen, "suspicion"), (read, "rating"), (known, "any"), (everything, "finding")):
         n, j, logistic = nodules.where(subset), study.judged.where(subset), study.logistic[subset]
         tables: dict[str, Table] = {
-            "suspicion": suspicion_figures(n, j, config) | _logistic_figures(n, logistic, config),
+            "suspicion": suspicion_figures(n, j, config) | _logistic_figures(n, j, logistic, config),
             "rating": _rating_figures(n, j),
-            "any": _ranking(n, "_any_readers"),
+            "any": _ranking(n, j, "_any_readers"),
             "finding": finding_figures(n, j),
         }
         measured |= intervals(tables[suffix], n.patient.tolist(), config)
@@ -53,12 +53,12 @@ def suspicion_figures(n: HeldOut, j: Judged, config: Config) -> dict[str, Metric
 def _sorted_figures(n: HeldOut, j: Judged, config: Config) -> dict[str, Metric]:
     y, p, d = n.suspicious, j.probability, n.true_diameter_mm
     within, bins, firm = config.evaluation.size_match_mm, config.evaluation.ece_bins, j.firm
-    return _ranking(n, "") | {
-        "auc_gain_over_diameter": lambda i: metrics.auc(y[i], n.malignancy[i]) - metrics.auc(y[i], d[i]),
-        "auprc": lambda i: metrics.average_precision(y[i], n.malignancy[i]),
+    return _ranking(n, j, "") | {
+        "auc_gain_over_diameter": lambda i: metrics.auc(y[i], p[i]) - metrics.auc(y[i], d[i]),
+        "auprc": lambda i: metrics.average_precision(y[i], p[i]),
         "auprc_diameter_alone": lambda i: metrics.average_precision(y[i], d[i]),
         "suspicious_share": lambda i: metrics.share(y[i]),
-        "size_matched_auc": lambda i: metrics.size_matched_auc(y[i], n.malignancy[i], d[i], within),
+        "size_matched_auc": lambda i: metrics.size_matched_auc(y[i], p[i], d[i], within),
         "size_matched_auc_diameter_alone": lambda i: metrics.size_matched_auc(y[i], d[i], d[i], within),
         "sensitivity": lambda i: metrics.sensitivity(y[i], j.called[i]),
         "specificity": lambda i: metrics.specificity(y[i], j.called[i]),
@@ -96,21 +96,22 @@ def finding_figures(n: HeldOut, j: Judged) -> dict[str, Metric]:
     }
 
 
-def _ranking(n: HeldOut, suffix: str) -> dict[str, Metric]:
+def _ranking(n: HeldOut, j: Judged, suffix: str) -> dict[str, Metric]:
+    """By the probability that is served; ranking by logits of several networks would mix their scales."""
     y = n.suspicious
     return {
-        f"auc{suffix}": lambda i: metrics.auc(y[i], n.malignancy[i]),
+        f"auc{suffix}": lambda i: metrics.auc(y[i], j.probability[i]),
         f"auc_diameter_alone{suffix}": lambda i: metrics.auc(y[i], n.true_diameter_mm[i]),
     }
 
 
-def _logistic_figures(n: HeldOut, logistic: Floats, config: Config) -> dict[str, Metric]:
+def _logistic_figures(n: HeldOut, j: Judged, logistic: Floats, config: Config) -> dict[str, Metric]:
     if not np.isfinite(logistic).all():
         return {}
-    y, within = n.suspicious, config.evaluation.size_match_mm
+    y, p, within = n.suspicious, j.probability, config.evaluation.size_match_mm
     return {
         "auc_logistic_patch": lambda i: metrics.auc(y[i], logistic[i]),
-        "auc_gain_over_logistic_patch": lambda i: metrics.auc(y[i], n.malignancy[i]) - metrics.auc(y[i], logistic[i]),
+        "auc_gain_over_logistic_patch": lambda i: metrics.auc(y[i], p[i]) - metrics.auc(y[i], logistic[i]),
         "auprc_logistic_patch": lambda i: metrics.average_precision(y[i], logistic[i]),
         "size_matched_auc_logistic_patch": lambda i: metrics.size_matched_auc(
             y[i], logistic[i], n.true_diameter_mm[i], within
@@ -121,11 +122,11 @@ def _logistic_figures(n: HeldOut, logistic: Floats, config: Config) -> dict[str,
 def _rating_figures(n: HeldOut, j: Judged) -> dict[str, Metric]:
     """All nodules with enough readers, the indeterminate ones among the not suspicious."""
     y, unsure = n.suspicious, n.median == INDETERMINATE
-    figures = _ranking(n, "_with_indeterminate") | {
+    figures = _ranking(n, j, "_with_indeterminate") | {
         "specificity_with_indeterminate": lambda i: metrics.specificity(y[i], j.called[i]),
         "indeterminate_called_suspicious": lambda i: metrics.sensitivity(unsure[i], j.called[i]),
         "set_size_with_indeterminate": lambda i: metrics.mean(j.set_size[i]),
-        "spearman_malignancy": lambda i: metrics.spearman(n.mean[i], n.malignancy[i]),
+        "spearman_malignancy": lambda i: metrics.spearman(n.mean[i], j.probability[i]),
     }
     for k, name in enumerate(TRAIT_SCALES):
         figures[f"spearman_{name}"] = lambda i, k=k: metrics.spearman(n.true_traits[i, k], n.traits[i, k])
@@ -134,11 +135,11 @@ def _rating_figures(n: HeldOut, j: Judged) -> dict[str, Metric]:
 
 def _reader_figures(study: Study, config: Config) -> dict[str, Interval]:
     """One reader, and the network, on the same pairs and against the same others."""
-    pairs, nodules = study.readers, study.nodules
+    pairs, nodules, probability = study.readers, study.nodules, study.judged.probability
     patients = nodules.patient[pairs.nodule].tolist()
-    ranked = intervals(_rank_pairs(pairs, nodules), patients, config)
+    ranked = intervals(_rank_pairs(pairs, probability, nodules), patients, config)
     sure = pairs.where(pairs.decided)
-    table = reader_auc_figures(sure.others_median > INDETERMINATE, sure.one[:, 0], nodules.malignancy[sure.nodule])
+    table = reader_auc_figures(sure.others_median > INDETERMINATE, sure.one[:, 0], probability[sure.nodule])
     return intervals(table, nodules.patient[sure.nodule].tolist(), config) | ranked
 
 
@@ -151,8 +152,8 @@ def reader_auc_figures(positive: Flags, one: Floats, network: Floats) -> dict[st
     }
 
 
-def _rank_pairs(pairs: ReaderPairs, nodules: HeldOut) -> dict[str, Metric]:
-    network = np.column_stack([nodules.malignancy, nodules.traits])[pairs.nodule]
+def _rank_pairs(pairs: ReaderPairs, probability: Floats, nodules: HeldOut) -> dict[str, Metric]:
+    network = np.column_stack([probability, nodules.traits])[pairs.nodule]
     table: dict[str, Metric] = {}
     for k, name in enumerate(RATED):
         table |= reader_rank_figures(name, pairs.one[:, k], pairs.others_mean[:, k], network[:, k])

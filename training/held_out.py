@@ -46,6 +46,7 @@ class HeldOut:
     traits: Floats  # (N, 7), on the rating scales
     dice: Floats
     diameter_mm: Floats
+    soft_diameter_mm: Floats  # of the mask's probabilities; what calibration takes
     distance: Floats
 
     @property
@@ -149,6 +150,7 @@ def _judge(trained: TrainedNetwork, nodules: Sequence[Nodule], whitening: Whiten
         traits=low + (high - low) * sigmoid(said.traits),
         dice=outline_dice(drawn, views),
         diameter_mm=metrics.diameter_mm(drawn, spec.spacing_mm),
+        soft_diameter_mm=metrics.soft_diameter_mm(sigmoid(said.mask), spec.spacing_mm),
         distance=whitening.distance(said.embedding),
     )
 

@@ -30,6 +30,7 @@ class Calibration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     slope: float
+    per_log_mm: float = 0.0
     intercept: float
     threshold: float
     quantiles: dict[Finding, float]
@@ -84,10 +85,11 @@ def decided(nodules: HeldOut, config: Config) -> Flags:
 def fit_calibration(nodules: HeldOut, config: Config) -> Calibration:
     """Fit everything on the nodules given: suspicion on the decided ones, the other thresholds on all of them."""
     chosen, wanted = nodules.where(decided(nodules, config)), config.calibration
-    platt = fit_platt(chosen.malignancy, chosen.suspicious)
-    probability = platt.probability(chosen.malignancy)
+    platt = fit_platt(chosen.malignancy, chosen.soft_diameter_mm, chosen.suspicious)
+    probability = platt.probability(chosen.malignancy, chosen.soft_diameter_mm)
     return Calibration(
         slope=platt.slope,
+        per_log_mm=platt.per_log_mm,
         intercept=platt.intercept,
         threshold=operating_point(probability, chosen.suspicious, wanted.sensitivity),
         quantiles=conformal_quantiles(probability, chosen.suspicious, wanted.coverage),
@@ -112,7 +114,8 @@ def cross_fitted(nodules: HeldOut, config: Config) -> Judged:
 
 def judge(nodules: HeldOut, fitted: Calibration, diameter_threshold_mm: float) -> Judged:
     """Apply calibration and thresholds; the diameter's threshold is that of the baseline."""
-    probability = Platt(fitted.slope, fitted.intercept).probability(nodules.malignancy)
+    platt = Platt(fitted.slope, fitted.per_log_mm, fitted.intercept)
+    probability = platt.probability(nodules.malignancy, nodules.soft_diameter_mm)
     return Judged(
         probability=probability,
         called=probability >= fitted.threshold,

@@ -109,6 +109,7 @@ def _judge_nodules(graph: Graph, cases: Sequence[Nodule], manifest: Manifest, co
         traits=said["traits"].astype(np.float64),
         dice=outline_dice(drawn, views),
         diameter_mm=metrics.diameter_mm(drawn, spec.spacing_mm),
+        soft_diameter_mm=metrics.soft_diameter_mm(said["mask"], spec.spacing_mm),
         distance=whitening.distance(said["embedding"]),
     )
 

@@ -22,20 +22,28 @@ Y = np.array([False, False, True, True])
 
 def test_platt_recovers_the_line_that_made_the_labels() -> None:
     rng = np.random.default_rng(0)
-    logits = rng.normal(0, 1, 50_000)
-    labels = rng.random(50_000) < sigmoid(2 * logits - 0.5)
-    fitted = fit_platt(logits, labels)
+    logits, diameters = rng.normal(0, 1, 50_000), rng.uniform(3, 30, 50_000)
+    labels = rng.random(50_000) < sigmoid(2 * logits + 1.5 * np.log(diameters) - 4)
+    fitted = fit_platt(logits, diameters, labels)
     assert fitted.slope == pytest.approx(2, abs=0.1)
-    assert fitted.intercept == pytest.approx(-0.5, abs=0.05)
+    assert fitted.per_log_mm == pytest.approx(1.5, abs=0.1)
+    assert fitted.intercept == pytest.approx(-4, abs=0.2)
+
+
+def test_size_never_counts_against_suspicion() -> None:
+    rng = np.random.default_rng(0)
+    logits, diameters = rng.normal(0, 1, 2000), rng.uniform(3, 30, 2000)
+    labels = rng.random(2000) < sigmoid(logits - np.log(diameters) + 2)
+    assert fit_platt(logits, diameters, labels).per_log_mm == 0
 
 
 def test_platt_needs_both_classes() -> None:
     with pytest.raises(ValueError, match="both suspicious and benign"):
-        fit_platt(np.zeros(3), np.ones(3, np.bool_))
+        fit_platt(np.zeros(3), np.ones(3), np.ones(3, np.bool_))
 
 
 def test_platt_is_finite_at_the_extremes() -> None:
-    assert np.isfinite(Platt(10, 0).probability(np.array([-1e6, 1e6]))).all()
+    assert np.isfinite(Platt(10, 1, 0).probability(np.array([-1e6, 1e6]), np.array([0.0, 50.0]))).all()
 
 
 def test_threshold_keeps_the_wanted_fraction_and_no_more() -> None:

@@ -36,6 +36,7 @@ def table(count: int, **given: object) -> HeldOut:
         "true_traits": np.full((count, len(TRAIT_SCALES)), 5.0),
         "traits": np.full((count, len(TRAIT_SCALES)), 5.0),
         "diameter_mm": np.full(count, 5.0),
+        "soft_diameter_mm": np.full(count, 5.0),
         "dice": np.full(count, 0.8),
     }
     fields |= dict.fromkeys(("malignancy", "nodule", "negative", "distance"), np.zeros(count))

@@ -13,12 +13,13 @@ from app.inference.bundle import OUTPUT_NAMES, load_bundle
 from tests.training.conftest import CONFIGS, TinyRun
 from training.architectures import build_network
 from training.artefacts import read_artefacts
-from training.calibrate import sigmoid
+from training.calibrate import Platt, sigmoid
 from training.config import Config, load_config
 from training.datasets import Dataset
 from training.evaluate import evaluate, read_evaluation
 from training.export import run_graph
 from training.held_out import load, save
+from training.metrics import soft_diameter_mm
 from training.phantom import lung_phantom
 from training.train import predict, train
 
@@ -76,7 +77,8 @@ def test_the_golden_case_repeats(tiny_run: TinyRun) -> None:
 def test_calibration_is_in_the_graph(tiny_run: TinyRun, config: Config) -> None:
     artefacts, fitted = read_artefacts(tiny_run.folder), tiny_run.evaluation.calibration
     raw = predict(artefacts.network, patches(config))
-    expected = sigmoid(fitted.slope * raw.malignancy + fitted.intercept)
+    soft_mm = soft_diameter_mm(sigmoid(raw.mask), config.input.spacing_mm)
+    expected = Platt(fitted.slope, fitted.per_log_mm, fitted.intercept).probability(raw.malignancy, soft_mm)
     said = run_graph(tiny_run.bundle, patches(config))
     np.testing.assert_allclose(said["malignancy"], expected, atol=1e-5)
     np.testing.assert_allclose(said["embedding"], raw.embedding, atol=1e-5)
