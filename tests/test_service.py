@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from app.api.routes.docs import EXAMPLE_SLICE
-from tests.phantoms import EXAMPLE_NODULE
+from tests.phantoms import EXAMPLE_NODULE, dicom, small
 from tests.service import MODELS, PATIENCE_S, Service
 
 
@@ -48,7 +48,8 @@ def test_claims_of_size_do_not_move_the_memory(service: Service) -> None:
     header = bytes(128) + b"DICM" + bytes.fromhex("02000000554c040000000000")
     claim = header + bytes.fromhex("e07f10004f570000ffffffb2") + bytes(100_000)
     png = b"\x89PNG\r\n\x1a\n" + bytes.fromhex("0000000d49484452") + b"\x00\x00\xff\xff" * 2 + bytes(100)
-    for body in (claim, png, bytes(100_000), b""):
+    vast = dicom(small(), Rows=65535, Columns=65535)
+    for body in (claim, vast, png, bytes(100_000), b""):
         status, problem = post(service, "/v1/predict", body)
         assert 400 <= status < 500
         assert problem["code"]
