@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,14 @@ class Model:
 
     bundle: Bundle
     backend: Backend
+    # Decoded once: every request needs them, and the manifest holds them as text.
+    _mean: NDArray[np.float64] = field(init=False, repr=False, compare=False)
+    _whitening: NDArray[np.float64] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        statistics = self.manifest.out_of_distribution
+        object.__setattr__(self, "_mean", statistics.mean.decode().astype(np.float64))
+        object.__setattr__(self, "_whitening", statistics.whitening.decode().T.astype(np.float64))
 
     @classmethod
     def load(cls, bundle: Bundle, backend: Backend) -> Model:
@@ -47,9 +55,7 @@ class Model:
 
     def distance(self, embedding: NDArray[np.float32]) -> NDArray[np.float64]:
         """(N, D) embeddings to (N,) Mahalanobis distances from the training data."""
-        statistics = self.manifest.out_of_distribution
-        centred = embedding.astype(np.float64) - statistics.mean.decode()
-        return np.asarray(np.linalg.norm(centred @ statistics.whitening.decode().T.astype(np.float64), axis=1))
+        return np.asarray(np.linalg.norm((embedding - self._mean) @ self._whitening, axis=1), np.float64)
 
     def verify_golden(self) -> None:
         """Run the golden case through the path of every request; raises BundleError when an output differs.
