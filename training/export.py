@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -35,7 +36,7 @@ from app.inference.bundle import (
 )
 from training.architectures import FEATURES, MALIGNANCY_LAYER
 from training.artefacts import Artefacts, Run
-from training.calibrate import MIN_DRAWN_MM, Whitening
+from training.calibrate import LOCAL_REACH, MIN_DRAWN_MM, Whitening
 from training.card import write_card
 from training.config import Config
 from training.datasets import TRAIT_SCALES
@@ -46,6 +47,7 @@ from training.phantom import DIAMETER_MM, lung_phantom
 SIGNATURE = "serving_default"
 # Another instruction set reorders sums: 1e-5 was seen; bfloat16 kernels, which are refused, differ by 1e-2.
 GOLDEN_TOLERANCE = 1e-3
+MAX_DRAWN_MM = 60.0  # no patch shows a larger outline
 INTENDED_USE = (
     "Research on judging a lung nodule at a given place of an axial chest CT slice. Not a medical device; "
     "no diagnosis, treatment or screening decision may rest on it."
@@ -66,7 +68,7 @@ def export_bundle(
 
     Raises BundleError when the result does not match its own manifest.
     """
-    _tensorflow()
+    tensorflow_runtime()
     shutil.rmtree(folder, ignore_errors=True)
     save_graph(artefacts, evaluation.calibration, folder)
     golden = golden_case(folder, artefacts.run.config)
@@ -79,8 +81,8 @@ def export_bundle(
 def served_outputs(network: Any, hu: Any, calibration: Calibration, run: Run) -> dict[str, Any]:
     """The outputs named in the manifest, calibration included, for a tensor of patches in HU.
 
-    `evidence` is sigmoid(local calibrated logit / scale), scale = slope * local_scale, so that the mean over the map
-    of scale * logit(evidence) is the logit of `malignancy`: above 0.5 a place speaks for suspicion, below against.
+    `evidence` is sigmoid(local calibrated logit / evidence_scale), so that the mean over the map of
+    scale * logit(evidence) is the logit of `malignancy`: above 0.5 a place speaks for suspicion, below against.
     The part that size has in it is the same at every place.
     """
     out = network(hu, training=False)
@@ -95,15 +97,22 @@ def served_outputs(network: Any, hu: Any, calibration: Calibration, run: Run) ->
         "nodule": ops.squeeze(ops.sigmoid(out["nodule"]), -1),
         "traits": ops.sigmoid(out["traits"]) * (high - low) + low,
         "mask": mask,
-        "evidence": ops.sigmoid(local / (slope * run.local_scale)),
+        "evidence": ops.sigmoid(local / evidence_scale(calibration, run)),
         "embedding": ops.mean(out[FEATURES], axis=(1, 2)),
     }
+
+
+def evidence_scale(calibration: Calibration, run: Run) -> float:
+    """The divisor that keeps `evidence` where a float32 sigmoid can be inverted: room for the strongest place of the
+    training nodules, and for what size and intercept add at every place."""
+    everywhere = calibration.per_log_mm * math.log(MAX_DRAWN_MM) + abs(calibration.intercept)
+    return calibration.slope * run.local_scale + everywhere / LOCAL_REACH
 
 
 def save_graph(artefacts: Artefacts, calibration: Calibration, folder: Path) -> None:
     """Write the SavedModel. A bare tf.Module would not load in OpenVINO; an ExportArchive with a dict output does."""
     network, run = artefacts.network, artefacts.run
-    size, tf = run.config.input.size_px, _tensorflow()
+    size, tf = run.config.input.size_px, tensorflow_runtime()
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
         SIGNATURE,
@@ -120,7 +129,7 @@ def run_graph(folder: Path, hu: NDArray[np.float32]) -> dict[str, NDArray[np.flo
 
 def load_graph(folder: Path) -> Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
     """The SavedModel in `folder` as a function of float32 (N, size, size) patches in HU."""
-    tf = _tensorflow()
+    tf = tensorflow_runtime()
     model = tf.saved_model.load(str(folder))  # kept by the function: the signature only borrows its variables
 
     def run(hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -130,7 +139,7 @@ def load_graph(folder: Path) -> Callable[[NDArray[np.float32]], dict[str, NDArra
     return run
 
 
-def _tensorflow() -> Any:
+def tensorflow_runtime() -> Any:
     """TensorFlow, which only export needs; raises BundleError under another Keras backend."""
     if (backend := keras.backend.backend()) != "tensorflow":
         raise BundleError(
@@ -194,7 +203,7 @@ def _manifest(artefacts: Artefacts, evaluation: Evaluation, golden: GoldenCase, 
 
 
 def _description(artefacts: Artefacts, fitted: Calibration) -> str:
-    scale = fitted.slope * artefacts.run.local_scale
+    scale = evidence_scale(fitted, artefacts.run)
     return (
         f"Multi-task CNN of {artefacts.network.count_params():,} parameters. evidence is 0-1: above 0.5 a place speaks "
         f"for suspicion, below against; mean({scale:.6g} * logit(evidence)) = logit(malignancy). malignancy is the "

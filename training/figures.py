@@ -139,7 +139,17 @@ def _reader_figures(study: Study, config: Config) -> dict[str, Interval]:
     patients = nodules.patient[pairs.nodule].tolist()
     ranked = intervals(_rank_pairs(pairs, probability, nodules), patients, config)
     sure = pairs.where(pairs.decided)
-    table = reader_auc_figures(sure.others_median > INDETERMINATE, sure.one[:, 0], probability[sure.nodule])
+    positive, one, network = sure.others_median > INDETERMINATE, sure.one[:, 0], probability[sure.nodule]
+    table = reader_auc_figures(positive, one, network)
+    diameter_mm, within_mm = nodules.diameter_mm[sure.nodule], config.evaluation.size_match_mm
+    table |= {
+        "size_matched_auc_one_reader": lambda i: metrics.size_matched_auc(
+            positive[i], one[i], diameter_mm[i], within_mm
+        ),
+        "size_matched_auc_against_other_readers": lambda i: metrics.size_matched_auc(
+            positive[i], network[i], diameter_mm[i], within_mm
+        ),
+    }
     return intervals(table, nodules.patient[sure.nodule].tolist(), config) | ranked
 
 

@@ -20,6 +20,8 @@ USEFULNESS = {
     "auc_one_reader": "one reader's rating for the others' median above 3 rather than below; ratings tie often",
     "auc_against_other_readers": "the network on the same pairs of nodule and reader",
     "auc_gain_over_one_reader": "difference, paired by resample",
+    "size_matched_auc_one_reader": "one reader's rating among pairs of like size: what the label itself carries there",
+    "size_matched_auc_against_other_readers": "the network on the same pairs of nodule and reader",
     "sensitivity": "at the operating point",
     "specificity": "at the operating point",
     "sensitivity_diameter_alone": "baseline, its threshold chosen in the same way",

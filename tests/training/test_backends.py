@@ -1,4 +1,4 @@
-"""One code for TensorFlow and PyTorch: the same weights give the same answers, and training needs one of them only."""
+"""One code for TensorFlow, PyTorch and JAX: the same weights give the same answers, and training needs one of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPOSITORY = CONFIGS.parents[1]
 RUNTIMES = {"tensorflow", "torch", "jax"}
 # Sums run in another order.
 PARITY = 1e-4
-NO_TORCH = "PyTorch is not installed: pip install 'lungscope[train-torch]'"
+OTHERS = {"torch": "PyTorch is not installed: pip install 'lungscope[train-torch]'", "jax": "JAX is not installed"}
 # Runs a script as where TensorFlow is not installed, then stores what the network says about patches.
 WITHOUT_TENSORFLOW = """
 import runpy, sys
@@ -59,20 +59,27 @@ def runtimes_in(nodes: object) -> set[str]:
     return found & RUNTIMES
 
 
-@pytest.fixture(scope="session")
-def torch_run(generated_data: Path, dataset: Dataset, config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`scripts/train.py` under PyTorch, without TensorFlow; `answers.npz` holds what its network says."""
-    if find_spec("torch") is None:
-        pytest.skip(NO_TORCH)
-    folder = tmp_path_factory.mktemp("torch")
+@pytest.fixture(scope="session", params=list(OTHERS))
+def other_run(
+    request: pytest.FixtureRequest,
+    generated_data: Path,
+    dataset: Dataset,
+    config: Config,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """`scripts/train.py` under another backend, without TensorFlow; `answers.npz` holds what its network says."""
+    backend: str = request.param
+    if find_spec(backend) is None:
+        pytest.skip(OTHERS[backend])
+    folder = tmp_path_factory.mktemp(backend)
     np.save(folder / "patches.npy", patches_of(dataset, config))
     command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(REPOSITORY / "scripts" / "train.py")]
     command += ["--config", str(CONFIGS / "tiny.toml"), "--data", str(generated_data), "--out", str(folder)]
-    environment = os.environ | {"KERAS_BACKEND": "torch", "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])}
+    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])}
     command += [str(folder / "patches.npy"), str(folder / "answers.npz")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "torch on" in done.stdout
+    assert f"training with {backend}" in done.stdout
     return folder
 
 
@@ -80,19 +87,19 @@ def patches_of(dataset: Dataset, config: Config) -> np.ndarray[tuple[int, ...], 
     return np.stack([nodule_view(n, config.input.patch_spec).hu for n in dataset.nodules])
 
 
-def test_the_same_weights_give_the_same_answers(torch_run: Path, dataset: Dataset, config: Config) -> None:
-    assert (torch_run / NETWORK_FILE).is_file()
-    here = predict(read_artefacts(torch_run).network, patches_of(dataset, config))
-    with np.load(torch_run / "answers.npz") as there:
+def test_the_same_weights_give_the_same_answers(other_run: Path, dataset: Dataset, config: Config) -> None:
+    assert (other_run / NETWORK_FILE).is_file()
+    here = predict(read_artefacts(other_run).network, patches_of(dataset, config))
+    with np.load(other_run / "answers.npz") as there:
         for name in there.files:
             np.testing.assert_allclose(getattr(here, name), there[name], atol=PARITY, err_msg=name)
 
 
-def test_weights_trained_under_torch_are_exported(
-    torch_run: Path, tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
+def test_weights_trained_under_another_backend_are_exported(
+    other_run: Path, tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
 ) -> None:
-    bundle = tmp_path / "torch-classifier" / "1"
-    export_bundle(read_artefacts(torch_run), tiny_run.evaluation, bundle, name="torch-classifier")
+    bundle = tmp_path / "other-classifier" / "1"
+    export_bundle(read_artefacts(other_run), tiny_run.evaluation, bundle, name="other-classifier")
     said = run_graph(bundle, patches_of(dataset, config))
-    with np.load(torch_run / "answers.npz") as there:
+    with np.load(other_run / "answers.npz") as there:
         np.testing.assert_allclose(said["embedding"], there["embedding"], atol=PARITY)

@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy.ndimage import maximum_filter
 
 from app.errors import BundleError
 from app.inference.bundle import OUTPUT_NAMES, load_bundle
 from tests.training.conftest import CONFIGS, TinyRun
-from training.architectures import build_network
+from training.architectures import FEATURES, build_network
 from training.artefacts import read_artefacts
 from training.calibrate import Platt, sigmoid
 from training.config import Config, load_config
 from training.datasets import Dataset
 from training.evaluate import evaluate, read_evaluation
-from training.export import run_graph
+from training.export import evidence_scale, run_graph
 from training.held_out import load, save
 from training.metrics import soft_diameter_mm
 from training.phantom import lung_phantom
@@ -57,9 +58,10 @@ def test_a_flipped_byte_is_found(tiny_run: TinyRun, tmp_path: Path) -> None:
 def test_the_graph_gives_the_promised_outputs(tiny_run: TinyRun, config: Config) -> None:
     said = run_graph(tiny_run.bundle, patches(config))
     assert set(said) == set(OUTPUT_NAMES)
+    size, features = config.input.size_px, config.network.features
     shapes = {name: value.shape for name, value in said.items()}
-    assert shapes == {"malignancy": (3,), "nodule": (3,), "traits": (3, 7), "mask": (3, 48, 48),
-                      "evidence": (3, 12, 12), "embedding": (3, 8)}  # fmt: skip
+    assert shapes == {"malignancy": (3,), "nodule": (3,), "traits": (3, 7), "mask": (3, size, size),
+                      "evidence": (3, size // 4, size // 4), "embedding": (3, 3 * features)}  # fmt: skip
     for name in ("malignancy", "nodule", "mask", "evidence"):
         assert said[name].min() >= 0
         assert said[name].max() <= 1
@@ -87,8 +89,21 @@ def test_calibration_is_in_the_graph(tiny_run: TinyRun, config: Config) -> None:
 def test_evidence_is_an_exact_class_activation_map(tiny_run: TinyRun, config: Config) -> None:
     run, fitted = read_artefacts(tiny_run.folder).run, tiny_run.evaluation.calibration
     said = run_graph(tiny_run.bundle, patches(config))
-    local = fitted.slope * run.local_scale * np.log(said["evidence"] / (1 - said["evidence"]))
+    local = evidence_scale(fitted, run) * np.log(said["evidence"] / (1 - said["evidence"]))
     np.testing.assert_allclose(sigmoid(local.mean(axis=(1, 2))), said["malignancy"], atol=1e-4)
+
+
+def test_features_are_averaged_over_the_patch_the_outline_and_its_surroundings(config: Config) -> None:
+    network = build_network(config)
+    raw = predict(network, patches(config))
+    out = network(patches(config)[..., None], training=False)
+    features, cells = np.asarray(out[FEATURES]), config.input.size_px // 4
+    maps = features[..., : config.network.features]
+    inside = sigmoid(raw.mask).reshape(3, cells, 4, cells, 4).mean(axis=(2, 4))
+    around = maximum_filter(inside, size=(1, 3, 3), mode="nearest") - inside
+    averages = [np.einsum("nhwc,nhw->nc", maps, w) / (w.sum(axis=(1, 2))[:, None] + 1) for w in (inside, around)]
+    expected = np.concatenate([maps.mean(axis=(1, 2)), *averages], axis=1)
+    np.testing.assert_allclose(raw.embedding, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_hounsfield_units_are_clipped_in_the_graph(tiny_run: TinyRun, config: Config) -> None:

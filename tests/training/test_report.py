@@ -118,7 +118,7 @@ def test_an_outline_comes_from_the_nodules_own_fold(
     masks = outlines.of_folds(tmp_path, config.input, dataset.nodules)
     assert [mask is not None for mask in masks] == [n.fold == 1 for n in dataset.nodules]
     shown = [mask for mask in masks if mask is not None]
-    assert shown[0].shape == (48, 48)
+    assert shown[0].shape == (config.input.size_px,) * 2
 
 
 @pytest.fixture(scope="module")
