@@ -49,6 +49,10 @@ class InvalidParameter(MalformedInput):
     """A parameter's text does not follow its syntax or lies outside its range."""
 
 
+class MalformedArchive(MalformedInput):
+    """The file is meant to be a zip archive and is damaged."""
+
+
 class UnsupportedInput(InputError):
     """The format as such is not read here."""
 
@@ -61,8 +65,24 @@ class UnsupportedTransferSyntax(UnsupportedInput):
     """DICOM in a transfer syntax for which no kept decoder exists."""
 
 
+class UnsupportedArchive(UnsupportedInput):
+    """A zip archive that is encrypted, holds another one, or is compressed by a method that is not read."""
+
+
 class InputTooLarge(InputError):
     """More bytes than the service accepts."""
+
+
+class ArchiveTooLarge(InputError):
+    """A zip archive of too many files, or one that inflates to too much."""
+
+
+class SeriesTooLarge(InputError):
+    """More files, slices or pixels than one series may have."""
+
+
+class UploadTooSlow(InputError):
+    """The body stopped coming, or comes too slowly."""
 
 
 class UnfitInput(InputError):
@@ -113,12 +133,80 @@ class RoiOutsideImage(UnfitInput):
     """The region of interest lies outside the sent image."""
 
 
+class NoDicomSource(UnfitInput):
+    """A DICOM result refers to its source by UIDs and header, and this source has none."""
+
+
+class UnfitSeries(UnfitInput):
+    """Slices that do not make one volume, although each may be read."""
+
+
+class NoCtSlices(UnfitSeries):
+    """Nothing that was sent is a CT slice."""
+
+
+class TooFewSlices(UnfitSeries):
+    """Fewer slices than a distance between slices can be checked on."""
+
+
+class MixedSeries(UnfitSeries):
+    """Slices of several series."""
+
+
+class MixedGeometry(UnfitSeries):
+    """Slices of one series that differ in size, spacing, orientation or frame of reference, or lie askew."""
+
+
+class NoSlicePosition(UnfitSeries):
+    """A slice that does not state where it lies."""
+
+
+class ConflictingInstances(UnfitSeries):
+    """Different slices under one SOP Instance UID."""
+
+
+class DuplicatePosition(UnfitSeries):
+    """Different slices at one place."""
+
+
+class MissingSlices(UnfitSeries):
+    """A gap between neighbouring slices."""
+
+
+class IrregularSpacing(UnfitSeries):
+    """Distances between slices that vary."""
+
+
+class SpacingTooLarge(UnfitSeries):
+    """Slices too far apart to follow a nodule through them."""
+
+
+class GantryTilt(UnfitSeries):
+    """Slices stacked along another direction than their normal."""
+
+
+class NotAxial(UnfitSeries):
+    """Slices that are not cut across the patient's long axis."""
+
+
 class NotAuthorised(LungscopeError):
     """The caller did not show a token that this service knows."""
 
 
 class UnknownModel(LungscopeError):
     """No model of that name is loaded."""
+
+
+class UnknownResult(LungscopeError):
+    """No result of that study, series or instance is here, or none any more."""
+
+
+class NotAcceptable(LungscopeError):
+    """The caller accepts no format in which this can be answered."""
+
+
+class DicomwebOff(LungscopeError):
+    """The operator has not named a folder for what comes in by DICOMweb."""
 
 
 class Unavailable(LungscopeError):
@@ -131,6 +219,10 @@ class ModelLoading(Unavailable):
 
 class Overloaded(Unavailable):
     """The bounded queue is full."""
+
+
+class SpoolFull(Unavailable):
+    """No room for more series before some are judged."""
 
 
 class StartupError(LungscopeError):

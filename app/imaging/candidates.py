@@ -1,4 +1,9 @@
-"""Where in the lungs a nodule may be: a plain multi-scale Laplacian of Gaussian (Lindeberg 1998)."""
+"""Where in the lungs a nodule may be: a multi-scale blob filter on the curvatures of the smoothed slice.
+
+A blob curves downwards in every direction, a vessel not along itself. The harmonic mean of the principal curvatures is
+high only where all are (the idea of Li, Sone and Doi 2003, doi 10.1118/1.1581411); times the square of the filter's
+width it can be compared between sizes (Lindeberg 1998, doi 10.1023/A:1008045108935).
+"""
 
 from __future__ import annotations
 
@@ -9,16 +14,23 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
-from app.imaging.ct import CTSlice, PointPx
+from app.imaging.ct import CTSlice, FloatImage, PointPx
 from app.imaging.lungs import Mask
 
-DIAMETERS_MM: Final = (5.0, 7.0, 10.0, 14.0, 20.0, 28.0)
+DIAMETERS_MM: Final = (4.5, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0)
 WORK_SPACING_MM: Final = 1.0  # the smallest blob keeps a sigma above one and a half pixels
+SIGMA_PX: Final = 2.0  # a large blob is filtered on pixels as coarse as this many of its sigma allow
+MAX_SHRINK: Final = 2  # a centre stays within a pixel of the reduced slice
+MARGIN_MM: Final = 2.0  # a nodule half in the pleura has its middle outside the lungs
 OUTSIDE_HU: Final = -850.0  # outside the lungs everything looks like lung, so that the chest wall is no edge
 CLIP_HU: Final = (-1000.0, 200.0)  # calcium must not outshine soft tissue
-MIN_RESPONSE_HU: Final = 60.0  # about a sub-solid nodule's contrast after the filter
-MAX_CANDIDATES: Final = 64  # one batch; the strongest are kept
+MIN_RESPONSE_HU: Final = 45.0  # a ground-glass nodule's contrast after the filter
+SMALL_MM: Final = 5.0  # noise and the finest vessels answer to sizes below
+MIN_SMALL_RESPONSE_HU: Final = 80.0
+SEPARATION: Final = 0.5  # of the smaller diameter: closer ones are one blob seen at two sizes
+MAX_CANDIDATES: Final = 160  # the strongest are kept; most slices have fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +42,71 @@ class Candidate:
     response_hu: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Blobs:
+    """Maxima of the filter: `points_mm` float64 (n, axes), `diameters_mm` and `responses_hu` float64 (n,)."""
+
+    points_mm: NDArray[np.float64]
+    diameters_mm: NDArray[np.float64]
+    responses_hu: NDArray[np.float64]
+
+    @staticmethod
+    def joined(parts: list[Blobs]) -> Blobs:
+        """All of several; at least one part."""
+        return Blobs(
+            np.concatenate([p.points_mm for p in parts]),
+            np.concatenate([p.diameters_mm for p in parts]),
+            np.concatenate([p.responses_hu for p in parts]),
+        )
+
+    def strongest_apart(self, limit: int) -> list[int]:
+        """Numbers of the strongest, strongest first, none closer to a stronger one than SEPARATION allows."""
+        free = np.ones(len(self.points_mm), np.bool_)
+        kept: list[int] = []
+        near = KDTree(self.points_mm).query_ball_point(self.points_mm, SEPARATION * self.diameters_mm)
+        for k in np.argsort(-self.responses_hu, kind="stable").tolist():
+            if not free[k]:
+                continue
+            kept.append(k)
+            if len(kept) == limit:
+                break
+            # A neighbour smaller than this blob has its own, shorter reach.
+            others = np.asarray(near[k], np.intp)
+            distances_mm = np.linalg.norm(self.points_mm[others] - self.points_mm[k], axis=1)
+            free[others[distances_mm <= SEPARATION * self.diameters_mm[others]]] = False
+        return kept
+
+
 def find_candidates(ct_slice: CTSlice, lungs: Mask) -> tuple[Candidate, ...]:
-    """Candidates inside `lungs` (boolean, the slice's shape), strongest first, at most MAX_CANDIDATES."""
+    """Candidates in and at most MARGIN_MM beside `lungs` (boolean, the slice's shape), strongest first.
+
+    At most MAX_CANDIDATES. `diameter_mm` is one of DIAMETERS_MM: the size whose filter answers most.
+    """
     if not lungs.any():
         return ()
     top, bottom, left, right = _bounds(lungs)
-    crop = np.where(lungs, np.clip(ct_slice.hu, *CLIP_HU), np.float32(OUTSIDE_HU))[top:bottom, left:right]
     rows_mm, columns_mm = ct_slice.spacing_mm
-    scale_x, scale_y = columns_mm / WORK_SPACING_MM, rows_mm / WORK_SPACING_MM
-    work_size = (max(3, round(crop.shape[1] * scale_x)), max(3, round(crop.shape[0] * scale_y)))
-    scale_x, scale_y = work_size[0] / crop.shape[1], work_size[1] / crop.shape[0]
-    work = np.asarray(cv2.resize(crop, work_size, interpolation=cv2.INTER_AREA), np.float32)
-    inside = cv2.resize(lungs[top:bottom, left:right].astype(np.uint8), work_size, interpolation=cv2.INTER_NEAREST)
-    peaks = _peaks(np.stack([_response(work, d) for d in DIAMETERS_MM]), inside.astype(bool))
-    return tuple(
-        # The centre of pixel 0 is 0 at both sizes: hence the halves.
-        Candidate(((x + 0.5) / scale_x - 0.5 + left, (y + 0.5) / scale_y - 0.5 + top), DIAMETERS_MM[s], response)
-        for s, y, x, response in peaks
-    )
+    field = search_field(ct_slice.hu[top:bottom, left:right], lungs[top:bottom, left:right])
+    extent_mm = ((bottom - top) * rows_mm, (right - left) * columns_mm)
+    inside = lungs[top:bottom, left:right]
+    blobs = Blobs.joined([_blobs(field, inside, extent_mm, diameter_mm) for diameter_mm in DIAMETERS_MM])
+    found = []
+    for k in blobs.strongest_apart(MAX_CANDIDATES):
+        y_mm, x_mm = blobs.points_mm[k].tolist()
+        # The centre of pixel 0 is 0 at every size: hence the half.
+        centre_px = (x_mm / columns_mm - 0.5 + left, y_mm / rows_mm - 0.5 + top)
+        found.append(Candidate(centre_px, float(blobs.diameters_mm[k]), float(blobs.responses_hu[k])))
+    return tuple(found)
+
+
+def search_field(hu: FloatImage | NDArray[np.int16], lungs: Mask) -> FloatImage:
+    """`hu` clipped to CLIP_HU, and OUTSIDE_HU where there is no lung; float32."""
+    return np.where(lungs, np.clip(hu, *CLIP_HU), np.float32(OUTSIDE_HU)).astype(np.float32, copy=False)
+
+
+def shrink_factor(sigma_mm: float, spacing_mm: float) -> int:
+    """How many pixels of `spacing_mm` may be averaged into one before filtering with `sigma_mm`."""
+    return min(MAX_SHRINK, max(1, int(sigma_mm / spacing_mm / SIGMA_PX)))
 
 
 def _bounds(mask: Mask) -> tuple[int, int, int, int]:
@@ -55,25 +114,37 @@ def _bounds(mask: Mask) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def _response(image: NDArray[np.float32], diameter_mm: float) -> NDArray[np.float32]:
-    """Scale-normalised negative Laplacian: a bright disc of `diameter_mm` answers with about its contrast."""
-    sigma = diameter_mm / (2 * math.sqrt(2)) / WORK_SPACING_MM
-    smooth = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-    curvature = cv2.Laplacian(smooth, cv2.CV_32F, ksize=1, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(-(sigma**2) * curvature, np.float32)
+def _blobs(field: FloatImage, lungs: Mask, extent_mm: tuple[float, float], diameter_mm: float) -> Blobs:
+    """Maxima for one size; points are (y, x) in mm from the field's upper left corner."""
+    sigma_mm = diameter_mm / (2 * math.sqrt(2))
+    pixel_mm = WORK_SPACING_MM * shrink_factor(sigma_mm, WORK_SPACING_MM)
+    rows, columns = (max(3, round(mm / pixel_mm)) for mm in extent_mm)
+    image = np.asarray(cv2.resize(field, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+    y_mm, x_mm = extent_mm[0] / rows, extent_mm[1] / columns
+    inside = cv2.resize(lungs.view(np.uint8), (columns, rows), interpolation=cv2.INTER_NEAREST)
+    reach = 2 * math.ceil(MARGIN_MM / pixel_mm) + 1
+    inside = cv2.dilate(inside, np.ones((reach, reach), np.uint8))
+    response = _response(image, (sigma_mm / y_mm, sigma_mm / x_mm))
+    minimum = MIN_SMALL_RESPONSE_HU if diameter_mm < SMALL_MM else MIN_RESPONSE_HU
+    highest = cv2.dilate(response, np.ones((3, 3), np.uint8))
+    y, x = np.nonzero((response >= highest) & (response >= minimum) & (inside > 0))
+    points_mm = np.stack([(y + 0.5) * y_mm, (x + 0.5) * x_mm], axis=1)
+    return Blobs(points_mm, np.full(len(y), diameter_mm), response[y, x].astype(np.float64))
 
 
-def _peaks(responses: NDArray[np.float32], inside: Mask) -> list[tuple[int, int, int, float]]:
-    """(scale, row, column, response) of local maxima over place and scale, strongest first, none inside another."""
-    strongest = responses.max(axis=0)
-    highest_around = cv2.dilate(strongest, np.ones((5, 5), np.uint8))
-    rows, columns = np.nonzero((strongest >= highest_around) & (strongest >= MIN_RESPONSE_HU) & inside)
-    order = np.argsort(-strongest[rows, columns])
-    kept: list[tuple[int, int, int, float]] = []
-    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
-        scale = int(responses[:, row, column].argmax())
-        if all(math.hypot(row - r, column - c) * WORK_SPACING_MM > DIAMETERS_MM[s] / 2 for s, r, c, _ in kept):
-            kept.append((scale, row, column, float(strongest[row, column])))
-        if len(kept) == MAX_CANDIDATES:
-            break
-    return kept
+def _response(image: FloatImage, sigmas_px: tuple[float, float]) -> FloatImage:
+    """Twice the harmonic mean of the principal curvatures, scale-normalised; 0 where one of them bends upwards.
+
+    A bright disc of the filter's size answers with 2/e of its contrast.
+    """
+    sigma_y, sigma_x = sigmas_px
+    smooth = cv2.GaussianBlur(image, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(smooth, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    centre = padded[1:-1, 1:-1]
+    xx = (padded[1:-1, 2:] + padded[1:-1, :-2] - 2 * centre) * np.float32(sigma_x**2)
+    yy = (padded[2:, 1:-1] + padded[:-2, 1:-1] - 2 * centre) * np.float32(sigma_y**2)
+    xy = padded[2:, 2:] + padded[:-2, :-2] - padded[2:, :-2] - padded[:-2, 2:]
+    determinant = xx * yy - (xy * np.float32(sigma_x * sigma_y / 4)) ** 2
+    trace = xx + yy
+    bright = (determinant > 0) & (trace < 0)
+    return np.where(bright, -4 * determinant / np.where(bright, trace, -1), 0).astype(np.float32, copy=False)

@@ -13,6 +13,9 @@ from pydicom.uid import (
     UID,
     CTImageStorage,
     EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     LegacyConvertedEnhancedCTImageStorage,
 )
 
@@ -40,6 +43,7 @@ from app.imaging.options import ReadOptions
 from app.imaging.pixels import PixelFormat, check_field, stored_values
 
 CT_SOP_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+PLAIN_SYNTAXES: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 HOUNSFIELD_TYPES: Final = (None, "HU", "US")  # US: "unspecified", written by some scanners; see `_rescale_notes`
 LOCALIZER: Final = "LOCALIZER"
 MAX_ABS_SLOPE: Final = 1000.0  # 8-bit derivations of the full CT range use 16 to 32
@@ -47,33 +51,67 @@ MAX_ABS_INTERCEPT: Final = 100_000.0  # beyond any 16-bit offset, and far from f
 
 
 def read_dicom(data: bytes, options: ReadOptions) -> CTSlice:
-    """Read one frame of a DICOM CT image.
+    """Read one frame of a DICOM CT image; raises the input errors of `app.errors`, each naming what was found."""
+    image = DicomImage.parse(data)
+    return image.read(_chosen_frame(image.frames, options.frame), options)
 
-    HU = stored value x Rescale Slope + Rescale Intercept (PS3.3 C.11.1); padding (C.7.5.1.1.2) becomes AIR_HU.
-    MONOCHROME1 changes nothing: it says how values are displayed, after the modality transform (C.7.6.3.1.2).
-    Raises the input errors of `app.errors`, each naming what was found.
-    """
-    header = Header(parse_dicom(data))
-    _refuse_other_objects(header)
-    transfer_syntax = UID(Header(header.dataset.file_meta).text("TransferSyntaxUID") or "")
-    fmt = PixelFormat.of(header)
-    frame = _chosen_frame(fmt.frames, options.frame)
-    groups = _FrameGroups.of(header, frame)
-    _refuse_localizers(groups)
-    spacing_mm, spacing_notes = _spacing(groups, options)
-    check_field(fmt.shape.rows, fmt.shape.columns, spacing_mm)
-    orientation = _orientation(groups)
-    values = stored_values(header, transfer_syntax, fmt, frame)
-    hu, hu_notes = _hounsfield(header, groups, fmt, values)
-    return CTSlice(
-        hu=hu,
-        spacing_mm=spacing_mm,
-        source=_source(header, fmt, frame),
-        orientation=orientation,
-        position_mm=_position(groups),
-        thickness_mm=_first(groups, "SliceThickness"),
-        notes=(*spacing_notes, *_orientation_notes(orientation), *hu_notes, *_ignored(options)),
-    )
+
+@dataclass(frozen=True, slots=True)
+class DicomImage:
+    """A CT image whose header was parsed once; its frames are decoded one at a time."""
+
+    header: Header
+    transfer_syntax: UID
+    fmt: PixelFormat
+    pixel_data: bytes | memoryview
+
+    @classmethod
+    def parse(cls, data: bytes) -> DicomImage:
+        """Parse and check the header; raises the input errors of `app.errors`."""
+        header = Header(parse_dicom(data))
+        _refuse_other_objects(header)
+        transfer_syntax = UID(Header(header.dataset.file_meta).text("TransferSyntaxUID") or "")
+        fmt = PixelFormat.of(header)
+        return cls(header, transfer_syntax, fmt, _pixel_data(header, transfer_syntax, data))
+
+    @property
+    def frames(self) -> int:
+        """Number of frames; 1 for a single-frame image."""
+        return self.fmt.frames
+
+    @property
+    def series_instance_uid(self) -> str | None:
+        """The series it belongs to."""
+        return self.header.text("SeriesInstanceUID")
+
+    def is_localizer(self, frame: int) -> bool:
+        """Whether a 1-based frame is a scout view: by the third value of Image Type (PS3.3 C.8.2.1.1.1), or of Frame
+        Type, for a multi-frame image may mix both."""
+        return _is_localizer(_FrameGroups.of(self.header, frame))
+
+    def read(self, frame: int, options: ReadOptions) -> CTSlice:
+        """One frame, 1-based.
+
+        HU = stored value x Rescale Slope + Rescale Intercept (PS3.3 C.11.1); padding (C.7.5.1.1.2) becomes AIR_HU.
+        MONOCHROME1 changes nothing: it says how values are displayed, after the modality transform (C.7.6.3.1.2).
+        """
+        header, fmt = self.header, self.fmt
+        groups = _FrameGroups.of(header, frame)
+        _refuse_localizers(groups)
+        spacing_mm, spacing_notes = _spacing(groups, options)
+        check_field(fmt.shape.rows, fmt.shape.columns, spacing_mm)
+        orientation = _orientation(groups)
+        values = stored_values(self.pixel_data, self.transfer_syntax, fmt, frame)
+        hu, hu_notes = _hounsfield(header, groups, fmt, values)
+        return CTSlice(
+            hu=hu,
+            spacing_mm=spacing_mm,
+            source=_source(header, fmt, frame),
+            orientation=orientation,
+            position_mm=_position(groups),
+            thickness_mm=_first(groups, "SliceThickness"),
+            notes=(*spacing_notes, *_orientation_notes(orientation), *hu_notes, *_ignored(options)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +161,23 @@ def _refuse_other_objects(header: Header) -> None:
         raise WrongModality(found="a Modality other than CT", expected="CT", remedy=remedy)
 
 
-def _refuse_localizers(groups: _FrameGroups) -> None:
-    """By the third value of Image Type (C.8.2.1.1.1), or of Frame Type: a multi-frame image may mix both."""
+def _pixel_data(header: Header, transfer_syntax: UID, data: bytes) -> bytes | memoryview:
+    """Pixel Data, taken out of the data set; those that stand in `data` as they are become a view of it, for a
+    multi-frame image is too large to be held twice."""
+    start, value = header.dataset["PixelData"].file_tell, header.data("PixelData")
+    del header.dataset["PixelData"]
+    if start is None or transfer_syntax not in PLAIN_SYNTAXES:
+        return value
+    return memoryview(data)[start : start + len(value)]
+
+
+def _is_localizer(groups: _FrameGroups) -> bool:
     kinds = [group.texts(keyword)[2:3] for keyword in ("FrameType", "ImageType") for group in groups.holding(keyword)]
-    if (LOCALIZER,) in kinds:
+    return (LOCALIZER,) in kinds
+
+
+def _refuse_localizers(groups: _FrameGroups) -> None:
+    if _is_localizer(groups):
         raise LocalizerImage(
             found="a localizer", expected="an axial slice", remedy="Leave scout views out of what is sent."
         )
@@ -202,7 +253,8 @@ def _hounsfield(
     else:
         slope, intercept, notes = _rescale(groups)
         hu = values.astype(np.float32)
-        hu *= np.float32(slope)
+        if slope != 1:
+            hu *= np.float32(slope)
         hu += np.float32(intercept)
     if padding is not None:
         hu[padding] = AIR_HU
@@ -248,7 +300,7 @@ def _padding(header: Header, fmt: PixelFormat, values: NDArray[np.int32]) -> NDA
         raise malformed("PixelPaddingValue", "16 bits")
     ends = np.array([value, limit], np.int32)
     low, high = sorted(fmt.signed_values(ends).tolist())
-    inside = (values >= low) & (values <= high)
+    inside = values == low if low == high else (values >= low) & (values <= high)
     return inside if inside.any() else None
 
 

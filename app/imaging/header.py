@@ -73,6 +73,22 @@ def _parse(data: bytes) -> Dataset:
     return dataset
 
 
+def pack_header(data: bytes) -> bytes:
+    """What stands before the pixels of a DICOM file that `parse_dicom` has read, compressed: some kilobytes."""
+    stream = BytesIO(data)
+    dataset = pydicom.dcmread(stream, stop_before_pixels=True)
+    if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+        # Deflated as one, pixels and all.
+        stream = BytesIO()
+        dataset.save_as(stream)
+    return zlib.compress(stream.getbuffer()[: stream.tell()], zlib.Z_BEST_SPEED)
+
+
+def unpack_header(packed: bytes) -> Dataset:
+    """The data set, without pixels, that `pack_header` has taken."""
+    return pydicom.dcmread(BytesIO(zlib.decompress(packed)), stop_before_pixels=True)
+
+
 def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return int(tag) >= FIRST_DATASET_TAG
 

@@ -3,91 +3,197 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.imaging.ct import CTSlice, PointPx
+from app.imaging.ct import CTSlice, FloatImage, PointPx
 
 Mask = NDArray[np.bool_]
+ByteMask = NDArray[np.uint8]
 
 WORK_SPACING_MM: Final = 1.4  # fine enough for a lung's outline, a quarter of the pixels of a usual slice
 AIRLIKE_HU: Final = -500.0  # halfway between lung and soft tissue
 LUNG_MEDIAN_HU: Final = (-940.0, -550.0)  # free air (outside, trachea, bowel) lies below, partial volume above
+BEYOND_VIEW_HU: Final = -1200.0  # no tissue: what scanners write outside a round field of view
+SMALL_POCKET_CM2: Final = 10.0  # bowel gas and airways are smaller, and half wall: SMALL_LOW_HU applies to them
+SMALL_LOW_HU: Final = -900.0  # the apex and the recess of a lung are denser than its middle
+BOTH_LUNGS_MM: Final = 180.0  # wider than one lung: two that meet in front of and behind the mediastinum
+MEDIASTINUM_CM2: Final = 8.0  # at the level of the aortic arch twice that
 MIN_COMPONENT_MM2: Final = 150.0  # smaller gas pockets are bowel, airway or noise
+MIN_CUT_RADIUS_MM: Final = 25.0  # air-like at the edge of the view: lung is as wide, blankets and table foam are not
 MAX_COMPONENTS: Final = 32  # lungs are among the largest; noise makes thousands
 CORE: Final = np.ones((5, 5), np.uint8)  # two pixels off the wall, past its partial volume
+NEIGHBOURS: Final = np.ones((3, 3), np.uint8)
 STRIDE_PX: Final = 4  # distances to lung are compared with centimetres
 CLOSING_MM: Final = 10.0  # keeps a nodule on the pleura inside
 
 
+@dataclass(frozen=True, slots=True)
+class Pocket:
+    """A connected component of air-like pixels of a shrunken slice: its label and area in pixels.
+
+    `median_hu` is taken in its core, two pixels off its wall; None where it is too thin to have one.
+    """
+
+    label: int
+    area_px: int
+    median_hu: float | None
+
+    @property
+    def dense_as_lung(self) -> bool:
+        """Whether its density is lung's rather than free air's or soft tissue's; True where it is too thin to say."""
+        low, high = LUNG_MEDIAN_HU
+        if self.area_px * WORK_SPACING_MM**2 < SMALL_POCKET_CM2 * 100:
+            low = SMALL_LOW_HU
+        return self.median_hu is None or low <= self.median_hu <= high
+
+
 def segment_lungs(ct_slice: CTSlice) -> Mask:
     """Boolean (rows, columns): lung, nodules inside it and on its border included; all False where none is found."""
-    rows_mm, columns_mm = ct_slice.spacing_mm
+    lungs, _ = find_lungs(ct_slice)
     rows, columns = ct_slice.hu.shape
-    work_size = (max(8, round(columns * columns_mm / WORK_SPACING_MM)), max(8, round(rows * rows_mm / WORK_SPACING_MM)))
-    small = np.asarray(cv2.resize(ct_slice.hu, work_size, interpolation=cv2.INTER_AREA), np.float32)
-    lungs = _closed(_lung_components(small))
-    return cv2.resize(lungs, (columns, rows), interpolation=cv2.INTER_NEAREST).astype(bool)
+    return _resized(lungs, rows, columns)
+
+
+def find_lungs(ct_slice: CTSlice) -> tuple[Mask, FloatImage]:
+    """As `segment_lungs`, in pixels of about WORK_SPACING_MM, and the shrunken slice it was found in.
+
+    What asks how much lung there is, and where, takes a mask of either size.
+    """
+    hu = shrink(ct_slice.hu, ct_slice.spacing_mm)
+    labels, pockets = air_pockets(hu, MIN_COMPONENT_MM2)
+    lungs = closed(labels, [[p.label] for p in pockets if p.median_hu is not None and p.dense_as_lung])
+    return lungs.view(np.bool_), hu
 
 
 def lung_area_cm2(mask: Mask, ct_slice: CTSlice) -> float:
     """Area of a mask in cm²."""
-    rows_mm, columns_mm = ct_slice.spacing_mm
+    rows_mm, columns_mm = _pixel_mm(mask, ct_slice)
     return float(np.count_nonzero(mask)) * rows_mm * columns_mm / 100
 
 
 def distance_to_lung_mm(mask: Mask, ct_slice: CTSlice, point_px: PointPx) -> float:
     """Distance in mm from a (column, row) point to the nearest lung, to within STRIDE_PX pixels; inf without lung."""
-    rows, columns = np.nonzero(mask[::STRIDE_PX, ::STRIDE_PX])
+    step = max(1, STRIDE_PX * len(mask) // len(ct_slice.hu))
+    rows, columns = np.nonzero(mask[::step, ::step])
     if not rows.size:
         return math.inf
-    rows_mm, columns_mm = ct_slice.spacing_mm
-    column, row = point_px
-    return float(np.hypot((rows * STRIDE_PX - row) * rows_mm, (columns * STRIDE_PX - column) * columns_mm).min())
+    rows_mm, columns_mm = _pixel_mm(mask, ct_slice)
+    column, row = ((at + 0.5) * mm for at, mm in zip(point_px, reversed(ct_slice.spacing_mm), strict=True))
+    down, along = (rows * step + 0.5) * rows_mm - row, (columns * step + 0.5) * columns_mm - column
+    return math.sqrt(float((down * down + along * along).min()))
 
 
-def _lung_components(hu: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
-    airlike = (cv2.blur(hu, (3, 3)) < AIRLIKE_HU).astype(np.uint8) & _filled_body(hu)
+def cut_length_mm(mask: Mask, ct_slice: CTSlice, shrunken: FloatImage | None = None) -> float:
+    """Length in mm along which lung touches the edge of the image or of its round field of view (BEYOND_VIEW_HU).
+
+    `shrunken` saves shrinking the slice once more.
+    """
+    small = shrink(ct_slice.hu, ct_slice.spacing_mm) if shrunken is None else shrunken
+    rows, columns = small.shape
+    lungs = mask if mask.shape == small.shape else _resized(mask, rows, columns)
+    return float(np.count_nonzero(lungs[edge_of_view(small) > 0])) * WORK_SPACING_MM
+
+
+def _resized(mask: Mask, rows: int, columns: int) -> Mask:
+    return cv2.resize(mask.view(np.uint8), (columns, rows), interpolation=cv2.INTER_NEAREST).view(np.bool_)
+
+
+def _pixel_mm(mask: Mask, ct_slice: CTSlice) -> tuple[float, float]:
+    """Size of a pixel of a mask, which covers the slice in as many pixels or fewer."""
+    rows, columns = (mm * n / m for mm, n, m in zip(ct_slice.spacing_mm, ct_slice.hu.shape, mask.shape, strict=True))
+    return rows, columns
+
+
+def shrink(hu: NDArray[np.float32] | NDArray[np.int16], spacing_mm: tuple[float, float]) -> FloatImage:
+    """Pixels averaged to about WORK_SPACING_MM, float32 (rows, columns); at least eight each way."""
+    rows, columns = (max(8, round(n * mm / WORK_SPACING_MM)) for n, mm in zip(hu.shape, spacing_mm, strict=True))
+    return np.asarray(cv2.resize(hu, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def air_pockets(hu: FloatImage, min_mm2: float) -> tuple[NDArray[np.int32], list[Pocket]]:
+    """Labels of the air-like pixels inside the body of a shrunken slice, and the largest components of `min_mm2`."""
+    smooth = np.asarray(cv2.blur(hu, (3, 3)), np.float32)
+    airlike = (smooth < AIRLIKE_HU).view(np.uint8) & _filled_body(hu, smooth)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(airlike, connectivity=4)
-    areas_mm2 = stats[1:, cv2.CC_STAT_AREA] * WORK_SPACING_MM**2
-    low, high = LUNG_MEDIAN_HU
-    kept = []
-    for label in 1 + np.argsort(-areas_mm2, kind="stable")[:MAX_COMPONENTS]:
-        if areas_mm2[label - 1] < MIN_COMPONENT_MM2:
-            break
-        component = (labels == label).astype(np.uint8)
-        # Its core only: the partial volume at the wall of a gas bubble has the density of lung.
-        core = hu[cv2.erode(component, CORE).astype(bool)]
-        if core.size and low <= float(np.median(core)) <= high:
-            kept.append(component)
-    return kept
+    core = np.asarray(cv2.erode(airlike, CORE), np.uint8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    largest = 1 + np.argsort(-areas, kind="stable")[:MAX_COMPONENTS]
+    labelled = np.asarray(labels, np.int32)
+    pockets = [
+        _pocket(hu, labelled, core, int(label), stats[label])
+        for label in largest
+        if stats[label, cv2.CC_STAT_AREA] * WORK_SPACING_MM**2 >= min_mm2
+    ]
+    cut = set(np.unique(labelled[edge_of_view(hu) > 0]).tolist())
+    return labelled, [p for p in pockets if p.label not in cut or _radius_mm(labelled, p) >= MIN_CUT_RADIUS_MM]
 
 
-def _filled_body(hu: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """1 inside the outline of the largest dense component, which is the patient; air around and above is 0."""
-    dense = (hu > AIRLIKE_HU).astype(np.uint8)
+def closed(labels: NDArray[np.int32], groups: Iterable[list[int]]) -> ByteMask:
+    """0 or 1: each group of labels closed on its own, so that closing cannot bridge the mediastinum; holes filled."""
+    radius = round(CLOSING_MM / WORK_SPACING_MM)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    lungs = np.zeros(labels.shape, np.uint8)
+    for group in groups:
+        whole = np.isin(labels, group).view(np.uint8)
+        x, y, width, height = cv2.boundingRect(whole)
+        window = np.s_[y : y + height, x : x + width]
+        # A border of the closing's own radius: without it closing eats what touches the edge.
+        padded = cv2.copyMakeBorder(whole[window], radius, radius, radius, radius, cv2.BORDER_CONSTANT, value=0)
+        filled = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)
+        outlines, links = cv2.findContours(filled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        holes = [line for line, (_, _, _, parent) in zip(outlines, links[0], strict=True) if parent >= 0]
+        lost = [hole for hole in holes if not _is_mediastinum(np.asarray(hole, np.int32), filled.shape[1])]
+        cv2.drawContours(filled, lost, -1, 1, thickness=cv2.FILLED)
+        lungs[window] |= np.asarray(filled[radius:-radius, radius:-radius], np.uint8)
+    return lungs
+
+
+def edge_of_view(hu: FloatImage) -> ByteMask:
+    """1 on the pixels that touch the image's edge or what lies beyond a round field of view."""
+    beyond = cv2.copyMakeBorder((hu < BEYOND_VIEW_HU).view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    return np.asarray(cv2.dilate(beyond, NEIGHBOURS) - beyond, np.uint8)[1:-1, 1:-1]
+
+
+def _pocket(
+    hu: FloatImage, labels: NDArray[np.int32], core: NDArray[np.uint8], label: int, stats: NDArray[np.int32]
+) -> Pocket:
+    x, y, width, height, area = map(int, stats)
+    window = np.s_[y : y + height, x : x + width]
+    # Its core only: the partial volume at the wall of a gas bubble has the density of lung.
+    values = hu[window][(labels[window] == label) & (core[window] > 0)]
+    return Pocket(label, area, float(np.median(values)) if values.size else None)
+
+
+def _is_mediastinum(hole: NDArray[np.int32], width_px: int) -> bool:
+    """Whether a hole in a component of `width_px` (x from 0) lies between two lungs rather than in one."""
+    (left, right), middle = (hole[..., 0].min(), hole[..., 0].max()), width_px / 2
+    return bool(
+        width_px * WORK_SPACING_MM > BOTH_LUNGS_MM
+        and left < middle < right
+        and cv2.contourArea(hole) * WORK_SPACING_MM**2 > MEDIASTINUM_CM2 * 100
+    )
+
+
+def _radius_mm(labels: NDArray[np.int32], pocket: Pocket) -> float:
+    """Radius of the largest circle inside a pocket, the edge of the image not being a wall."""
+    part = (labels == pocket.label).view(np.uint8)
+    return float(cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_3).max()) * WORK_SPACING_MM
+
+
+def _filled_body(hu: FloatImage, smooth: FloatImage) -> ByteMask:
+    """1 inside the outline of the largest dense component, which is the patient; air around and above is 0.
+
+    Where lung runs off the view its edge counts as dense, or the outline would pass inside the lung.
+    """
+    dense = (hu > AIRLIKE_HU).view(np.uint8) | (edge_of_view(hu) & (smooth > LUNG_MEDIAN_HU[0]).view(np.uint8))
     outlines, _ = cv2.findContours(dense, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     body = np.zeros_like(dense)
     if outlines:
         cv2.drawContours(body, [max(outlines, key=cv2.contourArea)], -1, 1, thickness=cv2.FILLED)
     return body
-
-
-def _closed(components: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Each component closed on its own, so that closing cannot bridge the mediastinum; holes filled."""
-    if not components:
-        return np.zeros((1, 1), np.uint8)
-    radius = round(CLOSING_MM / WORK_SPACING_MM)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    lungs = np.zeros_like(components[0])
-    for component in components:
-        # A border of the closing's own radius: without it closing eats what touches the image's edge.
-        padded = cv2.copyMakeBorder(component, radius, radius, radius, radius, cv2.BORDER_CONSTANT, value=0)
-        closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)
-        outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.drawContours(closed, outlines, -1, 1, thickness=cv2.FILLED)
-        lungs |= np.asarray(closed[radius:-radius, radius:-radius], np.uint8)
-    return lungs

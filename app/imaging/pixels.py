@@ -74,11 +74,18 @@ class PixelFormat:
 
     def signed_values(self, raw: NDArray[np.generic]) -> NDArray[np.int32]:
         """Bits as stored to int32: what lies above Bits Stored is dropped, the sign bit extended (PS3.5 8.1.1)."""
+        if raw.dtype.itemsize * 8 == self.bits_stored and raw.dtype.kind in "iu":
+            # Nothing to drop: as many bits, read with the sign or without.
+            kind = np.dtype(f"{raw.dtype.byteorder}{'i' if self.signed else 'u'}{raw.dtype.itemsize}")
+            return raw.view(kind).astype(np.int32)
         values = raw.astype(np.int32)
         if self.signed:
             shift = 32 - self.bits_stored
-            return values << shift >> shift
-        return values & ((1 << self.bits_stored) - 1)
+            values <<= shift
+            values >>= shift
+        else:
+            values &= (1 << self.bits_stored) - 1
+        return values
 
 
 def _check_grayscale(header: Header, allocated: int, stored: int) -> None:
@@ -96,22 +103,25 @@ def _check_grayscale(header: Header, allocated: int, stored: int) -> None:
     )
 
 
-def stored_values(header: Header, transfer_syntax: UID, fmt: PixelFormat, frame: int) -> NDArray[np.int32]:
+def stored_values(
+    pixel_data: bytes | memoryview, transfer_syntax: UID, fmt: PixelFormat, frame: int
+) -> NDArray[np.int32]:
     """Stored values of a 1-based frame: int32 (rows, columns).
 
     Raises UnsupportedTransferSyntax, or MalformedDicom when the pixel data do not hold what the header claims.
     """
-    pixel_data = header.data("PixelData")
     if not transfer_syntax.is_transfer_syntax or (transfer_syntax.is_encapsulated and transfer_syntax not in DECODERS):
         raise unsupported(transfer_syntax)
     if transfer_syntax.is_encapsulated:
-        raw = decode_frame(transfer_syntax, _encapsulated_frame(pixel_data, fmt, frame), fmt.shape)
+        raw = decode_frame(transfer_syntax, _encapsulated_frame(bytes(pixel_data), fmt, frame), fmt.shape)
     else:
         raw = _native_frame(pixel_data, fmt, frame, big_endian=transfer_syntax == ExplicitVRBigEndian)
     return fmt.signed_values(raw)
 
 
-def _native_frame(pixel_data: bytes, fmt: PixelFormat, frame: int, *, big_endian: bool) -> NDArray[np.generic]:
+def _native_frame(
+    pixel_data: bytes | memoryview, fmt: PixelFormat, frame: int, *, big_endian: bool
+) -> NDArray[np.generic]:
     shape = fmt.shape
     start = (frame - 1) * shape.nbytes
     if len(pixel_data) < start + shape.nbytes:

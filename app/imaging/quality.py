@@ -11,13 +11,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.imaging.ct import CTSlice, PointPx, QualityNote
-from app.imaging.lungs import AIRLIKE_HU, Mask, distance_to_lung_mm, lung_area_cm2
+from app.imaging.ct import CTSlice, FloatImage, PointPx, QualityNote
+from app.imaging.lungs import AIRLIKE_HU, Mask, cut_length_mm, distance_to_lung_mm, lung_area_cm2
 from app.imaging.patches import Patch
+from app.imaging.volume_lungs import VolumeLungs
 
 MAX_TILT_DEG: Final = 20.0  # beyond, a vessel is cut along its length and looks like nothing in training
 MAX_THICKNESS_MM: Final = 5.0  # thicker slices dilute a 6 mm nodule with lung
 MIN_LUNG_CM2: Final = 3.0  # the last slice through an apex shows more
+MAX_CUT_MM: Final = 20.0  # lung along the edge of the view; what lies beyond may hold a nodule
+MAX_END_CM2: Final = 10.0  # lung on the outermost slice of a scan; a recess or an apex ends within a few slices of it
 MIN_HU_SPAN: Final = 300.0  # lung against soft tissue spans twice as much
 MIN_WHOLE_BODY_MM: Final = 220.0  # a whole chest is wider; reconstructions of one lung are narrower
 MAX_LUNG_DISTANCE_MM: Final = 20.0  # the middle of a large mass on the pleura
@@ -47,21 +50,43 @@ def check_slice(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
     return tuple(notes)
 
 
-def check_lungs(ct_slice: CTSlice, lungs: Mask) -> tuple[QualityNote, ...]:
-    """Whether there is lung to search."""
+def check_lungs(ct_slice: CTSlice, lungs: Mask, shrunken: FloatImage | None = None) -> tuple[QualityNote, ...]:
+    """Whether there is lung to search, and whether all of it is in view. `shrunken`: see `cut_length_mm`."""
     area = lung_area_cm2(lungs, ct_slice)
-    if area >= MIN_LUNG_CM2:
-        return ()
-    message = f"{area:.1f} cm² of lung were found; at least {MIN_LUNG_CM2:g} cm² are needed."
-    return (QualityNote("no_lung", "error", message),)
+    if area < MIN_LUNG_CM2:
+        return (_no_lung(area),)
+    cut_mm = cut_length_mm(lungs, ct_slice, shrunken)
+    return (_cut_in_plane(cut_mm),) if cut_mm > MAX_CUT_MM else ()
 
 
-def check_view(ct_slice: CTSlice, lungs: Mask) -> tuple[QualityNote, ...]:
+def check_volume_lungs(lungs: VolumeLungs) -> tuple[QualityNote, ...]:
+    """As `check_lungs` for a series, and whether it begins below the lungs and ends above them."""
+    if lungs.areas_cm2.max() < MIN_LUNG_CM2:
+        return (_no_lung(float(lungs.areas_cm2.max())),)
+    notes = [_cut_in_plane(float(lungs.cut_mm.max()))] if lungs.cut_mm.max() > MAX_CUT_MM else []
+    end = float(max(lungs.areas_cm2[0], lungs.areas_cm2[-1]))
+    if end > MAX_END_CM2:
+        message = f"The scan does not cover the lungs: its outermost slice shows {end:.0f} cm² of lung."
+        notes.append(QualityNote("partial_lung", "warning", message))
+    return tuple(notes)
+
+
+def _no_lung(area_cm2: float) -> QualityNote:
+    message = f"{area_cm2:.1f} cm² of lung were found; at least {MIN_LUNG_CM2:g} cm² are needed."
+    return QualityNote("no_lung", "error", message)
+
+
+def _cut_in_plane(cut_mm: float) -> QualityNote:
+    message = f"The edge of the view cuts the lungs along {cut_mm:.0f} mm; what lies beyond is not judged."
+    return QualityNote("partial_lung", "warning", message)
+
+
+def check_view(ct_slice: CTSlice, lungs: Mask, shrunken: FloatImage | None = None) -> tuple[QualityNote, ...]:
     """As `check_lungs`, for a roi that somebody chose: a narrow view of one lung has no outline of the body to find
     lungs by, so it is remarked and left to the roi's own checks."""
     width_mm = _width_mm(ct_slice)
     if width_mm >= MIN_WHOLE_BODY_MM:
-        return check_lungs(ct_slice, lungs)
+        return check_lungs(ct_slice, lungs, shrunken)
     message = f"The image is {width_mm:.0f} mm wide, too narrow to find the lungs in; they were not looked for."
     return (QualityNote("narrow_view", "warning", message),)
 

@@ -1,0 +1,310 @@
+"""The files of one CT series, in any order, to a `CTVolume` whose pixels are held once, as int16."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from app.errors import (
+    ConflictingInstances,
+    EmptyInput,
+    InputError,
+    LocalizerImage,
+    MixedGeometry,
+    MixedSeries,
+    NoCtSlices,
+    NoSlicePosition,
+    SeriesTooLarge,
+    UnsupportedMediaType,
+    WrongModality,
+    WrongSopClass,
+)
+from app.imaging.ct import COSINE_TOLERANCE, CTSlice, FloatImage, Orientation, PointMm, QualityNote, SliceSource
+from app.imaging.dicom import DicomImage
+from app.imaging.header import malformed, pack_header, unpack_header
+from app.imaging.options import ReadOptions
+from app.imaging.quality import MAX_THICKNESS_MM
+from app.imaging.read import sniff
+from app.imaging.stacking import stack_spacing_mm
+from app.imaging.volume import CTVolume, ShortVolume, heights_mm
+
+NOT_CT: Final = (
+    EmptyInput,
+    UnsupportedMediaType,
+    WrongSopClass,
+    WrongModality,
+)  # a study holds such files beside CT
+MAX_SPACING_DIFFERENCE_MM: Final = 1e-3  # half a millimetre over 512 pixels; decimal strings round far below
+MAX_ABS_POSITION_MM: Final = 100_000.0  # a scanner's hall
+GROWTH_BYTES: Final = 8 << 20  # reserved ahead of the slices: 16 of 512 x 512 pixels
+INT16: Final = np.iinfo(np.int16)
+MOVED: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesLimits:
+    """Most slices, bytes of pixels as int16 (a 512 x 512 slice has 0.5 MB), and files of any kind."""
+
+    max_slices: int = 2000
+    max_pixel_bytes: int = 1 << 30
+    max_files: int = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """What all slices of a series share; everything of a slice's geometry but its position."""
+
+    shape: tuple[int, int]
+    spacing_mm: tuple[float, float]
+    orientation: Orientation
+    frame_of_reference_uid: str | None
+
+    def refuse_other(self, other: _Plane) -> None:
+        """Raise MixedGeometry, naming the first difference."""
+        cosines, others = (np.array([o.orientation.row, o.orientation.column]) for o in (self, other))
+        spacing_off = np.abs(np.subtract(self.spacing_mm, other.spacing_mm)).max()
+        places = {self.frame_of_reference_uid, other.frame_of_reference_uid} - {None}
+        differences = (
+            (self.shape != other.shape, "another number of rows or columns"),
+            (spacing_off > MAX_SPACING_DIFFERENCE_MM, "another pixel spacing"),
+            (np.abs(cosines - others).max() > COSINE_TOLERANCE, "another orientation"),
+            (len(places) > 1, "another frame of reference"),
+        )
+        for differs, found in differences:
+            if differs:
+                raise MixedGeometry(
+                    found=f"{found} than in the first slice",
+                    expected="slices of one size, pixel spacing, orientation and frame of reference",
+                    remedy="Send slices of one reconstruction.",
+                )
+
+
+class SeriesBuilder:
+    """Takes the files of one series one by one, in any order, and builds the volume from them.
+
+    `add` decodes a file at once, so that its bytes may be dropped; `len()` is the number of slices held. Calls may
+    come from several threads, one at a time. `keep_headers` keeps what stands before the pixels of every file, packed,
+    for `headers`. Localizers, exact duplicates and files that are no CT image are left
+    out with a note. Errors name a file by its place in the order of arrival, 1-based: names may hold patient data.
+    """
+
+    def __init__(
+        self, limits: SeriesLimits | None = None, options: ReadOptions | None = None, *, keep_headers: bool = False
+    ) -> None:
+        self._limits = limits or SeriesLimits()
+        self._options = options or ReadOptions()
+        self._files = self._not_ct = self._localizers = self._duplicates = 0
+        self._files_of_series: Counter[str | None] = Counter()
+        self._plane: _Plane | None = None
+        self._stack = _Stack()
+        self._positions: list[PointMm] = []
+        self._sources: list[SliceSource] = []
+        self._notes: dict[str, QualityNote] = {}
+        self._index_of: dict[tuple[str, int | None], int] = {}
+        self._keep_headers = keep_headers
+        self._headers: dict[str | None, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def add(self, data: bytes | memoryview) -> None:
+        """Read one file; every frame of it, if it is a multi-frame image.
+
+        Raises SeriesTooLarge, MixedGeometry, NoSlicePosition, ConflictingInstances, and what reading an image raises.
+        """
+        self._files += 1
+        if self._files > self._limits.max_files:
+            raise _too_large(f"more than {self._limits.max_files} files")
+        try:
+            self._read(bytes(data))
+        except NOT_CT:
+            self._not_ct += 1
+        except InputError as error:
+            found = f"{error.found} in file {self._files}"
+            raise type(error)(found=found, expected=error.expected, remedy=error.remedy) from None
+
+    def build(self) -> CTVolume:
+        """The volume, its slices ascending along their normal; the builder is spent afterwards.
+
+        Raises NoCtSlices, LocalizerImage (when nothing else came), MixedSeries, and what `stack_spacing_mm` raises.
+        """
+        if len(self._files_of_series) > 1:
+            raise self._mixed()
+        if self._plane is None:
+            raise self._nothing_left()
+        positions = np.asarray(self._positions, np.float64)
+        order = np.argsort(heights_mm(positions, self._plane.orientation), kind="stable")
+        spacing_mm = stack_spacing_mm(positions[order], self._plane.orientation)
+        return CTVolume(
+            hu=self._stack.ordered(order),
+            spacing_mm=(spacing_mm, *self._plane.spacing_mm),
+            orientation=self._plane.orientation,
+            positions_mm=tuple(self._positions[n] for n in order),
+            sources=tuple(self._sources[n] for n in order),
+            notes=(*self._notes.values(), *self._left_out()),
+        )
+
+    def headers(self, instance_uids: Collection[str | None]) -> list[Dataset]:
+        """The data sets of these instances, without pixels; those that were kept."""
+        return [unpack_header(self._headers[uid]) for uid in instance_uids if uid in self._headers]
+
+    def _read(self, data: bytes) -> None:
+        if sniff(data) != "dicom":
+            self._not_ct += 1
+            return
+        image = DicomImage.parse(data)
+        frames = [frame for frame in range(1, image.frames + 1) if not image.is_localizer(frame)]
+        if not frames:
+            self._localizers += 1
+            return
+        self._files_of_series[image.series_instance_uid] += 1
+        # Of another series nothing is decoded: it is counted, to say so in the end.
+        if len(self._files_of_series) == 1:
+            for frame in frames:
+                self._take(image.read(frame, self._options))
+            if self._keep_headers:
+                self._headers[image.header.text("SOPInstanceUID")] = pack_header(data)
+
+    def _take(self, ct_slice: CTSlice) -> None:
+        plane, position = _geometry(ct_slice)
+        self._plane = self._plane or plane
+        self._plane.refuse_other(plane)
+        if self._is_duplicate(ct_slice, position):
+            self._duplicates += 1
+            return
+        slices = len(self) + 1
+        pixel_bytes = slices * ct_slice.hu.size * INT16.dtype.itemsize
+        if slices > self._limits.max_slices or pixel_bytes > self._limits.max_pixel_bytes:
+            raise _too_large(f"{slices} slices with {pixel_bytes >> 20} MB of pixels or more")
+        self._stack.append(ct_slice.hu)
+        self._positions.append(position)
+        self._sources.append(ct_slice.source)
+        for note in (*ct_slice.notes, *_thickness_notes(ct_slice)):
+            self._notes.setdefault(note.code, note)
+
+    def _is_duplicate(self, ct_slice: CTSlice, position: PointMm) -> bool:
+        uid = ct_slice.source.sop_instance_uid
+        if uid is None:
+            return False
+        index = self._index_of.setdefault((uid, ct_slice.source.frame), len(self))
+        if index == len(self):
+            return False
+        # Some anonymisers give every file the same UID: dropping those would lose the scan.
+        if position != self._positions[index] or not self._stack.holds(index, ct_slice.hu):
+            raise ConflictingInstances(
+                found="another slice under a SOP Instance UID that came before",
+                expected="a UID of its own for every image (PS3.3 C.12.1)",
+                remedy="Send the original files; the tool that changed them must give each its own UID.",
+            )
+        return True
+
+    def _mixed(self) -> MixedSeries:
+        counts = sorted(self._files_of_series.values(), reverse=True)
+        return MixedSeries(
+            found=f"{len(counts)} series, of {', '.join(map(str, counts))} files",
+            expected="one series",
+            remedy="Send each series by itself.",
+        )
+
+    def _nothing_left(self) -> InputError:
+        if self._localizers:
+            return LocalizerImage(
+                found=f"{self._localizers} localizer(s) and no slices",
+                expected="the axial slices of a series",
+                remedy="Send the series itself, not its scout view.",
+            )
+        return NoCtSlices(
+            found=f"{self._files} file(s), none of them a CT image" if self._files else "no files",
+            expected="the CT images of one series as DICOM files",
+            remedy="Send the series itself: CT Image Storage or Enhanced CT Image Storage.",
+        )
+
+    def _left_out(self) -> tuple[QualityNote, ...]:
+        not_ct = f"{self._not_ct} file(s) are no CT images and were left out."
+        localizers = f"{self._localizers} localizer(s) were left out."
+        duplicates = f"{self._duplicates} slice(s) came more than once and were taken once."
+        counted = (
+            (self._not_ct, QualityNote("files_left_out", "info", not_ct)),
+            (self._localizers, QualityNote("localizers_left_out", "info", localizers)),
+            (self._duplicates, QualityNote("duplicates_dropped", "info", duplicates)),
+        )
+        return tuple(note for count, note in counted if count)
+
+
+class _Stack:
+    """Slices as int16 in one growing array: there is never a second copy of the pixels."""
+
+    def __init__(self) -> None:
+        self._hu: ShortVolume = np.empty((0, 0, 0), np.int16)
+        self._count = 0
+
+    def append(self, hu: FloatImage) -> None:
+        if self._count == len(self._hu):
+            self._resize(self._count + max(1, GROWTH_BYTES // (hu.size * INT16.dtype.itemsize)), hu.shape)
+        self._hu[self._count] = _rounded(hu)
+        self._count += 1
+
+    def holds(self, index: int, hu: FloatImage) -> bool:
+        return np.array_equal(self._hu[index], _rounded(hu))
+
+    def ordered(self, order: NDArray[np.intp]) -> ShortVolume:
+        """The array itself, its slices moved so that slice n is the former `order[n]`."""
+        self._resize(self._count, self._hu.shape[1:])
+        hu, sources = self._hu, order.tolist()
+        for start, source in enumerate(sources):
+            if source in (start, MOVED):
+                continue
+            # Along the cycle through `start`, with its first slice held aside.
+            held, to = hu[start].copy(), start
+            while source != start:
+                hu[to] = hu[source]
+                sources[to], to = MOVED, source
+                source = sources[to]
+            hu[to], sources[to] = held, MOVED
+        return hu
+
+    def _resize(self, slices: int, shape: tuple[int, ...]) -> None:
+        # In place: the operating system moves pages, not bytes. Nothing else refers to the array.
+        self._hu.resize((slices, *shape), refcheck=False)
+
+
+def _rounded(hu: FloatImage) -> NDArray[np.int16]:
+    clipped = np.clip(hu, INT16.min, INT16.max)
+    return np.rint(clipped, out=clipped).astype(np.int16)
+
+
+def _geometry(ct_slice: CTSlice) -> tuple[_Plane, PointMm]:
+    orientation, position = ct_slice.orientation, ct_slice.position_mm
+    if orientation is None or position is None:
+        raise NoSlicePosition(
+            found="no Image Position or Image Orientation (Patient)",
+            expected="both in every slice of a series",
+            remedy="Send the original slices; derived ones may have lost where they lie.",
+        )
+    if max(map(abs, position)) > MAX_ABS_POSITION_MM:
+        raise malformed("ImagePositionPatient", f"at most {MAX_ABS_POSITION_MM:g} mm in each direction")
+    source = ct_slice.source
+    shape = (source.rows, source.columns)
+    return _Plane(shape, ct_slice.spacing_mm, orientation, source.frame_of_reference_uid), position
+
+
+def _thickness_notes(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
+    thickness = ct_slice.thickness_mm
+    if thickness is None or thickness <= MAX_THICKNESS_MM:
+        return ()
+    message = f"Slice thickness is {thickness:g} mm; above {MAX_THICKNESS_MM:g} mm small nodules fade."
+    return (QualityNote("thick_slice", "warning", message),)
+
+
+def _too_large(found: str) -> SeriesTooLarge:
+    return SeriesTooLarge(
+        found=found,
+        expected="one CT series within the service's limits",
+        remedy="Send one series, of thicker slices or a smaller matrix.",
+    )

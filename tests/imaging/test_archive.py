@@ -1,0 +1,208 @@
+"""Files out of a zip in memory: all of them, none beyond the bounds, and the archive shrinks on the way."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Iterable
+from typing import Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.errors import ArchiveTooLarge, InputError, MalformedArchive, UnsupportedArchive
+from app.imaging.archive import MAX_READ_BYTES, ArchiveLimits, ChunkedFile, archive_files, is_zip
+from tests.imaging.refusals import assert_explains
+from tests.imaging.series_files import built, series_files, zipped
+from tests.imaging.test_damaged_files import changes, damaged
+
+FILES: Final = {f"folder/{name}.dcm": bytes([number]) * 3000 for number, name in enumerate("abc")}
+SECRET: Final = "Secret^Name"
+bounded = settings(derandomize=True, deadline=None, max_examples=100)
+
+
+def written(data: bytes, block_bytes: int = 1000, piece: int = 700) -> ChunkedFile:
+    return ChunkedFile((data[start : start + piece] for start in range(0, len(data), piece)), block_bytes)
+
+
+def unpacked(data: bytes, limits: ArchiveLimits | None = None) -> list[bytes]:
+    return list(archive_files(written(data), limits))
+
+
+def refused(data: bytes, error: type[InputError], limits: ArchiveLimits | None = None) -> str:
+    with pytest.raises(error) as caught:
+        unpacked(data, limits)
+    assert caught.type is error
+    assert_explains(caught.value)
+    assert SECRET not in str(caught.value)
+    return caught.value.found
+
+
+def bomb(size: int) -> bytes:
+    return zipped({SECRET: b"\0" * size})
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("block_bytes", [64, 1000, 1 << 20])
+def test_every_file_comes_once_and_folders_are_flattened(method: int, block_bytes: int) -> None:
+    data = zipped({"folder/": b"", **FILES, "empty": b""}, method)
+    assert list(archive_files(written(data, block_bytes))) == [*FILES.values(), b""]
+
+
+def test_a_zip_of_a_series_gives_its_volume() -> None:
+    files = series_files(5)
+    data = zipped({"DICOMDIR": b"no image", "study/": b"", **{f"study/{n}": f for n, f in enumerate(files)}})
+    volume = built(unpacked(data))
+    assert len(volume) == 5
+    assert [note.code for note in volume.notes] == ["files_left_out"]
+
+
+def test_zips_are_known_by_their_beginning() -> None:
+    assert is_zip(zipped(FILES))
+    assert is_zip(zipped({}))
+    assert not is_zip(series_files(1)[0])
+
+
+def test_an_empty_archive_has_no_files() -> None:
+    assert unpacked(zipped({})) == []
+
+
+def test_order_is_that_of_the_bytes_not_of_the_directory() -> None:
+    data = zipped(FILES, zipfile.ZIP_STORED)
+    start = data.index(b"PK\1\2")
+    end = data.index(b"PK\5\6")
+    entry = (end - start) // 3
+    entries = [data[start + n * entry : start + (n + 1) * entry] for n in range(3)]
+    turned = data[:start] + b"".join(reversed(entries)) + data[end:]
+    assert unpacked(turned) == list(FILES.values())
+
+
+class TestRefusals:
+    def test_encrypted(self) -> None:
+        data = bytearray(zipped({SECRET: b"x" * 100}))
+        data[6] |= 1
+        data[data.index(b"PK\1\2") + 8] |= 1
+        assert refused(bytes(data), UnsupportedArchive) == "an encrypted archive"
+
+    @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    def test_other_methods(self, method: int) -> None:
+        assert f"method {method}" in refused(zipped({SECRET: b"x" * 100}, method), UnsupportedArchive)
+
+    def test_archive_in_the_archive(self) -> None:
+        assert refused(zipped({"a": b"", SECRET: zipped(FILES)}), UnsupportedArchive).endswith("(file 2)")
+
+    @pytest.mark.parametrize("cut", [1, 30, 500])
+    def test_cut_short(self, cut: int) -> None:
+        refused(zipped(FILES, zipfile.ZIP_STORED)[:-cut], MalformedArchive)
+
+    def test_no_archive(self) -> None:
+        refused(b"PK\3\4 and nothing more", MalformedArchive)
+        refused(b"", MalformedArchive)
+
+    def test_a_changed_byte_breaks_the_checksum(self) -> None:
+        data = bytearray(zipped(FILES, zipfile.ZIP_STORED))
+        data[1000] ^= 1
+        refused(bytes(data), MalformedArchive)
+
+    def test_too_many_files(self) -> None:
+        limits = ArchiveLimits(max_files=2)
+        assert refused(zipped(FILES), ArchiveTooLarge, limits) == "3 files in the archive, of 2 at most"
+        assert len(unpacked(zipped(FILES), ArchiveLimits(max_files=3))) == 3
+
+    def test_a_directory_too_long_to_read_is_never_read(self) -> None:
+        names = {f"{number:05d}" + "n" * 1000: b"" for number in range(2200)}
+        assert "directory" in refused(zipped(names), ArchiveTooLarge)
+
+    def test_one_file_too_large(self) -> None:
+        refused(zipped(FILES), ArchiveTooLarge, ArchiveLimits(max_file_bytes=2999))
+
+    def test_all_files_too_large(self) -> None:
+        refused(zipped(FILES), ArchiveTooLarge, ArchiveLimits(max_total_bytes=8999))
+        assert len(unpacked(zipped(FILES), ArchiveLimits(max_total_bytes=9000))) == 3
+
+    def test_a_bomb_is_stopped_by_its_ratio(self) -> None:
+        assert refused(bomb(40 << 20), ArchiveTooLarge) == "an archive that inflates to more than 16 MB"
+
+    def test_many_small_bombs_are_one(self) -> None:
+        data = zipped({f"{SECRET} {n}": b"\0" * (4 << 20) for n in range(5)})
+        refused(data, ArchiveTooLarge)
+
+    @pytest.mark.parametrize("claimed", [0, 10, 0xFFFFFFFE])
+    def test_sizes_are_counted_not_believed(self, claimed: int) -> None:
+        data = bytearray(bomb(20 << 20))
+        struct.pack_into("<L", data, data.index(b"PK\1\2") + 24, claimed)
+        with pytest.raises((ArchiveTooLarge, MalformedArchive)):
+            unpacked(bytes(data))
+
+    def test_overlapping_members_are_refused(self) -> None:
+        """One member's bytes named by many directory entries (Fifield 2019)."""
+        data = zipped({"a": b"\0" * (1 << 20)})
+        start, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
+        entry, tail = data[start:end], bytearray(data[end:])
+        struct.pack_into("<HHL", tail, 8, 50, 50, len(entry) * 50)
+        with pytest.raises((ArchiveTooLarge, MalformedArchive)):
+            unpacked(data[:start] + entry * 50 + bytes(tail))
+
+
+class TestChunkedFile:
+    @bounded
+    @given(pieces=st.lists(st.binary(max_size=9), max_size=9), at=st.integers(0, 90), size=st.integers(-1, 90))
+    def test_it_reads_as_the_bytes_joined(self, pieces: list[bytes], at: int, size: int) -> None:
+        one, other = ChunkedFile(pieces, block_bytes=4), io.BytesIO(b"".join(pieces))
+        assert one.seek(at) == other.seek(at)
+        assert (one.read(size), one.tell(), len(one)) == (other.read(size), other.tell(), len(other.getvalue()))
+
+    def test_it_seeks_from_all_three_places(self) -> None:
+        file = ChunkedFile([b"abc", b"", b"def"])
+        assert (file.seek(2), file.seek(2, 1), file.read(1)) == (2, 4, b"e")
+        assert (file.seek(-2, 2), file.read()) == (4, b"ef")
+        with pytest.raises(OSError, match="beginning"):
+            file.seek(-7, 2)
+
+    def test_what_was_released_is_gone_and_the_rest_is_not(self) -> None:
+        file = ChunkedFile([b"abcdefgh"], block_bytes=3)
+        file.release(5)
+        assert (file.seek(3), file.read(), file.held_bytes) == (3, b"defgh", 6)
+        file.seek(2)
+        with pytest.raises(OSError, match="released"):
+            file.read(1)
+        file.release(1)
+        file.release(8)
+        assert (file.seek(0, 2), file.read(1), file.held_bytes) == (8, b"", 0)
+
+    def test_too_much_at_once_is_refused(self) -> None:
+        file = ChunkedFile([bytes(MAX_READ_BYTES), b"x"])
+        with pytest.raises(ArchiveTooLarge):
+            file.read()
+        assert len(file.read(MAX_READ_BYTES)) == MAX_READ_BYTES
+
+    def test_the_archive_shrinks_while_its_files_are_read(self) -> None:
+        files = {str(n): bytes([n]) * 5000 for n in range(20)}
+        archive = written(zipped(files, zipfile.ZIP_STORED), block_bytes=500)
+        held = [archive.held_bytes for _ in archive_files(archive)]
+        assert all(now <= len(archive) - 5000 * n + 1000 for n, now in enumerate(held))
+        assert archive.held_bytes == 0
+
+
+@bounded
+@given(damage=changes)
+def test_a_damaged_archive_gives_its_files_or_an_error_of_ours(damage: list[tuple[int, str, bytes]]) -> None:
+    files = {**FILES, "last": b"ordinary text, " * 40}
+    assert_unpacks_or_explains(damaged(zipped(files), damage))
+
+
+@bounded
+@given(data=st.binary(max_size=300))
+def test_any_bytes(data: bytes) -> None:
+    assert_unpacks_or_explains(b"PK\3\4" + data)
+
+
+def assert_unpacks_or_explains(data: bytes) -> None:
+    try:
+        files: Iterable[bytes] = unpacked(data)
+    except InputError as error:
+        assert_explains(error)
+        return
+    assert sum(map(len, files)) < 100 * len(data)
