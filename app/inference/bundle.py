@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,8 +162,8 @@ class GoldenCase(_Frozen):
     tolerance: Annotated[float, Field(gt=0)]
 
 
-class Manifest(_Frozen):
-    """`manifest.json`. `digests` maps every other file but the card to its sha256."""
+class VerifiedManifest(_Frozen):
+    """What every bundle's manifest holds. `digests` maps every other file but the card to its sha256."""
 
     schema_version: Literal[1]
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -171,6 +171,15 @@ class Manifest(_Frozen):
     created: AwareDatetime
     description: str
     intended_use: str
+    digests: Mapping[str, Sha256]
+
+
+M = TypeVar("M", bound=VerifiedManifest)
+
+
+class Manifest(VerifiedManifest):
+    """`manifest.json` of the nodule classifier."""
+
     input: InputContract
     outputs: tuple[str, ...]
     labels: tuple[Label, ...]
@@ -182,7 +191,6 @@ class Manifest(_Frozen):
     training_data: tuple[TrainingData, ...]
     performance: Performance
     golden: GoldenCase
-    digests: Mapping[str, Sha256]
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -227,9 +235,15 @@ def find_bundle(models_dir: Path, name: str) -> Path:
 
 def load_bundle(path: Path) -> Bundle:
     """Read and verify the bundle in `path`; raises BundleError naming the file that differs."""
+    manifest, digest = read_verified(path, Manifest)
+    return Bundle(path, manifest, digest)
+
+
+def read_verified(path: Path, contract: type[M]) -> tuple[M, str]:
+    """The manifest in `path` under its own `contract` and its digest; raises BundleError naming what differs."""
     try:
         raw = (path / MANIFEST_FILE).read_bytes()
-        manifest = Manifest.model_validate_json(raw)
+        manifest = contract.model_validate_json(raw)
     except OSError as error:
         raise _broken(
             path / MANIFEST_FILE, f"a file that cannot be read ({error.strerror})", "a readable manifest"
@@ -243,7 +257,7 @@ def load_bundle(path: Path) -> Bundle:
         _verify(path, name, recorded)
     if unlisted := sorted(bundle_files(path) - set(manifest.digests)):
         raise _broken(path / unlisted[0], "a file the manifest does not list", "only files with a digest")
-    return Bundle(path, manifest, f"sha256:{hashlib.sha256(raw).hexdigest()}")
+    return manifest, f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 def bundle_files(path: Path) -> set[str]:

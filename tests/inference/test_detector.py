@@ -1,0 +1,203 @@
+"""The candidate filter: what it refuses to load, and that scores belong to the candidates they are given for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.errors import BundleError
+from app.imaging.ct import CTSlice, Orientation, SliceSource
+from app.imaging.volume import CTVolume
+from app.inference.backends import Outputs
+from app.inference.bundle import (
+    CARD_FILE,
+    MANIFEST_FILE,
+    EncodedArray,
+    GoldenCase,
+    InputContract,
+    Interval,
+    bundle_files,
+    file_digest,
+)
+from app.inference.detector import BATCH, Detector, DetectorManifest, DetectorPerformance, ScoreThreshold
+
+SIZE_PX = 16
+FIGURE = Interval(value=0.9, low=0.8, high=0.95)
+
+
+class MeanBackend:
+    """The logit is the patch's mean in HU, divided by 100."""
+
+    name = "mean"
+
+    def __init__(self, offset: float = 0.0) -> None:
+        self.batches: list[int] = []
+        self.offset = offset
+
+    @staticmethod
+    def is_available() -> bool:
+        return True
+
+    def load(self, path: Path) -> None:
+        assert (path / "saved_model.pb").is_file()
+
+    def run(self, hu: NDArray[np.float32]) -> Outputs:
+        assert hu.dtype == np.float32
+        assert hu.shape[1:] == (SIZE_PX, SIZE_PX, 1)
+        self.batches.append(len(hu))
+        return {"nodule": (hu.mean(axis=(1, 2, 3)) / 100 + self.offset).astype(np.float32)}
+
+
+@dataclass(frozen=True)
+class Place:
+    centre_px: tuple[float, float]
+    slice_position: float = 0.0
+
+
+def threshold(per: str) -> ScoreThreshold:
+    return ScoreThreshold.model_validate(
+        {"score": 1.5 if per == "slice" else 4.0, "per": per, "chosen_for": "tests", "sensitivity": FIGURE,
+         "false_positives": FIGURE}
+    )  # fmt: skip
+
+
+def manifest(path: Path) -> DetectorManifest:
+    hu = np.full((SIZE_PX, SIZE_PX), 40, np.int16)
+    return DetectorManifest(
+        schema_version=1,
+        name="nodule-detector",
+        version=1,
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        description="arithmetic instead of a network",
+        intended_use="tests",
+        input=InputContract(size_px=SIZE_PX, spacing_mm=0.8, clip_hu=(-1000, 400)),
+        outputs=("nodule",),
+        slice_threshold=threshold("slice"),
+        series_threshold=threshold("series"),
+        training_data=(),
+        hard_negatives=(),
+        performance=DetectorPerformance(command="none", protocol="none", plantings=0, patients=0, figures={}),
+        golden=GoldenCase(
+            description="flat",
+            hu=EncodedArray.encode(hu),
+            outputs={"nodule": EncodedArray.encode(np.array(0.4, np.float32))},
+            tolerance=1e-3,
+        ),
+        digests={name: file_digest(path / name) for name in bundle_files(path)},
+    )
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    path = tmp_path / "nodule-detector" / "1"
+    path.mkdir(parents=True)
+    (path / "saved_model.pb").write_bytes(b"arithmetic needs no graph")
+    (path / CARD_FILE).write_text("# card\n", "utf-8")
+    (path / MANIFEST_FILE).write_text(manifest(path).model_dump_json(), "utf-8")
+    return path
+
+
+def stripes(columns: int = 200) -> NDArray[np.int16]:
+    """Rows of 40 pixels, each column's value its number."""
+    return np.broadcast_to(np.arange(columns, dtype=np.int16), (40, columns)).copy()
+
+
+def volume() -> CTVolume:
+    hu = np.stack([stripes() + 100 * k for k in range(12)]).astype(np.int16)
+    return CTVolume(
+        hu,
+        (0.8, 0.8, 0.8),
+        Orientation((1, 0, 0), (0, 1, 0)),
+        tuple((0.0, 0.0, 0.8 * k) for k in range(12)),
+        (SliceSource("array", 40, 200),) * 12,
+    )
+
+
+def test_scores_belong_to_their_candidates(bundle: Path) -> None:
+    detector = Detector.load(bundle, MeanBackend())
+    ct_slice = CTSlice(stripes().astype(np.float32), (0.8, 0.8), SliceSource("array", 40, 200))
+    columns = np.random.default_rng(1).uniform(20, 180, BATCH + 7)
+    scores = detector.score_slice(ct_slice, [Place((float(c), 20.0)) for c in columns])
+    np.testing.assert_allclose(scores, columns / 100, atol=1e-4)
+    assert scores.dtype == np.float32
+
+
+def test_no_candidates_have_no_scores(bundle: Path) -> None:
+    backend = MeanBackend()
+    detector = Detector.load(bundle, backend)
+    backend.batches.clear()
+    ct_slice = CTSlice(stripes().astype(np.float32), (0.8, 0.8), SliceSource("array", 40, 200))
+    assert detector.score_slice(ct_slice, []).shape == (0,)
+    assert detector.score_volume(volume(), []).shape == (0,)
+    assert backend.batches == []
+
+
+def test_a_series_score_is_the_sum_over_three_planes(bundle: Path) -> None:
+    detector = Detector.load(bundle, MeanBackend())
+    rng = np.random.default_rng(2)
+    places = [Place((float(c), 20.0), 5.5) for c in rng.uniform(20, 180, 50)]
+    seen: list[tuple[int, int]] = []
+    scores = detector.score_volume(volume(), places, lambda done, of: seen.append((done, of)))
+    # The axial patch lies in slice 6 (5.5 rounds to the even one), the others reach evenly around 5.5, edges repeated.
+    around = np.clip(5.5 + (np.arange(SIZE_PX) - 7.5), 0, 11).mean()
+    coronal = [p.centre_px[0] + 100 * around for p in places]
+    sagittal = [round(p.centre_px[0]) + 100 * around for p in places]
+    axial = [p.centre_px[0] + 600 for p in places]
+    np.testing.assert_allclose(scores, np.sum([axial, coronal, sagittal], axis=0) / 100, atol=2e-3)
+    assert seen[-1] == (50, 50)
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+
+
+def test_what_progress_raises_ends_the_work(bundle: Path) -> None:
+    backend = MeanBackend()
+    detector = Detector.load(bundle, backend)
+    backend.batches.clear()
+
+    def stop(done: int, of: int) -> None:
+        raise InterruptedError(f"{done} of {of}")
+
+    with pytest.raises(InterruptedError):
+        detector.score_volume(volume(), [Place((50.0, 20.0), 5.0)] * 200, stop)
+    assert len(backend.batches) == 1
+
+
+def test_thresholds_are_the_manifests(bundle: Path) -> None:
+    detector = Detector.load(bundle, MeanBackend())
+    assert (detector.slice_threshold, detector.series_threshold) == (1.5, 4.0)
+
+
+def test_another_answer_to_the_golden_case_is_refused(bundle: Path) -> None:
+    with pytest.raises(BundleError, match=r"golden case, a difference of 0\.002"):
+        Detector.load(bundle, MeanBackend(offset=0.002))
+    Detector.load(bundle, MeanBackend(offset=0.0005))
+
+
+def test_a_changed_file_is_refused(bundle: Path) -> None:
+    (bundle / "saved_model.pb").write_bytes(b"another graph")
+    with pytest.raises(BundleError, match=r"saved_model\.pb: sha256"):
+        Detector.load(bundle, MeanBackend())
+
+
+def test_an_unlisted_file_is_refused(bundle: Path) -> None:
+    (bundle / "extra").write_bytes(b"")
+    with pytest.raises(BundleError, match="does not list"):
+        Detector.load(bundle, MeanBackend())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"slice_threshold": threshold("series")}, "slice_threshold must be per slice"),
+        ({"input": InputContract(size_px=32, spacing_mm=0.8, clip_hu=(-1000, 400))}, "the golden input is"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(bundle: Path, change: dict[str, object], message: str) -> None:
+    broken = manifest(bundle).model_copy(update=change)
+    (bundle / MANIFEST_FILE).write_text(broken.model_dump_json(), "utf-8")
+    with pytest.raises(BundleError, match=message):
+        Detector.load(bundle, MeanBackend())
