@@ -1,6 +1,6 @@
 # Two images:
-#   docker build -t lungscope .                         serving only (the last stage)
-#   docker build -t lungscope-full --target full .      serving, TensorFlow's headers, training and its scripts
+#   docker build -t lungscope .                         serving on OpenVINO (the last stage)
+#   docker build -t lungscope-full --target full .      serving on OpenVINO or TensorFlow, training and its scripts
 # Every RUN step stands in deploy/container/build.sh, which `make container-check` runs without a container engine.
 
 ARG PYTHON_IMAGE=python:3.11-slim
@@ -40,7 +40,7 @@ ENV PATH=/opt/lungscope/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     LUNGSCOPE_MODELS_DIR=/opt/lungscope/models
 COPY deploy/container/healthcheck.py /opt/lungscope/
-COPY models/nodule-classifier /opt/lungscope/models/nodule-classifier
+COPY models /opt/lungscope/models
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "/opt/lungscope/healthcheck.py", "http://127.0.0.1:8000/health/live"]

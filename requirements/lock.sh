@@ -6,17 +6,23 @@ set -eu
 cd "$(dirname "$0")/.."
 uv=$(realpath "${UV:-.venv/bin/uv}")
 
-compile() { # compile NAME EXTRA [OPTION...]
-    name=$1 extra=$2
-    shift 2
+compile() { # compile NAME EXTRA... -- [OPTION...]
+    name=$1 extras=
+    shift
+    while [ "$1" != -- ]; do
+        extras="$extras --extra $1"
+        shift
+    done
+    shift
+    # shellcheck disable=SC2086  # $extras is words
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-        pyproject.toml requirements/build.in --extra "$extra" --output-file "requirements/$name.lock" "$@"
+        pyproject.toml requirements/build.in $extras --output-file "requirements/$name.lock" "$@"
 }
 
 compile_all() {
-    compile dev dev "$@" &&
-        compile full train --constraints requirements/dev.lock "$@" &&
-        compile serve tensorflow --constraints requirements/dev.lock "$@"
+    compile dev dev -- "$@" &&
+        compile full openvino train -- --constraints requirements/dev.lock "$@" &&
+        compile serve openvino -- --constraints requirements/dev.lock "$@"
 }
 
 if [ "${1:-}" != --check ]; then

@@ -3,7 +3,7 @@
 # check.sh runs the same steps where there is no container engine.
 #
 #   build.sh builder PREFIX    an empty virtual environment in PREFIX, without pip
-#   build.sh serve PREFIX      what serving needs, from requirements/serve.lock, less what only compilers read
+#   build.sh serve PREFIX      what serving needs, from requirements/serve.lock, less what serving never loads
 #   build.sh full PREFIX       what training needs besides, from requirements/full.lock
 #   build.sh package PREFIX    Lungscope itself
 #
@@ -25,21 +25,31 @@ site_packages() {
     "$prefix/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 }
 
+# What a process that runs a SavedModel on the CPU never loads: headers, other devices, other model formats.
+trim_openvino() {
+    rm -rf "$1/include" "$1"/libs/cache.json
+    for unused in intel_gpu_plugin intel_npu_plugin \
+        gguf_frontend jax_frontend onnx_frontend paddle_frontend pytorch_frontend tensorflow_lite_frontend; do
+        rm -f "$1/libs/libopenvino_$unused.so"*
+    done
+}
+
 case $step in
 builder)
     "$python" -m venv --without-pip "$prefix"
     ;;
 serve)
     pip_install --require-hashes -r requirements/serve.lock
-    # C++ headers and the C parser: 350 MB that only building TensorFlow operations needs.
-    rm -rf "$(site_packages)/tensorflow/include"
-    $pip --python "$prefix/bin/python" uninstall --yes libclang
+    trim_openvino "$(site_packages)/openvino"
+    # Reports the use of OpenVINO's command-line tools to its makers; OpenVINO runs without it.
+    $pip --python "$prefix/bin/python" uninstall --yes openvino-telemetry
     ;;
 full)
     pip_install --require-hashes -r requirements/full.lock
     ;;
 package)
     pip_install --no-deps --no-build-isolation .
+    $pip --python "$prefix/bin/python" uninstall --yes setuptools # it built the package
     ;;
 *)
     echo "build.sh: unknown step: $step" >&2

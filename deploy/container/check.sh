@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 USER_ID=10001
-READY_WITHIN_S=90
+READY_WITHIN_S=60
 scratch=$(mktemp -d)
 chmod 755 "$scratch"
 prefix=$scratch/lungscope
@@ -57,8 +57,7 @@ for step in builder serve package; do
     say "step $step: $(($(date +%s) - started)) s"
 done
 cp deploy/container/healthcheck.py "$prefix/"
-mkdir -p "$prefix/models"
-cp -R models/nodule-classifier "$prefix/models/"
+cp -R models "$prefix/"
 chmod -R a-w,a+rX "$prefix"
 
 say "$(du -sm "$prefix" | cut -f1) MB, the largest packages in MB:"

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from app.errors import BundleError, ModelLoading
 from app.inference.backends import Outputs
 from app.inference.bundle import load_bundle
-from app.inference.model import Model, create_backend
+from app.inference.model import Model
 from app.inference.registry import ModelRegistry
-from tests.fakes import ArithmeticBackend, write_bundle
+from tests.fakes import ArithmeticBackend, arithmetic_detector, write_bundle
 
 Change = Callable[[dict[str, NDArray[np.float32]]], None]
 
@@ -58,7 +58,7 @@ def test_difference_within_the_tolerance_passes(tmp_path: Path) -> None:
 
 def test_registry_goes_from_loading_to_ready_to_stopping(tmp_path: Path) -> None:
     backend = ArithmeticBackend()
-    registry = ModelRegistry(load_bundle(write_bundle(tmp_path)), backend)
+    registry = ModelRegistry(load_bundle(write_bundle(tmp_path)), backend, arithmetic_detector(tmp_path))
     seen = [registry.status]
     with pytest.raises(ModelLoading):
         registry.model()
@@ -72,12 +72,7 @@ def test_registry_goes_from_loading_to_ready_to_stopping(tmp_path: Path) -> None
 
 
 def test_registry_that_fails_says_so(tmp_path: Path) -> None:
-    registry = ModelRegistry(load_bundle(write_bundle(tmp_path)), DriftingBackend(shift))
+    registry = ModelRegistry(load_bundle(write_bundle(tmp_path)), DriftingBackend(shift), arithmetic_detector(tmp_path))
     with pytest.raises(BundleError):
         registry.load()
     assert registry.status == "failed"
-
-
-def test_unknown_backend_says_how_to_get_it() -> None:
-    with pytest.raises(BundleError, match=r"pip install 'lungscope\[abacus\]'"):
-        create_backend("abacus", 1)
