@@ -1,0 +1,22 @@
+"""The words on a picture, in English and Chinese."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from app.inference.vocabulary import Language
+
+Word = Literal["disclaimer", "against", "for", "evidence", "assumed", "finding", "not_judged", "more", "none", "series"]
+
+WORDS: Final[dict[Word, dict[Language, str]]] = {
+    "disclaimer": {"en": "Research use only. Not a medical device.", "zh": "仅供研究使用，非医疗器械。"},
+    "evidence": {"en": "Evidence", "zh": "依据"},
+    "against": {"en": "against", "zh": "不支持"},
+    "for": {"en": "for suspicion", "zh": "支持"},
+    "assumed": {"en": "pixel spacing assumed", "zh": "像素间距为假定值"},
+    "finding": {"en": "Finding", "zh": "所见"},
+    "not_judged": {"en": "not judged", "zh": "未判读"},
+    "more": {"en": "more", "zh": "更多"},
+    "series": {"en": "Whole series", "zh": "整个序列"},
+    "none": {"en": "No findings on this slice", "zh": "此层面未见结节"},
+}

@@ -1,0 +1,142 @@
+"""Every coded concept that a report carries, with its source.
+
+DCM, SCT, LN and UCUM concepts are those of PS3.16. The ratings' concepts are those of the standardised LIDC annotations
+(Fedorov et al. 2018, doi 10.7937/TCIA.2018.h7umfurq), so that both can be read alike; 99LIDCQIICR is their own scheme.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydicom.sr.coding import Code
+
+from app.errors import BundleError
+from app.inference.bundle import Manifest
+from app.inference.prediction import Trait
+from app.inference.vocabulary import Decision
+
+LIDC_SCHEME: Final = "99LIDCQIICR"
+LIDC_SCHEME_NAME: Final = "Standardized representation of the LIDC annotations"
+LIDC_SCHEME_SOURCE: Final = "https://doi.org/10.7937/TCIA.2018.h7umfurq"
+
+FHIR_SYSTEMS: Final = {  # PS3.16 8 and HL7's registry of external code systems
+    "DCM": "http://dicom.nema.org/resources/ontology/DCM",
+    "LN": "http://loinc.org",
+    "NCIt": "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl",
+    "RADLEX": "http://www.radlex.org",
+    "SCT": "http://snomed.info/sct",
+    "UCUM": "http://unitsofmeasure.org",
+    LIDC_SCHEME: LIDC_SCHEME_SOURCE,
+}
+
+CT_CHEST: Final = Code("24627-2", "LN", "CT Chest")
+LUNG: Final = Code("39607008", "SCT", "Lung structure")
+NODULE: Final = Code("27925004", "SCT", "Nodule")
+MORPHOLOGICAL_ABNORMALITY: Final = Code("49755003", "SCT", "Morphologically abnormal structure")  # CID 7150
+INDETERMINATE: Final = Code("82334004", "SCT", "Indeterminate")
+
+PROBABILITY: Final = Code("111047", "DCM", "Probability of cancer")
+DIAMETER: Final = Code("81827009", "SCT", "Diameter")
+CLASS_ACTIVATION: Final = Code("130402", "DCM", "Class activation")
+FINDING: Final = Code("121071", "DCM", "Finding")
+COMMENT: Final = Code("121106", "DCM", "Comment")
+ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
+PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
+
+NOT_ATTEMPTED: Final = Code("114007", "DCM", "Measurement not attempted")  # CID 42, numeric value qualifiers
+VALUE_INDETERMINATE: Final = Code("114011", "DCM", "Value indeterminate")
+
+PERCENT: Final = Code("%", "UCUM", "Percent")
+MILLIMETRE: Final = Code("mm", "UCUM", "mm")
+NO_UNITS: Final = Code("1", "UCUM", "no units")
+
+TRAITS: Final = {
+    "subtlety": Code("C45992", "NCIt", "Subtlety score"),
+    "calcification": Code("C3672", "NCIt", "Calcification"),
+    "sphericity": Code("400", LIDC_SCHEME, "Sphericity"),
+    "margin": Code("C25563", "NCIt", "Margin"),
+    "lobulation": Code("C62175", "NCIt", "Lobular Pattern"),
+    "spiculation": Code("C28749", "NCIt", "Spiculation"),
+    "texture": Code("C41144", "NCIt", "Texture"),
+}
+
+
+def _of_five(rating: int) -> Code:
+    return Code(f"00{rating}", LIDC_SCHEME, f"{rating} out of 5")
+
+
+RATINGS: Final = {  # one for each whole rating, lowest first
+    "subtlety": (
+        Code("101", LIDC_SCHEME, "1 out of 5 (Extremely subtle)"),
+        Code("102", LIDC_SCHEME, "2 out of 5 (Moderately subtle)"),
+        Code("103", LIDC_SCHEME, "3 out of 5 (Fairly subtle)"),
+        Code("104", LIDC_SCHEME, "4 out of 5 (Moderately obvious)"),
+        Code("105", LIDC_SCHEME, "5 out of 5 (Obvious)"),
+    ),
+    "calcification": (
+        Code("RID35453", "RADLEX", "Popcorn calcification sign"),
+        Code("302", LIDC_SCHEME, "Laminated appearance"),
+        Code("RID5741", "RADLEX", "Solid appearance"),
+        Code("304", LIDC_SCHEME, "Non-central appearance"),
+        Code("RID5827", "RADLEX", "Central calcification"),
+        Code("RID28473", "RADLEX", "Absent"),
+    ),
+    "sphericity": (
+        Code("RID5811", "RADLEX", "linear"),
+        _of_five(2),
+        Code("RID5800", "RADLEX", "ovoid"),
+        _of_five(4),
+        Code("RID5799", "RADLEX", "round"),
+    ),
+    "margin": (
+        Code("RID5709", "RADLEX", "Indistinct margin"),
+        _of_five(2),
+        _of_five(3),
+        _of_five(4),
+        Code("RID5707", "RADLEX", "Circumscribed margin"),
+    ),
+    "lobulation": (
+        Code("601", LIDC_SCHEME, "1 out of 5 (No lobulation)"),
+        _of_five(2),
+        _of_five(3),
+        _of_five(4),
+        Code("605", LIDC_SCHEME, "5 out of 5 (Marked lobulation)"),
+    ),
+    "spiculation": (
+        Code("701", LIDC_SCHEME, "1 out of 5 (No spiculation)"),
+        _of_five(2),
+        _of_five(3),
+        _of_five(4),
+        Code("705", LIDC_SCHEME, "5 out of 5 (Marked spiculation)"),
+    ),
+    "texture": (
+        Code("RID50153", "RADLEX", "non-solid pulmonary nodule"),
+        _of_five(2),
+        Code("RID50152", "RADLEX", "part-solid pulmonary nodule"),
+        _of_five(4),
+        Code("RID50151", "RADLEX", "solid pulmonary nodule"),
+    ),
+}
+
+
+def decision_code(decision: Decision, manifest: Manifest) -> Code:
+    """What a decision is called: by the bundle's own label, or INDETERMINATE for either kind of abstention.
+
+    Raises BundleError when the manifest has no label for it.
+    """
+    if decision in ("indeterminate", "rejected"):
+        return INDETERMINATE
+    for label in manifest.labels:
+        if label.finding == decision:
+            return Code(label.snomed_ct, "SCT", label.meaning)
+    raise BundleError(
+        found=f"no label for {decision}", expected="a label with its SNOMED CT concept", remedy="Export it again."
+    )
+
+
+def rating_code(trait: Trait) -> Code | None:
+    """The concept of the whole rating nearest to a trait's value; None for a trait without concepts."""
+    ratings = RATINGS.get(trait.name)
+    if ratings is None:
+        return None
+    return ratings[min(max(round(trait.value), 1), len(ratings)) - 1]

@@ -1,0 +1,303 @@
+"""The prediction as a FHIR R4 Bundle; what R4 and R4B share, validated by fhir.resources as it is built."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fhir.resources.R4B.bundle import Bundle
+from fhir.resources.R4B.device import Device
+from fhir.resources.R4B.diagnosticreport import DiagnosticReport
+from fhir.resources.R4B.imagingstudy import ImagingStudy
+from fhir.resources.R4B.observation import Observation
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import CTImageStorage
+
+from app import __version__
+from app.imaging.header import Header
+from app.inference.prediction import Finding, Trait
+from app.inference.vocabulary import DECISION_WORDS
+from app.reports import codes
+from app.reports.report import DISCLAIMER, MANUFACTURER, Report
+
+DICOM_UID: Final = "urn:dicom:uid"
+OID: Final = "urn:oid:"
+OWN_SYSTEM: Final = "urn:lungscope:result"
+DATA_ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+DATA_ABSENT_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
+SECTION: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"
+ABSENT: Final = {"rejected": ("not-performed", "Not Performed"), "indeterminate": ("unknown", "Unknown")}
+
+Json = dict[str, Any]
+
+
+def write_bundle(report: Report, *, transaction: bool = False) -> Json:
+    """DiagnosticReport, an Observation for the whole and one for each finding, ImagingStudy (for a DICOM source) and
+    Device, as JSON values.
+
+    A `collection`, or a `transaction` that a server may be sent any number of times. References are the entries' own
+    `urn:uuid` addresses.
+    """
+    addresses = _Addresses(report)
+    observations = [
+        _whole(report, addresses),
+        *(_observation(report, f, addresses) for f in report.prediction.findings),
+    ]
+    resources = [_report(report, addresses), *observations, _device(report, addresses)]
+    if addresses.study is not None:
+        resources.append(_study(report, addresses))
+    entries = [_entry(resource, transaction=transaction) for resource in resources]
+    bundle: Json = {
+        "resourceType": "Bundle",
+        "type": "transaction" if transaction else "collection",
+        "timestamp": _instant(report),
+        "entry": entries,
+    }
+    if not transaction:
+        bundle["identifier"] = _own_identifier(report, "bundle")
+    return _json(Bundle, bundle)
+
+
+class _Addresses:
+    """What the resources of one bundle are called."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = _urn(report, "report")
+        self.device = _urn(report, "device")
+        self.study = _urn(report, "study") if report.sources[0].study_instance_uid else None
+        self.whole = _urn(report, "whole")
+        self.findings = {finding.id: _urn(report, "finding", finding.id) for finding in report.prediction.findings}
+
+
+def _report(report: Report, addresses: _Addresses) -> Json:
+    prediction = report.prediction
+    resource = {
+        "resourceType": "DiagnosticReport",
+        "id": _id(addresses.report),
+        "identifier": [_own_identifier(report, "report")],
+        "status": "preliminary",
+        "category": [_concept_of(SECTION, "RAD", "Radiology")],
+        "code": _concept(codes.CT_CHEST),
+        "subject": _subject(report),
+        **_effective(report),
+        "issued": _instant(report),
+        "result": [{"reference": address} for address in (addresses.whole, *addresses.findings.values())],
+        "conclusion": f"{_conclusion(report)} {DISCLAIMER}",
+        "conclusionCode": [_concept(codes.decision_code(prediction.decision, report.bundle.manifest))],
+    }
+    if addresses.study is not None:
+        resource["imagingStudy"] = [{"reference": addresses.study}]
+    return _json(DiagnosticReport, resource)
+
+
+def _conclusion(report: Report) -> str:
+    prediction = report.prediction
+    words = DECISION_WORDS[prediction.decision]["en"]
+    return f"{words} ({', '.join(prediction.reasons)})." if prediction.reasons else f"{words}."
+
+
+def _whole(report: Report, addresses: _Addresses) -> Json:
+    """The probability of cancer in what was sent."""
+    resource = _imaging_observation(report, addresses.whole, "whole", addresses)
+    code = codes.decision_code(report.prediction.decision, report.bundle.manifest)
+    notes = [
+        _conclusion(report),
+        *(f"{n.code}: {n.message}" for n in report.prediction.quality if n.severity != "info"),
+    ]
+    components = _give_probability(resource, report, report.prediction.probability)
+    if components:
+        resource["component"] = components
+    resource["interpretation"] = [_concept(code)]
+    resource["note"] = [{"text": note} for note in notes]
+    return _json(Observation, resource)
+
+
+def _observation(report: Report, finding: Finding, addresses: _Addresses) -> Json:
+    resource = _imaging_observation(report, addresses.findings[finding.id], f"finding-{finding.id}", addresses)
+    resource["identifier"].append({"system": DICOM_UID, "value": f"{OID}{report.tracking_uid(finding)}"})
+    components = _give_probability(resource, report, finding.probability)
+    if finding.diameter_mm is not None:
+        components.append(
+            {"code": _concept(codes.DIAMETER), "valueQuantity": _quantity(finding.diameter_mm, codes.MILLIMETRE)}
+        )
+    components += [component for trait in finding.traits if (component := _trait(trait)) is not None]
+    if components:
+        resource["component"] = components
+    return _json(Observation, resource)
+
+
+def _imaging_observation(report: Report, address: str, name: str, addresses: _Addresses) -> Json:
+    resource = {
+        "resourceType": "Observation",
+        "id": _id(address),
+        "identifier": [_own_identifier(report, name)],
+        "status": "preliminary",
+        "category": [_concept_of(CATEGORY, "imaging", "Imaging")],
+        "code": _concept(codes.PROBABILITY),
+        "subject": _subject(report),
+        **_effective(report),
+        "issued": _instant(report),
+        "bodySite": _concept(codes.LUNG),
+        "device": {"reference": addresses.device},
+    }
+    if addresses.study is not None:
+        resource["derivedFrom"] = [{"reference": addresses.study}]
+    return resource
+
+
+def _give_probability(resource: Json, report: Report, probability: float | None) -> list[Json]:
+    """The probability as the value; where the answer abstains there is no value but the reason why, and a probability
+    that was left open is the one component returned (obs-6 and obs-7 permit it there)."""
+    decision = report.prediction.decision
+    if probability is not None and decision in ("cancer_suspected", "normal"):
+        resource["valueQuantity"] = _quantity(probability * 100, codes.PERCENT)
+        return []
+    reason = ABSENT["indeterminate" if decision == "indeterminate" and probability is not None else "rejected"]
+    resource["dataAbsentReason"] = {
+        "coding": [_coding_of(DATA_ABSENT, *reason), _coding(codes.INDETERMINATE)],
+        "text": _conclusion(report),
+    }
+    if probability is None or decision == "rejected":
+        return []
+    return [{"code": _concept(codes.PROBABILITY), "valueQuantity": _quantity(probability * 100, codes.PERCENT)}]
+
+
+def _trait(trait: Trait) -> Json | None:
+    concept, rating = codes.TRAITS.get(trait.name), codes.rating_code(trait)
+    if concept is None or rating is None:
+        return None
+    value = _quantity(trait.value, codes.NO_UNITS)
+    return {"code": _concept(concept), "valueQuantity": value, "interpretation": [_concept(rating)]}
+
+
+def _device(report: Report, addresses: _Addresses) -> Json:
+    manifest = report.bundle.manifest
+    versions = {"software": __version__, "model": str(manifest.version), "digest": report.bundle.digest}
+    if report.detector_digest is not None:
+        versions["detector digest"] = report.detector_digest
+    return _json(
+        Device,
+        {
+            "resourceType": "Device",
+            "id": _id(addresses.device),
+            "identifier": [{"system": DICOM_UID, "value": f"{OID}{report.device_uid}"}],
+            "status": "active",
+            "manufacturer": MANUFACTURER,
+            "deviceName": [{"name": f"{MANUFACTURER} {manifest.name}", "type": "model-name"}],
+            "type": _concept(codes.ARTIFICIAL_INTELLIGENCE),
+            "version": [{"type": {"text": name}, "value": value} for name, value in versions.items()],
+            "note": [{"text": DISCLAIMER}],
+        },
+    )
+
+
+def _study(report: Report, addresses: _Addresses) -> Json:
+    source, header = report.sources[0], _header(report)
+    instances = {s.sop_instance_uid: s.sop_class_uid or CTImageStorage for s in report.sources if s.sop_instance_uid}
+    series: Json = {
+        "uid": source.series_instance_uid,
+        "modality": {"system": codes.FHIR_SYSTEMS["DCM"], "code": "CT"},
+        "numberOfInstances": len(instances),
+        "instance": [
+            {"uid": uid, "sopClass": {"system": "urn:ietf:rfc:3986", "code": f"{OID}{sop_class}"}}
+            for uid, sop_class in instances.items()
+        ],
+    }
+    resource: Json = {
+        "resourceType": "ImagingStudy",
+        "id": _id(addresses.study or ""),
+        "identifier": [{"system": DICOM_UID, "value": f"{OID}{source.study_instance_uid}"}],
+        "status": "available",
+        "subject": _subject(report),
+        "series": [series] if source.series_instance_uid else [],
+    }
+    if (accession := header.text("AccessionNumber")) is not None:
+        kind = _concept_of("http://terminology.hl7.org/CodeSystem/v2-0203", "ACSN", "Accession ID")
+        resource["identifier"].append({"type": kind, "value": accession})
+    return _json(ImagingStudy, {name: value for name, value in resource.items() if value})
+
+
+def _subject(report: Report) -> Json:
+    """The patient by the identifier in the image; said to be unknown where it has none."""
+    header = _header(report)
+    identifier = header.text("PatientID")
+    if identifier is None:
+        return {"type": "Patient", "extension": [{"url": DATA_ABSENT_EXTENSION, "valueCode": "unknown"}]}
+    issuer = header.text("IssuerOfPatientID")
+    assigner = {"assigner": {"display": issuer}} if issuer else {}
+    return {"type": "Patient", "identifier": {"value": identifier, **assigner}}
+
+
+def _effective(report: Report) -> Json:
+    """When the image was taken, to the day: its time of day has no time zone."""
+    header = _header(report)
+    for keyword in ("AcquisitionDate", "ContentDate", "StudyDate"):
+        text = header.text(keyword)
+        if text is not None and len(text) == len("YYYYMMDD") and text.isdecimal():
+            return {"effectiveDateTime": f"{text[:4]}-{text[4:6]}-{text[6:]}"}
+    return {}
+
+
+def _header(report: Report) -> Header:
+    return Header(report.headers[0] if report.headers else Dataset())
+
+
+def _entry(resource: Json, *, transaction: bool) -> Json:
+    entry: Json = {"fullUrl": f"urn:uuid:{resource['id']}", "resource": resource}
+    if transaction:
+        entry["request"] = _request(resource)
+        del resource["id"]  # the server's to give; what it is called here is its fullUrl
+    return entry
+
+
+def _request(resource: Json) -> Json:
+    """Our own results are put under their identifier; study and device are made only where the server has none."""
+    first = resource["identifier"][0]
+    kind, search = resource["resourceType"], urlencode({"identifier": f"{first['system']}|{first['value']}"})
+    if kind in ("ImagingStudy", "Device"):
+        return {"method": "POST", "url": kind, "ifNoneExist": search}
+    return {"method": "PUT", "url": f"{kind}?{search}"}
+
+
+def _own_identifier(report: Report, name: str) -> Json:
+    return {"system": OWN_SYSTEM, "value": str(report.resource_id(name))}
+
+
+def _urn(report: Report, *parts: object) -> str:
+    return f"urn:uuid:{report.resource_id('address', *parts)}"
+
+
+def _id(urn: str) -> str:
+    return urn.removeprefix("urn:uuid:")
+
+
+def _instant(report: Report) -> str:
+    return report.written.isoformat(timespec="seconds")
+
+
+def _concept(code: Code) -> Json:
+    return {"coding": [_coding(code)]}
+
+
+def _coding(code: Code) -> Json:
+    return _coding_of(codes.FHIR_SYSTEMS[code.scheme_designator], code.value, code.meaning)
+
+
+def _concept_of(system: str, code: str, display: str) -> Json:
+    return {"coding": [_coding_of(system, code, display)]}
+
+
+def _coding_of(system: str, code: str, display: str) -> Json:
+    return {"system": system, "code": code, "display": display}
+
+
+def _quantity(value: float, unit: Code) -> Json:
+    return {"value": value, "unit": unit.value, "system": codes.FHIR_SYSTEMS["UCUM"], "code": unit.value}
+
+
+def _json(model: type[Any], resource: Json) -> Json:
+    """The resource as JSON values, after fhir.resources has checked it."""
+    model.model_validate(resource)
+    return resource

@@ -1,0 +1,155 @@
+"""What a result takes over from its source: patient and study as they stand, and the geometry highdicom asks for."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, SegmentationStorage
+from pydicom.valuerep import DSfloat
+
+from app.imaging.ct import SliceSource
+from app.reports.report import Report, ReportedSlice, derived_uid
+
+UTF_8: Final = "ISO_IR 192"  # whatever the source was written in, every name can be written in this (PS3.3 C.12.1.1.2)
+
+PATIENT: Final = (  # PS3.3 C.7.1.1
+    *("PatientName", "PatientID", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID"),
+    *("PatientBirthDate", "PatientBirthTime", "PatientBirthDateInAlternativeCalendar", "PatientSex"),
+    *("PatientDeathDateInAlternativeCalendar", "PatientAlternativeCalendar", "OtherPatientIDs", "OtherPatientNames"),
+    *("OtherPatientIDsSequence", "EthnicGroup", "PatientComments", "QualityControlSubject", "PatientIdentityRemoved"),
+    *("DeidentificationMethod", "DeidentificationMethodCodeSequence", "ResponsiblePerson", "ResponsiblePersonRole"),
+    *("ResponsibleOrganization", "PatientSpeciesDescription", "PatientSpeciesCodeSequence"),
+)
+STUDY: Final = (  # PS3.3 C.7.2.1, and the time zone of its dates (C.12.1)
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "AccessionNumber", "IssuerOfAccessionNumberSequence", "StudyID"),
+    *("ReferringPhysicianName", "ReferringPhysicianIdentificationSequence", "ConsultingPhysicianName"),
+    *("StudyDescription", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy", "RequestingService"),
+    *("ReferencedStudySequence", "ProcedureCodeSequence", "TimezoneOffsetFromUTC"),
+)
+PATIENT_STUDY: Final = (  # PS3.3 C.7.2.2
+    *("AdmittingDiagnosesDescription", "AdmittingDiagnosesCodeSequence", "PatientAge", "PatientSize", "PatientWeight"),
+    *("MedicalAlerts", "Allergies", "SmokingStatus", "PregnancyStatus", "LastMenstrualDate", "PatientState"),
+    *("Occupation", "AdditionalPatientHistory", "AdmissionID", "IssuerOfAdmissionIDSequence", "ServiceEpisodeID"),
+)
+TYPE_2: Final = (  # empty where the source has none (PS3.5 7.4.3)
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber"),
+    *("StudyID", "ReferringPhysicianName"),
+)
+
+
+def copy_patient_and_study(target: Dataset, source: Dataset) -> None:
+    """Make `target` belong to the patient and study of `source`: copied, nothing corrected, nothing invented."""
+    for keyword in (*PATIENT, *STUDY, *PATIENT_STUDY):
+        _copy(target, source, keyword)
+    for keyword in TYPE_2:
+        if keyword not in target or keyword not in source:
+            setattr(target, keyword, None)
+    target.SpecificCharacterSet = UTF_8
+
+
+def copy_body_part(target: Dataset, source: Dataset) -> None:
+    """Body Part Examined; where it is unknown an empty Laterality (PS3.3 C.7.3.1), but not beside coded anatomy."""
+    _copy(target, source, "BodyPartExamined")
+    if "BodyPartExamined" not in target and target.SOPClassUID != SegmentationStorage:
+        target.Laterality = None
+
+
+def nameless(source: SliceSource) -> Dataset:
+    """A data set that stands for one source before highdicom: its UIDs and a nameless patient.
+
+    highdicom checks, and logs, what it is given, and a source need not be flawless to be reported on.
+    """
+    dataset = Dataset()
+    for keyword in TYPE_2:
+        setattr(dataset, keyword, None)
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = source.study_instance_uid, source.series_instance_uid
+    dataset.SOPClassUID, dataset.SOPInstanceUID = source.sop_class_uid or CTImageStorage, source.sop_instance_uid
+    return dataset
+
+
+def reference(shown: ReportedSlice, report: Report) -> Dataset:
+    """`nameless`, with the geometry that was read from the source.
+
+    A frame of a multi-frame image stands there as a slice with a UID of its own, until `restore_frames`.
+    """
+    image, source = shown.image, shown.source
+    dataset = nameless(source)
+    if source.frame is not None:
+        dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, _stand_in(source)
+    dataset.Modality, dataset.Rows, dataset.Columns = "CT", source.rows, source.columns
+    dataset.PixelSpacing = _decimal(image.spacing_mm)
+    if report.thickness_mm is not None:
+        (dataset.SliceThickness,) = _decimal([report.thickness_mm])
+    if image.orientation is not None and image.position_mm is not None:
+        dataset.ImageOrientationPatient = _decimal([*image.orientation.row, *image.orientation.column])
+        dataset.ImagePositionPatient = _decimal(image.position_mm)
+        dataset.FrameOfReferenceUID = source.frame_of_reference_uid
+    return dataset
+
+
+def restore_frames(instance: Dataset, report: Report) -> None:
+    """Let every reference to a stand-in refer to the multi-frame image and the number of its frame."""
+    frames = {_stand_in(source): source for source in report.sources if source.frame is not None}
+    for item in _references(instance) if frames else ():
+        source = frames.get(item.ReferencedSOPInstanceUID)
+        if source is not None:
+            item.ReferencedSOPClassUID = source.sop_class_uid
+            item.ReferencedSOPInstanceUID = source.sop_instance_uid
+            item.ReferencedFrameNumber = source.frame
+    for series in instance.get("ReferencedSeriesSequence", ()) if frames else ():
+        whole = {item.ReferencedSOPInstanceUID: item for item in series.ReferencedInstanceSequence}
+        for item in whole.values():
+            del item.ReferencedFrameNumber
+        series.ReferencedInstanceSequence = list(whole.values())
+
+
+def _stand_in(source: SliceSource) -> str:
+    return derived_uid("frame", source.sop_instance_uid, source.frame)
+
+
+def _references(dataset: Dataset) -> Iterator[Dataset]:
+    if "ReferencedSOPInstanceUID" in dataset:
+        yield dataset
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _references(item)
+
+
+def has_place(shown: ReportedSlice, report: Report) -> bool:
+    """Whether it is known which part of the patient the slice shows, so that another object can be laid over it."""
+    image = shown.image
+    placed = image.orientation is not None and image.position_mm is not None
+    return placed and shown.source.frame_of_reference_uid is not None and report.thickness_mm is not None
+
+
+def _decimal(numbers: Sequence[float]) -> list[DSfloat]:
+    """Numbers as decimal strings of at most 16 characters (PS3.5 6.2)."""
+    return [DSfloat(number, auto_format=True) for number in numbers]
+
+
+def _copy(target: Dataset, source: Dataset, keyword: str) -> None:
+    tag = tag_for_keyword(keyword)
+    try:
+        if tag is not None and tag in source and not source[tag].is_empty:
+            target.add(_decoded(source[tag]))
+    # pydicom converts on access and raises whatever its converters meet: a damaged value cannot be copied.
+    except Exception:
+        return
+
+
+def _decoded(element: DataElement) -> DataElement:
+    """A copy whose text, in items of a sequence as well, no longer depends on the source's character set."""
+    if element.VR != "SQ":
+        return copy.deepcopy(element)
+    items = []
+    for item in element.value:
+        items.append(Dataset())
+        for inner in item:
+            items[-1].add(_decoded(inner))
+    return DataElement(element.tag, "SQ", items)

@@ -1,0 +1,149 @@
+"""One prediction with everything that its renderings need beside it, and the identifiers they share."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from pydicom.dataset import Dataset
+
+from app import __version__
+from app.errors import NoDicomSource
+from app.imaging.ct import CTSlice, PointPx, SliceSource
+from app.imaging.volume import CTVolume
+from app.inference.bundle import Bundle
+from app.inference.prediction import Finding, Prediction
+from app.inference.vocabulary import Language
+
+Kind = Literal["sr", "capture", "map", "segmentation"]
+MANUFACTURER: Final = "Lungscope"
+DISCLAIMER: Final = "Research use only. Not a medical device."
+UID_NAMESPACE: Final = uuid.UUID("5c1ff1a4-1f43-5d5e-9a0c-6f7b4a3c2d10")  # ours alone: the same name, the same UID
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportedSlice:
+    """A slice that a report shows: its 0-based index, its image and where it came from, its header, its findings."""
+
+    index: int
+    image: CTSlice
+    header: Dataset
+    findings: tuple[Finding, ...]
+
+    @property
+    def source(self) -> SliceSource:
+        """Where it came from."""
+        return self.image.source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """One prediction to be written.
+
+    `image` is what was judged. `headers` are data sets of its source, pixels not needed, in any order: at least those
+    of the slices that a report shows, none for a picture that was no DICOM. `written` says when, with its time zone.
+    `roi_px` is what was pointed at, if anything; `detector_digest` identifies what searched; `language` is that of the
+    pictures.
+    """
+
+    prediction: Prediction
+    image: CTSlice | CTVolume
+    headers: Sequence[Dataset]
+    bundle: Bundle
+    written: datetime
+    roi_px: PointPx | None = None
+    detector_digest: str | None = None
+    language: Language = "en"
+
+    def __post_init__(self) -> None:
+        if self.written.tzinfo is None:
+            raise ValueError("a report is written at a time in a known time zone")
+
+    @property
+    def sources(self) -> tuple[SliceSource, ...]:
+        """Where every judged slice came from, in spatial order."""
+        return self.image.sources if isinstance(self.image, CTVolume) else (self.image.source,)
+
+    @property
+    def thickness_mm(self) -> float | None:
+        """Of a slice; in a series the distance between two, which is what a result on it stands for."""
+        return self.image.spacing_mm[0] if isinstance(self.image, CTVolume) else self.image.thickness_mm
+
+    @property
+    def model_line(self) -> str:
+        """The model in one line: name, version, beginning of the digest."""
+        manifest = self.bundle.manifest
+        return f"{manifest.name} {manifest.version} · {self.bundle.digest[:19]}"
+
+    @property
+    def device_uid(self) -> str:
+        """UID of software and model together: another one for every retrained model."""
+        return derived_uid("device", __version__, self.bundle.digest, self.detector_digest or "")
+
+    def slices(self) -> tuple[ReportedSlice, ...]:
+        """The slices with findings in spatial order; without findings the middle one.
+
+        Raises NoDicomSource when the header of one of them is missing.
+        """
+        shown = sorted({self._index_of(finding) for finding in self.prediction.findings})
+        return tuple(self._slice(index) for index in shown or [len(self.sources) // 2])
+
+    def instance_uid(self, kind: Kind, *parts: object) -> str:
+        """SOP Instance UID of one result: the same whenever the same question is put to the same model."""
+        return derived_uid(kind, *self._question(), *parts)
+
+    def series_uid(self, kind: Kind) -> str:
+        """Series Instance UID: results of one kind on one series by one model stand together."""
+        return derived_uid("series", kind, self.sources[0].series_instance_uid, self.device_uid)
+
+    def tracking_uid(self, finding: Finding) -> str:
+        """What all objects call one finding."""
+        return derived_uid("finding", *self._question(), finding.id)
+
+    def resource_id(self, *parts: object) -> uuid.UUID:
+        """Identifier of a FHIR resource about this prediction."""
+        return uuid.uuid5(UID_NAMESPACE, _joined(("resource", *self._question(), *parts)))
+
+    def require_uids(self) -> None:
+        """Raise NoDicomSource unless every slice has the UIDs by which DICOM objects refer to it."""
+        if all(s.sop_instance_uid and s.series_instance_uid and s.study_instance_uid for s in self.sources):
+            return
+        raise NoDicomSource(
+            found="a source without Study, Series or SOP Instance UID",
+            expected="a DICOM image with all three, for the result to refer to",
+            remedy="Send the image as DICOM, or ask for another format.",
+        )
+
+    def _index_of(self, finding: Finding) -> int:
+        return 0 if finding.slice is None else finding.slice.index
+
+    def _slice(self, index: int) -> ReportedSlice:
+        image = self.image.slice_at(index) if isinstance(self.image, CTVolume) else self.image
+        findings = tuple(f for f in self.prediction.findings if self._index_of(f) == index)
+        for header in self.headers:
+            if header.get("SOPInstanceUID") == image.source.sop_instance_uid:
+                return ReportedSlice(index, image, header, findings)
+        raise NoDicomSource(
+            found="a judged slice without its DICOM header",
+            expected="the header of every slice that the result refers to",
+            remedy="Send the image as DICOM, or ask for another format.",
+        )
+
+    def _question(self) -> tuple[object, ...]:
+        """What the answer follows from: sources, models, operating point, software, and what was pointed at."""
+        sources = hashlib.sha256(_joined((s.sop_instance_uid, s.frame) for s in self.sources).encode()).hexdigest()
+        roi = None if self.roi_px is None else tuple(round(at, 3) for at in self.roi_px)
+        return (sources, self.device_uid, self.prediction.operating_point, roi)
+
+
+def derived_uid(*parts: object) -> str:
+    """A UID from a name-based UUID (PS3.5 B.2): the same parts, the same UID."""
+    return f"2.25.{uuid.uuid5(UID_NAMESPACE, _joined(parts)).int}"
+
+
+def _joined(parts: Iterable[object]) -> str:
+    return "\n".join(map(str, parts))

@@ -1,0 +1,53 @@
+"""The coded concepts are those of their dictionaries."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.sr.codedict import codes as dictionary
+from pydicom.sr.coding import Code
+
+from app.errors import BundleError
+from app.inference.bundle import Bundle
+from app.inference.prediction import Trait
+from app.inference.vocabulary import TRAIT_WORDS
+from app.reports import codes
+
+ALL = [code for code in vars(codes).values() if isinstance(code, Code)]
+
+
+@pytest.mark.parametrize("code", [c for c in ALL if c.scheme_designator in ("DCM", "SCT")], ids=lambda c: c.value)
+def test_standard_concepts_are_in_pydicoms_dictionary(code: Code) -> None:
+    scheme = getattr(dictionary, code.scheme_designator)
+    known = {getattr(scheme, name).value: getattr(scheme, name).meaning for name in scheme.dir()}
+    assert known[code.value].removesuffix(" (body structure)").lower() == code.meaning.lower()
+
+
+def test_every_scheme_has_a_fhir_system() -> None:
+    ratings = [code for scale in codes.RATINGS.values() for code in scale]
+    used = {code.scheme_designator for code in (*ALL, *codes.TRAITS.values(), *ratings)}
+    assert used == set(codes.FHIR_SYSTEMS)
+
+
+def test_every_trait_has_a_concept_and_one_for_each_rating() -> None:
+    assert set(codes.TRAITS) == set(codes.RATINGS) == set(TRAIT_WORDS)
+    for name, scale in codes.RATINGS.items():
+        assert len(scale) == len(TRAIT_WORDS[name]["en"])
+        assert len(set(scale)) == len(scale)
+
+
+@pytest.mark.parametrize(("value", "code"), [(0.2, "101"), (1.4, "101"), (3.6, "104"), (9.0, "105")])
+def test_rating_is_the_nearest_on_the_scale(value: float, code: str) -> None:
+    rating = codes.rating_code(Trait("subtlety", value, (1, 5)))
+    assert rating is not None
+    assert rating.value == code
+    assert codes.rating_code(Trait("sparkle", value, (1, 5))) is None
+
+
+def test_decisions_take_their_concepts_from_the_manifest(bundle: Bundle) -> None:
+    found = {d: codes.decision_code(d, bundle.manifest).value for d in ("cancer_suspected", "normal")}
+    assert found == {label.finding: label.snomed_ct for label in bundle.manifest.labels}
+    assert codes.decision_code("indeterminate", bundle.manifest) == codes.INDETERMINATE
+    assert codes.decision_code("rejected", bundle.manifest) == codes.INDETERMINATE
+    unlabelled = bundle.manifest.model_copy(update={"labels": ()})
+    with pytest.raises(BundleError, match="no label for normal"):
+        codes.decision_code("normal", unlabelled)

@@ -1,0 +1,148 @@
+"""Others' tools on what is written: dciodvfy, dsrdump, HL7's JSON schema."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import pydicom
+import pytest
+from jsonschema import Draft7Validator
+
+from app.inference.bundle import Bundle
+from app.inference.vocabulary import Decision
+from app.reports import codes
+from app.reports.dicom import to_bytes, write_results
+from app.reports.fhir import write_bundle
+from app.reports.report import Report
+from tests import phantoms
+from tests.reports.cases import DECISIONS, draw_report, enhanced_file, series_report, slice_file, slice_report
+from tests.reports.written import Make, Written
+
+pytestmark = pytest.mark.interop
+
+SHARED: Final = {"lidc-0012": 60, "cptac-c3n-00247": 85}  # series and the slice of it to start with
+EXTRA_LINES: Final = ("W: The VR checker does not support this Specific Character Set: ISO_IR 192",)
+
+FOR_ALL: Final = pytest.mark.parametrize("make", [slice_report, series_report])
+DECIDED: Final = pytest.mark.parametrize("decision", DECISIONS)
+
+
+def complaints(dciodvfy: str, files: Iterable[bytes], folder: Path) -> list[str]:
+    """Errors that dciodvfy reports, each with the number of its file."""
+    found = []
+    path = folder / "result.dcm"
+    for number, data in enumerate(files):
+        path.write_bytes(data)
+        said = subprocess.run([dciodvfy, str(path)], capture_output=True, text=True, check=False)
+        lines = (said.stderr + said.stdout).splitlines()
+        assert lines, "dciodvfy names at least the object's class"
+        found += [f"{number}: {line}" for line in lines if "Error" in line]
+    return found
+
+
+def files_of(report: Report) -> list[bytes]:
+    return [to_bytes(instance) for instance in write_results(report, draw_report)]
+
+
+def real_files(shared_data: Path, series: str, count: int) -> list[bytes]:
+    files = sorted((shared_data / "series" / series).glob("*.dcm"))
+    placed = sorted(
+        files, key=lambda f: float(pydicom.dcmread(f, specific_tags=["ImagePositionPatient"]).ImagePositionPatient[2])
+    )
+    first = SHARED[series]
+    return [path.read_bytes() for path in placed[first : first + count]]
+
+
+@FOR_ALL
+@DECIDED
+def test_dciodvfy_has_no_error(make: Make, decision: Decision, written: Written, dciodvfy: str, tmp_path: Path) -> None:
+    assert not complaints(dciodvfy, written(make, decision).files, tmp_path)
+
+
+def test_dciodvfy_has_no_error_on_a_multi_frame_series(bundle: Bundle, dciodvfy: str, tmp_path: Path) -> None:
+    report = series_report("cancer_suspected", bundle, [enhanced_file()])
+    assert not complaints(dciodvfy, files_of(report), tmp_path)
+
+
+@pytest.mark.parametrize("series", SHARED)
+@DECIDED
+def test_dciodvfy_has_no_error_on_real_sources(
+    series: str, decision: Decision, bundle: Bundle, dciodvfy: str, shared_data: Path, tmp_path: Path
+) -> None:
+    files = real_files(shared_data, series, 5)
+    for report in (slice_report(decision, bundle, files[0]), series_report(decision, bundle, files)):
+        assert not complaints(dciodvfy, files_of(report), tmp_path)
+
+
+def test_dciodvfy_sees_what_is_wrong(bundle: Bundle, dciodvfy: str, tmp_path: Path) -> None:
+    structured, *_ = write_results(slice_report("normal", bundle), draw_report)
+    del structured.CompletionFlag
+    assert complaints(dciodvfy, [to_bytes(structured)], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"PatientName": None, "PatientID": None, "InstanceNumber": None},
+        {"FrameOfReferenceUID": None},
+        {"SliceThickness": None},
+        {"BodyPartExamined": "CHEST"},
+    ],
+    ids=lambda missing: ", ".join(missing),
+)
+def test_dciodvfy_has_no_error_where_the_source_is_poor(
+    missing: dict[str, Any], bundle: Bundle, dciodvfy: str, tmp_path: Path
+) -> None:
+    data = slice_file(**{"InstanceNumber": 1, **{k: v for k, v in missing.items() if v is not None}})
+    for keyword in (k for k, v in missing.items() if v is None):
+        data = without(data, keyword)
+    assert not complaints(dciodvfy, files_of(slice_report("cancer_suspected", bundle, data)), tmp_path)
+
+
+def without(data: bytes, keyword: str) -> bytes:
+    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(data))
+    delattr(dataset, keyword)
+    return phantoms.file_bytes(dataset, dataset.file_meta.TransferSyntaxUID)
+
+
+@FOR_ALL
+@DECIDED
+def test_dsrdump_prints_every_number_and_unit(
+    make: Make, decision: Decision, written: Written, bundle: Bundle, dsrdump: str, tmp_path: Path
+) -> None:
+    report, path = written(make, decision).report, tmp_path / "report.dcm"
+    path.write_bytes(written(make, decision).files[0])
+    said = subprocess.run([dsrdump, "+U8", "+Pc", "+Pl", str(path)], capture_output=True, text=True, check=True)
+    assert not [line for line in said.stderr.splitlines() if line not in EXTRA_LINES]
+    numbers = [(float(n), unit) for n, unit in re.findall(r'="([-\d.e]+)" \(([^,]+),UCUM', said.stdout)]
+    wanted = [] if report.prediction.probability is None else [(report.prediction.probability * 100, "%")]
+    for finding in report.prediction.findings:
+        if finding.probability is not None and finding.diameter_mm is not None:
+            wanted += [(finding.probability * 100, "%"), (finding.diameter_mm, "mm")]
+            wanted += [(trait.value, "1") for trait in finding.traits]
+    assert len(numbers) == len(wanted)
+    for (number, unit), (value, wanted_unit) in zip(numbers, wanted, strict=True):
+        assert number == pytest.approx(value, abs=1e-9)
+        assert unit == wanted_unit
+    assert codes.decision_code(decision, bundle.manifest).value in said.stdout
+    unjudged = [f for f in report.prediction.findings if f.probability is None]
+    assert said.stdout.count("(114007,DCM") == len(unjudged) + (decision == "rejected")
+
+
+@pytest.mark.parametrize("transaction", [False, True])
+@FOR_ALL
+@DECIDED
+def test_fhir_follows_the_r4_schema(
+    make: Make, decision: Decision, transaction: bool, bundle: Bundle, fhir_schema: Path
+) -> None:
+    definitions = json.loads(fhir_schema.read_text("utf-8"))["definitions"]
+    validator = Draft7Validator({"$ref": "#/definitions/Bundle", "definitions": definitions})
+    written = write_bundle(make(decision, bundle), transaction=transaction)
+    assert not [f"{'/'.join(map(str, e.path))}: {e.message}" for e in validator.iter_errors(written)]
+    written["entry"][0]["resource"]["status"] = "certain"
+    assert list(validator.iter_errors(written))
