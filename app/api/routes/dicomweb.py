@@ -1,0 +1,262 @@
+"""DICOMweb (PS3.18): images in by STOW-RS, results out by QIDO-RS and WADO-RS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi.responses import StreamingResponse
+from pydicom.uid import ExplicitVRLittleEndian
+
+from app.api.accepted import Accepted, accepted
+from app.api.deps import Services, ServicesDep, authorise
+from app.api.matching import Level, Query, search
+from app.api.problems import responses_for
+from app.api.related import DICOM, RELATED, RelatedReader, related
+from app.api.stow import Intake
+from app.delivery.spool import Reception
+from app.delivery.worker import Delivery
+from app.errors import DicomwebOff, NotAcceptable, UnknownResult
+from app.security import bounded_body
+
+JSON: Final = "application/dicom+json"
+ROOT: Final = "/dicom-web"
+BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
+DATASET: Final = {"schema": {"type": "object", "description": "A data set as DICOM JSON (PS3.18 F)."}}
+DATASETS: Final = {"schema": {"type": "array", "items": DATASET["schema"]}}
+OF_STUDY: Final = "/studies/{study}"
+OF_SERIES: Final = "/studies/{study}/series/{series}"
+OF_INSTANCE: Final = "/studies/{study}/series/{series}/instances/{instance}"
+FAILED: Final = {
+    "00081198": {
+        "vr": "SQ",
+        "Value": [
+            {
+                "00081150": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.2"]},
+                "00081155": {"vr": "UI", "Value": ["1.2.826.0.1.3680043.10.511.3.1"]},
+                "00081197": {"vr": "US", "Value": [272]},
+            }
+        ],
+    }
+}
+SOME_FAILED: Final = {**DATASET, "example": FAILED}
+STORED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "All instances are stored.", "content": {JSON: DATASET}},
+    202: {"description": "Some failed, or are no CT images and are not kept (B006).", "content": {JSON: SOME_FAILED}},
+    409: {"description": "None is stored.", "content": {JSON: SOME_FAILED}},
+    **responses_for(400, 401, 406, 408, 413, 415, 501, 503, 500),
+}
+REQUEST_BODY: Final[dict[str, Any]] = {
+    "requestBody": {"required": True, "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}}
+}
+STORE: Final = (
+    "Send CT instances by STOW-RS, a series in one request or in several. The answer comes once they are parsed; they "
+    "are judged when the series is complete, and the results are sent to the configured destination and can be found "
+    "here. Other objects are acknowledged and left out."
+)
+FOUND: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "What matches; may be empty.", "content": {JSON: DATASETS}},
+    **responses_for(400, 401, 406, 501, 500),
+}
+RETRIEVED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The objects.", "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}},
+    **responses_for(401, 404, 406, 501, 500),
+}
+DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The objects' attributes without pixels.", "content": {JSON: DATASETS}},
+    **responses_for(401, 404, 406, 501, 500),
+}
+
+router = APIRouter(prefix=ROOT, tags=["dicomweb"], dependencies=[Depends(authorise)])
+
+
+def delivery(services: ServicesDep) -> Delivery:
+    """Spool and results; raises DicomwebOff where there are none."""
+    if services.delivery is None:
+        raise DicomwebOff(
+            found="no folder for it",
+            expected="LUNGSCOPE_SPOOL_DIR",
+            remedy="Ask the operator of this service; /v1/studies works without.",
+        )
+    return services.delivery
+
+
+DeliveryDep = Annotated[Delivery, Depends(delivery)]
+
+
+@router.post(
+    "/studies",
+    summary="Store instances",
+    description=STORE,
+    responses=STORED,
+    openapi_extra=REQUEST_BODY,
+)
+async def store(request: Request, services: ServicesDep, delivery: DeliveryDep) -> Response:
+    """STOW-RS, any study."""
+    return await _store(request, services, delivery, None)
+
+
+@router.post(
+    OF_STUDY,
+    summary="Store instances of one study",
+    description=STORE,
+    responses=STORED,
+    openapi_extra=REQUEST_BODY,
+)
+async def store_in_study(request: Request, services: ServicesDep, delivery: DeliveryDep, study: str) -> Response:
+    """STOW-RS, one study: instances of others fail."""
+    return await _store(request, services, delivery, study)
+
+
+async def _store(request: Request, services: Services, delivery: Delivery, study: str | None) -> Response:
+    accepted(request).require(JSON)
+    async with contextmanager_in_threadpool(delivery.spool.reception()) as reception:
+        intake = await _received(request, services, reception, study)
+        status, dataset = intake.answer()
+        await asyncio.to_thread(reception.commit)
+    for outcome, count in intake.counts().items():
+        services.metrics.stow_instances.labels(outcome).inc(count)
+    return _json(dataset.to_json_dict(), status)
+
+
+async def _received(request: Request, services: Services, reception: Reception, study: str | None) -> Intake:
+    with closing(Intake(reception, study)) as intake:
+        reader = RelatedReader(request.headers.get("content-type", ""), intake)
+        async for chunk in bounded_body(request, services.study_limit):
+            # It writes to disk, and parses what is complete.
+            await asyncio.to_thread(reader.feed, chunk)
+        await asyncio.to_thread(reader.finish)
+        return intake
+
+
+@router.get("/studies", summary="Find studies with results", responses=FOUND)
+async def find_studies(request: Request, delivery: DeliveryDep) -> Response:
+    """QIDO-RS."""
+    return await _find(request, delivery, "studies")
+
+
+@router.get("/series", summary="Find series of results", responses=FOUND)
+async def find_series(request: Request, delivery: DeliveryDep) -> Response:
+    """QIDO-RS."""
+    return await _find(request, delivery, "series")
+
+
+@router.get("/instances", summary="Find result objects", responses=FOUND)
+async def find_instances(request: Request, delivery: DeliveryDep) -> Response:
+    """QIDO-RS."""
+    return await _find(request, delivery, "instances")
+
+
+@router.get(OF_STUDY + "/series", summary="Find the series of results of a study", responses=FOUND)
+async def find_series_of_study(request: Request, delivery: DeliveryDep, study: str) -> Response:
+    """QIDO-RS."""
+    return await _find(request, delivery, "series", study)
+
+
+@router.get(OF_STUDY + "/instances", summary="Find the result objects of a study", responses=FOUND)
+async def find_instances_of_study(request: Request, delivery: DeliveryDep, study: str) -> Response:
+    """QIDO-RS."""
+    return await _find(request, delivery, "instances", study)
+
+
+@router.get(OF_SERIES + "/instances", summary="Find the result objects of a series", responses=FOUND)
+async def find_instances_of_series(request: Request, delivery: DeliveryDep, study: str, series: str) -> Response:
+    """QIDO-RS."""
+    return await _find(request, delivery, "instances", study, series)
+
+
+@router.get(OF_STUDY, summary="Retrieve the results of a study", responses=RETRIEVED)
+async def retrieve_study(request: Request, delivery: DeliveryDep, study: str) -> Response:
+    """WADO-RS."""
+    return _retrieve(accepted(request), delivery, study)
+
+
+@router.get(OF_STUDY + "/metadata", summary="Describe the results of a study", responses=DESCRIBED)
+async def study_metadata(request: Request, delivery: DeliveryDep, study: str) -> Response:
+    """WADO-RS."""
+    return await _describe(request, delivery, study)
+
+
+@router.get(OF_SERIES, summary="Retrieve a series of results", responses=RETRIEVED)
+async def retrieve_series(request: Request, delivery: DeliveryDep, study: str, series: str) -> Response:
+    """WADO-RS."""
+    return _retrieve(accepted(request), delivery, study, series)
+
+
+@router.get(OF_SERIES + "/metadata", summary="Describe a series of results", responses=DESCRIBED)
+async def series_metadata(request: Request, delivery: DeliveryDep, study: str, series: str) -> Response:
+    """WADO-RS."""
+    return await _describe(request, delivery, study, series)
+
+
+@router.get(OF_INSTANCE, summary="Retrieve a result object", responses=RETRIEVED)
+async def retrieve_instance(
+    request: Request, delivery: DeliveryDep, study: str, series: str, instance: str
+) -> Response:
+    """WADO-RS."""
+    return _retrieve(accepted(request), delivery, study, series, instance)
+
+
+@router.get(
+    OF_INSTANCE + "/metadata",
+    summary="Describe a result object",
+    responses=DESCRIBED,
+)
+async def instance_metadata(
+    request: Request, delivery: DeliveryDep, study: str, series: str, instance: str
+) -> Response:
+    """WADO-RS."""
+    return await _describe(request, delivery, study, series, instance)
+
+
+async def _find(request: Request, delivery: Delivery, level: Level, *scope: str) -> Response:
+    accepted(request).require(JSON)
+    query = Query.parse(request.query_params.multi_items())
+    root = str(request.base_url).rstrip("/") + ROOT
+    work = lambda: search(_attributes(delivery, delivery.store.find(*scope)), query, level, root)  # noqa: E731
+    return _json(await asyncio.to_thread(work))
+
+
+async def _describe(request: Request, delivery: Delivery, *scope: str) -> Response:
+    accepted(request).require(JSON)
+    found = _found(delivery, *scope)
+    return _json([json.loads(text) for text in _attributes(delivery, found)])
+
+
+def _retrieve(wanted: Accepted, delivery: Delivery, *scope: str) -> Response:
+    found = _found(delivery, *scope)
+    if wanted.transfer_syntax not in (None, "*", ExplicitVRLittleEndian):
+        raise NotAcceptable(
+            found="another transfer syntax",
+            expected=f"{ExplicitVRLittleEndian}, in which results are written",
+            remedy="Ask for transfer-syntax=*.",
+        )
+    files = (content for uid in found if (content := delivery.store.content(uid)) is not None)
+    if len(found) == 1 and wanted.prefers(DICOM, RELATED):
+        return Response(b"".join(files), media_type=DICOM)
+    wanted.require(RELATED)
+    content_type, body = related(files)
+    return StreamingResponse(body, headers={"Content-Type": content_type})
+
+
+def _found(delivery: Delivery, *scope: str) -> Sequence[str]:
+    if uids := delivery.store.find(*scope):
+        return uids
+    raise UnknownResult(
+        found="no result of that study, series or instance",
+        expected="one that was made here and has not expired",
+        remedy="GET /dicom-web/studies lists them; sources are not kept.",
+    )
+
+
+def _attributes(delivery: Delivery, uids: Sequence[str]) -> Iterator[str]:
+    return (text for uid in uids if (text := delivery.store.attributes(uid)) is not None)
+
+
+def _json(content: dict[str, Any] | list[Any], status: int = 200) -> Response:
+    return Response(json.dumps(content, ensure_ascii=False), status, media_type=JSON)
