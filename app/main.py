@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Final
 
 from fastapi import FastAPI
+from pydantic import HttpUrl, SecretStr
 
 from app import __version__
 from app.api import contract, problems
 from app.api.deps import Services
+from app.api.judging import SeriesJudge
 from app.api.middleware import RequestContext
-from app.api.routes import docs, health, models, predict
+from app.api.routes import dicomweb, docs, health, models, predict, studies
+from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
+from app.delivery.spool import Spool, SpoolLimits
+from app.delivery.store import ObjectKind, ResultStore
+from app.delivery.worker import Backoff, Delivering, Delivery, Judging
 from app.imaging.read import quiet_decoders
 from app.inference.backends import Backend
 from app.inference.bundle import find_bundle, load_bundle
-from app.inference.engine import Engine
+from app.inference.engine import Engine, SeriesLane
 from app.inference.model import create_backend
-from app.inference.registry import ModelRegistry
+from app.inference.registry import ModelRegistry, verify_detector
+from app.security import MEGABYTE
 from app.settings import Settings
 from app.telemetry import Metrics
 
 DESCRIPTION = (
-    "Is a lung cancer suspected on this CT slice, how sure is that, why, where, or can it not be told?\n\n"
+    "Is a lung cancer suspected on this CT slice or series, how sure is that, why, where, or can it not be told?\n\n"
     "**Research use only. Not a medical device.**"
 )
+# Python's own 5 ms is what a single slice would wait, several times over, whenever a series computes beside it.
+THREAD_SWITCH_S: Final = 0.0005
 logger = logging.getLogger(__name__)
 
 
@@ -34,17 +47,37 @@ def create_app(
     settings: Settings,
     *,
     backend: Backend | None = None,
+    detector_backend: Backend | None = None,
     on_fatal: Callable[[Exception], None] | None = None,
+    metrics_folder: Path | None = None,
+    load_first: bool = False,
 ) -> FastAPI:
-    """Build the service; raises BundleError when the bundle does not match its digests or contract.
+    """Build the service; raises BundleError when a bundle is missing or does not match its digests or contract.
 
-    The model itself loads in the background, so that liveness answers meanwhile; should it fail, `on_fatal` is
-    called to stop the process.
+    The models themselves load in the background, so that liveness answers meanwhile, or with `load_first` before any
+    request is taken; should one fail, `on_fatal` is called to stop the process. Workers share `metrics_folder`.
     """
     quiet_decoders()
+    sys.setswitchinterval(THREAD_SWITCH_S)
     bundle = load_bundle(find_bundle(settings.models_dir, settings.model))
-    registry = ModelRegistry(bundle, backend or create_backend(settings.backend, settings.threads))
-    services = Services(settings, registry, Engine(settings.threads, settings.queue_limit), Metrics())
+    detector = verify_detector(
+        find_bundle(settings.models_dir, settings.detector),
+        detector_backend or create_backend(settings.backend, settings.threads),
+    )
+    registry = ModelRegistry(
+        bundle, backend or create_backend(settings.backend, settings.threads), detector, settings.operating_point
+    )
+    metrics = Metrics(metrics_folder)
+    engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE)
+    lane = SeriesLane(settings.max_series, metrics.series_in_memory.set, engine.give_way)
+    services = Services(
+        settings,
+        registry,
+        engine,
+        lane,
+        metrics,
+        None if settings.spool_dir is None else _delivery(settings.spool_dir, settings, registry, lane, metrics),
+    )
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -52,23 +85,75 @@ def create_app(
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(services, on_fatal),
+        lifespan=_lifespan(services, on_fatal, load_first=load_first),
     )
     app.state.services = services
     app.openapi = lambda: contract.write(app, guarded=settings.api_token is not None)  # type: ignore[method-assign]  # FastAPI documents this way to change it
     app.add_middleware(RequestContext, metrics=services.metrics)
     problems.install(app, services.metrics)
-    for module in (predict, models, health, docs):
+    for module in (predict, studies, dicomweb, models, health, docs):
         app.include_router(module.router)
     docs.mount_assets(app)
     return app
 
 
+def _delivery(
+    folder: Path, settings: Settings, registry: ModelRegistry, lane: SeriesLane, metrics: Metrics
+) -> Delivery:
+    limits = SpoolLimits(
+        settings.spool_mb * MEGABYTE, settings.spool_hours, settings.settle_seconds, settings.quiet_seconds
+    )
+    spool, destinations = Spool(folder / "spool", limits), _destinations(settings)
+    store = ResultStore(folder / "results.sqlite3")
+    owed: dict[ObjectKind, list[str]] = {each.kind: [each.name] for each in destinations}
+    judge = SeriesJudge(registry, metrics, settings.max_slices)
+    backoff = Backoff(settings.retry_seconds)
+    metrics.at_scrape(metrics.spooled_waiting, lambda: len(spool))
+    for each in destinations:
+        metrics.at_scrape(metrics.deliveries_waiting.labels(each.name), partial(store.waiting, each.name))
+    return Delivery(
+        spool,
+        store,
+        Judging(spool, store, lane, judge, owed, metrics, settings.result_hours),
+        [Delivering(store, each, folder / f"{each.name}.lock", backoff, metrics) for each in destinations],
+    )
+
+
+def _destinations(settings: Settings) -> list[Destination]:
+    destinations: list[Destination] = []
+    if settings.pacs_url is not None:
+        destinations.append(
+            StowDestination(
+                _access(settings, settings.pacs_url, settings.pacs_token, settings.pacs_user, settings.pacs_password)
+            )
+        )
+    if settings.fhir_url is not None:
+        destinations.append(
+            FhirDestination(
+                _access(settings, settings.fhir_url, settings.fhir_token, settings.fhir_user, settings.fhir_password)
+            )
+        )
+    return destinations
+
+
+def _access(
+    settings: Settings, url: HttpUrl, token: SecretStr | None, user: str | None, password: SecretStr | None
+) -> Access:
+    return Access(
+        str(url),
+        token.get_secret_value() if token else None,
+        user,
+        password.get_secret_value() if password else None,
+        settings.ca_file,
+        settings.verify_tls,
+    )
+
+
 def _lifespan(
-    services: Services, on_fatal: Callable[[Exception], None] | None
+    services: Services, on_fatal: Callable[[Exception], None] | None, *, load_first: bool
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     async def load() -> None:
-        registry, manifest = services.registry, services.registry.bundle.manifest
+        registry = services.registry
         try:
             await asyncio.to_thread(registry.load)
         # Whatever a runtime raises while it loads: a process that can never be ready must not linger.
@@ -77,16 +162,28 @@ def _lifespan(
             if on_fatal is not None:
                 on_fatal(error)
             return
-        identity = (manifest.name, str(manifest.version), registry.bundle.digest, registry.backend_name)
-        services.metrics.model.labels(*identity).set(1)
-        logger.info("model ready: %s/%s %s on %s", *identity)
+        detector = registry.detector_bundle
+        for bundle, backend in ((registry.bundle, registry.backend_name), (detector, detector.backend.name)):
+            identity = (bundle.manifest.name, str(bundle.manifest.version), bundle.digest, backend)
+            services.metrics.model.labels(*identity).set(1)
+            logger.info("model loaded: %s/%s %s on %s", *identity)
+        origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
+        if services.delivery is not None:
+            services.delivery.start()
+        services.metrics.ready.set(1)
+        logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(load())
+        if load_first:
+            await loading
         yield
         services.registry.stop()
+        services.metrics.ready.set(0)
         await loading
+        with services.delivery.stopping() if services.delivery is not None else nullcontext():
+            services.lane.close()
         services.engine.close()
 
     return lifespan

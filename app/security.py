@@ -1,13 +1,29 @@
-"""Who may call, and how much they may send."""
+"""Who may call, and how much and how slowly they may send."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import time
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Final
 
 from fastapi import Request
 
-from app.errors import InputTooLarge, InvalidParameter, NotAuthorised
+from app.errors import InputTooLarge, InvalidParameter, NotAuthorised, UploadTooSlow
+
+MEGABYTE: Final = 1024 * 1024
+MIN_RATE: Final = 32 * 1024  # bytes per second on average: a slice of 0.5 MB in 16 s, a series of 64 MB in half an hour
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimit:
+    """Most bytes of a body, the setting that says so, and the longest pause in seconds between two of its chunks."""
+
+    max_bytes: int
+    setting: str
+    patience_s: float
 
 
 def require_token(shown: str, token: str) -> None:
@@ -21,23 +37,48 @@ def require_token(shown: str, token: str) -> None:
         )
 
 
-async def bounded_body(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The chunks of a request's body; raises InputTooLarge at once when more is announced, or as soon as it comes."""
+async def bounded_body(request: Request, limit: BodyLimit) -> AsyncGenerator[bytes, None]:
+    """The chunks of a request's body.
+
+    Raises InputTooLarge at once when more is announced, or as soon as it comes; UploadTooSlow after a pause longer
+    than the limit's patience, or when its patience is spent and less than MIN_RATE came on average. Time that the
+    taker of the chunks needs does not count.
+    """
     announced = request.headers.get("content-length", "0")
     if not announced.isdecimal():
         raise InvalidParameter(found="a Content-Length that is no number", expected="a number", remedy="Correct it.")
-    _check(int(announced), max_bytes)
-    received = 0
-    async for chunk in request.stream():
+    _check(int(announced), limit)
+    received, waited_s = 0, 0.0
+    chunks = aiter(request.stream())
+    while True:
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(limit.patience_s):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise _too_slow(limit) from None
+        waited_s += time.monotonic() - started
         received += len(chunk)
-        _check(received, max_bytes)
+        _check(received, limit)
+        if waited_s > limit.patience_s + received / MIN_RATE:
+            raise _too_slow(limit)
         yield chunk
 
 
-def _check(found: int, max_bytes: int) -> None:
-    if found > max_bytes:
+def _check(found: int, limit: BodyLimit) -> None:
+    if found > limit.max_bytes:
         raise InputTooLarge(
             found=f"a body of {found} bytes or more",
-            expected=f"at most {max_bytes} bytes",
-            remedy="Send one slice; the operator can raise LUNGSCOPE_MAX_BODY_MB.",
+            expected=f"at most {limit.max_bytes} bytes",
+            remedy=f"Send less at once; the operator can raise {limit.setting}.",
         )
+
+
+def _too_slow(limit: BodyLimit) -> UploadTooSlow:
+    return UploadTooSlow(
+        found=f"a pause of {limit.patience_s:g} s, or less than {MIN_RATE // 1024} kB/s on average",
+        expected="a body that keeps coming",
+        remedy="Send it again over a better connection; the operator can raise LUNGSCOPE_UPLOAD_PATIENCE_SECONDS.",
+    )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, FilePath, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import SettingsError
@@ -15,8 +19,63 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MIN_TOKEN_LENGTH = 16
 
 
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores this process may keep busy: those it may be scheduled on, or fewer under a container's CPU quota.
+
+    Half a core is not counted: a thread on it would be halted in every period. `root` is that of /proc and /sys.
+    """
+    scheduled = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([scheduled, *map(math.floor, _cpu_quotas(root))]))
+
+
+def _cpu_quotas(root: Path) -> Iterator[float]:
+    """CPU quotas in cores, of this process's control group and of each above it: cgroup v2 cpu.max, v1 cpu.cfs_*."""
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        # Seen from inside a container the group's own path may not exist: its files then lie at the mount itself.
+        for group in (mount / path.lstrip("/"), *(mount / path.lstrip("/")).parents):
+            limit = _text(group / "cpu.max") or _v1_limit(group)
+            quota, _, period = limit.partition(" ")
+            if quota.isdecimal() and period.strip().isdecimal():
+                yield int(quota) / int(period)
+            if group == mount:
+                break
+
+
+def _v1_limit(group: Path) -> str:
+    return f"{_text(group / 'cpu.cfs_quota_us').strip()} {_text(group / 'cpu.cfs_period_us').strip()}"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("ascii")
+    except OSError:
+        return ""
+
+
+@contextmanager
+def shared_metrics_folder() -> Iterator[Path]:
+    """A private folder in which the processes of one service share counts, gone afterwards; raises SettingsError.
+
+    prometheus_client learns of it by a variable, which it reads when it is first imported.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="lungscope-metrics-")
+    except OSError:
+        raise SettingsError(
+            found="no folder for temporary files that can be written",
+            expected="one in which the workers share their metrics",
+            remedy="Set TMPDIR to one, or serve with --workers 1.",
+        ) from None
+    with folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
+        try:
+            yield Path(folder.name)
+        finally:
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
 class Settings(BaseSettings):
@@ -26,14 +85,40 @@ class Settings(BaseSettings):
 
     models_dir: Annotated[Path, Field(description="folder of model bundles")] = REPOSITORY / "models"
     model: Annotated[str, Field(description="bundle that judges nodules")] = "nodule-classifier"
-    backend: Annotated[Literal["tensorflow"], Field(description="runtime")] = "tensorflow"
+    detector: Annotated[str, Field(description="bundle that finds candidates")] = "nodule-detector"
+    operating_point: Annotated[
+        float | None, Field(gt=0, lt=1, description="probability from which cancer is suspected; default: the bundle's")
+    ] = None
+    backend: Annotated[Literal["auto", "openvino", "tensorflow"], Field(description="runtime")] = "auto"
     threads: Annotated[int, Field(ge=1, le=256, description="requests at work at once; default: usable cores")] = Field(
-        default_factory=_usable_cores
+        default_factory=usable_cores
     )
     queue_limit: Annotated[int, Field(ge=0, le=10_000, description="requests that may wait")] = 64
+    queue_mb: Annotated[int, Field(ge=1, description="MB that requests at work and waiting may hold")] = 256
     max_body_mb: Annotated[int, Field(ge=1, le=2048, description="largest request body in MB")] = 64
+    max_study_mb: Annotated[int, Field(ge=1, le=8192, description="largest body of a series in MB")] = 1024
+    max_slices: Annotated[int, Field(ge=2, le=5000, description="most slices of a series")] = 1500
+    max_series: Annotated[int, Field(ge=1, le=64, description="series in memory at once")] = 2
+    upload_patience_seconds: Annotated[int, Field(ge=1, le=600, description="longest pause of an upload")] = 30
     drain_seconds: Annotated[int, Field(ge=0, le=600, description="time to finish requests after SIGTERM")] = 30
     api_token: Annotated[SecretStr | None, Field(description="when set, /v1 needs Authorization: Bearer <it>")] = None
+    spool_dir: Annotated[Path | None, Field(description="folder for what DICOMweb brings and for results")] = None
+    spool_mb: Annotated[int, Field(ge=1, description="most MB of instances waiting to be judged")] = 20_480
+    spool_hours: Annotated[int, Field(ge=1, le=8760, description="age at which an unjudged series is dropped")] = 24
+    settle_seconds: Annotated[float, Field(ge=0, le=600, description="pause after a request with a series")] = 3
+    quiet_seconds: Annotated[float, Field(ge=0, le=3600, description="pause after instances sent one by one")] = 30
+    result_hours: Annotated[int, Field(ge=1, le=8760, description="age at which a result is dropped")] = 72
+    retry_seconds: Annotated[float, Field(gt=0, le=3600, description="pause after a first failed delivery")] = 5
+    pacs_url: Annotated[HttpUrl | None, Field(description="DICOMweb root to which results are sent")] = None
+    pacs_token: Annotated[SecretStr | None, Field(description="bearer token for it")] = None
+    pacs_user: Annotated[str | None, Field(description="or user")] = None
+    pacs_password: Annotated[SecretStr | None, Field(description="and password")] = None
+    fhir_url: Annotated[HttpUrl | None, Field(description="FHIR server to which results are sent")] = None
+    fhir_token: Annotated[SecretStr | None, Field(description="bearer token for it")] = None
+    fhir_user: Annotated[str | None, Field(description="or user")] = None
+    fhir_password: Annotated[SecretStr | None, Field(description="and password")] = None
+    ca_file: Annotated[FilePath | None, Field(description="authorities that both destinations are checked with")] = None
+    verify_tls: Annotated[bool, Field(description="false takes any certificate of a destination")] = True
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="log level")] = "info"
 
     @classmethod
@@ -51,5 +136,11 @@ class Settings(BaseSettings):
                 found="a LUNGSCOPE_API_TOKEN that is too short to be safe",
                 expected=f"at least {MIN_TOKEN_LENGTH} characters",
                 remedy="Generate one: openssl rand -hex 32.",
+            )
+        if settings.spool_dir is None and (settings.pacs_url or settings.fhir_url):
+            raise SettingsError(
+                found="a destination for results without LUNGSCOPE_SPOOL_DIR",
+                expected="a folder in which they wait until they are delivered",
+                remedy="Set LUNGSCOPE_SPOOL_DIR to a folder on a local disk.",
             )
         return settings

@@ -6,14 +6,19 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 LATENCY_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+SERIES_BUCKETS_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 180.0, 600.0)
+SLICES_BUCKETS: Final = (16, 32, 64, 128, 256, 512, 1024, 2048)
 QUIET_LOGGERS: Final = ("pydicom", "PIL", "uvicorn.access")  # they quote values, paths or addresses
 
 
@@ -59,11 +64,22 @@ def configure_logging(level: str) -> None:
         quiet.propagate = False
 
 
-class Metrics:
-    """Everything /metrics shows; labels take few, known values."""
+def worker_restarts(registry: CollectorRegistry) -> Counter:
+    """The one metric that the workers' supervisor counts."""
+    return Counter("lungscope_worker_restarts", "Workers that died and were replaced.", registry=registry)
 
-    def __init__(self) -> None:
+
+class Metrics:
+    """Everything /metrics shows; labels take few, known values.
+
+    Workers share a `folder` of counts, and each shows those of all: a gauge is their sum unless it says otherwise.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
         self.registry = CollectorRegistry()
+        self._folder = folder
+        self._at_scrape: list[tuple[Gauge, Callable[[], float]]] = []
+        self.worker_restarts = worker_restarts(self.registry)
         self.requests = Counter(
             "lungscope_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
         )
@@ -81,12 +97,81 @@ class Metrics:
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
+        self.series_stages = Histogram(
+            "lungscope_series_stage_seconds",
+            "Time in one stage of judging a series; total is from its first byte.",
+            ["stage"],
+            buckets=SERIES_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.series_slices = Histogram(
+            "lungscope_series_slices", "Slices of a judged series.", buckets=SLICES_BUCKETS, registry=self.registry
+        )
+        self.series_in_memory = Gauge(
+            "lungscope_series_in_memory",
+            "Series being received or judged.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self.decisions = Counter(
             "lungscope_decisions", "Predictions by decision.", ["decision"], registry=self.registry
         )
         self.problems = Counter("lungscope_problems", "Error answers by code.", ["code"], registry=self.registry)
-        self.in_flight = Gauge("lungscope_requests_in_flight", "Requests being answered.", registry=self.registry)
-        self.ready = Gauge("lungscope_ready", "1 when the model is ready.", registry=self.registry)
-        self.model = Gauge(
-            "lungscope_model_info", "Always 1.", ["name", "version", "digest", "backend"], registry=self.registry
+        self.in_flight = Gauge(
+            "lungscope_requests_in_flight",
+            "Requests being answered.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
         )
+        self.ready = Gauge(
+            "lungscope_ready",
+            "1 when the models of every worker are ready.",
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
+        self.model = Gauge(
+            "lungscope_model_info",
+            "Always 1.",
+            ["name", "version", "digest", "backend"],
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self.stow_instances = Counter(
+            "lungscope_stow_instances", "Instances sent by STOW-RS.", ["outcome"], registry=self.registry
+        )
+        self.spooled_series = Counter(
+            "lungscope_spooled_series",
+            "Series that came by STOW-RS, by what became of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.spooled_waiting = Gauge(
+            "lungscope_spooled_series_waiting",
+            "Series in the spool of all workers.",
+            registry=self.registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.deliveries = Counter(
+            "lungscope_deliveries", "Attempts to send a result.", ["destination", "outcome"], registry=self.registry
+        )
+        self.deliveries_waiting = Gauge(
+            "lungscope_deliveries_waiting",
+            "Results to be sent, of all workers.",
+            ["destination"],
+            registry=self.registry,
+            multiprocess_mode="livemostrecent",
+        )
+
+    def at_scrape(self, gauge: Gauge, read: Callable[[], float]) -> None:
+        """Set a gauge whenever it is looked at, by whichever worker is asked."""
+        self._at_scrape.append((gauge, read))
+
+    def text(self) -> bytes:
+        """All of it, of all workers, in Prometheus' text format."""
+        for gauge, read in self._at_scrape:
+            gauge.set(read())
+        if self._folder is None:
+            return generate_latest(self.registry)
+        gathered = CollectorRegistry()
+        MultiProcessCollector(gathered, str(self._folder))  # type: ignore[no-untyped-call]
+        return generate_latest(gathered)

@@ -1,10 +1,11 @@
-"""A backend whose answers are arithmetic, and a bundle on disk that goes with it."""
+"""Backends whose answers are arithmetic, and the bundles on disk that go with them."""
 
 from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,12 @@ from app.inference.bundle import (
     bundle_files,
     file_digest,
 )
+from app.inference.detector import Detector, DetectorManifest, DetectorPerformance, ScoreThreshold
 
 SIZE_PX = 48
 SPACING_MM = 0.7
+FILTER_SIZE_PX = 32
+FILTER_SPACING_MM = 0.8
 THRESHOLD = 0.5
 TRAITS = ("subtlety", "calcification", "sphericity", "margin", "lobulation", "spiculation", "texture")
 CARD = "# Model card: arithmetic\n\nResearch use only.\n"
@@ -87,9 +91,66 @@ class ArithmeticBackend:
         }
 
 
-def golden_hu() -> NDArray[np.int16]:
+class ArithmeticFilter:
+    """A filter of candidates: the logit is (centre HU + 550) / 100, so that only what is denser than -550 HU passes,
+    and `batches` are the patches of each run. `hold` is that of ArithmeticBackend."""
+
+    name = "arithmetic"
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.started = threading.Event()
+        self._go = threading.Event()
+        self._go.set()
+
+    @staticmethod
+    def is_available() -> bool:
+        return True
+
+    def hold(self) -> None:
+        self.started.clear()
+        self._go.clear()
+
+    def release(self) -> None:
+        self._go.set()
+
+    def load(self, path: Path) -> None:
+        assert path.is_dir()
+
+    def run(self, hu: NDArray[np.float32]) -> Outputs:
+        self.started.set()
+        assert self._go.wait(timeout=30), "released by no one"
+        self.batches.append(len(hu))
+        middle = FILTER_SIZE_PX // 2
+        centre = hu[:, middle - 1 : middle + 1, middle - 1 : middle + 1, 0].mean(axis=(1, 2))
+        return {"nodule": ((centre + 550) / 100).astype(np.float32)}
+
+
+class ArithmeticModels:
+    """Either of the two, by what it is asked: the patches of the filter are smaller."""
+
+    name = "arithmetic"
+
+    def __init__(self) -> None:
+        self._backend, self._filter = ArithmeticBackend(), ArithmeticFilter()
+
+    @staticmethod
+    def is_available() -> bool:
+        return True
+
+    def load(self, path: Path) -> None:
+        assert path.is_dir()
+
+    def judge(self, hu: NDArray[np.float32]) -> Outputs:
+        return self._backend.run(hu)
+
+    def run(self, hu: NDArray[np.float32]) -> Outputs:
+        return self._filter.run(hu) if hu.shape[1] == FILTER_SIZE_PX else self.judge(hu)
+
+
+def golden_hu(size_px: int = SIZE_PX) -> NDArray[np.int16]:
     """A disc of 40 HU in lung."""
-    along = np.arange(SIZE_PX) - (SIZE_PX - 1) / 2
+    along = np.arange(size_px) - (size_px - 1) / 2
     disc = np.hypot(along[:, None], along) < 8
     return np.where(disc, 40, -850).astype(np.int16)
 
@@ -103,6 +164,64 @@ def write_bundle(folder: Path, *, tolerance: float = 1e-3) -> Path:
     (path / CARD_FILE).write_text(CARD, "utf-8")
     (path / MANIFEST_FILE).write_text(manifest(path, tolerance).model_dump_json(indent=1), "utf-8")
     return path
+
+
+def write_detector(folder: Path) -> Path:
+    """Write a bundle for ArithmeticFilter under `folder`; returns its path."""
+    path = folder / "nodule-detector" / "1"
+    path.mkdir(parents=True)
+    (path / "saved_model.pb").write_bytes(b"arithmetic needs no graph")
+    (path / CARD_FILE).write_text(CARD, "utf-8")
+    (path / MANIFEST_FILE).write_text(detector_manifest(path).model_dump_json(indent=1), "utf-8")
+    return path
+
+
+def write_models(folder: Path) -> None:
+    """Write both bundles under `folder`."""
+    write_bundle(folder)
+    write_detector(folder)
+
+
+def arithmetic_detector(folder: Path) -> Detector:
+    """The filter written under `folder`, running."""
+    return Detector.load(write_detector(folder), ArithmeticFilter())
+
+
+def detector_manifest(path: Path) -> DetectorManifest:
+    """A manifest whose thresholds are 0 and whose digests are those of the files in `path`."""
+    hu = golden_hu(FILTER_SIZE_PX)
+    figure = Interval(value=0.9, low=0.8, high=0.95)
+
+    def threshold(per: Literal["slice", "series"]) -> ScoreThreshold:
+        return ScoreThreshold(score=0, per=per, chosen_for="tests", sensitivity=figure, false_positives=figure)
+
+    outputs = ArithmeticFilter().run(hu.astype(np.float32)[None, ..., None])
+    return DetectorManifest(
+        schema_version=1,
+        name="nodule-detector",
+        version=1,
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        description="arithmetic instead of a network",
+        intended_use="tests",
+        input=InputContract(size_px=FILTER_SIZE_PX, spacing_mm=FILTER_SPACING_MM, clip_hu=(-1000, 400)),
+        outputs=("nodule",),
+        slice_threshold=threshold("slice"),
+        series_threshold=threshold("series"),
+        training_data=(
+            TrainingData(source="none", licence="none", patients=None, items=0, digest="none", split="none"),
+        ),
+        hard_negatives=(),
+        performance=DetectorPerformance(
+            command="none", protocol="none", plantings=0, patients=0, figures={"recall": figure}
+        ),
+        golden=GoldenCase(
+            description="a disc",
+            hu=EncodedArray.encode(hu),
+            outputs={"nodule": EncodedArray.encode(outputs["nodule"])},
+            tolerance=1e-3,
+        ),
+        digests={name: file_digest(path / name) for name in bundle_files(path)},
+    )
 
 
 def manifest(path: Path, tolerance: float = 1e-3) -> Manifest:

@@ -39,8 +39,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
 }
 # A library and the only modules of ours that may import it, as beginnings of their dotted names.
 CONFINED: Final[dict[str, tuple[str, ...]]] = {
-    "fastapi": ("app.main", "app.api", "app.security"),
-    "starlette": ("app.main", "app.api", "app.security"),
+    "fastapi": ("app.main", "app.api", "app.security", "benchmarks"),
+    "starlette": ("app.main", "app.api", "app.security", "benchmarks"),
     "fastapi_standalone_docs": ("app.api",),
     "tensorflow": ("app.inference.backends.tensorflow", "training"),
     "keras": ("app.inference.backends.tensorflow", "training"),
@@ -51,7 +51,7 @@ CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "fhir": ("app.reports",),
     "uvicorn": ("app.cli", "app.main", "benchmarks"),
     "sklearn": ("training",),
-    "matplotlib": ("training",),
+    "matplotlib": ("training", "benchmarks"),
 }
 
 

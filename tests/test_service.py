@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,13 +10,15 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.api.routes.docs import EXAMPLE_SLICE
+from tests.generated_series import SLICES, slice_file, zipped
 from tests.phantoms import EXAMPLE_NODULE, dicom, small
-from tests.service import MODELS, PATIENCE_S, Service
+from tests.service import MODELS, PATIENCE_S, Service, eventually
 
 
 def post(service: Service, path: str, body: bytes) -> tuple[int, dict[str, object]]:
@@ -26,6 +29,12 @@ def post(service: Service, path: str, body: bytes) -> tuple[int, dict[str, objec
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.load(error)
+
+
+def in_memory(service: Service) -> bool:
+    """Whether a series is held."""
+    with urllib.request.urlopen(service.url("/metrics"), timeout=PATIENCE_S) as response:
+        return b"lungscope_series_in_memory 0.0" not in response.read()
 
 
 def resident_bytes(pid: int) -> int:
@@ -62,6 +71,30 @@ def test_announced_gigabytes_are_refused_unread(service: Service) -> None:
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
+def test_series_is_judged_with_its_progress(service: Service) -> None:
+    headers = {"Content-Type": "application/zip", "Accept": "application/x-ndjson"}
+    body = zipped([slice_file(n) for n in range(SLICES)])
+    request = urllib.request.Request(service.url("/v1/studies"), body, headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
+        *steps, last = map(json.loads, response)
+    assert {step["event"] for step in steps} == {"progress"}
+    assert last["event"] == "result"
+    assert last["source"]["series"]["slices"] == SLICES
+
+
+def test_caller_who_goes_away_frees_the_room_for_a_series(service: Service) -> None:
+    body = zipped([slice_file(n) for n in range(SLICES)])
+    head = (
+        f"POST /v1/studies HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nAccept: application/x-ndjson\r\n\r\n"
+    )
+    for _ in range(4):  # twice as many as there is room for
+        with service.connect() as connection:
+            connection.sendall(head.encode() + body)
+            assert connection.recv(1024).startswith(b"HTTP/1.1 200 ")
+        while in_memory(service):
+            assert service.process.poll() is None
+
+
 def test_term_during_a_request_is_answered_and_the_process_ends_with_0() -> None:
     service = Service()
     service.wait_until_ready()
@@ -81,13 +114,84 @@ def test_term_during_a_request_is_answered_and_the_process_ends_with_0() -> None
     assert service.end() == 0
 
 
-def test_flipped_byte_in_the_weights_stops_the_start_and_names_the_file(tmp_path: Path) -> None:
+@pytest.fixture
+def workers() -> Iterator[Service]:
+    """Two workers, both ready."""
+    service = Service(workers=2)
+    service.wait_until_ready()
+    service.wait_until_ready()
+    yield service
+    service.process.terminate()
+    assert service.end() == 0
+
+
+def children(service: Service) -> set[int]:
+    """Processes that listen on the service's behalf."""
+    pid = service.process.pid
+    every = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(child) for child in every if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
+
+
+def metric(service: Service, name: str) -> float:
+    with urllib.request.urlopen(service.url("/metrics"), timeout=PATIENCE_S) as response:
+        (line,) = (line for line in response.read().decode().splitlines() if line.startswith(name + " "))
+    return float(line.rpartition(" ")[2])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_reload_replaces_every_worker_and_answers_every_request(workers: Service) -> None:
+    before, body = children(workers), EXAMPLE_SLICE.read_bytes()
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n"
+    with workers.connect() as connection:
+        connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
+        # The interim answer says that a worker has it.
+        assert connection.recv(1024).startswith(b"HTTP/1.1 100 ")
+        workers.process.send_signal(signal.SIGHUP)
+        workers.wait_until_ready()  # the first replacement: now one of the old workers is told to end
+        connection.sendall(body)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    workers.wait_until_ready()
+    assert eventually(lambda: len(children(workers)) == 2 and not children(workers) & before)
+    assert metric(workers, "lungscope_ready") == 1
+    assert metric(workers, "lungscope_worker_restarts_total") == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_dead_worker_is_replaced_counted_and_logged(workers: Service) -> None:
+    post(workers, "/v1/predict", EXAMPLE_SLICE.read_bytes())
+    before = children(workers)
+    os.kill(min(before), signal.SIGKILL)
+    assert workers.process.stderr is not None
+    assert any("died (-9)" in line for line in workers.process.stderr)
+    workers.wait_until_ready()
+    assert len(children(workers) & before) == 1
+    assert metric(workers, "lungscope_worker_restarts_total") == 1
+    # Counts outlive who counted.
+    assert metric(workers, 'lungscope_requests_total{method="POST",route="/v1/predict",status="200"}') == 1
+
+
+def test_runtime_that_cannot_run_the_bundle_stops_all_workers_with_2(tmp_path: Path) -> None:
+    shutil.copytree(MODELS, tmp_path / "models")
+    folder = next((tmp_path / "models").glob("nodule-classifier/*"))
+    (folder / "saved_model.pb").write_bytes(b"no graph")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["digests"]["saved_model.pb"] = hashlib.sha256(b"no graph").hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    service = Service(tmp_path / "models", workers=2)
+    _, errors = service.process.communicate(timeout=PATIENCE_S)
+    assert service.process.returncode == 2
+    assert str(folder) in errors
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_flipped_byte_in_the_weights_stops_the_start_and_names_the_file(tmp_path: Path, workers: int) -> None:
     shutil.copytree(MODELS, tmp_path / "models")
     (weights,) = (tmp_path / "models").glob("nodule-classifier/*/variables/variables.data*")
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1
     weights.write_bytes(data)
-    service = Service(tmp_path / "models")
+    service = Service(tmp_path / "models", workers)
     _, errors = service.process.communicate(timeout=PATIENCE_S)
     assert service.process.returncode == 2
     assert weights.name in errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,10 +10,11 @@ from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.language import preferred_language
-from app.inference.engine import Engine
+from app.delivery.worker import Delivery
+from app.inference.engine import Engine, SeriesLane, SeriesSlot
 from app.inference.registry import ModelRegistry
 from app.inference.vocabulary import Language
-from app.security import require_token
+from app.security import MEGABYTE, BodyLimit, require_token
 from app.settings import Settings
 from app.telemetry import Metrics
 
@@ -24,7 +26,21 @@ class Services:
     settings: Settings
     registry: ModelRegistry
     engine: Engine
+    lane: SeriesLane
     metrics: Metrics
+    delivery: Delivery | None = None
+
+    @property
+    def slice_limit(self) -> BodyLimit:
+        """What a body with one slice may be."""
+        settings = self.settings
+        return BodyLimit(settings.max_body_mb * MEGABYTE, "LUNGSCOPE_MAX_BODY_MB", settings.upload_patience_seconds)
+
+    @property
+    def study_limit(self) -> BodyLimit:
+        """What a body with a series may be."""
+        settings = self.settings
+        return BodyLimit(settings.max_study_mb * MEGABYTE, "LUNGSCOPE_MAX_STUDY_MB", settings.upload_patience_seconds)
 
 
 def services(request: Request) -> Services:
@@ -46,6 +62,16 @@ def authorise(
     token = services.settings.api_token
     if token is not None:
         require_token(credentials.credentials if credentials else "", token.get_secret_value())
+
+
+async def series_slot(services: ServicesDep) -> AsyncIterator[SeriesSlot]:
+    """A place for one series until its answer is sent; raises ModelLoading, or Overloaded when all are taken."""
+    services.registry.model()
+    with services.lane.slot() as slot:
+        yield slot
+
+
+SlotDep = Annotated[SeriesSlot, Depends(series_slot)]
 
 
 def language(

@@ -45,6 +45,43 @@ REJECTED: Final[dict[str, Any]] = {
     "reasons": ["no_lung"],
     "quality": [{"code": "no_lung", "severity": "error", "message": "0.0 cm² of lung were found."}],
 }
+_SLICES: Final = [{"index": n, "sop_instance_uid": f"1.2.840.99999.1.{n}"} for n in (60, 61, 62)]
+_DETECTOR: Final = {"name": "nodule-detector", "version": "1", "digest": "sha256:9a04"}
+SERIES: Final[dict[str, Any]] = {
+    **SUSPECTED,
+    "findings": [
+        {**SUSPECTED["findings"][0], "detector_score": 6.3, "slice": _SLICES[1], "slices": _SLICES},
+    ],
+    "quality": [
+        {
+            "code": "study_level_not_validated",
+            "severity": "warning",
+            "message": "The decision for a whole slice or series is the noisy-or of its findings.",
+        }
+    ],
+    "key_slices": [{**_SLICES[1], "findings": [1]}],
+    "detector": _DETECTOR,
+    "source": {
+        **_SOURCE,
+        "series": {
+            "series_instance_uid": "1.2.840.99999.1",
+            "study_instance_uid": "1.2.840.99999",
+            "slices": 128,
+            "slice_spacing_mm": 2.5,
+        },
+    },
+    "timing_ms": {
+        "decode": 900.0, "lungs": 500.0, "candidates": 1400.0, "detect": 1900.0, "judge": 600.0, "total": 6100.0
+    },
+}  # fmt: skip
+STUDY_ANSWERS: Final[dict[str, Any]] = {
+    "examples": {"suspected": {"summary": "A nodule is found and judged", "value": SERIES}}
+}
+STUDY_EVENTS: Final[dict[str, Any]] = {
+    "schema": {"type": "string", "description": "One JSON object a line, told apart by `event`."},
+    "example": '{"event": "progress", "stage": "lungs", "done": 37, "of": 128}\n'
+    '{"event": "result", "decision": "normal"}\n',
+}
 PREDICT_ANSWERS: Final[dict[str, Any]] = {
     "examples": {
         "suspected": {"summary": "A nodule is judged", "value": SUSPECTED},

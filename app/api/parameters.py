@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -12,6 +12,7 @@ from app.imaging.ct import MAX_SPACING_MM, MIN_SPACING_MM, PointPx, QualityNote
 from app.imaging.options import ReadOptions, Window
 
 KNOWN: Final = ("roi", "pixel_spacing_mm", "window", "frame", "explain")
+KNOWN_OF_SERIES: Final = ("explain",)
 TRUE, FALSE = ("true", "1", "yes"), ("false", "0", "no")
 MAX_TEXT: Final = 100  # longer is no number that is meant
 
@@ -26,19 +27,38 @@ class PredictParameters:
     notes: tuple[QualityNote, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesParameters:
+    """What is asked of a series; `notes` are remarks about the request itself."""
+
+    explain: bool
+    notes: tuple[QualityNote, ...] = ()
+
+
 def parse_parameters(texts: Mapping[str, str]) -> PredictParameters:
     """Parse the known parameters, ignoring empty ones; raises InvalidParameter naming the one that cannot be used."""
-    given = {name: text.strip() for name, text in texts.items() if text.strip()}
-    notes: tuple[QualityNote, ...] = ()
-    if unknown := len(given.keys() - set(KNOWN)):
-        message = f"{unknown} parameter(s) are not known here and were ignored; known are {', '.join(KNOWN)}."
-        notes = (QualityNote("parameter_ignored", "warning", message),)
+    given, notes = _given(texts, KNOWN)
     options = ReadOptions(
         frame=_frame(given.get("frame")),
         pixel_spacing_mm=_spacing(given.get("pixel_spacing_mm")),
         window=_window(given.get("window")),
     )
     return PredictParameters(_roi(given.get("roi")), options, _explain(given.get("explain")), notes)
+
+
+def parse_series_parameters(texts: Mapping[str, str]) -> SeriesParameters:
+    """As `parse_parameters`, for a series."""
+    given, notes = _given(texts, KNOWN_OF_SERIES)
+    return SeriesParameters(_explain(given.get("explain")), notes)
+
+
+def _given(texts: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, str], tuple[QualityNote, ...]]:
+    """The parameters that have a value, and a remark about those that are not known."""
+    given = {name: text.strip() for name, text in texts.items() if text.strip()}
+    if unknown := len(given.keys() - set(known)):
+        message = f"{unknown} parameter(s) are not known here and were ignored; known are {', '.join(known)}."
+        return given, (QualityNote("parameter_ignored", "warning", message),)
+    return given, ()
 
 
 def _roi(text: str | None) -> PointPx | None:

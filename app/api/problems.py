@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from app import errors, telemetry
 
@@ -36,14 +37,25 @@ PROBLEMS: Final[dict[type[errors.LungscopeError], ProblemType]] = {
     errors.MalformedForm: ProblemType(HTTPStatus.BAD_REQUEST, "malformed_form", "Malformed multipart body"),
     errors.FileMissing: ProblemType(HTTPStatus.BAD_REQUEST, "one_file_expected", "One file expected"),
     errors.InvalidParameter: ProblemType(HTTPStatus.BAD_REQUEST, "invalid_parameter", "Invalid parameter"),
+    errors.MalformedArchive: ProblemType(HTTPStatus.BAD_REQUEST, "malformed_archive", "Malformed archive"),
     errors.NotAuthorised: ProblemType(HTTPStatus.UNAUTHORIZED, "not_authorised", "Not authorised"),
     errors.UnknownModel: ProblemType(HTTPStatus.NOT_FOUND, "unknown_model", "Unknown model"),
+    errors.UploadTooSlow: ProblemType(HTTPStatus.REQUEST_TIMEOUT, "upload_too_slow", "The upload is too slow"),
     errors.InputTooLarge: ProblemType(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "input_too_large", "Too much was sent"),
+    errors.ArchiveTooLarge: ProblemType(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "archive_too_large", "The archive holds too much"
+    ),
+    errors.SeriesTooLarge: ProblemType(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "series_too_large", "The series is too large"
+    ),
     errors.UnsupportedMediaType: ProblemType(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type"
     ),
     errors.UnsupportedTransferSyntax: ProblemType(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_transfer_syntax", "Unsupported transfer syntax"
+    ),
+    errors.UnsupportedArchive: ProblemType(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_archive", "Unsupported archive"
     ),
     errors.WrongSopClass: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "wrong_sop_class", "Not a CT image"),
     errors.WrongModality: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "wrong_modality", "Not CT"),
@@ -60,10 +72,35 @@ PROBLEMS: Final[dict[type[errors.LungscopeError], ProblemType]] = {
     errors.FrameRequired: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "frame_required", "Frame required"),
     errors.FrameOutOfRange: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "frame_out_of_range", "No such frame"),
     errors.RoiOutsideImage: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "roi_outside_image", "Roi outside the image"),
+    errors.NoDicomSource: ProblemType(HTTPStatus.NOT_ACCEPTABLE, "no_dicom_source", "No DICOM source to refer to"),
+    errors.NoCtSlices: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "no_ct_slices", "No CT slices"),
+    errors.TooFewSlices: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "too_few_slices", "Too few slices"),
+    errors.MixedSeries: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "mixed_series", "Several series"),
+    errors.MixedGeometry: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "mixed_geometry", "Slices that do not match"),
+    errors.NoSlicePosition: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "no_slice_position", "No slice position"),
+    errors.ConflictingInstances: ProblemType(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "conflicting_instances", "Different slices under one UID"
+    ),
+    errors.DuplicatePosition: ProblemType(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "duplicate_position", "Different slices at one place"
+    ),
+    errors.MissingSlices: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "missing_slices", "Missing slices"),
+    errors.IrregularSpacing: ProblemType(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "irregular_spacing", "Irregular slice spacing"
+    ),
+    errors.SpacingTooLarge: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "spacing_too_large", "Slices too far apart"),
+    errors.GantryTilt: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "gantry_tilt", "Gantry tilt"),
+    errors.NotAxial: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "not_axial", "Not axial"),
     errors.ModelLoading: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "model_loading", "The model is not ready"),
+    errors.UnknownResult: ProblemType(HTTPStatus.NOT_FOUND, "unknown_result", "No such result"),
+    errors.NotAcceptable: ProblemType(HTTPStatus.NOT_ACCEPTABLE, "not_acceptable", "No acceptable format"),
+    errors.DicomwebOff: ProblemType(HTTPStatus.NOT_IMPLEMENTED, "dicomweb_off", "DICOMweb is not set up"),
+    errors.SpoolFull: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "spool_full", "Too many series waiting"),
     errors.Overloaded: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too many requests at work"),
 }
 INTERNAL: Final = ProblemType(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Internal error")
+FAILED: Final = "The service failed; its log has the request id in `instance`."
+CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; nobody reads this answer, but logs and metrics show it
 HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -105,7 +142,7 @@ def responses_for(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def internal_error(metrics: telemetry.Metrics) -> Response:
     """The answer to an error that nobody raised on purpose."""
-    return _respond(metrics, INTERNAL, detail="The service failed; its log has the request id in `instance`.")
+    return _respond(metrics, INTERNAL, detail=FAILED)
 
 
 def install(app: FastAPI, metrics: telemetry.Metrics) -> None:
@@ -118,9 +155,7 @@ def install(app: FastAPI, metrics: telemetry.Metrics) -> None:
         if kind is INTERNAL:
             logger.error("an error outside the table of problems", exc_info=error)
             return _respond(metrics, kind)
-        return _respond(
-            metrics, kind, detail=str(error), found=error.found, expected=error.expected, remedy=error.remedy
-        )
+        return _respond(metrics, kind, **_details(error))
 
     async def on_http(_: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
@@ -131,6 +166,11 @@ def install(app: FastAPI, metrics: telemetry.Metrics) -> None:
         response.headers.update(error.headers or {})
         return response
 
+    async def on_gone(_: Request, error: Exception) -> Response:
+        if not isinstance(error, ClientDisconnect):
+            raise error
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+
     async def on_validation(_: Request, error: Exception) -> Response:
         if not isinstance(error, RequestValidationError):
             raise error
@@ -140,10 +180,26 @@ def install(app: FastAPI, metrics: telemetry.Metrics) -> None:
 
     app.add_exception_handler(errors.LungscopeError, on_lungscope)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(ClientDisconnect, on_gone)
     app.add_exception_handler(RequestValidationError, on_validation)
 
 
-def _respond(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> Response:
+def body_of(error: BaseException, metrics: telemetry.Metrics) -> dict[str, Any]:
+    """The problem that an error is, for an answer that has begun; one that nobody raised on purpose is logged."""
+    kind = problem_type(error) if isinstance(error, errors.LungscopeError) else INTERNAL
+    if kind is INTERNAL:
+        logger.error("unhandled error", exc_info=error)
+        return _body(metrics, kind, detail=FAILED)
+    return _body(metrics, kind, **_details(error))
+
+
+def _details(error: BaseException) -> dict[str, str]:
+    if not isinstance(error, errors.LungscopeError):
+        return {}
+    return {"detail": str(error), "found": error.found, "expected": error.expected, "remedy": error.remedy}
+
+
+def _body(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> dict[str, Any]:
     metrics.problems.labels(kind.code).inc()
     problem = Problem(
         type=f"urn:lungscope:problem:{kind.code}",
@@ -153,10 +209,13 @@ def _respond(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> R
         instance=f"urn:uuid:{telemetry.request_id.get()}",
         **{"detail": kind.title, **details},
     )
+    return problem.model_dump(exclude_none=True)
+
+
+def _respond(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> Response:
     headers = {}
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if kind.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    content = problem.model_dump(exclude_none=True)
-    return JSONResponse(content, kind.status, headers, media_type=MEDIA_TYPE)
+    return JSONResponse(_body(metrics, kind, **details), kind.status, headers, media_type=MEDIA_TYPE)

@@ -1,18 +1,17 @@
-"""What goes over the wire, as pydantic models; written from `app.inference` objects and nothing else."""
+"""What goes over the wire, as pydantic models; `app.api.answers` writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.imaging.ct import PointMm, PointPx, QualityNote
-from app.inference.bundle import Bundle, OperatingPoint, Performance, TrainingData
+from app.imaging.ct import PointMm, PointPx
 from app.inference.bundle import Finding as Label
-from app.inference.prediction import Evidence, Finding, Prediction, Trait
-from app.inference.registry import ModelRegistry, Status
-from app.inference.vocabulary import DECISION_WORDS, Decision, Language, trait_word
+from app.inference.bundle import OperatingPoint, Performance, TrainingData
+from app.inference.detector import DetectorPerformance, HardNegatives, ScoreThreshold
+from app.inference.registry import Status
+from app.inference.vocabulary import Decision
 
 DISCLAIMER = "Research use only. Not a medical device."
 
@@ -39,19 +38,35 @@ class EvidenceOut(_Schema):
     values: list[list[float]]
 
 
+def _absent(value: object) -> bool:
+    return value is None
+
+
+class SliceOut(_Schema):
+    """One slice of a series."""
+
+    index: Annotated[int, Field(ge=0, description="0-based, in spatial order along the slice normal")]
+    sop_instance_uid: str | None
+
+
 class FindingOut(_Schema):
-    """One nodule."""
+    """One nodule. In a series, pixels are those of `slice`, on which it is largest."""
 
     id: int
     center_px: Annotated[PointPx, Field(description="column, row of the sent image")]
     center_mm: Annotated[PointMm | None, Field(description="DICOM patient coordinates; null when unknown")]
-    nodule_probability: float
+    nodule_probability: Annotated[float, Field(description="that it is a nodule at all, by the model that judges it")]
+    detector_score: Annotated[
+        float | None, Field(exclude_if=_absent, description="logit of the search; only where nobody gave a roi")
+    ] = None
     probability: Annotated[float | None, Field(description="calibrated; null when not judged")]
     diameter_mm: Annotated[float | None, Field(description="of the circle with the outline's area")]
     traits: dict[str, TraitOut]
     outline_px: list[PointPx]
-    evidence: Annotated[
-        EvidenceOut | None, Field(exclude_if=lambda value: value is None, description="only with explain=true")
+    evidence: Annotated[EvidenceOut | None, Field(exclude_if=_absent, description="only with explain=true")] = None
+    slice: Annotated[SliceOut | None, Field(exclude_if=_absent, description="of a series: where it is largest")] = None
+    slices: Annotated[
+        list[SliceOut] | None, Field(exclude_if=_absent, description="of a series: all on which it shows")
     ] = None
 
 
@@ -71,6 +86,21 @@ class ModelRef(_Schema):
     digest: str
 
 
+class KeySliceOut(SliceOut):
+    """A slice to look at."""
+
+    findings: Annotated[list[int], Field(description="ids of those that are largest on it")]
+
+
+class SeriesOut(_Schema):
+    """Which series was sent."""
+
+    series_instance_uid: str | None
+    study_instance_uid: str | None
+    slices: int
+    slice_spacing_mm: float
+
+
 class SourceOut(_Schema):
     """What was sent."""
 
@@ -79,21 +109,31 @@ class SourceOut(_Schema):
     columns: int
     frame: int | None
     pixel_spacing_mm: Annotated[tuple[float, float], Field(description="between rows, between columns")]
+    series: Annotated[SeriesOut | None, Field(exclude_if=_absent)] = None
 
 
 class Answer(_Schema):
-    """The judgement of one slice."""
+    """The judgement of one slice, or of one series."""
 
     request_id: str
     decision: Decision
     display: str
     probability: Annotated[float | None, Field(ge=0, le=1, description="null exactly when rejected")]
-    operating_point: float
+    operating_point: Annotated[float, Field(description="the one in force: the bundle's, unless the site set its own")]
     prediction_set: list[Label]
     findings: list[FindingOut]
     reasons: Annotated[list[str], Field(description="stable codes: why it was rejected or left open")]
     quality: list[QualityOut]
+    key_slices: Annotated[
+        list[KeySliceOut] | None,
+        Field(
+            exclude_if=_absent, description="of a series: the slices to look at, the most suspicious finding's first"
+        ),
+    ] = None
     model: ModelRef
+    detector: Annotated[
+        ModelRef | None, Field(exclude_if=_absent, description="what searched, where nobody gave a roi")
+    ] = None
     source: SourceOut
     timing_ms: dict[str, float]
     disclaimer: str = DISCLAIMER
@@ -124,10 +164,26 @@ class ModelDetail(ModelSummary):
     input: dict[str, object]
     labels: list[dict[str, str]]
     operating_point: OperatingPoint
+    operating_point_in_force: Annotated[
+        float, Field(description="LUNGSCOPE_OPERATING_POINT where the site has set it, else the bundle's")
+    ]
     conformal_coverage: float
     nodule_threshold: float
     training_data: list[TrainingData]
     performance: Performance
+
+
+class DetectorDetail(ModelSummary):
+    """Everything about the filter of candidates but its weights."""
+
+    intended_use: str
+    created: str
+    input: dict[str, object]
+    slice_threshold: ScoreThreshold
+    series_threshold: ScoreThreshold
+    training_data: list[TrainingData]
+    hard_negatives: list[HardNegatives]
+    performance: DetectorPerformance
 
 
 class Health(_Schema):
@@ -135,98 +191,3 @@ class Health(_Schema):
 
     status: Literal["ok", "unavailable"]
     reason: str
-
-
-def answer(
-    prediction: Prediction,
-    bundle: Bundle,
-    *,
-    request_id: str,
-    language: Language,
-    explain: bool,
-    timing_ms: dict[str, float],
-    notes: Sequence[QualityNote] = (),
-) -> Answer:
-    """Write one prediction; `notes` are remarks about the request, put before those about the image."""
-    return Answer(
-        request_id=request_id,
-        decision=prediction.decision,
-        display=DECISION_WORDS[prediction.decision][language],
-        probability=prediction.probability,
-        operating_point=prediction.operating_point,
-        prediction_set=list(prediction.prediction_set),
-        findings=[_finding(finding, language, explain=explain) for finding in prediction.findings],
-        reasons=list(prediction.reasons),
-        quality=[
-            QualityOut(code=n.code, severity=n.severity, message=n.message) for n in (*notes, *prediction.quality)
-        ],
-        model=ModelRef(**_identity(bundle)),
-        source=SourceOut(
-            kind=prediction.source.kind,
-            rows=prediction.source.rows,
-            columns=prediction.source.columns,
-            frame=prediction.source.frame,
-            pixel_spacing_mm=prediction.spacing_mm,
-        ),
-        timing_ms={name: round(ms, 2) for name, ms in timing_ms.items()},
-    )
-
-
-def _finding(finding: Finding, language: Language, *, explain: bool) -> FindingOut:
-    return FindingOut(
-        id=finding.id,
-        center_px=finding.center_px,
-        center_mm=finding.center_mm,
-        nodule_probability=finding.nodule_probability,
-        probability=finding.probability,
-        diameter_mm=None if finding.diameter_mm is None else round(finding.diameter_mm, 2),
-        traits={trait.name: _trait(trait, language) for trait in finding.traits},
-        outline_px=[(round(column, 2), round(row, 2)) for column, row in finding.outline_px.tolist()],
-        evidence=_evidence(finding.evidence) if explain and finding.probability is not None else None,
-    )
-
-
-def _trait(trait: Trait, language: Language) -> TraitOut:
-    word = trait_word(trait.name, trait.value, language)
-    return TraitOut(value=round(trait.value, 2), scale=trait.scale, display=word)
-
-
-def _evidence(evidence: Evidence) -> EvidenceOut:
-    height, width = evidence.values.shape
-    values = evidence.values.round(4).tolist()
-    return EvidenceOut(shape=(height, width), rectangle_px=evidence.rectangle_px, values=values)
-
-
-def _quality(note: QualityNote) -> QualityOut:
-    return QualityOut(code=note.code, severity=note.severity, message=note.message)
-
-
-def _identity(bundle: Bundle) -> dict[str, str]:
-    return {"name": bundle.manifest.name, "version": str(bundle.manifest.version), "digest": bundle.digest}
-
-
-def model_summary(registry: ModelRegistry) -> ModelSummary:
-    """Identity and state of a model."""
-    return ModelSummary(
-        **_identity(registry.bundle),
-        description=registry.bundle.manifest.description,
-        backend=registry.backend_name,
-        status=registry.status,
-    )
-
-
-def model_detail(registry: ModelRegistry) -> ModelDetail:
-    """What the manifest says, without arrays and file digests."""
-    manifest = registry.bundle.manifest
-    return ModelDetail(
-        **model_summary(registry).model_dump(),
-        intended_use=manifest.intended_use,
-        created=manifest.created.isoformat(),
-        input=manifest.input.model_dump(),
-        labels=[label.model_dump() for label in manifest.labels],
-        operating_point=manifest.operating_point,
-        conformal_coverage=manifest.conformal.coverage,
-        nodule_threshold=manifest.nodule_threshold,
-        training_data=list(manifest.training_data),
-        performance=manifest.performance,
-    )

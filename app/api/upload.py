@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from app.api.parts import MAX_FIELD_BYTES, MAX_FIELDS, is_form
 from app.errors import FileMissing, InvalidParameter, MalformedForm
-from app.security import bounded_body
-
-MAX_FIELDS: Final = 32
-MAX_FIELD_BYTES: Final = 4096
+from app.security import BodyLimit, bounded_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +21,24 @@ class Upload:
     parameters: dict[str, str]
 
 
-async def read_upload(request: Request, max_bytes: int) -> Upload:
+async def read_upload(request: Request, limit: BodyLimit) -> Upload:
     """Read one image with its parameters; raises the errors of `app.errors` for what cannot be one."""
-    query = _unique(request.query_params.multi_items())
-    if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        return await _read_form(request, query, max_bytes)
-    chunks = [chunk async for chunk in bounded_body(request, max_bytes)]
+    query = unique(request.query_params.multi_items())
+    if is_form(request.headers.get("content-type", "")):
+        return await _read_form(request, query, limit)
+    chunks = [chunk async for chunk in bounded_body(request, limit)]
     return Upload(b"".join(chunks), query)
 
 
-async def _read_form(request: Request, query: dict[str, str], max_bytes: int) -> Upload:
+async def _read_form(request: Request, query: dict[str, str], limit: BodyLimit) -> Upload:
     parser = MultiPartParser(
         request.headers,
-        bounded_body(request, max_bytes),
+        bounded_body(request, limit),
         max_files=2,  # one too many, to say so
         max_fields=MAX_FIELDS,
         max_part_size=MAX_FIELD_BYTES,
     )
-    parser.spool_max_size = max_bytes + 1  # larger than any body: a file never spills to disk
+    parser.spool_max_size = limit.max_bytes + 1  # larger than any body: a file never spills to disk
     try:
         form = await parser.parse()
     # python-multipart and Starlette raise these for what does not follow the syntax.
@@ -52,7 +49,8 @@ async def _read_form(request: Request, query: dict[str, str], max_bytes: int) ->
             remedy="With curl: -F file=@slice.dcm (mind the @).",
         ) from None
     try:
-        return Upload(_only_file(form), _merged(query, form))
+        fields = unique([(name, value) for name, value in form.multi_items() if isinstance(value, str)])
+        return Upload(_only_file(form), merged(query, fields))
     finally:
         await form.close()
 
@@ -69,8 +67,8 @@ def _only_file(form: FormData) -> bytes:
     return files[0].file.read()
 
 
-def _merged(query: dict[str, str], form: FormData) -> dict[str, str]:
-    fields = _unique([(name, value) for name, value in form.multi_items() if isinstance(value, str)])
+def merged(query: dict[str, str], fields: dict[str, str]) -> dict[str, str]:
+    """Parameters from query and form; raises InvalidParameter where they contradict each other."""
     if any(query[name] != fields[name] for name in query.keys() & fields.keys()):
         raise InvalidParameter(
             found="a parameter with one value in the query and another in the form",
@@ -80,7 +78,8 @@ def _merged(query: dict[str, str], form: FormData) -> dict[str, str]:
     return {**query, **fields}
 
 
-def _unique(items: list[tuple[str, str]]) -> dict[str, str]:
+def unique(items: list[tuple[str, str]]) -> dict[str, str]:
+    """Parameters by name; raises InvalidParameter for one given twice."""
     if len({name for name, _ in items}) != len(items):
         raise InvalidParameter(found="a parameter given twice", expected="each parameter once", remedy="Send it once.")
     return dict(items)

@@ -4,72 +4,58 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from app.errors import RoiOutsideImage
-from app.imaging.candidates import find_candidates
+from app.imaging.candidates import Candidate, find_candidates
 from app.imaging.ct import CTSlice, PointPx, QualityNote
-from app.imaging.lungs import segment_lungs
-from app.imaging.patches import Patch, PatchTransform, extract_patch
+from app.imaging.lungs import find_lungs, segment_lungs
+from app.imaging.patches import extract_patch
 from app.imaging.quality import check_lungs, check_roi, check_roi_place, check_slice, check_view
-from app.inference.backends import Outputs
-from app.inference.bundle import Finding as Label
-from app.inference.bundle import Manifest
+from app.inference.decision import OUT_OF_DISTRIBUTION, conclude
+from app.inference.detector import Detector, ScoreThreshold
+from app.inference.judge import Judged, judge, traits_of
 from app.inference.model import Model
-from app.inference.prediction import Evidence, Finding, Prediction, Timing, Trait
-from app.inference.vocabulary import Decision
+from app.inference.prediction import Finding, Prediction, Timing
 
 NOT_A_NODULE: Final = "not_a_nodule"
-OUT_OF_DISTRIBUTION: Final = "out_of_distribution"
-SEARCH_NODULE_PROBABILITY: Final = 0.5  # nobody pointed there: it must be a nodule rather than not
-MASK_THRESHOLD: Final = 0.5
-MAX_CENTRE_OFFSET_MM: Final = 3.0  # an outline further from the patch's middle belongs to a neighbour
 MIN_SEPARATION_MM: Final = 4.0  # two centres closer than the smallest nodule are one finding
-BASIC_DETECTOR: Final = QualityNote(
-    "basic_detector",
-    "warning",
-    "Candidates come from a plain blob filter that misses nodules and reports vessels; send roi where it is known.",
-)
 SLICE_LEVEL: Final = QualityNote(
     "study_level_not_validated",
     "warning",
-    "The decision for a whole slice is the noisy-or of its findings and has not been validated.",
+    "The decision for a whole slice or series is the noisy-or of its findings and has not been validated.",
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """One patch after the network: its finding and the codes for which it was not judged."""
-
-    finding: Finding
-    reasons: tuple[str, ...]
-
-
-def diagnose(ct_slice: CTSlice, roi_px: PointPx | None, model: Model) -> Prediction:
-    """Judge the nodule at `roi_px` (column, row), or every candidate found in the lungs when it is None.
+def diagnose(ct_slice: CTSlice, roi_px: PointPx | None, model: Model, detector: Detector) -> Prediction:
+    """Judge the nodule at `roi_px` (column, row), or every one that `detector` finds in the lungs when it is None.
 
     Raises RoiOutsideImage. What cannot be judged is `rejected` with its reasons, never an error.
     """
-    notes = check_slice(ct_slice)
     if roi_px is None:
-        return _diagnose_slice(ct_slice, model, notes)
-    return _diagnose_roi(ct_slice, roi_px, model, notes)
+        return _diagnose_slice(ct_slice, model, detector)
+    return _diagnose_roi(ct_slice, roi_px, model)
 
 
-def decide(probability: float, manifest: Manifest) -> tuple[Decision, tuple[Label, ...]]:
-    """Decision and conformal set: decided only where the set holds the one label that the operating point gives."""
-    prediction_set = manifest.conformal.prediction_set(probability)
-    side: Label = "cancer_suspected" if probability >= manifest.operating_point.threshold else "normal"
-    return (side if prediction_set == (side,) else "indeterminate"), prediction_set
+def search_note(threshold: ScoreThreshold) -> QualityNote:
+    """How well the search that found the findings did where it was measured."""
+    found, false = threshold.sensitivity.value, threshold.false_positives.value
+    message = f"The search found {found:.0%} of the nodules it was measured on, at {false:.2g} false finding(s) a "
+    return QualityNote("nodules_may_be_missed", "warning", f"{message}{threshold.per}.")
 
 
-def _diagnose_roi(ct_slice: CTSlice, roi_px: PointPx, model: Model, notes: Sequence[QualityNote]) -> Prediction:
+def errors_of(notes: Sequence[QualityNote]) -> tuple[str, ...]:
+    """The codes for which nothing may be judged."""
+    return tuple(note.code for note in notes if note.severity == "error")
+
+
+def _diagnose_roi(ct_slice: CTSlice, roi_px: PointPx, model: Model) -> Prediction:
     if not ct_slice.contains(roi_px):
         rows, columns = ct_slice.hu.shape
         raise RoiOutsideImage(
@@ -78,34 +64,51 @@ def _diagnose_roi(ct_slice: CTSlice, roi_px: PointPx, model: Model, notes: Seque
             remedy="Give roi as column,row in pixels of the sent image, 0 at the centre of the first pixel.",
         )
     started = time.perf_counter()
-    lungs = segment_lungs(ct_slice)
+    lungs, shrunken = find_lungs(ct_slice)
     patch = extract_patch(ct_slice, roi_px, model.patch_spec)
-    slice_notes = (*notes, *check_view(ct_slice, lungs))
+    slice_notes = (*check_slice(ct_slice), *check_view(ct_slice, lungs, shrunken))
     roi_notes = (*check_roi(patch), *check_roi_place(ct_slice, lungs, roi_px))
-    search_ms = _since(started)
-    unfit, misplaced = _errors(slice_notes), _errors(roi_notes)
-    (judged,), infer_ms = _judge(ct_slice, [patch], model, unfit=unfit, misplaced=misplaced)
-    timing = Timing(search_ms=search_ms, infer_ms=infer_ms)
-    return _conclude(ct_slice, model, [judged.finding], judged.reasons, (*slice_notes, *roi_notes), timing)
+    searched = time.perf_counter()
+    judged = judge([patch], model)
+    reasons = [*errors_of(slice_notes), *errors_of(roi_notes)]
+    if errors_of(roi_notes) or judged.no_nodule[0]:
+        reasons.append(NOT_A_NODULE)
+    if judged.strange[0]:
+        reasons.append(OUT_OF_DISTRIBUTION)
+    finding = _finding(0, ct_slice, judged, model, judgeable=not reasons)
+    timing = _timing(started, searched)
+    return _prediction(ct_slice, model, [finding], reasons, (*slice_notes, *roi_notes), timing)
 
 
-def _diagnose_slice(ct_slice: CTSlice, model: Model, notes: Sequence[QualityNote]) -> Prediction:
+def _diagnose_slice(ct_slice: CTSlice, model: Model, detector: Detector) -> Prediction:
     started = time.perf_counter()
     lungs = segment_lungs(ct_slice)
-    all_notes = (*notes, *check_lungs(ct_slice, lungs), BASIC_DETECTOR, SLICE_LEVEL)
-    if reasons := _errors(all_notes):
-        timing = Timing(search_ms=_since(started), infer_ms=0.0)
-        return _conclude(ct_slice, model, [], reasons, all_notes, timing)
+    search = search_note(detector.manifest.slice_threshold)
+    notes = (*check_slice(ct_slice), *check_lungs(ct_slice, lungs), search, SLICE_LEVEL)
+    if reasons := errors_of(notes):
+        return _prediction(ct_slice, model, [], reasons, notes, _timing(started, time.perf_counter()))
     candidates = find_candidates(ct_slice, lungs)
-    patches = [extract_patch(ct_slice, candidate.centre_px, model.patch_spec) for candidate in candidates]
-    search_ms = _since(started)
-    judged, infer_ms = _judge(ct_slice, patches, model)
-    nodules = [j.finding for j in judged if j.finding.nodule_probability >= SEARCH_NODULE_PROBABILITY]
-    findings = _distinct(ct_slice, nodules)
-    return _conclude(ct_slice, model, findings, (), all_notes, Timing(search_ms=search_ms, infer_ms=infer_ms))
+    scores = detector.score_slice(ct_slice, candidates)
+    kept = scores >= detector.slice_threshold
+    nodules = [(c, float(s)) for c, s, keep in zip(candidates, scores, kept, strict=True) if keep]
+    searched = time.perf_counter()
+    findings = _findings(ct_slice, nodules, model)
+    return _prediction(ct_slice, model, findings, (), notes, _timing(started, searched))
 
 
-def _conclude(
+def _findings(ct_slice: CTSlice, nodules: Sequence[tuple[Candidate, float]], model: Model) -> list[Finding]:
+    """What the network says about candidates with their scores, one finding a nodule, numbered."""
+    if not nodules:
+        return []
+    judged = judge([extract_patch(ct_slice, candidate.centre_px, model.patch_spec) for candidate, _ in nodules], model)
+    findings = [
+        replace(_finding(n, ct_slice, judged, model, judgeable=not judged.strange[n]), detector_score=score)
+        for n, (_, score) in enumerate(nodules)
+    ]
+    return distinct(findings, model, partial(_apart_mm, ct_slice))
+
+
+def _prediction(
     ct_slice: CTSlice,
     model: Model,
     findings: Sequence[Finding],
@@ -113,26 +116,14 @@ def _conclude(
     notes: Sequence[QualityNote],
     timing: Timing,
 ) -> Prediction:
-    """One decision from the findings: noisy-or of their probabilities; one that could not be judged bars `normal`."""
-    decision: Decision = "rejected"
-    probability: float | None = None
-    prediction_set: tuple[Label, ...] = ()
-    if not reasons:
-        judged = [f.probability for f in findings if f.probability is not None]
-        probability = 1 - math.prod(1 - p for p in judged)
-        decision, prediction_set = decide(probability, model.manifest)
-        if not findings:
-            # Nothing to weigh: the conformal set speaks of nodules, not of their absence.
-            decision, prediction_set = "normal", ("normal",)
-        if len(judged) < len(findings) and decision == "normal":
-            decision, reasons = "indeterminate", (OUT_OF_DISTRIBUTION,)
+    verdict = conclude(findings, reasons, model)
     return Prediction(
-        decision=decision,
-        probability=probability,
-        operating_point=model.manifest.operating_point.threshold,
-        prediction_set=prediction_set,
+        decision=verdict.decision,
+        probability=verdict.probability,
+        operating_point=model.threshold,
+        prediction_set=verdict.prediction_set,
         findings=tuple(findings),
-        reasons=tuple(dict.fromkeys(reasons)),
+        reasons=verdict.reasons,
         quality=tuple(notes),
         source=ct_slice.source,
         spacing_mm=ct_slice.spacing_mm,
@@ -140,80 +131,47 @@ def _conclude(
     )
 
 
-def _judge(
-    ct_slice: CTSlice,
-    patches: list[Patch],
-    model: Model,
-    *,
-    unfit: tuple[str, ...] = (),
-    misplaced: tuple[str, ...] = (),
-) -> tuple[list[_Judged], float]:
-    """Run the network on all patches at once; what is wrong with slice or place was known before it ran."""
-    if not patches:
-        return [], 0.0
-    started = time.perf_counter()
-    outputs = model.run(patches)
-    infer_ms = _since(started)
-    strange = model.distance(outputs["embedding"]) > model.manifest.out_of_distribution.threshold
-    no_nodule = outputs["nodule"] < model.manifest.nodule_threshold
-    judged = []
-    for n, patch in enumerate(patches):
-        reasons = [*unfit, *misplaced]
-        if misplaced or no_nodule[n]:
-            reasons.append(NOT_A_NODULE)
-        if strange[n]:
-            reasons.append(OUT_OF_DISTRIBUTION)
-        judged.append(_Judged(_finding(n, ct_slice, patch, outputs, model, judge=not reasons), tuple(reasons)))
-    return judged, infer_ms
-
-
-def _finding(n: int, ct_slice: CTSlice, patch: Patch, outputs: Outputs, model: Model, *, judge: bool) -> Finding:
-    """The n-th output as a finding; what was not judged gets neither probability nor description."""
-    centre = patch.transform.centre_px
-    outline, diameter = _outline(outputs["mask"][n], patch.transform) if judge else (np.empty((0, 2)), None)
-    traits = zip(model.manifest.traits, outputs["traits"][n].tolist(), strict=True) if judge else ()
+def _finding(n: int, ct_slice: CTSlice, judged: Judged, model: Model, *, judgeable: bool) -> Finding:
+    """The n-th patch as a finding; what was not judged gets neither probability nor description."""
+    outputs, centre = judged.outputs, judged.patches[n].transform.centre_px
+    outline = judged.outline(n) if judgeable else None
     return Finding(
         id=n + 1,
         center_px=centre,
         center_mm=ct_slice.to_patient_mm(centre),
         nodule_probability=float(outputs["nodule"][n]),
-        probability=float(outputs["malignancy"][n]) if judge else None,
-        diameter_mm=diameter,
-        traits=tuple(Trait(trait.name, value, trait.scale) for trait, value in traits),
-        outline_px=outline,
-        evidence=Evidence(outputs["evidence"][n], _rectangle(patch.transform)),
+        probability=float(outputs["malignancy"][n]) if judgeable else None,
+        diameter_mm=outline.diameter_mm if outline else None,
+        traits=traits_of(outputs["traits"][n], model) if judgeable else (),
+        outline_px=outline.points_px if outline else np.empty((0, 2)),
+        evidence=judged.evidence(n),
     )
 
 
-def _rectangle(transform: PatchTransform) -> tuple[float, float, float, float]:
-    edge = transform.spec.size_px - 0.5
-    (left, top), (right, bottom) = transform.to_source_px(np.array([[-0.5, -0.5], [edge, edge]])).tolist()
-    return left, top, right, bottom
+def distinct(findings: Sequence[Finding], model: Model, apart_mm: Callable[[Finding, Finding], float]) -> list[Finding]:
+    """The nodules among what the search found, numbered from 1: the most probable first, those not judged last.
 
-
-def _outline(mask: NDArray[np.float32], transform: PatchTransform) -> tuple[NDArray[np.float64], float | None]:
-    """Outline in source pixels and diameter in mm of the mask's component at the middle of the patch."""
-    spec = transform.spec
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > MASK_THRESHOLD).astype(np.uint8))
-    along = np.arange(spec.size_px) - spec.middle_px
-    offsets_mm = np.where(labels > 0, np.hypot(along[:, None], along) * spec.spacing_mm, np.inf)
-    if count < 2 or offsets_mm.min() > MAX_CENTRE_OFFSET_MM:
-        return np.empty((0, 2)), None
-    label = int(labels.flat[offsets_mm.argmin()])
-    outlines, _ = cv2.findContours((labels == label).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    area_mm2 = float(stats[label, cv2.CC_STAT_AREA]) * spec.spacing_mm**2
-    return transform.to_source_px(outlines[0][:, 0, :].astype(np.float64)), 2 * math.sqrt(area_mm2 / math.pi)
-
-
-def _distinct(ct_slice: CTSlice, findings: list[Finding]) -> list[Finding]:
-    """Findings numbered from 1, most probable first; of several on one nodule the surest nodule stays."""
+    Left out is what the network judged and does not take for a nodule, as with a roi. Of several findings on one
+    nodule the one found best stays.
+    """
     kept: list[Finding] = []
-    for finding in sorted(findings, key=lambda f: -f.nodule_probability):
-        if all(_apart_mm(ct_slice, finding, other) > _reach_mm(other) for other in kept):
+    for finding in sorted(findings, key=lambda f: -(f.detector_score or 0.0)):
+        dismissed = finding.probability is not None and finding.nodule_probability < model.manifest.nodule_threshold
+        if not dismissed and not any(_same_nodule(finding, other, apart_mm(finding, other)) for other in kept):
             kept.append(finding)
-    # Those that could not be judged come last.
-    kept.sort(key=lambda f: -1.0 if f.probability is None else -2.0 - f.probability)
+    kept.sort(key=lambda f: 1.0 if f.probability is None else -f.probability)
     return [replace(finding, id=number) for number, finding in enumerate(kept, start=1)]
+
+
+def _same_nodule(one: Finding, other: Finding, apart_mm: float) -> bool:
+    """Whether two findings are one nodule: they touch, or the centre of one lies in the other."""
+    return apart_mm <= MIN_SEPARATION_MM or _lies_in(one, other) or _lies_in(other, one)
+
+
+def _lies_in(one: Finding, other: Finding) -> bool:
+    if not len(other.outline_px) or (one.slice is not None and one.slice not in other.slices):
+        return False
+    return cv2.pointPolygonTest(other.outline_px.astype(np.float32), one.center_px, measureDist=False) >= 0
 
 
 def _apart_mm(ct_slice: CTSlice, one: Finding, other: Finding) -> float:
@@ -222,13 +180,6 @@ def _apart_mm(ct_slice: CTSlice, one: Finding, other: Finding) -> float:
     return math.hypot(columns * columns_mm, rows * rows_mm)
 
 
-def _reach_mm(finding: Finding) -> float:
-    return max(MIN_SEPARATION_MM, (finding.diameter_mm or 0.0) / 2)
-
-
-def _errors(notes: Sequence[QualityNote]) -> tuple[str, ...]:
-    return tuple(note.code for note in notes if note.severity == "error")
-
-
-def _since(started: float) -> float:
-    return (time.perf_counter() - started) * 1000
+def _timing(started: float, searched: float) -> Timing:
+    """From `time.perf_counter` at the start and at the end of the search, the network's end being now."""
+    return Timing(search_ms=(searched - started) * 1000, infer_ms=(time.perf_counter() - searched) * 1000)

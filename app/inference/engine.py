@@ -1,42 +1,167 @@
-"""Runs blocking work on a few threads behind a bounded queue, off the event loop."""
+"""Runs blocking work off the event loop: single slices behind a bounded queue, whole series in a lane of their own."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 from app.errors import Overloaded
 
 T = TypeVar("T")
+GIVE_WAY_S: Final = 0.05  # a series goes on after each batch however busy the engine is: a third of the time or more
+
+
+class Abandoned(Exception):
+    """Nobody waits for the answer any more."""
 
 
 class Engine:
-    """At most `threads` pieces of work run and `queue_limit` more wait; beyond that callers are told at once."""
+    """At most `threads` pieces of work run and `queue_limit` more wait, none of them when what they hold exceeds
+    `max_bytes`; beyond that callers are told at once."""
 
-    def __init__(self, threads: int, queue_limit: int) -> None:
+    def __init__(self, threads: int, queue_limit: int, max_bytes: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="engine")
         self._limit = threads + queue_limit
+        self._max_bytes = max_bytes
         self._accepted = 0
+        self._bytes = 0
+        # One more than run: a thread that has finished finds the next without waiting for the event loop.
+        self._places = asyncio.Semaphore(threads + 1)
+        self._idle = threading.Event()
+        self._idle.set()
 
-    async def submit(self, work: Callable[[], T]) -> T:
-        """Run `work` and return what it returns; raises Overloaded when the queue is full."""
-        if self._accepted >= self._limit:
-            raise Overloaded(
-                found=f"{self._accepted} requests at work or waiting",
-                expected=f"at most {self._limit}",
-                remedy="Try again after the seconds in Retry-After.",
-            )
-        self._accepted += 1
-        try:
-            # The context goes along, so that what work logs has its request's id.
-            context = contextvars.copy_context()
-            return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, work)
-        finally:
-            self._accepted -= 1
+    async def submit(self, work: Callable[[], T], size_bytes: int, gone: Callable[[], Awaitable[bool]]) -> T:
+        """Run `work`, which holds `size_bytes`, and return what it returns; raises Overloaded when there is no room.
+
+        Work that had to wait is dropped when its turn comes and its caller is `gone`: raises Abandoned.
+        """
+        with self._admitted(size_bytes):
+            waits = self._places.locked()
+            async with self._places:
+                if waits and await gone():
+                    raise Abandoned
+                # The context goes along, so that what work logs has its request's id.
+                context = contextvars.copy_context()
+                return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, work)
+
+    def give_way(self) -> None:
+        """Hold up the calling thread while there is work here, for GIVE_WAY_S at most."""
+        self._idle.wait(GIVE_WAY_S)
 
     def close(self) -> None:
         """Finish what runs and stop the threads."""
         self._pool.shutdown(wait=True)
+
+    @contextmanager
+    def _admitted(self, size_bytes: int) -> Iterator[None]:
+        # An empty queue takes whatever was let in: the bound on one body is not this one's business.
+        if self._accepted and (self._accepted >= self._limit or self._bytes + size_bytes > self._max_bytes):
+            raise Overloaded(
+                found=f"{self._accepted} requests of {self._bytes} bytes at work or waiting",
+                expected=f"at most {self._limit}, of {self._max_bytes} bytes",
+                remedy="Try again after the seconds in Retry-After.",
+            )
+        self._accepted += 1
+        self._bytes += size_bytes
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._accepted -= 1
+            self._bytes -= size_bytes
+            if not self._accepted:
+                self._idle.set()
+
+
+class SeriesSlot:
+    """One series' place in memory and its thread. What its work should ask after each batch is `cancelled`."""
+
+    def __init__(
+        self, pool: ThreadPoolExecutor, leave: Callable[[SeriesSlot], None], give_way: Callable[[], None]
+    ) -> None:
+        self._pool = pool
+        self._leave = leave
+        self._give_way = give_way
+        self._cancelled = threading.Event()
+        self._running: Future[Any] | None = None  # each piece of work returns another type
+
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the series any more. Returns once those with single slices had their turn."""
+        if not self._cancelled.is_set():
+            self._give_way()
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Ask the work to stop at its next batch."""
+        self._cancelled.set()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run one piece of work in the series' thread and return what it returns; one piece at a time."""
+        context = contextvars.copy_context()
+        running: Future[T] = self._pool.submit(context.run, work)
+        self._running = running
+        return await asyncio.wrap_future(running)
+
+    def close(self) -> None:
+        """Give the place back once the work has ended; it is asked to stop, and nobody waits for it."""
+        self.cancel()
+        if self._running is None:
+            self._leave(self)
+        else:
+            self._running.add_done_callback(lambda _: self._leave(self))
+
+
+class SeriesLane:
+    """Room for `limit` series, each from its first byte to its answer, with a thread each beside the engine's.
+
+    A series takes seconds: were it to queue with single slices, these would wait behind it. `changed` is told how many
+    are in memory whenever that changes; `give_way` is called after each batch of a series, in its thread.
+    """
+
+    def __init__(
+        self, limit: int, changed: Callable[[int], None] = lambda _: None, give_way: Callable[[], None] = lambda: None
+    ) -> None:
+        self._limit = limit
+        self._changed = changed
+        self._give_way = give_way
+        self._pool = ThreadPoolExecutor(limit, thread_name_prefix="series")
+        self._open: set[SeriesSlot] = set()
+        self._lock = threading.Lock()  # a slot is given back in the thread that did its work
+
+    def __len__(self) -> int:
+        """Series in memory now."""
+        return len(self._open)
+
+    @contextmanager
+    def slot(self) -> Iterator[SeriesSlot]:
+        """A place for one series until the work on it has ended; raises Overloaded when there is none."""
+        slot = SeriesSlot(self._pool, self._leave, self._give_way)
+        with self._lock:
+            if len(self._open) >= self._limit:
+                raise Overloaded(
+                    found=f"{len(self._open)} series in memory",
+                    expected=f"at most {self._limit}",
+                    remedy="Try again after the seconds in Retry-After; LUNGSCOPE_MAX_SERIES is the bound.",
+                )
+            self._open.add(slot)
+            self._changed(len(self._open))
+        try:
+            yield slot
+        finally:
+            slot.close()
+
+    def close(self) -> None:
+        """Ask all work to stop and wait until it has."""
+        for slot in list(self._open):
+            slot.cancel()
+        self._pool.shutdown(wait=True)
+
+    def _leave(self, slot: SeriesSlot) -> None:
+        with self._lock:
+            self._open.discard(slot)
+            self._changed(len(self._open))

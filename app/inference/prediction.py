@@ -1,8 +1,10 @@
-"""What `diagnose` answers: one shape from which every rendering (JSON, table, report) is written."""
+"""What the use cases answer: one shape from which every rendering (JSON, table, report) is written."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 from app.imaging.ct import PointMm, PointPx, QualityNote, SliceSource
 from app.inference.bundle import Finding as Label
 from app.inference.vocabulary import Decision
+
+NEUTRAL_EVIDENCE: Final = 0.5  # the map is a sigmoid (training.export): above speaks for suspicion, below against
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,10 +34,23 @@ class Trait:
     scale: tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class SliceRef:
+    """One slice of a series: its 0-based index in spatial order and its SOP Instance UID."""
+
+    index: int
+    sop_instance_uid: str | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Finding:
     """One nodule. `probability` is None when it was not judged; `diameter_mm` is that of the circle with the
-    predicted outline's area, None without outline; `outline_px` is (N, 2) (column, row) of the sent image."""
+    predicted outline's area, None without outline; `outline_px` is (N, 2) (column, row) of the sent image;
+    `detector_score` is the logit with which it was found, None where somebody pointed at it.
+
+    In a series `slice` is the one on which the nodule is largest, to which centre, outline and evidence belong, and
+    `slices` are all on which it shows, in spatial order.
+    """
 
     id: int
     center_px: PointPx
@@ -44,19 +61,43 @@ class Finding:
     traits: tuple[Trait, ...]
     outline_px: NDArray[np.float64]
     evidence: Evidence
+    detector_score: float | None = None
+    slice: SliceRef | None = None
+    slices: tuple[SliceRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeySlice:
+    """A slice to look at, and the findings that are largest on it."""
+
+    slice: SliceRef
+    finding_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Which series was judged, and the slices to look at, the most suspicious finding's first."""
+
+    slices: int
+    slice_spacing_mm: float
+    series_instance_uid: str | None
+    study_instance_uid: str | None
+    key_slices: tuple[KeySlice, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Milliseconds spent; decoding is the caller's to measure."""
+    """Milliseconds spent; decoding is the caller's to measure. Of a series also for each stage."""
 
     search_ms: float
     infer_ms: float
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """The judgement of one slice. `probability` and `prediction_set` are empty exactly when it is rejected."""
+    """The judgement of one slice, or of one series. `probability` and `prediction_set` are empty exactly when it is
+    rejected."""
 
     decision: Decision
     probability: float | None
@@ -68,6 +109,7 @@ class Prediction:
     source: SliceSource
     spacing_mm: tuple[float, float]
     timing: Timing
+    series: Series | None = None
 
     def __post_init__(self) -> None:
         if (self.decision == "rejected") != (self.probability is None):

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
-from tests.fakes import ArithmeticBackend, write_bundle
+from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
 from tests.inference.slices import chest
 
 NODULE = (75, 125)
@@ -42,14 +42,20 @@ def backend() -> ArithmeticBackend:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    write_bundle(tmp_path)
-    return Settings(models_dir=tmp_path, max_body_mb=1, threads=1, queue_limit=0)
+def detector_backend() -> ArithmeticFilter:
+    return ArithmeticFilter()
 
 
 @pytest.fixture
-def client(settings: Settings, backend: ArithmeticBackend) -> Iterator[TestClient]:
-    with TestClient(create_app(settings, backend=backend), raise_server_exceptions=False) as client:
+def settings(tmp_path: Path) -> Settings:
+    write_models(tmp_path)
+    return Settings(models_dir=tmp_path, max_body_mb=1, max_study_mb=4, max_series=1, threads=1, queue_limit=0)
+
+
+@pytest.fixture
+def client(settings: Settings, backend: ArithmeticBackend, detector_backend: ArithmeticFilter) -> Iterator[TestClient]:
+    app = create_app(settings, backend=backend, detector_backend=detector_backend)
+    with TestClient(app, raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client
 

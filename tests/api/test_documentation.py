@@ -6,7 +6,8 @@ import ast
 from pathlib import Path
 
 from app.api.problems import HTTP_CODES, INTERNAL, PROBLEMS
-from app.inference.diagnose import NOT_A_NODULE, OUT_OF_DISTRIBUTION
+from app.inference.decision import OUT_OF_DISTRIBUTION
+from app.inference.diagnose import NOT_A_NODULE
 from tests.conftest import REPOSITORY
 
 

@@ -7,21 +7,23 @@ import io
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
 from app import errors
-from app.api.examples import REJECTED, SUSPECTED
+from app.api.examples import REJECTED, SERIES, SUSPECTED
 from app.api.problems import PROBLEMS
 from app.api.schemas import Answer
 from app.errors import BundleError, LungscopeError
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry import JsonFormatter
-from tests.api.conftest import ON_NODULE
-from tests.fakes import CARD, ArithmeticBackend, write_bundle
+from tests.api.conftest import ON_NODULE, wait_until_ready
+from tests.fakes import CARD, ArithmeticBackend, ArithmeticFilter, write_models
 
 
 class FailingBackend(ArithmeticBackend):
@@ -42,7 +44,9 @@ class FailingBackend(ArithmeticBackend):
 )
 def test_liveness_does_not_depend_on_the_model(settings: Settings, error: Exception) -> None:
     fatal: list[Exception] = []
-    app = create_app(settings, backend=FailingBackend(error), on_fatal=fatal.append)
+    app = create_app(
+        settings, backend=FailingBackend(error), detector_backend=ArithmeticFilter(), on_fatal=fatal.append
+    )
     with TestClient(app) as client:
         while not fatal:
             assert client.get("/health/live").status_code == 200
@@ -58,7 +62,7 @@ def test_flipped_byte_stops_the_start(settings: Settings) -> None:
     file = settings.models_dir / "nodule-classifier" / "1" / "saved_model.pb"
     file.write_bytes(b"x" + file.read_bytes()[1:])
     with pytest.raises(BundleError, match=r"saved_model\.pb"):
-        create_app(settings, backend=ArithmeticBackend())
+        create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
 
 
 def test_ready_until_told_to_stop(client: TestClient) -> None:
@@ -69,15 +73,19 @@ def test_ready_until_told_to_stop(client: TestClient) -> None:
 
 
 def test_models_say_what_they_are(client: TestClient) -> None:
-    (listed,) = client.get("/v1/models").json()["models"]
+    listed, searching = client.get("/v1/models").json()["models"]
     detail = client.get("/v1/models/nodule-classifier").json()
     assert listed.items() <= detail.items()
-    assert detail["operating_point"]["threshold"] == 0.5
+    assert detail["operating_point"]["threshold"] == detail["operating_point_in_force"] == 0.5
     assert detail["input"]["spacing_mm"] == 0.7
     assert detail["performance"]["figures"]["auc"] == {"value": 0.9, "low": 0.8, "high": 0.95}
-    card = client.get("/v1/models/nodule-classifier/card")
-    assert card.text == CARD
-    assert card.headers["content-type"].startswith("text/markdown")
+    detector = client.get("/v1/models/nodule-detector").json()
+    assert searching.items() <= detector.items()
+    assert (detector["slice_threshold"]["per"], detector["series_threshold"]["per"]) == ("slice", "series")
+    for name in ("nodule-classifier", "nodule-detector"):
+        card = client.get(f"/v1/models/{name}/card")
+        assert card.text == CARD
+        assert card.headers["content-type"].startswith("text/markdown")
     for path in ("/v1/models/other", "/v1/models/other/card"):
         assert (client.get(path).status_code, client.get(path).json()["code"]) == (404, "unknown_model")
 
@@ -123,19 +131,25 @@ def test_every_operation_is_documented(client: TestClient) -> None:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             assert operation["summary"], path
-            assert "422" not in operation["responses"] or path == "/v1/predict"
+            assert "422" not in operation["responses"] or path in ("/v1/predict", "/v1/studies")
             for status, response in operation["responses"].items():
-                ((kind, content),) = response["content"].items()
-                assert "example" in content or "examples" in content or status == "200", (path, status)
-                assert kind == "application/problem+json" or status == "200" or path.startswith("/health")
+                for kind, content in response["content"].items():
+                    assert "example" in content or "examples" in content or status == "200", (path, status)
+                    of_its_own = path.startswith(("/health", "/dicom-web"))
+                    assert kind == "application/problem+json" or status == "200" or of_its_own
     predict = document["paths"]["/v1/predict"]["post"]
     assert {"200", "400", "413", "415", "422", "500", "503"} <= set(predict["responses"])
     fields = predict["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     assert {"roi", "pixel_spacing_mm", "window", "frame", "explain"} == set(fields) - {"file"}
+    studies = document["paths"]["/v1/studies"]["post"]
+    assert {"200", "400", "408", "413", "415", "422", "500", "503"} <= set(studies["responses"])
+    assert {"application/json", "application/x-ndjson"} <= set(studies["responses"]["200"]["content"])
+    files = studies["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["files"]
+    assert (files["type"], files["items"]["format"]) == ("array", "binary")
 
 
 def test_examples_on_the_docs_page_are_true() -> None:
-    for example in (SUSPECTED, REJECTED):
+    for example in (SUSPECTED, REJECTED, SERIES):
         assert Answer.model_validate(example).model_dump(mode="json") == example
 
 
@@ -150,9 +164,9 @@ def test_every_error_has_a_place_in_the_table() -> None:
 
 
 def test_token_guards_v1_and_nothing_else(tmp_path: Path) -> None:
-    write_bundle(tmp_path)
+    write_models(tmp_path)
     settings = Settings(models_dir=tmp_path, api_token="a-token-of-some-length")
-    with TestClient(create_app(settings, backend=ArithmeticBackend())) as client:
+    with TestClient(create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())) as client:
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic a-token-of-some-length"}):
             response = client.get("/v1/models", headers=headers)
             assert (response.status_code, response.json()["code"]) == (401, "not_authorised")
@@ -217,7 +231,7 @@ def test_settings_reject_what_is_unsafe(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_only_http_is_wrapped(settings: Settings) -> None:
-    app = create_app(settings, backend=ArithmeticBackend())
+    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
 
     async def lifespan() -> list[str]:
         sent: list[str] = []
@@ -233,3 +247,63 @@ def test_only_http_is_wrapped(settings: Settings) -> None:
         return sent
 
     assert asyncio.run(lifespan()) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_operating_point_of_the_site_is_in_force_and_said(
+    settings: Settings, suspicious: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    strict = settings.model_copy(update={"operating_point": 0.8})
+    app = create_app(strict, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    with caplog.at_level(logging.INFO, "app.main"), TestClient(app) as client:
+        wait_until_ready(client)
+        answer = client.post("/v1/predict", params=ON_NODULE, content=suspicious).json()
+        detail = client.get("/v1/models/nodule-classifier").json()
+    assert answer["probability"] == pytest.approx(0.7, abs=0.001)
+    assert answer["operating_point"] == 0.8
+    # The set still holds cancer_suspected alone: it does not move, so the two disagree.
+    assert (answer["decision"], answer["prediction_set"]) == ("indeterminate", ["cancer_suspected"])
+    assert (detail["operating_point"]["threshold"], detail["operating_point_in_force"]) == (0.5, 0.8)
+    assert "operating point 0.8000, set by LUNGSCOPE_OPERATING_POINT" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["0", "1", "-0.1", "1.5", "nan", "half", ""])
+def test_operating_point_is_a_probability_that_can_be_reached(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("LUNGSCOPE_OPERATING_POINT", value)
+    with pytest.raises(errors.SettingsError, match="LUNGSCOPE_OPERATING_POINT"):
+        Settings.load()
+
+
+def test_slow_upload_is_ended(settings: Settings) -> None:
+    impatient = settings.model_copy(update={"upload_patience_seconds": 0.01})
+    app = create_app(impatient, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    with TestClient(app) as client:
+        wait_until_ready(client)
+        for path in ("/v1/predict", "/v1/studies"):
+            assert asyncio.run(_stalled(app, path)) == (408, "upload_too_slow")
+        assert len(client.app.state.services.lane) == 0  # type: ignore[attr-defined]  # typed as bare ASGI
+
+
+async def _stalled(app: FastAPI, path: str) -> tuple[int, str]:
+    """Status and code of the answer to a body that never ends."""
+    sent: list[dict[str, Any]] = []
+    pieces = iter([{"type": "http.request", "body": b"DI", "more_body": True}])
+
+    async def receive() -> dict[str, Any]:
+        piece = next(pieces, None)
+        if piece is None:
+            await asyncio.Event().wait()
+        return piece or {}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+    }
+    scope |= {"raw_path": path.encode(), "scheme": "http", "query_string": b"", "headers": [], "client": None}
+    await app(scope, receive, send)  # type: ignore[arg-type]  # plain dictionaries
+    return sent[0]["status"], json.loads(sent[1]["body"])["code"]

@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 from app.api.routes.docs import EXAMPLE_SLICE
+from tests.generated_series import SLICES, slice_file
 from tests.service import Service
 
 pytestmark = pytest.mark.e2e
@@ -53,7 +54,7 @@ def test_front_page_leads_to_docs_that_render(page: Page, service: Service) -> N
     page.goto(service.url("/"))
     expect(page).to_have_url(service.url("/docs"))
     expect(page.get_by_role("heading", name="Lungscope")).to_be_visible()
-    for path in ("/v1/predict", "/v1/models", "/health/ready", "/metrics"):
+    for path in ("/v1/predict", "/v1/studies", "/v1/models", "/health/ready", "/metrics"):
         expect(page.locator(f'[data-path="{path}"]').first).to_be_visible()
 
 
@@ -67,7 +68,7 @@ def test_try_it_out_posts_an_image_as_it_stands(page: Page, service: Service) ->
     assert answered.value.status == 200
     answer = answered.value.json()
     assert answer["source"]["kind"] == "dicom"
-    assert [note["code"] for note in answer["quality"]] == ["basic_detector", "study_level_not_validated"]
+    assert [note["code"] for note in answer["quality"]] == ["nodules_may_be_missed", "study_level_not_validated"]
     live = operation.locator(".live-responses-table .response-col_description .highlight-code").first
     expect(live).to_contain_text(answer["request_id"])
 
@@ -84,6 +85,21 @@ def test_try_it_out_with_every_optional_field(page: Page, service: Service) -> N
         operation.get_by_role("button", name="Execute").click()
     assert answered.value.status == 200
     assert len(answered.value.json()["findings"]) == 1
+
+
+def test_try_it_out_posts_several_files_of_a_series(page: Page, service: Service) -> None:
+    page.goto(service.url("/docs"))
+    operation = page.locator(".opblock", has=page.locator('[data-path="/v1/studies"]'))
+    operation.locator(".opblock-summary-control").click()
+    form = operation.locator(".opblock-section-request-body")
+    for n in range(SLICES):
+        form.get_by_role("button", name="Add").click()
+        file: FilePayload = {"name": f"{n}.dcm", "mimeType": "application/dicom", "buffer": slice_file(n)}
+        form.locator("input[type=file]").nth(n).set_input_files(file)
+    with page.expect_response("**/v1/studies*") as answered:
+        operation.get_by_role("button", name="Execute").click()
+    assert answered.value.status == 200
+    assert answered.value.json()["source"]["series"]["slices"] == SLICES
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.inference.bundle import load_bundle
+from app.inference.detector import Detector
 from app.inference.model import Model
-from tests.fakes import ArithmeticBackend, write_bundle
+from tests.fakes import ArithmeticBackend, arithmetic_detector, write_bundle
 
 
 @pytest.fixture
@@ -19,3 +20,8 @@ def backend() -> ArithmeticBackend:
 @pytest.fixture
 def model(tmp_path: Path, backend: ArithmeticBackend) -> Model:
     return Model.load(load_bundle(write_bundle(tmp_path)), backend)
+
+
+@pytest.fixture
+def detector(tmp_path: Path) -> Detector:
+    return arithmetic_detector(tmp_path)

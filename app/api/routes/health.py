@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.api.deps import Services, ServicesDep
 from app.api.schemas import Health
@@ -49,9 +49,8 @@ async def ready(services: ServicesDep, response: Response) -> Health:
     },
 )
 async def metrics(services: ServicesDep) -> Response:
-    """Requests, latency by stage, decisions and problems; no patient data."""
-    services.metrics.ready.set(services.registry.status == "ready")
-    return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    """Requests, latency by stage, decisions and problems, of all workers; no patient data."""
+    return Response(services.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _readiness(services: Services, response: Response) -> Health:

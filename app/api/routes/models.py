@@ -7,10 +7,11 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Response
 from fastapi.openapi.models import Example
 
-from app.api import schemas
+from app.api import answers, schemas
 from app.api.deps import ServicesDep, authorise
 from app.api.problems import responses_for
 from app.errors import UnknownModel
+from app.inference.bundle import CARD_FILE
 from app.inference.registry import ModelRegistry
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(authorise)])
@@ -21,13 +22,19 @@ Name = Annotated[str, Path(description="Name of the model.", openapi_examples=SH
 @router.get("", summary="List the models", responses=responses_for(401, 500))
 async def list_models(services: ServicesDep) -> schemas.ModelList:
     """Identity, digest, backend and state of each model of this service."""
-    return schemas.ModelList(models=[schemas.model_summary(services.registry)])
+    registry = services.registry
+    return schemas.ModelList(models=[answers.model_summary(registry), answers.detector_summary(registry)])
 
 
 @router.get("/{name}", summary="Describe one model", responses=responses_for(401, 404, 500))
-async def describe_model(name: Name, services: ServicesDep) -> schemas.ModelDetail:
+async def describe_model(name: Name, services: ServicesDep) -> schemas.ModelDetail | schemas.DetectorDetail:
     """Input contract, labels, thresholds, training data and measured performance of a model."""
-    return schemas.model_detail(_known(services.registry, name))
+    registry = services.registry
+    if name == registry.detector_bundle.manifest.name:
+        return answers.detector_detail(registry)
+    if name == registry.bundle.manifest.name:
+        return answers.model_detail(registry)
+    raise _unknown(registry)
 
 
 @router.get(
@@ -44,15 +51,16 @@ async def describe_model(name: Name, services: ServicesDep) -> schemas.ModelDeta
 )
 async def model_card(name: Name, services: ServicesDep) -> Response:
     """Intended use, data, metrics with their meaning, and warnings, as written at training time."""
-    card = _known(services.registry, name).bundle.card
-    return Response(card, media_type="text/markdown; charset=utf-8")
+    registry = services.registry
+    paths = {bundle.manifest.name: bundle.path for bundle in (registry.bundle, registry.detector_bundle)}
+    if name not in paths:
+        raise _unknown(registry)
+    return Response((paths[name] / CARD_FILE).read_text("utf-8"), media_type="text/markdown; charset=utf-8")
 
 
-def _known(registry: ModelRegistry, name: str) -> ModelRegistry:
-    if name != registry.bundle.manifest.name:
-        raise UnknownModel(
-            found="a model name that is not served here",
-            expected=registry.bundle.manifest.name,
-            remedy="GET /v1/models lists the models.",
-        )
-    return registry
+def _unknown(registry: ModelRegistry) -> UnknownModel:
+    return UnknownModel(
+        found="a model name that is not served here",
+        expected=f"{registry.bundle.manifest.name} or {registry.detector_bundle.manifest.name}",
+        remedy="GET /v1/models lists the models.",
+    )

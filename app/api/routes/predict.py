@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.requests import ClientDisconnect
 
 from app import telemetry
 from app.api import schemas
+from app.api.answers import answer
 from app.api.deps import LanguageDep, Services, ServicesDep, authorise
 from app.api.examples import PREDICT_ANSWERS
 from app.api.parameters import PredictParameters, parse_parameters
 from app.api.problems import responses_for
+from app.api.rendered import SLICE_CONTENT, Rendered, Renderer, slice_format, slice_renderer
 from app.api.upload import Upload, read_upload
 from app.imaging.read import read_slice
+from app.inference.detector import Detector
 from app.inference.diagnose import diagnose
+from app.inference.engine import Abandoned
 from app.inference.model import Model
 from app.inference.prediction import Prediction
 
@@ -59,9 +65,11 @@ REQUEST_BODY: Final[dict[str, Any]] = {
         "application/octet-stream": BINARY,
     },
 }
+ANSWERS: Final = {"application/json": PREDICT_ANSWERS, **SLICE_CONTENT}
 DESCRIPTION: Final = (
     "Post one CT slice as a form or as a raw body. With `roi` the nodule there is judged; without it every candidate "
     "found in the lungs, and the slice as a whole.\n\n"
+    "`Accept` chooses the format of the answer: JSON, DICOM objects, a FHIR bundle, or the slice as a picture.\n\n"
     "To try it here: download [a phantom slice](/docs/example-slice.dcm), choose it as `file`, and execute."
 )
 
@@ -72,8 +80,8 @@ DESCRIPTION: Final = (
     description=DESCRIPTION,
     response_model=schemas.Answer,
     responses={
-        200: {"description": "The judgement, or why there is none.", "content": {"application/json": PREDICT_ANSWERS}},
-        **responses_for(400, 401, 413, 415, 422, 503, 500),
+        200: {"description": "The judgement, or why there is none.", "content": ANSWERS},
+        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500),
     },
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": QUERY},
 )
@@ -84,10 +92,16 @@ async def predict(
 ) -> Response:
     """Read the upload, judge it off the event loop, write the answer."""
     started = time.perf_counter()
-    model = services.registry.model()
-    upload = await read_upload(request, services.settings.max_body_mb * 1024 * 1024)
+    wanted = slice_format(request)
+    model, detector = services.registry.model(), services.registry.detector()
+    upload = await read_upload(request, services.slice_limit)
     parameters = parse_parameters(upload.parameters)
-    prediction, decode_ms = await services.engine.submit(lambda: _judge(upload, parameters, model))
+    render = slice_renderer(wanted, upload.data, parameters.roi_px, model, detector, language)
+    work = partial(_judge, upload, parameters, model, detector, render)
+    try:
+        prediction, decode_ms, rendered = await services.engine.submit(work, len(upload.data), request.is_disconnected)
+    except Abandoned:
+        raise ClientDisconnect from None
     timing = {
         "decode": decode_ms,
         "search": prediction.timing.search_ms,
@@ -95,24 +109,30 @@ async def predict(
         "total": (time.perf_counter() - started) * 1000,
     }
     _count(services, prediction, timing)
-    body = schemas.answer(
+    headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
+    if rendered is not None:
+        return rendered.response(headers)
+    body = answer(
         prediction,
         model.bundle,
+        detector if parameters.roi_px is None else None,
         request_id=telemetry.request_id.get() or "",
         language=language,
         explain=parameters.explain,
         timing_ms=timing,
         notes=parameters.notes,
     )
-    headers = {"Content-Language": language, "Vary": "Accept-Language"}
     return Response(body.model_dump_json(), media_type="application/json", headers=headers)
 
 
-def _judge(upload: Upload, parameters: PredictParameters, model: Model) -> tuple[Prediction, float]:
+def _judge(
+    upload: Upload, parameters: PredictParameters, model: Model, detector: Detector, render: Renderer | None
+) -> tuple[Prediction, float, Rendered | None]:
     started = time.perf_counter()
     ct_slice = read_slice(upload.data, parameters.options)
     decode_ms = (time.perf_counter() - started) * 1000
-    return diagnose(ct_slice, parameters.roi_px, model), decode_ms
+    prediction = diagnose(ct_slice, parameters.roi_px, model, detector)
+    return prediction, decode_ms, None if render is None else render(ct_slice, prediction)
 
 
 def _count(services: Services, prediction: Prediction, timing_ms: dict[str, float]) -> None:

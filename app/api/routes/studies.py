@@ -1,0 +1,213 @@
+"""Judge one series."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from app import telemetry
+from app.api import events, problems, schemas
+from app.api.answers import answer
+from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, authorise
+from app.api.events import Throttle
+from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
+from app.api.parameters import SeriesParameters, parse_series_parameters
+from app.api.problems import responses_for
+from app.api.rendered import SERIES_CONTENT, Format, Rendered, render_series, series_format
+from app.api.study_upload import StudyUpload, read_study
+from app.imaging.series import SeriesBuilder, SeriesLimits
+from app.inference.detector import Detector
+from app.inference.engine import SeriesSlot
+from app.inference.model import Model
+from app.inference.prediction import Prediction
+from app.inference.series import Progress, diagnose_volume
+from app.inference.vocabulary import Language
+
+router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
+
+T = TypeVar("T")
+EXPLAIN: Final = "true adds the class-activation map of each finding."
+BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
+REQUEST_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "description": "The DICOM files of one CT series in any order, or one zip of them. Other files are left out.",
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["files"],
+                "properties": {
+                    "files": {
+                        "type": "array",
+                        "items": {"type": "string", "format": "binary"},
+                        "description": "DICOM files, or one zip.",
+                    },
+                    "explain": {"type": "string", "example": "", "description": EXPLAIN},
+                },
+            }
+        },
+        **dict.fromkeys(("application/zip", "application/dicom", "application/octet-stream"), BINARY),
+    },
+}
+QUERY: Final = [{"name": "explain", "in": "query", "schema": {"type": "string"}, "description": EXPLAIN}]
+DESCRIPTION: Final = (
+    "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
+    "followed through the slices.\n\n"
+    "With `Accept: application/x-ndjson` the answer is one JSON object a line: `progress` events while it is judged, "
+    "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects or a FHIR bundle. To "
+    "go away stops the work."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One series, what was asked of it, and when it began (`time.perf_counter`)."""
+
+    upload: StudyUpload
+    parameters: SeriesParameters
+    language: Language
+    started: float
+
+
+@router.post(
+    "/studies",
+    summary="Judge one CT series",
+    description=DESCRIPTION,
+    response_model=schemas.Answer,
+    responses={
+        200: {
+            "description": "The judgement, or why there is none.",
+            "content": {"application/json": STUDY_ANSWERS, events.MEDIA_TYPE: STUDY_EVENTS, **SERIES_CONTENT},
+        },
+        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500),
+    },
+    openapi_extra={"requestBody": REQUEST_BODY, "parameters": QUERY},
+)
+async def judge_study(request: Request, services: ServicesDep, language: LanguageDep, slot: SlotDep) -> Response:
+    """Decode the files as they arrive, judge the series in its own lane, write the answer or stream it."""
+    started = time.perf_counter()
+    wanted = series_format(request)
+    limits = SeriesLimits(max_slices=services.settings.max_slices)
+    builder = SeriesBuilder(limits, keep_headers=wanted in ("dicom", "fhir"))
+    upload = await read_study(request, builder, slot, services.study_limit)
+    asked = _Asked(upload, parse_series_parameters(upload.parameters), language, started)
+    headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
+    if wanted == "events":
+        stream = _streamed(services, slot, asked)
+        # No proxy may gather the lines before it passes them on.
+        return StreamingResponse(stream, media_type=events.MEDIA_TYPE, headers={**headers, "X-Accel-Buffering": "no"})
+    if wanted != "json":
+        rendered = await _while_connected(request, slot, _render(services, slot, asked, builder, wanted))
+        return rendered.response(headers)
+    body = await _while_connected(request, slot, _judge(services, slot, asked, _tell_nobody))
+    return Response(body.model_dump_json(), media_type="application/json", headers=headers)
+
+
+async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: Progress) -> schemas.Answer:
+    model, detector = services.registry.model(), services.registry.detector()
+    prediction, timing = await _predict(services, slot, asked, model, detector, progress)
+    return answer(
+        prediction,
+        model.bundle,
+        detector,
+        request_id=telemetry.request_id.get() or "",
+        language=asked.language,
+        explain=asked.parameters.explain,
+        timing_ms=timing,
+        notes=asked.parameters.notes,
+    )
+
+
+async def _render(
+    services: Services, slot: SeriesSlot, asked: _Asked, builder: SeriesBuilder, wanted: Format
+) -> Rendered:
+    model, detector = services.registry.model(), services.registry.detector()
+    prediction, _ = await _predict(services, slot, asked, model, detector, _tell_nobody)
+    volume, language = asked.upload.volume, asked.language
+    return await slot.run(partial(render_series, wanted, prediction, volume, builder, model, detector, language))
+
+
+async def _predict(
+    services: Services, slot: SeriesSlot, asked: _Asked, model: Model, detector: Detector, progress: Progress
+) -> tuple[Prediction, dict[str, float]]:
+    work = partial(diagnose_volume, asked.upload.volume, model, detector, progress, slot.cancelled)
+    prediction = await slot.run(work)
+    timing = {
+        "decode": asked.upload.decode_ms,
+        **prediction.timing.stages_ms,
+        "total": (time.perf_counter() - asked.started) * 1000,
+    }
+    _count(services, prediction, timing)
+    return prediction, timing
+
+
+def _tell_nobody(_stage: str, _done: int, _of: int) -> None:
+    pass
+
+
+async def _while_connected(request: Request, slot: SeriesSlot, judging: Coroutine[Any, Any, T]) -> T:
+    """What `judging` returns; raises ClientDisconnect, once the work has ended, when the caller goes away before."""
+    work, gone = asyncio.create_task(judging), asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            slot.cancel()
+            await asyncio.wait({work})
+            raise ClientDisconnect
+        return work.result()
+    finally:
+        gone.cancel()
+        work.add_done_callback(_forget)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _streamed(services: Services, slot: SeriesSlot, asked: _Asked) -> AsyncIterator[bytes]:
+    """Progress, then the result or the problem, a line each. When the caller goes away this generator is cancelled."""
+    loop, lines = asyncio.get_running_loop(), asyncio.Queue[bytes | None]()
+
+    def tell(stage: str, done: int, of: int) -> None:
+        loop.call_soon_threadsafe(lines.put_nowait, events.progress_line(stage, done, of))
+
+    work = asyncio.create_task(_judge(services, slot, asked, Throttle(tell)))
+    work.add_done_callback(lambda _: lines.put_nowait(None))
+    try:
+        while (text := await lines.get()) is not None:
+            yield text
+        yield _last_line(work, services)
+    finally:
+        slot.cancel()
+        work.add_done_callback(_forget)
+
+
+def _last_line(work: asyncio.Task[schemas.Answer], services: Services) -> bytes:
+    error = work.exception()
+    if error is None:
+        return events.line("result", work.result().model_dump(mode="json"))
+    return events.line("problem", problems.body_of(error, services.metrics))
+
+
+def _forget(work: asyncio.Task[Any]) -> None:
+    """Take note of how abandoned work ended, or asyncio reports that nobody did."""
+    if not work.cancelled():
+        work.exception()
+
+
+def _count(services: Services, prediction: Prediction, timing_ms: dict[str, float]) -> None:
+    metrics = services.metrics
+    metrics.decisions.labels(prediction.decision).inc()
+    if prediction.series is not None:
+        metrics.series_slices.observe(prediction.series.slices)
+    for stage, ms in timing_ms.items():
+        metrics.series_stages.labels(stage).observe(ms / 1000)

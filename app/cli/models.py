@@ -1,0 +1,42 @@
+"""`lungscope models`: what the bundles say of themselves."""
+
+from __future__ import annotations
+
+import argparse
+
+from app.cli.exits import OK
+from app.inference.bundle import find_bundle, load_bundle
+from app.inference.model import create_backend
+from app.inference.registry import ModelRegistry, verify_detector
+from app.settings import Settings
+
+
+def run(_options: argparse.Namespace, settings: Settings) -> int:
+    """Verify and describe both; returns the exit code, and raises BundleError."""
+    registry = verified_registry(settings)
+    bundle, manifest = registry.bundle, registry.bundle.manifest
+    print(f"{manifest.name}/{manifest.version}  {bundle.digest}")
+    print(f"  {manifest.description}")
+    print(f"  {len(manifest.digests)} files match their digests in {bundle.path}")
+    print(f"  operating point {manifest.operating_point.threshold:.3f} ({manifest.operating_point.chosen_for})")
+    if registry.site_threshold is not None:
+        print(f"  operating point in force {registry.threshold:.3f} (LUNGSCOPE_OPERATING_POINT)")
+    print(f"  {manifest.performance.protocol}")
+    for name, figure in manifest.performance.figures.items():
+        print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
+    searching = registry.detector_bundle
+    print(f"{searching.manifest.name}/{searching.manifest.version}  {searching.digest}")
+    print(f"  {searching.manifest.description}")
+    print(f"  {len(searching.manifest.digests)} files match their digests in {searching.path}")
+    for name, figure in searching.manifest.performance.figures.items():
+        print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
+    return OK
+
+
+def verified_registry(settings: Settings) -> ModelRegistry:
+    """The models on disk, verified and not loaded; raises BundleError."""
+    bundle = load_bundle(find_bundle(settings.models_dir, settings.model))
+    detector_path = find_bundle(settings.models_dir, settings.detector)
+    detector = verify_detector(detector_path, create_backend(settings.backend, settings.threads))
+    backend = create_backend(settings.backend, settings.threads)
+    return ModelRegistry(bundle, backend, detector, settings.operating_point)

@@ -1,0 +1,113 @@
+"""`lungscope serve`: one process, or several workers on one port under uvicorn's supervisor."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+
+from app.cli.exits import CANNOT_START, OK
+from app.cli.models import verified_registry
+from app.errors import StartupError
+from app.settings import Settings, shared_metrics_folder, usable_cores
+
+logger = logging.getLogger(__name__)
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Answer until told to stop; returns the exit code, and raises StartupError."""
+    # Once drained, uvicorn raises the signal again; with this handler a clean end is exit code 0.
+    signal.signal(signal.SIGTERM, _drained)
+    signal.signal(signal.SIGINT, _drained)
+    if options.workers == 1:
+        _configure(settings, options.host)
+        return _alone(options, settings)
+    with shared_metrics_folder() as folder:
+        _configure(settings, options.host)
+        return _supervised(options, settings, folder)
+
+
+def _configure(settings: Settings, host: str) -> None:
+    # Imports prometheus_client, which looks for the folder of shared metrics then and not later.
+    from app.telemetry import configure_logging
+
+    configure_logging(settings.log_level)
+    if host not in LOOPBACK and settings.api_token is None:
+        logger.warning("listening on %s without LUNGSCOPE_API_TOKEN: whoever reaches it may use it", host)
+
+
+def _alone(options: argparse.Namespace, settings: Settings) -> int:
+    from app.main import create_app
+
+    failures: list[Exception] = []
+
+    def stop(error: Exception) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    server = uvicorn.Server(_config(create_app(settings, on_fatal=stop), options, settings))
+    server.run()
+    if failures:
+        print(f"lungscope: {failures[0]}", file=sys.stderr)
+        return CANNOT_START
+    return OK
+
+
+def _supervised(options: argparse.Namespace, settings: Settings, folder: Path) -> int:
+    from app.cli.supervisor import Supervisor
+
+    # Here and not in every worker: once, and before the port is taken.
+    verified_registry(settings)
+    if "threads" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"threads": max(1, usable_cores() // options.workers)})
+    config = _config(partial(worker_app, settings, folder), options, settings, factory=True)
+    config.workers = options.workers
+    supervisor = Supervisor(config, [config.bind_socket()], partial(worker_app, settings, folder, load_first=True))
+    supervisor.run()
+    return CANNOT_START if supervisor.start_failed else OK
+
+
+def worker_app(settings: Settings, metrics_folder: Path, *, load_first: bool = False) -> Any:
+    """The application of one worker, which ends with STARTUP_FAILURE when its models cannot be used."""
+    from app.main import create_app
+    from app.telemetry import configure_logging
+
+    configure_logging(settings.log_level)
+    try:
+        return create_app(settings, on_fatal=_end_worker, metrics_folder=metrics_folder, load_first=load_first)
+    except StartupError as error:
+        _end_worker(error)
+
+
+def _end_worker(error: Exception) -> None:
+    """End at once, so that the supervisor sees this code and no other: the same would fail after every restart."""
+    print(f"lungscope: {error}", file=sys.stderr, flush=True)
+    os._exit(STARTUP_FAILURE)
+
+
+def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factory: bool = False) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        host=options.host,
+        port=options.port,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.drain_seconds,
+    )
+
+
+def _drained(_signal: int, _frame: FrameType | None) -> None:
+    return

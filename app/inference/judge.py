@@ -1,0 +1,104 @@
+"""What the network says about patches, in the pixels and millimetres of where they were cut from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from app.imaging.patches import Patch, PatchSpec, PatchTransform
+from app.inference.backends import Outputs
+from app.inference.model import Model
+from app.inference.prediction import Evidence, Trait
+
+MASK_THRESHOLD: Final = 0.5
+FINER: Final = 4  # a contour through pixels' centres is half a pixel too small all round
+MAX_CENTRE_OFFSET_MM: Final = 3.0  # an outline further from the patch's middle belongs to a neighbour
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """The predicted nodule at the middle of a patch: its border as (N, 2) source (column, row), and its area."""
+
+    points_px: NDArray[np.float64]
+    area_mm2: float
+
+    @property
+    def diameter_mm(self) -> float:
+        """Of the circle with this area."""
+        return 2 * math.sqrt(self.area_mm2 / math.pi)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """The network's outputs for some patches, patch axis first; `strange` are unlike the training data, and on
+    `no_nodule` it sees none."""
+
+    patches: Sequence[Patch]
+    outputs: Outputs
+    strange: NDArray[np.bool_]
+    no_nodule: NDArray[np.bool_]
+
+    def outline(self, n: int) -> Outline | None:
+        """The outline on patch `n`, if there is one at its middle."""
+        return find_outline(self.outputs["mask"][n], self.patches[n].transform)
+
+    def evidence(self, n: int) -> Evidence:
+        """The evidence map of patch `n`."""
+        return Evidence(self.outputs["evidence"][n], _rectangle(self.patches[n].transform))
+
+
+def judge(patches: Sequence[Patch], model: Model) -> Judged:
+    """Run the network on all of at least one patch at once."""
+    outputs = model.run(list(patches))
+    strange = model.distance(outputs["embedding"]) > model.manifest.out_of_distribution.threshold
+    return Judged(patches, outputs, strange, outputs["nodule"] < model.manifest.nodule_threshold)
+
+
+def traits_of(values: NDArray[np.float32], model: Model) -> tuple[Trait, ...]:
+    """Ratings (traits,) with the names and scales of the manifest."""
+    return tuple(Trait(t.name, v, t.scale) for t, v in zip(model.manifest.traits, values.tolist(), strict=True))
+
+
+def find_outline(mask: NDArray[np.float32], transform: PatchTransform) -> Outline | None:
+    """The component of a (size, size) mask at the middle of the patch, or None."""
+    spec = transform.spec
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > MASK_THRESHOLD).astype(np.uint8))
+    offsets_mm = np.where(labels > 0, _offsets_mm(spec), np.inf)
+    if count < 2 or offsets_mm.min() > MAX_CENTRE_OFFSET_MM:
+        return None
+    label = int(labels.flat[offsets_mm.argmin()])
+    area_mm2 = float(stats[label, cv2.CC_STAT_AREA]) * spec.spacing_mm**2
+    alone = np.where((labels == label) | (labels == 0), mask, 0)
+    border = _border(alone, stats[label])
+    return Outline(transform.to_source_px(border), area_mm2)
+
+
+def _border(component: NDArray[np.float32], box: NDArray[np.int32]) -> NDArray[np.float64]:
+    """(N, 2) column, row of where a component's probability falls below the threshold, between the pixels' centres."""
+    left, top = int(box[cv2.CC_STAT_LEFT]) - 1, int(box[cv2.CC_STAT_TOP]) - 1
+    width, height = int(box[cv2.CC_STAT_WIDTH]) + 2, int(box[cv2.CC_STAT_HEIGHT]) + 2
+    cut = np.pad(component, 1)[top + 1 : top + 1 + height, left + 1 : left + 1 + width]
+    fine = cv2.resize(cut, (width * FINER, height * FINER), interpolation=cv2.INTER_LINEAR)
+    borders, _ = cv2.findContours((fine > MASK_THRESHOLD).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    longest = max(borders, key=cv2.contourArea)[:, 0, :].astype(np.float64)
+    return (longest + 0.5) / FINER - 0.5 + (left, top)
+
+
+@cache
+def _offsets_mm(spec: PatchSpec) -> NDArray[np.float64]:
+    """(size, size) distances from the patch's middle, the same for every patch of a model."""
+    along = np.arange(spec.size_px) - spec.middle_px
+    return np.asarray(np.hypot(along[:, None], along) * spec.spacing_mm, np.float64)
+
+
+def _rectangle(transform: PatchTransform) -> tuple[float, float, float, float]:
+    edge = transform.spec.size_px - 0.5
+    (left, top), (right, bottom) = transform.to_source_px(np.array([[-0.5, -0.5], [edge, edge]])).tolist()
+    return left, top, right, bottom
