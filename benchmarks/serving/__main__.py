@@ -1,0 +1,132 @@
+"""`python -m benchmarks.serving [--quick] [--without-peers] --out JSON --chart PNG --page MD` (make bench)
+
+One run: in-process loop, the service, its peers, fixed rates; see docs/benchmarks.md. Everything is on 127.0.0.1,
+bounded in time, and ended by process id.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+from app.inference.bundle import load_bundle
+from app.settings import usable_cores
+from benchmarks.serving import machine, report, rivals, stages
+from benchmarks.serving.chart import draw
+from benchmarks.serving.closed import require_wrk
+from benchmarks.serving.peers.reading import BUNDLE
+from benchmarks.serving.plan import FULL, QUICK
+from benchmarks.serving.processes import REPOSITORY, leave_nothing_behind
+from benchmarks.serving.results import Results
+from benchmarks.serving.slices import EXAMPLE, REAL, Slice, bodies, load_slice
+
+T = TypeVar("T")
+
+
+def say(text: str) -> None:
+    """What is going on, on standard error."""
+    sys.stderr.write(f"[{time.strftime('%H:%M:%S')}] {text}\n")
+    sys.stderr.flush()
+
+
+def told(items: Iterable[T], what: str) -> Iterator[T]:
+    """Each item, said when it is there."""
+    for number, item in enumerate(items, start=1):
+        say(f"{what} {number}")
+        yield item
+
+
+def main() -> None:
+    """Measure, print, write."""
+    given = _options()
+    require_wrk()
+    leave_nothing_behind()
+    started = time.perf_counter()
+    facts = machine.facts()
+    plan = QUICK if given.quick else FULL
+    manifest = load_bundle(BUNDLE).manifest
+    bench = stages.Bench(plan, load_slice(*EXAMPLE), manifest.input.patch_spec, given.workers)
+    found = _measure(bench, facts, given, started)
+    figures = report.summary(found)
+    sys.stdout.write(figures + "\n")
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(_as_json(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    given.chart.write_bytes(draw(found))
+    if given.page is not None:
+        given.page.write_text(report.filled(given.page.read_text(encoding="utf-8"), figures), encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="shorter, each peer in one way at 16 clients")
+    parser.add_argument("--without-peers", action="store_true")
+    parser.add_argument("--workers", type=int, default=usable_cores(), help="of the service, and loops beside it")
+    parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--chart", type=Path, required=True)
+    parser.add_argument("--page", type=Path, help="whose figures are replaced")
+    return parser.parse_args()
+
+
+def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespace, started: float) -> Results:
+    say("generators against a server that does nothing")
+    proof = stages.prove_generators(bench)
+    say("starts")
+    starts = stages.starts(bench)
+    with bench.service() as server:
+        rounds = tuple(told(stages.alternate(bench, server), "loop and service: round"))
+        ours = dict(told(stages.all_bodies(bench, server), "bodies"))
+        say("evidence")
+        explaining = stages.explaining(bench, server)
+        say("fixed rates")
+        peak = max(load.rate for load in (*(r.service for r in rounds), *ours[stages.RAW]))
+        open_loop = stages.open_loop(bench, server, peak)
+        real = _real_slice(given.data)
+        real_figures = (
+            stages.real_slice(stages.Bench(bench.plan, real, bench.patch, bench.workers), server) if real else None
+        )
+    say("the loop in TensorFlow")
+    tensorflow_loop = bench.loop("tensorflow", bench.plan.round_s)
+    peers: tuple[rivals.PeerResult, ...] = ()
+    if not given.without_peers:
+        job = rivals.Job(usable_cores(), bench.ct_slice, bench.patch)
+        truth = rounds[0].loop.malignancy
+        peers = tuple(told(rivals.measure_peers(job, truth, bench.plan), "peer"))
+    return Results(
+        machine=facts,
+        quick=given.quick,
+        seconds=time.perf_counter() - started,
+        slice_sent=f"{bench.ct_slice.name}, {len(bench.ct_slice.dicom)} bytes, roi {bench.ct_slice.roi}",
+        digests={name: body.digest for name, body in bodies(bench.ct_slice).items()},
+        workers=bench.workers,
+        proof=proof,
+        rounds=rounds,
+        tensorflow_loop=tensorflow_loop,
+        ours=ours,
+        real_slice=real_figures,
+        peers=peers,
+        peer_versions=rivals.versions() if peers else {},
+        starts=starts,
+        open_loop=open_loop,
+        explaining=explaining,
+    )
+
+
+def _real_slice(data: Path) -> Slice | None:
+    path, roi_px = REAL
+    return load_slice(data / path, roi_px) if (data / path).exists() else None
+
+
+def _as_json(found: Results) -> dict[str, object]:
+    targets = [asdict(target) | {"met": target.met} for target in report.targets(found)]
+    return {"targets": targets, **asdict(found)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""How long everything is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Seconds, and how often: `rounds` of in-process loop and service alternate, so that drift
+    meets both alike; `variants` of peers are measured too."""
+
+    rounds: int
+    round_s: float
+    load_s: float
+    peer_s: float
+    peer_clients: tuple[int, ...]
+    variants: bool
+    arrivals_s: float
+    explain_rounds: int
+    starts: int
+
+
+CLIENTS: Final = (1, 16, 64)
+COMPARED_AT: Final = 16  # the clients at which the issue's ratios are stated
+FULL: Final = Plan(
+    rounds=4,
+    round_s=6,
+    load_s=5,
+    peer_s=5,
+    peer_clients=(1, 16, 64),
+    variants=True,
+    arrivals_s=15,
+    explain_rounds=4,
+    starts=3,
+)
+QUICK: Final = Plan(
+    rounds=1,
+    round_s=2,
+    load_s=1,
+    peer_s=1,
+    peer_clients=(16,),
+    variants=False,
+    arrivals_s=4,
+    explain_rounds=1,
+    starts=1,
+)

@@ -1,0 +1,262 @@
+"""What a run says about the targets: arithmetic and words, nothing is measured here."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.serving.arrivals import OK, REFUSED, Tally
+from benchmarks.serving.closed import Load
+from benchmarks.serving.plan import COMPARED_AT
+from benchmarks.serving.results import OpenLoop, Results
+from benchmarks.serving.rivals import NAIVE, PeerResult
+
+RAW: Final = "dicom, raw"
+FORM: Final = "dicom, form"
+BEGIN, END = "<!-- figures: make bench -->", "<!-- end of figures -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A figure beside its bound; `reached` is None where nothing was measured."""
+
+    name: str
+    bound: float
+    at_most: bool
+    reached: float | None
+    unit: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the bound holds; None where nothing was measured."""
+        if self.reached is None:
+            return None
+        return self.reached <= self.bound if self.at_most else self.reached >= self.bound
+
+    @property
+    def asked(self) -> str:
+        """The bound in words."""
+        return f"{'≤' if self.at_most else '≥'} {self.bound:g}{self.unit}"
+
+
+def targets(found: Results) -> list[Target]:
+    """Those of the issue that a run can judge, in its order."""
+    rate = service_rate(found)
+    rivals = [rate_of(peer) for peer in found.peers if peer.loads and not peer.name.endswith("form")]
+    naive = next((rate_of(peer) for peer in found.peers if peer.name == NAIVE and peer.loads), None)
+    load = found.open_loop
+    return [
+        Target("server CPU per request / in-process loop's", 1.3, True, cpu_ratio(found)),
+        Target("throughput / in-process loop's", 0.75, False, throughput_ratio(found)),
+        Target("throughput / best peer's", 1.5, False, rate / max(rivals) if rivals else None),
+        Target("throughput / naive FastAPI + TensorFlow's", 3, False, rate / naive if naive else None),
+        Target("form / raw body, DICOM", 0.8, False, at(found.ours[FORM]).rate / at(found.ours[RAW]).rate),
+        Target("p99 at 70 % of peak / unloaded median", 3, True, _p99(load.steady) / load.unloaded.p50_ms),
+        Target("goodput at 2x peak / peak", 0.8, False, load.overload.goodput / load.peak),
+        Target("p99 of the 503 at 2x peak", 100, True, _refused_p99(load.overload), " ms"),
+        Target(f"goodput of {load.crowd_clients} clients that honour Retry-After / peak", 0.9, False, _crowd(load)),
+        Target("exec to ready, OpenVINO", 3, True, statistics.median(found.starts.ready_s), " s"),
+        Target("resident memory of a worker", 350, True, max(found.starts.resident_mb, default=None), " MB"),
+        Target("throughput lost to evidence on every answer", 10, True, explain_cost(found), " %"),
+        Target("in-process time of outline, traits and evidence", 10, True, parts_cost(found), " %"),
+    ]
+
+
+def at(loads: tuple[Load, ...], clients: int = COMPARED_AT) -> Load:
+    """The one at a number of clients."""
+    return next(load for load in loads if load.clients == clients)
+
+
+def rate_of(peer: PeerResult) -> float:
+    """A peer's throughput at the clients of the comparison."""
+    return at(peer.loads).rate
+
+
+def service_rate(found: Results) -> float:
+    """Requests a second: the median of the rounds."""
+    return statistics.median(r.service.rate for r in found.rounds)
+
+
+def loop_rate(found: Results) -> float:
+    """Slices a second of the in-process loop: the median of the rounds."""
+    return statistics.median(r.loop.rate for r in found.rounds)
+
+
+def throughput_ratio(found: Results) -> float:
+    """Of service and loop, the median over pairs: the machine's speed may drift between rounds."""
+    return statistics.median(r.service.rate / r.loop.rate for r in found.rounds)
+
+
+def cpu_ratio(found: Results) -> float:
+    """Processor time of a request, the service's by the loop's, the median over pairs."""
+    return statistics.median(r.service.cpu_ms / r.loop.cpu_ms for r in found.rounds)
+
+
+def explain_cost(found: Results) -> float:
+    """Per cent of throughput lost when every answer carries its evidence map, the median over pairs."""
+    return 100 * (1 - statistics.median(explained / plain for plain, explained in found.explaining.pairs))
+
+
+def parts_cost(found: Results) -> float:
+    """Per cent that outline, traits and evidence are of a whole prediction, in process."""
+    return 100 * (found.explaining.outline_and_traits_ms + found.explaining.evidence_ms) / found.explaining.whole_ms
+
+
+def _p99(tally: Tally) -> float:
+    return tally.latency_ms.get(OK, {}).get("p99", float("inf"))
+
+
+def _refused_p99(tally: Tally) -> float | None:
+    return tally.latency_ms.get(REFUSED, {}).get("p99")
+
+
+def _crowd(load: OpenLoop) -> float:
+    return load.crowd.goodput / load.peak
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Markdown."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Three significant digits, a dash for None."""
+    return "–" if value is None else f"{value:.3g}{unit}" if abs(value) < 1000 else f"{value:.0f}{unit}"
+
+
+def targets_table(found: Results) -> str:
+    """Each target beside what was reached."""
+    words: dict[bool | None, str] = {True: "met", False: "**missed**", None: "not measured"}
+    rows = [(t.name, t.asked, number(t.reached, t.unit), words[t.met]) for t in targets(found)]
+    return table(("target", "asked", "reached", ""), rows)
+
+
+def rates_table(found: Results) -> str:
+    """Ratios and absolute figures of everybody at the clients of the comparison, the fastest first."""
+    rows = [
+        (peer.name, number(rate_of(peer) / loop_rate(found)), *_cells(at(peer.loads)), peer.settings)
+        for peer in sorted((p for p in found.peers if p.loads), key=lambda p: -rate_of(p))
+    ]
+    loops = [
+        ("in-process loop, OpenVINO", loop_rate(found), statistics.median(r.loop.cpu_ms for r in found.rounds)),
+        ("in-process loop, TensorFlow", found.tensorflow_loop.rate, found.tensorflow_loop.cpu_ms),
+    ]
+    ceiling = [
+        (name, number(rate / loop_rate(found)), number(rate), number(cpu), "–", "–", "–", "no HTTP, a process per core")
+        for name, rate, cpu in loops
+    ]
+    ours = [
+        (
+            f"Lungscope, {kind}",
+            number(at(loads).rate / loop_rate(found)),
+            *_cells(at(loads)),
+            f"{found.workers} workers",
+        )
+        for kind, loads in found.ours.items()
+    ]
+    silent = [(p.name, *["–"] * 6, f"did not run: {_one_line(p.error)}") for p in found.peers if not p.loads]
+    head = ("", "of the loop", "a second", "server CPU ms", "wrk CPU ms", "p50 ms", "p99 ms", "how")
+    return table(head, [*ceiling, *ours, *rows, *silent])
+
+
+def _cells(load: Load) -> tuple[str, ...]:
+    values = (load.rate, load.cpu_ms, load.generator_cpu_ms, load.p50_ms, load.p99_ms)
+    failed = f" ({load.failed} failed)" if load.failed else ""
+    first, *rest = map(number, values)
+    return (first + failed, *rest)
+
+
+def clients_table(found: Results) -> str:
+    """Every body of ours and every peer at each number of clients."""
+    everybody = [(f"Lungscope, {kind}", loads) for kind, loads in found.ours.items()]
+    everybody += [(peer.name, peer.loads) for peer in found.peers if peer.loads]
+    rows = [(name, str(load.clients), *_cells(load)) for name, loads in everybody for load in loads]
+    return table(("", "clients", "a second", "server CPU ms", "wrk CPU ms", "p50 ms", "p99 ms"), rows)
+
+
+def open_loop_table(found: Results) -> str:
+    """What came back at fixed rates and of the crowd."""
+    load = found.open_loop
+    runs = [
+        (f"{load.steady_rate:.0f} a second (70 % of peak)", load.steady),
+        (f"{load.overload_rate:.0f} a second (2x peak)", load.overload),
+        (f"{load.crowd_clients} clients that honour Retry-After", load.crowd),
+    ]
+    head = ("", "good a second", "p50 ms", "p99 ms", "503 a second", "p99 of 503 ms", "broken", "unsent", "late p99 ms")
+    return table(head, [(name, *_tally_cells(tally)) for name, tally in runs])
+
+
+def _tally_cells(tally: Tally) -> Iterator[str]:
+    good, refused = tally.latency_ms.get(OK, {}), tally.latency_ms.get(REFUSED, {})
+    yield number(tally.goodput)
+    yield from (number(good.get(quantile)) for quantile in ("p50", "p99"))
+    yield number(tally.answers.get(REFUSED, 0) / tally.seconds)
+    yield number(refused.get("p99"))
+    yield str(sum(n for status, n in tally.answers.items() if status not in (OK, REFUSED)))
+    yield str(tally.unsent)
+    yield number(tally.late_ms.get("p99"))
+
+
+def summary(found: Results) -> str:
+    """Markdown of everything, for the terminal and docs/benchmarks.md."""
+    proof = found.proof
+    own = f"{proof.open_loop.goodput:.0f} a second at {1e3 * proof.open_loop.cpu_s / _answers(proof.open_loop):.2f} ms"
+    parts: list[str] = [
+        "Machine: " + ", ".join(f"{name} {value}" for name, value in found.machine.items()) + ".",
+        f"Sent: {found.slice_sent}. The run took {found.seconds:.0f} s"
+        + (", shortened: --quick." if found.quick else "."),
+        targets_table(found),
+        f"### At {COMPARED_AT} clients",
+        rates_table(found),
+        "### By clients",
+        clients_table(found),
+        "### Fixed rates, and a crowd",
+        open_loop_table(found),
+        f"Unloaded median: {load_text(found.open_loop.unloaded)}. Against a server that does nothing, wrk reaches "
+        f"{proof.wrk.rate:.0f} a second at {proof.wrk.generator_cpu_ms:.2f} ms of processor a request, the open-loop "
+        f"generator {own}; both include that server's own work on the same cores.",
+        _explaining_text(found),
+        f"Ready after {', '.join(f'{s:.2f}' for s in found.starts.ready_s)} s; resident "
+        f"{', '.join(f'{mb:.0f}' for mb in found.starts.resident_mb)} MB.",
+    ]
+    if found.real_slice:
+        figures = ", ".join(f"{name} {number(value)}" for name, value in found.real_slice.items())
+        parts.append(f"On a slice of LIDC-IDRI-0012: {figures}.")
+    if found.peer_versions:
+        parts.append("Peers: " + ", ".join(f"{name} {version}" for name, version in found.peer_versions.items()) + ".")
+    return "\n\n".join(parts)
+
+
+def _explaining_text(found: Results) -> str:
+    e = found.explaining
+    pairs = ", ".join(f"{explained / plain:.3f}" for plain, explained in e.pairs)
+    return (
+        f"Evidence on every answer: throughput by that without, pair by pair: {pairs}. In process a prediction takes "
+        f"{e.whole_ms:.2f} ms, of which outline and traits {e.outline_and_traits_ms:.3f} and "
+        f"evidence {e.evidence_ms:.3f}."
+    )
+
+
+def load_text(load: Load) -> str:
+    """A median with its p99."""
+    return f"{load.p50_ms:.2f} ms (p99 {load.p99_ms:.2f})"
+
+
+def _answers(tally: Tally) -> int:
+    return max(1, sum(tally.answers.values()))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.replace("|", "/").split())[:200]
+
+
+def filled(page: str, figures: str) -> str:
+    """A page with its part between the marks replaced; raises ValueError without them."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"no {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}"

@@ -1,0 +1,81 @@
+"""Everything one run found, as it is written to docs/results/serving.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.serving.arrivals import Tally
+from benchmarks.serving.ceiling import Lap
+from benchmarks.serving.closed import Load
+from benchmarks.serving.rivals import PeerResult
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That the generators are not the limit: what each reaches against a server that does nothing."""
+
+    wrk: Load
+    open_loop: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The in-process loop and the service one after the other: raw DICOM at the clients of the comparison."""
+
+    loop: Lap
+    service: Load
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """Seconds from exec to ready, one a start, and megabytes of each process after load, largest first."""
+
+    ready_s: tuple[float, ...]
+    resident_mb: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLoop:
+    """`unloaded` is one client, closed; the rates are those asked for, a second. `crowd` are ten times the clients."""
+
+    peak: float
+    unloaded: Load
+    steady_rate: float
+    steady: Tally
+    overload_rate: float
+    overload: Tally
+    crowd_clients: int
+    crowd: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Explaining:
+    """Requests a second without and with `explain=true`, a pair a round; and ms of one slice in process: all of it,
+    its outline and traits, its evidence map."""
+
+    pairs: tuple[tuple[float, float], ...]
+    whole_ms: float
+    outline_and_traits_ms: float
+    evidence_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """One run of the benchmark."""
+
+    machine: dict[str, str]
+    quick: bool
+    seconds: float
+    slice_sent: str
+    digests: dict[str, str]
+    workers: int
+    proof: Proof
+    rounds: tuple[Round, ...]
+    tensorflow_loop: Lap
+    ours: dict[str, tuple[Load, ...]]
+    real_slice: dict[str, float] | None
+    peers: tuple[PeerResult, ...]
+    peer_versions: dict[str, str]
+    starts: Starts
+    open_loop: OpenLoop
+    explaining: Explaining

@@ -1,0 +1,162 @@
+"""What is measured of the service, stage by stage."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from app.imaging.patches import PatchSpec
+from benchmarks.serving.arrivals import Tally, Task, run_task
+from benchmarks.serving.ceiling import Lap, Loop, run_loops
+from benchmarks.serving.closed import Load, drive
+from benchmarks.serving.explaining import measure_parts
+from benchmarks.serving.plan import CLIENTS, COMPARED_AT, Plan
+from benchmarks.serving.processes import LOGS, Server, serve_ours
+from benchmarks.serving.results import Explaining, OpenLoop, Proof, Round, Starts
+from benchmarks.serving.slices import Body, Slice, bodies
+from tests.service import free_port
+
+READY: Final = "/health/ready"
+PATIENCE_S: Final = 120
+STEADY: Final = 0.7  # of the peak
+OVERLOAD: Final = 2.0
+CROWD: Final = 10  # times the clients of the comparison
+MEGABYTE: Final = 1e6
+RAW: Final = "dicom, raw"
+MIN_WORKER_BYTES: Final = 60_000_000  # a supervisor without a model is smaller
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every stage works on."""
+
+    plan: Plan
+    ct_slice: Slice
+    patch: PatchSpec
+    workers: int
+
+    @contextmanager
+    def service(self) -> Iterator[Server]:
+        """The service, ready and warm."""
+        with start_service(self.workers) as server:
+            server.wait_for(READY, PATIENCE_S)
+            drive(server, bodies(self.ct_slice)[RAW], COMPARED_AT, self.plan.load_s)
+            yield server
+
+    def loop(self, backend: str, seconds: float) -> Lap:
+        """The in-process loop, a process per worker."""
+        with kept(self.ct_slice.dicom) as path:
+            patch = (self.patch.size_px, self.patch.spacing_mm)
+            return run_loops(Loop(backend, path, self.ct_slice.roi_px, patch, seconds), self.workers)
+
+
+def start_service(workers: int) -> Server:
+    """`lungscope serve` with a number of workers, quiet."""
+    return serve_ours(LOGS / "lungscope.log", "--workers", str(workers), LUNGSCOPE_LOG_LEVEL="warning")
+
+
+def prove_generators(bench: Bench) -> Proof:
+    """Both generators against a server that does nothing, with the real request."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.serving.trivial", str(port)]
+    body = bodies(bench.ct_slice)[RAW]
+    with Server(command, port, LOGS / "trivial.log") as server:
+        server.wait_for(body, PATIENCE_S)
+        wrk = drive(server, body, COMPARED_AT, bench.plan.load_s)
+        own = run(Task(port, "", bench.plan.load_s, clients=COMPARED_AT), body)
+    return Proof(wrk, own)
+
+
+def alternate(bench: Bench, server: Server) -> Iterator[Round]:
+    """In-process loop and service in turn; the service waits idle while the loop runs."""
+    body = bodies(bench.ct_slice)[RAW]
+    for _ in range(bench.plan.rounds):
+        yield Round(bench.loop("openvino", bench.plan.round_s), drive(server, body, COMPARED_AT, bench.plan.round_s))
+
+
+def all_bodies(bench: Bench, server: Server) -> Iterator[tuple[str, tuple[Load, ...]]]:
+    """Every kind of body at every number of clients."""
+    for name, body in bodies(bench.ct_slice).items():
+        yield name, tuple(drive(server, body, clients, bench.plan.load_s) for clients in CLIENTS)
+
+
+def starts(bench: Bench) -> Starts:
+    """Seconds to ready, and memory after some requests to every worker."""
+    ready: list[float] = []
+    resident: list[float] = []
+    for _ in range(bench.plan.starts):
+        with start_service(bench.workers) as server:
+            ready.append(server.wait_for(READY, PATIENCE_S)[0])
+            drive(server, bodies(bench.ct_slice)[RAW], COMPARED_AT, bench.plan.load_s)
+            resident = workers_mb(server)
+    return Starts(tuple(ready), tuple(resident))
+
+
+def workers_mb(server: Server) -> list[float]:
+    """Megabytes of each process that holds a model, largest first."""
+    resident = server.usage().resident_bytes.values()
+    return sorted((size / MEGABYTE for size in resident if size > MIN_WORKER_BYTES), reverse=True)
+
+
+def open_loop(bench: Bench, server: Server, peak: float) -> OpenLoop:
+    """Arrivals below and beyond the peak, and a crowd that waits as it is told."""
+    body = bodies(bench.ct_slice)[RAW]
+    seconds = bench.plan.arrivals_s
+    warm_up_s = seconds / 5
+    steady, overload, crowd = STEADY * peak, OVERLOAD * peak, CROWD * COMPARED_AT
+    return OpenLoop(
+        peak=peak,
+        unloaded=drive(server, body, 1, bench.plan.load_s),
+        steady_rate=steady,
+        steady=run(Task(server.port, "", seconds, warm_up_s, rate=steady), body),
+        overload_rate=overload,
+        overload=run(Task(server.port, "", seconds, warm_up_s, rate=overload), body),
+        crowd_clients=crowd,
+        crowd=run(Task(server.port, "", seconds, warm_up_s, clients=crowd), body),
+    )
+
+
+def explaining(bench: Bench, server: Server) -> Explaining:
+    """The same requests without and with `explain=true` in turn, and the parts in process."""
+    plain, explained = (bodies(bench.ct_slice, explain)[RAW] for explain in (False, True))
+    pairs = [
+        tuple(drive(server, body, COMPARED_AT, bench.plan.load_s).rate for body in (plain, explained))
+        for _ in range(bench.plan.explain_rounds)
+    ]
+    whole, described, evidence = measure_parts(bench.ct_slice)
+    return Explaining(tuple((a, b) for a, b in pairs), whole, described, evidence)
+
+
+def real_slice(bench: Bench, server: Server) -> dict[str, float]:
+    """Loop and service on another slice: rates and their ratio."""
+    loop = bench.loop("openvino", bench.plan.load_s)
+    load = drive(server, bodies(bench.ct_slice)[RAW], COMPARED_AT, bench.plan.load_s)
+    return {"loop_per_s": loop.rate, "service_per_s": load.rate, "throughput": load.rate / loop.rate} | {
+        "cpu": load.cpu_ms / loop.cpu_ms
+    }
+
+
+def run(task: Task, body: Body) -> Tally:
+    """Run a generator's task with `body` as its request."""
+    lines = [
+        f"POST {body.path} HTTP/1.1",
+        f"Host: 127.0.0.1:{task.port}",
+        f"Content-Type: {body.content_type}",
+        f"Content-Length: {len(body.data)}",
+        *body.headers,
+    ]
+    with kept(("\r\n".join(lines) + "\r\n\r\n").encode() + body.data) as path:
+        return run_task(Task(task.port, path, task.seconds, task.warm_up_s, task.rate, task.clients))
+
+
+@contextmanager
+def kept(data: bytes) -> Iterator[str]:
+    """The path of a file with some data, as long as it is needed."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        yield file.name
