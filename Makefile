@@ -168,7 +168,7 @@ $(BIN)/python:
 	exit 1
 
 $(SERVE_READY): requirements/full.lock pyproject.toml | $(BIN)/python
-	@echo "==> Installing OpenVINO, TensorFlow and all else from requirements/full.lock: about 480 MB to download the first time"
+	@echo "==> Installing OpenVINO, TensorFlow and all else from requirements/full.lock: about 550 MB to download the first time"
 	$(PIP) install --require-hashes -r requirements/full.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
