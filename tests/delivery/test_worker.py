@@ -234,13 +234,14 @@ def test_credentials_are_not_shown() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_killed_between_judging_and_delivery_it_arrives_exactly_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_between_judging_and_delivery_it_arrives_exactly_once(tmp_path: Path, workers: int) -> None:
     """The real process on the shipped models: nobody listens while it judges, it is killed, a new one delivers."""
     with receiving(Receiver()) as receiver:
         pass
     environment = {"LUNGSCOPE_SPOOL_DIR": str(tmp_path), "LUNGSCOPE_PACS_URL": receiver.url}
     environment |= {"LUNGSCOPE_SETTLE_SECONDS": "0", "LUNGSCOPE_RETRY_SECONDS": "1"}
-    first = Service(environment=environment)
+    first = Service(workers=workers, environment=environment)
     first.wait_until_ready()
     send(first, [slice_file(index) for index in range(SLICES)])
     store = ResultStore(tmp_path / "results.sqlite3")
@@ -248,7 +249,7 @@ def test_killed_between_judging_and_delivery_it_arrives_exactly_once(tmp_path: P
     kill_all(first)
     assert first.end() == -signal.SIGKILL
     with receiving(receiver):
-        second = Service(environment=environment)
+        second = Service(workers=workers, environment=environment)
         second.wait_until_ready()
         eventually(lambda: store.waiting("pacs") == 0)
         second.process.terminate()
