@@ -41,12 +41,10 @@ TRAITS = ("subtlety", "calcification", "sphericity", "margin", "lobulation", "sp
 CARD = "# Model card: arithmetic\n\nResearch use only.\n"
 
 
-class ArithmeticBackend:
-    """malignancy = (centre HU + 1000) / 2000, so that -1000 HU is 0 and 1000 HU is 1; the n-th trait is n % 5 + 1;
-    a nodule is what lies between -700 and 900 HU; the mask is what is denser than -400 HU; the embedding is
-    (mean HU / 1000, 0), at a distance of |mean HU| / 1000 from the training data.
+class Held:
+    """A backend whose answers can be held back: `hold` keeps `run` waiting until `release`, to have work at hand.
 
-    `hold` keeps `run` waiting until `release`, to have a request at work.
+    `batches` are the sizes of the runs, `loaded_from` the bundle's folder.
     """
 
     name = "arithmetic"
@@ -70,12 +68,26 @@ class ArithmeticBackend:
         self._go.set()
 
     def load(self, path: Path) -> None:
+        assert path.is_dir()
         self.loaded_from = path
 
     def run(self, hu: NDArray[np.float32]) -> Outputs:
         self.started.set()
         assert self._go.wait(timeout=30), "released by no one"
         self.batches.append(len(hu))
+        return self.answer(hu)
+
+    def answer(self, hu: NDArray[np.float32]) -> Outputs:
+        raise NotImplementedError
+
+
+class ArithmeticBackend(Held):
+    """malignancy = (centre HU + 1000) / 2000, so that -1000 HU is 0 and 1000 HU is 1; the n-th trait is n % 5 + 1;
+    a nodule is what lies between -700 and 900 HU; the mask is what is denser than -400 HU; the embedding is
+    (mean HU / 1000, 0), at a distance of |mean HU| / 1000 from the training data.
+    """
+
+    def answer(self, hu: NDArray[np.float32]) -> Outputs:
         images = hu[..., 0]
         middle = SIZE_PX // 2
         centre = images[:, middle - 1 : middle + 1, middle - 1 : middle + 1].mean(axis=(1, 2))
@@ -91,36 +103,11 @@ class ArithmeticBackend:
         }
 
 
-class ArithmeticFilter:
-    """A filter of candidates: the logit is (centre HU + 550) / 100, so that only what is denser than -550 HU passes,
-    and `batches` are the patches of each run. `hold` is that of ArithmeticBackend."""
+class ArithmeticFilter(Held):
+    """A filter of candidates: the logit is (centre HU + 550) / 100, so that only what is denser than -550 HU
+    passes."""
 
-    name = "arithmetic"
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-        self.started = threading.Event()
-        self._go = threading.Event()
-        self._go.set()
-
-    @staticmethod
-    def is_available() -> bool:
-        return True
-
-    def hold(self) -> None:
-        self.started.clear()
-        self._go.clear()
-
-    def release(self) -> None:
-        self._go.set()
-
-    def load(self, path: Path) -> None:
-        assert path.is_dir()
-
-    def run(self, hu: NDArray[np.float32]) -> Outputs:
-        self.started.set()
-        assert self._go.wait(timeout=30), "released by no one"
-        self.batches.append(len(hu))
+    def answer(self, hu: NDArray[np.float32]) -> Outputs:
         middle = FILTER_SIZE_PX // 2
         centre = hu[:, middle - 1 : middle + 1, middle - 1 : middle + 1, 0].mean(axis=(1, 2))
         return {"nodule": ((centre + 550) / 100).astype(np.float32)}
