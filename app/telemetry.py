@@ -173,5 +173,5 @@ class Metrics:
         if self._folder is None:
             return generate_latest(self.registry)
         gathered = CollectorRegistry()
-        MultiProcessCollector(gathered, str(self._folder))  # type: ignore[no-untyped-call]
+        MultiProcessCollector(gathered, str(self._folder))  # type: ignore[no-untyped-call]  # untyped there
         return generate_latest(gathered)

@@ -73,7 +73,7 @@ class Supervisor(Multiprocess):
         """Forget the gauges of those that are gone, and hear at once when one of the others dies."""
         alive = {process.pid for process in self.processes if process.pid is not None}
         for pid in self._pids - alive:
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
         self._pids = alive
         for process in self.processes:
             # The worker's end of the pipe: while it is open here too, a question to a dead worker waits for HUNG_S.

@@ -218,7 +218,10 @@ async def _find(request: Request, delivery: Delivery, level: Level, *scope: str)
     accepted(request).require(JSON)
     query = Query.parse(request.query_params.multi_items())
     root = str(request.base_url).rstrip("/") + ROOT
-    work = lambda: search(_attributes(delivery, delivery.store.find(*scope)), query, level, root)  # noqa: E731
+
+    def work() -> list[dict[str, Any]]:
+        return search(_attributes(delivery, delivery.store.find(*scope)), query, level, root)
+
     return _json(await asyncio.to_thread(work))
 
 
