@@ -133,9 +133,10 @@ def children(service: Service) -> set[int]:
 
 
 def metric(service: Service, name: str) -> float:
+    """Its value; 0 for what has not been counted yet."""
     with urllib.request.urlopen(service.url("/metrics"), timeout=PATIENCE_S) as response:
-        (line,) = (line for line in response.read().decode().splitlines() if line.startswith(name + " "))
-    return float(line.rpartition(" ")[2])
+        lines = [line for line in response.read().decode().splitlines() if line.startswith(name + " ")]
+    return float(lines[0].rpartition(" ")[2]) if lines else 0.0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -159,7 +160,10 @@ def test_reload_replaces_every_worker_and_answers_every_request(workers: Service
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_dead_worker_is_replaced_counted_and_logged(workers: Service) -> None:
+    answered = 'lungscope_requests_total{method="POST",route="/v1/predict",status="200"}'
     post(workers, "/v1/predict", EXAMPLE_SLICE.read_bytes())
+    # A request is counted once its answer is sent: its worker must have had the time to.
+    assert eventually(lambda: metric(workers, answered)) == 1
     before = children(workers)
     os.kill(min(before), signal.SIGKILL)
     assert workers.process.stderr is not None
@@ -168,7 +172,7 @@ def test_dead_worker_is_replaced_counted_and_logged(workers: Service) -> None:
     assert len(children(workers) & before) == 1
     assert metric(workers, "lungscope_worker_restarts_total") == 1
     # Counts outlive who counted.
-    assert metric(workers, 'lungscope_requests_total{method="POST",route="/v1/predict",status="200"}') == 1
+    assert metric(workers, answered) == 1
 
 
 def test_runtime_that_cannot_run_the_bundle_stops_all_workers_with_2(tmp_path: Path) -> None:
