@@ -17,9 +17,13 @@ from pydantic import HttpUrl, SecretStr
 from app import __version__
 from app.api import contract, problems
 from app.api.deps import Services
+from app.api.direct import Direct
 from app.api.judging import SeriesJudge
+from app.api.load_board import LoadBoard
 from app.api.middleware import RequestContext
 from app.api.routes import dicomweb, docs, health, models, predict, studies
+from app.api.sharing import Sharing
+from app.api.slices import judge_slice
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.store import ObjectKind, ResultStore
@@ -50,12 +54,14 @@ def create_app(
     detector_backend: Backend | None = None,
     on_fatal: Callable[[Exception], None] | None = None,
     metrics_folder: Path | None = None,
+    board: LoadBoard | None = None,
     load_first: bool = False,
 ) -> FastAPI:
     """Build the service; raises BundleError when a bundle is missing or does not match its digests or contract.
 
     The models themselves load in the background, so that liveness answers meanwhile, or with `load_first` before any
-    request is taken; should one fail, `on_fatal` is called to stop the process. Workers share `metrics_folder`.
+    request is taken; should one fail, `on_fatal` is called to stop the process. Workers share `metrics_folder` and
+    `board`.
     """
     quiet_decoders()
     sys.setswitchinterval(THREAD_SWITCH_S)
@@ -68,7 +74,13 @@ def create_app(
         bundle, backend or create_backend(settings.backend, settings.threads), detector, settings.operating_point
     )
     metrics = Metrics(metrics_folder)
-    engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE)
+    sharing = None if board is None else Sharing(board)
+    engine = Engine(
+        settings.threads,
+        settings.queue_limit,
+        settings.queue_mb * MEGABYTE,
+        (lambda _: None) if sharing is None else sharing.publish,
+    )
     lane = SeriesLane(settings.max_series, metrics.series_in_memory.set, engine.give_way)
     services = Services(
         settings,
@@ -76,6 +88,7 @@ def create_app(
         engine,
         lane,
         metrics,
+        sharing,
         None if settings.spool_dir is None else _delivery(settings.spool_dir, settings, registry, lane, metrics),
     )
     app = FastAPI(
@@ -89,8 +102,12 @@ def create_app(
     )
     app.state.services = services
     app.openapi = lambda: contract.write(app, guarded=settings.api_token is not None)  # type: ignore[method-assign]  # FastAPI documents this way to change it
+    handlers = problems.handlers(services.metrics)
+    for error, handler in handlers.items():
+        app.add_exception_handler(error, handler)
+    hot = predict.ROUTE
+    app.add_middleware(Direct, path=hot.path, endpoint=predict.predict_directly, route=hot, handlers=handlers)
     app.add_middleware(RequestContext, metrics=services.metrics)
-    problems.install(app, services.metrics)
     for module in (predict, studies, dicomweb, models, health, docs):
         app.include_router(module.router)
     docs.mount_assets(app)
@@ -178,8 +195,12 @@ def _lifespan(
         loading = asyncio.create_task(load())
         if load_first:
             await loading
+        if services.sharing is not None:
+            await services.sharing.start(partial(judge_slice, services))
         yield
         services.registry.stop()
+        if services.sharing is not None:
+            await services.sharing.stop()
         services.metrics.ready.set(0)
         await loading
         with services.delivery.stopping() if services.delivery is not None else nullcontext():

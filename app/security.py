@@ -37,6 +37,32 @@ def require_token(shown: str, token: str) -> None:
         )
 
 
+def announced_bytes(request: Request) -> int:
+    """Content-Length, 0 where none is given; raises InvalidParameter for one that is no number."""
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal():
+        raise InvalidParameter(found="a Content-Length that is no number", expected="a number", remedy="Correct it.")
+    return int(announced)
+
+
+async def read_body(request: Request, limit: BodyLimit) -> bytes:
+    """A request's body, whole; raises the errors of `bounded_body`."""
+    _check(announced_bytes(request), limit)
+    now = asyncio.get_running_loop().time
+    chunks: list[bytes] = []
+    started, received = now(), 0
+    try:
+        async with asyncio.timeout(limit.patience_s) as pause:
+            async for chunk in request.stream():
+                received += len(chunk)
+                _check_pace(received, now() - started, limit)
+                chunks.append(chunk)
+                pause.reschedule(now() + limit.patience_s)
+    except TimeoutError:
+        raise _too_slow(limit) from None
+    return b"".join(chunks)
+
+
 async def bounded_body(request: Request, limit: BodyLimit) -> AsyncGenerator[bytes, None]:
     """The chunks of a request's body.
 
@@ -44,10 +70,7 @@ async def bounded_body(request: Request, limit: BodyLimit) -> AsyncGenerator[byt
     than the limit's patience, or when its patience is spent and less than MIN_RATE came on average. Time that the
     taker of the chunks needs does not count.
     """
-    announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal():
-        raise InvalidParameter(found="a Content-Length that is no number", expected="a number", remedy="Correct it.")
-    _check(int(announced), limit)
+    _check(announced_bytes(request), limit)
     received, waited_s = 0, 0.0
     chunks = aiter(request.stream())
     while True:
@@ -61,10 +84,14 @@ async def bounded_body(request: Request, limit: BodyLimit) -> AsyncGenerator[byt
             raise _too_slow(limit) from None
         waited_s += time.monotonic() - started
         received += len(chunk)
-        _check(received, limit)
-        if waited_s > limit.patience_s + received / MIN_RATE:
-            raise _too_slow(limit)
+        _check_pace(received, waited_s, limit)
         yield chunk
+
+
+def _check_pace(received: int, waited_s: float, limit: BodyLimit) -> None:
+    _check(received, limit)
+    if waited_s > limit.patience_s + received / MIN_RATE:
+        raise _too_slow(limit)
 
 
 def _check(found: int, limit: BodyLimit) -> None:

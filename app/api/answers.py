@@ -128,7 +128,7 @@ def _finding(finding: Finding, language: Language, *, explain: bool) -> FindingO
         probability=finding.probability,
         diameter_mm=None if finding.diameter_mm is None else round(finding.diameter_mm, 2),
         traits={trait.name: _trait(trait, language) for trait in finding.traits},
-        outline_px=[(round(column, 2), round(row, 2)) for column, row in finding.outline_px.tolist()],
+        outline_px=finding.outline_px.round(2).tolist(),
         evidence=_evidence(finding.evidence) if explain and finding.probability is not None else None,
         slice=None if finding.slice is None else _slice(finding.slice),
         slices=[_slice(ref) for ref in finding.slices] or None,

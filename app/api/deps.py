@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.language import preferred_language
+from app.api.sharing import Sharing
 from app.delivery.worker import Delivery
 from app.inference.engine import Engine, SeriesLane, SeriesSlot
 from app.inference.registry import ModelRegistry
@@ -28,6 +29,7 @@ class Services:
     engine: Engine
     lane: SeriesLane
     metrics: Metrics
+    sharing: Sharing | None = None
     delivery: Delivery | None = None
 
     @property
@@ -43,7 +45,7 @@ class Services:
         return BodyLimit(settings.max_study_mb * MEGABYTE, "LUNGSCOPE_MAX_STUDY_MB", settings.upload_patience_seconds)
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """The objects built at start-up."""
     found: Services = request.app.state.services
     return found
@@ -55,7 +57,7 @@ ServicesDep = Annotated[Services, Depends(services)]
 bearer = HTTPBearer(auto_error=False, description="The token that the operator of this service has set.")
 
 
-def authorise(
+async def authorise(
     services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> None:
     """Raise NotAuthorised unless the caller may use /v1."""
@@ -74,7 +76,7 @@ async def series_slot(services: ServicesDep) -> AsyncIterator[SeriesSlot]:
 SlotDep = Annotated[SeriesSlot, Depends(series_slot)]
 
 
-def language(
+async def language(
     accept_language: Annotated[
         str | None, Header(description="`zh` for Chinese display words; English otherwise.")
     ] = None,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -18,6 +19,7 @@ from app import errors, telemetry
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 2  # a queue of the default length drains in less
+Handler = Callable[[Request, Exception], Awaitable[Response]]
 logger = logging.getLogger(__name__)
 
 
@@ -145,8 +147,8 @@ def internal_error(metrics: telemetry.Metrics) -> Response:
     return _respond(metrics, INTERNAL, detail=FAILED)
 
 
-def install(app: FastAPI, metrics: telemetry.Metrics) -> None:
-    """Answer every error that was raised on purpose as a problem; others are bugs (`RequestContext` answers those)."""
+def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
+    """What answers each error that was raised on purpose; others are bugs (`RequestContext` answers those)."""
 
     async def on_lungscope(_: Request, error: Exception) -> Response:
         if not isinstance(error, errors.LungscopeError):
@@ -178,10 +180,12 @@ def install(app: FastAPI, metrics: telemetry.Metrics) -> None:
         kind = PROBLEMS[errors.InvalidParameter]
         return _respond(metrics, kind, detail=f"Found an unusable value in {', '.join(names)}.")
 
-    app.add_exception_handler(errors.LungscopeError, on_lungscope)
-    app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(ClientDisconnect, on_gone)
-    app.add_exception_handler(RequestValidationError, on_validation)
+    return {
+        errors.LungscopeError: on_lungscope,
+        HTTPException: on_http,
+        ClientDisconnect: on_gone,
+        RequestValidationError: on_validation,
+    }
 
 
 def body_of(error: BaseException, metrics: telemetry.Metrics) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.api.parts import MAX_FIELD_BYTES, MAX_FIELDS, is_form
 from app.errors import FileMissing, InvalidParameter, MalformedForm
-from app.security import BodyLimit, bounded_body
+from app.security import BodyLimit, bounded_body, read_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,7 @@ async def read_upload(request: Request, limit: BodyLimit) -> Upload:
     query = unique(request.query_params.multi_items())
     if is_form(request.headers.get("content-type", "")):
         return await _read_form(request, query, limit)
-    chunks = [chunk async for chunk in bounded_body(request, limit)]
-    return Upload(b"".join(chunks), query)
+    return Upload(await read_body(request, limit), query)
 
 
 async def _read_form(request: Request, query: dict[str, str], limit: BodyLimit) -> Upload:

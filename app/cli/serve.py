@@ -15,10 +15,13 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from app.api.load_board import LoadBoard
 from app.cli.exits import CANNOT_START, OK
+from app.cli.metrics_folder import hold, shared_metrics_folder
 from app.cli.models import verified_registry
+from app.cli.worker_process import end_with_parent, made_to_stay
 from app.errors import StartupError
-from app.settings import Settings, shared_metrics_folder, usable_cores
+from app.settings import Settings, usable_cores
 
 logger = logging.getLogger(__name__)
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -47,15 +50,17 @@ def _configure(settings: Settings, host: str) -> None:
 
 
 def _alone(options: argparse.Namespace, settings: Settings) -> int:
-    from app.main import create_app
-
     failures: list[Exception] = []
 
     def stop(error: Exception) -> None:
         failures.append(error)
         server.should_exit = True
 
-    server = uvicorn.Server(_config(create_app(settings, on_fatal=stop), options, settings))
+    with made_to_stay():
+        from app.main import create_app
+
+        app = create_app(settings, on_fatal=stop)
+    server = uvicorn.Server(_config(app, options, settings))
     server.run()
     if failures:
         print(f"lungscope: {failures[0]}", file=sys.stderr)
@@ -70,23 +75,30 @@ def _supervised(options: argparse.Namespace, settings: Settings, folder: Path) -
     verified_registry(settings)
     if "threads" not in settings.model_fields_set:
         settings = settings.model_copy(update={"threads": max(1, usable_cores() // options.workers)})
-    config = _config(partial(worker_app, settings, folder), options, settings, factory=True)
+    board = LoadBoard(options.workers, folder)
+    config = _config(partial(worker_app, settings, folder, board), options, settings, factory=True)
     config.workers = options.workers
-    supervisor = Supervisor(config, [config.bind_socket()], partial(worker_app, settings, folder, load_first=True))
+    replacement = partial(worker_app, settings, folder, board, load_first=True)
+    supervisor = Supervisor(config, [config.bind_socket()], replacement, board)
     supervisor.run()
     return CANNOT_START if supervisor.start_failed else OK
 
 
-def worker_app(settings: Settings, metrics_folder: Path, *, load_first: bool = False) -> Any:
+def worker_app(settings: Settings, metrics_folder: Path, board: LoadBoard, *, load_first: bool = False) -> Any:
     """The application of one worker, which ends with STARTUP_FAILURE when its models cannot be used."""
-    from app.main import create_app
-    from app.telemetry import configure_logging
+    hold(metrics_folder)  # until it ends
+    end_with_parent()
+    with made_to_stay():
+        from app.main import create_app
+        from app.telemetry import configure_logging
 
-    configure_logging(settings.log_level)
-    try:
-        return create_app(settings, on_fatal=_end_worker, metrics_folder=metrics_folder, load_first=load_first)
-    except StartupError as error:
-        _end_worker(error)
+        configure_logging(settings.log_level)
+        try:
+            return create_app(
+                settings, on_fatal=_end_worker, metrics_folder=metrics_folder, board=board, load_first=load_first
+            )
+        except StartupError as error:
+            _end_worker(error)
 
 
 def _end_worker(error: Exception) -> None:
@@ -104,6 +116,7 @@ def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factor
         ws="none",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # addresses are neither logged nor judged by
         server_header=False,
         timeout_graceful_shutdown=settings.drain_seconds,
     )

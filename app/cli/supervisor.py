@@ -13,6 +13,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from app.api.load_board import LoadBoard
 from app.telemetry import worker_restarts
 
 HUNG_S: Final = 30  # without a sign of life; a worker starting on a throttled core imports for ten
@@ -28,9 +29,12 @@ class Supervisor(Multiprocess):
     while the first ones tell who asks that they are loading.
     """
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket], replacement: Callable[[], Any]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket], replacement: Callable[[], Any], board: LoadBoard
+    ) -> None:
         super().__init__(config, sockets)
         self._replacement = replacement
+        self._board = board
         self._restarts = worker_restarts(CollectorRegistry())
         self._pids: set[int] = set()
 
@@ -73,6 +77,7 @@ class Supervisor(Multiprocess):
         """Forget the gauges of those that are gone, and hear at once when one of the others dies."""
         alive = {process.pid for process in self.processes if process.pid is not None}
         for pid in self._pids - alive:
+            self._board.forget(pid)
             mark_process_dead(pid)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
         self._pids = alive
         for process in self.processes:

@@ -22,12 +22,15 @@ class Abandoned(Exception):
 
 class Engine:
     """At most `threads` pieces of work run and `queue_limit` more wait, none of them when what they hold exceeds
-    `max_bytes`; beyond that callers are told at once."""
+    `max_bytes`; beyond that callers are told at once. `changed` is told how many there are whenever that changes."""
 
-    def __init__(self, threads: int, queue_limit: int, max_bytes: int) -> None:
+    def __init__(
+        self, threads: int, queue_limit: int, max_bytes: int, changed: Callable[[int], None] = lambda _: None
+    ) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="engine")
         self._limit = threads + queue_limit
         self._max_bytes = max_bytes
+        self._changed = changed
         self._accepted = 0
         self._bytes = 0
         # One more than run: a thread that has finished finds the next without waiting for the event loop.
@@ -49,6 +52,16 @@ class Engine:
                 context = contextvars.copy_context()
                 return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, work)
 
+    def require_room(self, size_bytes: int) -> None:
+        """Raise Overloaded when work that holds `size_bytes` would not be taken now: ask before it is received."""
+        # An empty queue takes whatever was let in: the bound on one body is not this one's business.
+        if self._accepted and (self._accepted >= self._limit or self._bytes + size_bytes > self._max_bytes):
+            raise Overloaded(
+                found=f"{self._accepted} requests of {self._bytes} bytes at work or waiting",
+                expected=f"at most {self._limit}, of {self._max_bytes} bytes",
+                remedy="Try again after the seconds in Retry-After.",
+            )
+
     def give_way(self) -> None:
         """Hold up the calling thread while there is work here, for GIVE_WAY_S at most."""
         self._idle.wait(GIVE_WAY_S)
@@ -59,21 +72,17 @@ class Engine:
 
     @contextmanager
     def _admitted(self, size_bytes: int) -> Iterator[None]:
-        # An empty queue takes whatever was let in: the bound on one body is not this one's business.
-        if self._accepted and (self._accepted >= self._limit or self._bytes + size_bytes > self._max_bytes):
-            raise Overloaded(
-                found=f"{self._accepted} requests of {self._bytes} bytes at work or waiting",
-                expected=f"at most {self._limit}, of {self._max_bytes} bytes",
-                remedy="Try again after the seconds in Retry-After.",
-            )
+        self.require_room(size_bytes)
         self._accepted += 1
         self._bytes += size_bytes
+        self._changed(self._accepted)
         self._idle.clear()
         try:
             yield
         finally:
             self._accepted -= 1
             self._bytes -= size_bytes
+            self._changed(self._accepted)
             if not self._accepted:
                 self._idle.set()
 

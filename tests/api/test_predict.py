@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from app.api.schemas import Answer
 from tests.api.conftest import ON_NODULE, STATED, png
@@ -229,6 +231,31 @@ def test_full_queue_answers_503_at_once(client: TestClient, backend: ArithmeticB
     assert answers == [200]
     assert (second.status_code, code(second)) == (503, "overloaded")
     assert int(second.headers["retry-after"]) > 0
+
+
+def test_full_queue_answers_before_it_has_received_anything(
+    client: TestClient, backend: ArithmeticBackend, suspicious: bytes
+) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError("the body was asked for")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"", "headers": []}
+        await client.app(scope, receive, send)
+
+    backend.hold()
+    first = threading.Thread(target=lambda: client.post("/v1/predict", params=ON_NODULE, content=suspicious))
+    first.start()
+    assert backend.started.wait(timeout=30)
+    asyncio.run(ask())
+    backend.release()
+    first.join()
+    assert sent[0]["status"] == 503
 
 
 def test_bug_is_a_500_that_tells_nothing(client: TestClient, backend: ArithmeticBackend, suspicious: bytes) -> None:

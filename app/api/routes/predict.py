@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.requests import ClientDisconnect
+from fastapi.routing import APIRoute
 
 from app import telemetry
 from app.api import schemas
-from app.api.answers import answer
-from app.api.deps import LanguageDep, Services, ServicesDep, authorise
+from app.api.deps import LanguageDep, ServicesDep, authorise, bearer
 from app.api.examples import PREDICT_ANSWERS
-from app.api.parameters import PredictParameters, parse_parameters
+from app.api.language import preferred_language
 from app.api.problems import responses_for
-from app.api.rendered import SLICE_CONTENT, Rendered, Renderer, slice_format, slice_renderer
-from app.api.upload import Upload, read_upload
-from app.imaging.read import read_slice
-from app.inference.detector import Detector
-from app.inference.diagnose import diagnose
-from app.inference.engine import Abandoned
-from app.inference.model import Model
-from app.inference.prediction import Prediction
+from app.api.rendered import SLICE_CONTENT, slice_format
+from app.api.sharing import Job
+from app.api.slices import count_slice, judge_slice, render_slice
+from app.api.upload import read_upload
+from app.security import announced_bytes
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
 
@@ -90,52 +85,30 @@ async def predict(
     services: ServicesDep,
     language: LanguageDep,
 ) -> Response:
-    """Read the upload, judge it off the event loop, write the answer."""
+    """Read the upload, have it judged, answer."""
     started = time.perf_counter()
     wanted = slice_format(request)
-    model, detector = services.registry.model(), services.registry.detector()
+    services.registry.model()  # or it is loading: nothing need be received
+    if services.sharing is None or services.sharing.idler() is None:
+        services.engine.require_room(announced_bytes(request))
     upload = await read_upload(request, services.slice_limit)
-    parameters = parse_parameters(upload.parameters)
-    render = slice_renderer(wanted, upload.data, parameters.roi_px, model, detector, language)
-    work = partial(_judge, upload, parameters, model, detector, render)
-    try:
-        prediction, decode_ms, rendered = await services.engine.submit(work, len(upload.data), request.is_disconnected)
-    except Abandoned:
-        raise ClientDisconnect from None
-    timing = {
-        "decode": decode_ms,
-        "search": prediction.timing.search_ms,
-        "infer": prediction.timing.infer_ms,
-        "total": (time.perf_counter() - started) * 1000,
-    }
-    _count(services, prediction, timing)
     headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
-    if rendered is not None:
-        return rendered.response(headers)
-    body = answer(
-        prediction,
-        model.bundle,
-        detector if parameters.roi_px is None else None,
-        request_id=telemetry.request_id.get() or "",
-        language=language,
-        explain=parameters.explain,
-        timing_ms=timing,
-        notes=parameters.notes,
-    )
-    return Response(body.model_dump_json(), media_type="application/json", headers=headers)
+    age_ms = (time.perf_counter() - started) * 1000
+    job = Job(upload.data, upload.parameters, language, telemetry.request_id.get() or "", age_ms)
+    if wanted != "json":
+        return (await render_slice(services, job, wanted, request.is_disconnected)).response(headers)
+    judged = None if services.sharing is None else await services.sharing.hand_over(job)
+    if judged is None:
+        judged = await judge_slice(services, job, request.is_disconnected)
+    count_slice(services, judged.decision, judged.timing_ms)
+    return Response(judged.body, media_type="application/json", headers=headers)
 
 
-def _judge(
-    upload: Upload, parameters: PredictParameters, model: Model, detector: Detector, render: Renderer | None
-) -> tuple[Prediction, float, Rendered | None]:
-    started = time.perf_counter()
-    ct_slice = read_slice(upload.data, parameters.options)
-    decode_ms = (time.perf_counter() - started) * 1000
-    prediction = diagnose(ct_slice, parameters.roi_px, model, detector)
-    return prediction, decode_ms, None if render is None else render(ct_slice, prediction)
+(ROUTE,) = (route for route in router.routes if isinstance(route, APIRoute))
 
 
-def _count(services: Services, prediction: Prediction, timing_ms: dict[str, float]) -> None:
-    services.metrics.decisions.labels(prediction.decision).inc()
-    for stage, ms in timing_ms.items():
-        services.metrics.stages.labels(stage).observe(ms / 1000)
+async def predict_directly(request: Request) -> Response:
+    """As the operation above, without FastAPI's solving of dependencies (see `app.api.direct`)."""
+    services = request.app.state.services
+    await authorise(services, await bearer(request))
+    return await predict(request, services, preferred_language(request.headers.get("accept-language")))
