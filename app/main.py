@@ -79,9 +79,15 @@ def create_app(
         settings.threads,
         settings.queue_limit,
         settings.queue_mb * MEGABYTE,
-        (lambda _: None) if sharing is None else sharing.publish,
+        (lambda _: None) if sharing is None else sharing.publish_slices,
     )
-    lane = SeriesLane(settings.max_series, metrics.series_in_memory.set, engine.give_way)
+
+    def series_changed(series: int) -> None:
+        metrics.series_in_memory.set(series)
+        if sharing is not None:
+            sharing.publish_series(series)
+
+    lane = SeriesLane(settings.max_series, series_changed, engine.give_way)
     services = Services(
         settings,
         registry,

@@ -58,16 +58,27 @@ class Sharing:
     def __init__(self, board: LoadBoard) -> None:
         self._board = board
         self._place = board.join()
-        self._at_hand = 0
+        self._slices = 0
+        self._series = 0
         self._lent: dict[int, int] = {}
         self._lines: dict[int, list[_Line]] = {}
         self._server: asyncio.Server | None = None
         self._served: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
-    def publish(self, at_hand: int) -> None:
-        """Say how much this worker has at hand."""
-        self._at_hand = at_hand
-        self._board.publish(self._place, at_hand)
+    @property
+    def _at_hand(self) -> int:
+        # A series weighs like one slice: whoever judges it always has one at work.
+        return self._slices + self._series
+
+    def publish_slices(self, slices: int) -> None:
+        """Say how many slices this worker has at hand."""
+        self._slices = slices
+        self._board.publish(self._place, self._at_hand)
+
+    def publish_series(self, series: int) -> None:
+        """Say how many series this worker has at hand."""
+        self._series = series
+        self._board.publish(self._place, self._at_hand)
 
     def idler(self) -> int | None:
         """The place of the worker to which the next slice should go; None when that is this one."""

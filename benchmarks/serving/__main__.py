@@ -87,6 +87,8 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         say("fixed rates")
         peak = max(load.rate for load in (*(r.service for r in rounds), *ours[stages.RAW]))
         open_loop = stages.open_loop(bench, server, peak)
+        say("beside a series")
+        beside = stages.beside(bench, server)
         real = _real_slice(given.data)
         real_figures = (
             stages.real_slice(stages.Bench(bench.plan, real, bench.patch, bench.workers), server) if real else None
@@ -114,6 +116,7 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         peer_versions=rivals.versions() if peers else {},
         starts=starts,
         open_loop=open_loop,
+        beside_series=beside,
         explaining=explaining,
     )
 

@@ -18,6 +18,7 @@ class Plan:
     peer_clients: tuple[int, ...]
     variants: bool
     arrivals_s: float
+    beside_s: float
     explain_rounds: int
     starts: int
 
@@ -32,6 +33,7 @@ FULL: Final = Plan(
     peer_clients=(1, 16, 64),
     variants=True,
     arrivals_s=15,
+    beside_s=8,
     explain_rounds=4,
     starts=3,
 )
@@ -43,6 +45,7 @@ QUICK: Final = Plan(
     peer_clients=(16,),
     variants=False,
     arrivals_s=4,
+    beside_s=4,
     explain_rounds=1,
     starts=1,
 )

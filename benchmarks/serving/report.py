@@ -10,7 +10,7 @@ from typing import Final
 from benchmarks.serving.arrivals import OK, REFUSED, Tally
 from benchmarks.serving.closed import Load
 from benchmarks.serving.plan import COMPARED_AT
-from benchmarks.serving.results import OpenLoop, Results
+from benchmarks.serving.results import BesideSeries, OpenLoop, Results
 from benchmarks.serving.rivals import NAIVE, PeerResult
 
 RAW: Final = "dicom, raw"
@@ -57,6 +57,7 @@ def targets(found: Results) -> list[Target]:
         Target("goodput at 2x peak / peak", 0.8, False, load.overload.goodput / load.peak),
         Target("p99 of the 503 at 2x peak", 100, True, _refused_p99(load.overload), " ms"),
         Target(f"goodput of {load.crowd_clients} clients that honour Retry-After / peak", 0.9, False, _crowd(load)),
+        Target("p99 of one caller beside a series / alone", 2, True, _beside(found.beside_series)),
         Target("exec to ready, OpenVINO", 3, True, statistics.median(found.starts.ready_s), " s"),
         Target("resident memory of a worker", 350, True, max(found.starts.resident_mb, default=None), " MB"),
         Target("throughput lost to evidence on every answer", 10, True, explain_cost(found), " %"),
@@ -114,6 +115,10 @@ def _refused_p99(tally: Tally) -> float | None:
 
 def _crowd(load: OpenLoop) -> float:
     return load.crowd.goodput / load.peak
+
+
+def _beside(found: BesideSeries) -> float | None:
+    return found.beside.p99_ms / found.alone.p99_ms if found.valid else None
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

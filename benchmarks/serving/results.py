@@ -49,6 +49,16 @@ class OpenLoop:
 
 
 @dataclass(frozen=True, slots=True)
+class BesideSeries:
+    """One caller of single slices alone and while a series is judged; `valid` when that took as long and went well."""
+
+    slices: int
+    alone: Load
+    beside: Load
+    valid: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Explaining:
     """Requests a second without and with `explain=true`, a pair a round; and ms of one slice in process: all of it,
     its outline and traits, its evidence map."""
@@ -78,4 +88,5 @@ class Results:
     peer_versions: dict[str, str]
     starts: Starts
     open_loop: OpenLoop
+    beside_series: BesideSeries
     explaining: Explaining

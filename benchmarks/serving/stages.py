@@ -11,12 +11,13 @@ from typing import Final
 
 from app.imaging.patches import PatchSpec
 from benchmarks.serving.arrivals import Tally, Task, run_task
+from benchmarks.serving.beside import beside_series
 from benchmarks.serving.ceiling import Lap, Loop, run_loops
 from benchmarks.serving.closed import Load, drive
 from benchmarks.serving.explaining import measure_parts
 from benchmarks.serving.plan import CLIENTS, COMPARED_AT, Plan
 from benchmarks.serving.processes import LOGS, Server, serve_ours
-from benchmarks.serving.results import Explaining, OpenLoop, Proof, Round, Starts
+from benchmarks.serving.results import BesideSeries, Explaining, OpenLoop, Proof, Round, Starts
 from benchmarks.serving.slices import Body, Slice, bodies
 from tests.service import free_port
 
@@ -118,6 +119,11 @@ def open_loop(bench: Bench, server: Server, peak: float) -> OpenLoop:
         crowd_clients=crowd,
         crowd=run(Task(server.port, "", seconds, warm_up_s, clients=crowd), body),
     )
+
+
+def beside(bench: Bench, server: Server) -> BesideSeries:
+    """One caller alone and beside a series."""
+    return beside_series(server, bodies(bench.ct_slice)[RAW], bench.ct_slice, bench.plan.beside_s)
 
 
 def explaining(bench: Bench, server: Server) -> Explaining:

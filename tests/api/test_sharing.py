@@ -42,13 +42,17 @@ async def fail(_: Job) -> Judgement:
 def test_busy_worker_hands_over_to_the_one_with_least_at_hand(board: LoadBoard) -> None:
     one, other, third = Sharing(board), Sharing(board), Sharing(board)
     assert one.idler() is None  # nothing to do: no reason to ask anybody
-    one.publish(1)
-    other.publish(1)
+    one.publish_slices(1)
+    other.publish_slices(1)
     assert one.idler() == 2
-    third.publish(1)
+    third.publish_slices(1)
     assert one.idler() is None
-    one.publish(5)
-    other.publish(2)
+    one.publish_slices(5)
+    other.publish_slices(2)
+    assert one.idler() == 2
+    third.publish_series(2)
+    assert one.idler() is None
+    third.publish_series(0)
     assert one.idler() == 2
     asyncio.run(third.stop())
     assert one.idler() is None
@@ -66,7 +70,7 @@ def test_what_an_idle_worker_made_of_it_comes_back_unchanged(board: LoadBoard) -
     async def scenario() -> None:
         busy, idle = Sharing(board), Sharing(board)
         await idle.start(judge)
-        busy.publish(1)
+        busy.publish_slices(1)
         assert await asyncio.gather(*(busy.hand_over(JOB) for _ in range(2))) == [DONE, None]
         assert await busy.hand_over(JOB) == DONE
         await busy.stop()
@@ -81,7 +85,7 @@ def test_what_another_worker_cannot_do_is_left_to_the_one_who_asked(board: LoadB
         busy, other = Sharing(board), Sharing(board)
         if listens:
             await other.start(fail)
-        busy.publish(1)
+        busy.publish_slices(1)
         assert await busy.hand_over(JOB) is None
         assert await busy.hand_over(JOB) is None
         await busy.stop()
@@ -98,7 +102,7 @@ def test_worker_that_dies_over_it_leaves_it_to_the_one_who_asked(board: LoadBoar
             writer.close()
 
         async with await asyncio.start_unix_server(die, board.socket_of(place)):
-            busy.publish(1)
+            busy.publish_slices(1)
             assert await busy.hand_over(JOB) is None
 
     asyncio.run(scenario())

@@ -13,7 +13,7 @@ from benchmarks.serving.arrivals import Tally
 from benchmarks.serving.ceiling import Lap, together
 from benchmarks.serving.chart import draw
 from benchmarks.serving.closed import Load, account
-from benchmarks.serving.results import Explaining, OpenLoop, Proof, Results, Round, Starts
+from benchmarks.serving.results import BesideSeries, Explaining, OpenLoop, Proof, Results, Round, Starts
 from benchmarks.serving.rivals import NAIVE, PEERS, PeerResult, malignancy_of
 from benchmarks.serving.soak import Segment, growth
 
@@ -50,6 +50,7 @@ def results() -> Results:
         peers=peers,
         peer_versions={},
         starts=Starts((2.0, 2.2, 9.0), (200.0, 190.0)),
+        beside_series=BesideSeries(600, load(100, 1), replace(load(60, 1), p99_ms=45.0), valid=True),
         open_loop=OpenLoop(310.0, load(100, 1), 217.0, tally(2170), 620.0, tally(2945, 3000), 160, tally(2790, 5)),
         explaining=Explaining(((300.0, 285.0), (300.0, 291.0), (300.0, 288.0)), 2.0, 0.125, 0.075),
     )
@@ -58,12 +59,12 @@ def results() -> Results:
 def test_each_target_is_the_ratio_that_it_names() -> None:
     reached = {target.name: target.reached for target in report.targets(results())}
     assert list(reached.values()) == pytest.approx(
-        [1.25, 0.75, 3.0, 5.0, 0.9, 2.5, 0.95, 7.0, 0.9, 2.2, 200.0, 4.0, 10.0]
+        [1.25, 0.75, 3.0, 5.0, 0.9, 2.5, 0.95, 7.0, 0.9, 1.5, 2.2, 200.0, 4.0, 10.0]
     )
 
 
 def test_targets_are_met_at_their_bound_and_missed_beyond() -> None:
-    assert [target.met for target in report.targets(results())] == [True] * 13
+    assert [target.met for target in report.targets(results())] == [True] * 14
     slow = replace(results(), rounds=tuple(Round(r.loop, load(200, cpu_ms=6.0)) for r in results().rounds))
     assert [target.met for target in report.targets(slow)[:4]] == [False, False, True, True]
 
@@ -72,6 +73,12 @@ def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
     found = replace(results(), peers=())
     assert [target.met for target in report.targets(found)[2:4]] == [None, None]
     assert "not measured" in report.targets_table(found)
+
+
+def test_series_that_ended_before_the_caller_did_judges_nothing() -> None:
+    found = results()
+    short = replace(found, beside_series=replace(found.beside_series, valid=False))
+    assert [target.met for target in report.targets(short)].count(None) == 1
 
 
 def test_no_good_answer_at_a_fixed_rate_misses_its_target() -> None:
