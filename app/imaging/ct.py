@@ -47,20 +47,19 @@ class Orientation:
     column: PointMm
 
     def __post_init__(self) -> None:
-        row, column = np.asarray(self.row), np.asarray(self.column)
-        if np.isfinite([row, column]).all():
-            defects = (np.linalg.norm(row) - 1, np.linalg.norm(column) - 1, row @ column)
-            if max(map(abs, defects)) <= COSINE_TOLERANCE * 2:
-                return
-        raise ValueError("orientation is not a pair of perpendicular unit vectors")
+        defects = (math.hypot(*self.row) - 1, math.hypot(*self.column) - 1, _dot(self.row, self.column))
+        # Written so that what is no number is refused too.
+        if not all(abs(defect) <= COSINE_TOLERANCE * 2 for defect in defects):
+            raise ValueError("orientation is not a pair of perpendicular unit vectors")
 
     @property
     def normal(self) -> PointMm:
         """Unit vector perpendicular to the slice, in patient coordinates."""
-        normal = np.cross(self.row, self.column)
+        (a, b, c), (d, e, f) = self.row, self.column
+        x, y, z = b * f - c * e, c * d - a * f, a * e - b * d
         # Cosines rounded to four digits would tilt an axial slice by half a degree.
-        x, y, z = (normal / np.linalg.norm(normal)).tolist()
-        return (x, y, z)
+        length = math.hypot(x, y, z)
+        return (x / length, y / length, z / length)
 
     @property
     def tilt_deg(self) -> float:
@@ -130,3 +129,7 @@ class CTSlice:
             for origin, r, c in zip(self.position_mm, self.orientation.row, self.orientation.column, strict=True)
         )
         return (x, y, z)
+
+
+def _dot(one: PointMm, other: PointMm) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import (
     UID,
@@ -38,9 +39,10 @@ from app.imaging.ct import (
     QualityNote,
     SliceSource,
 )
+from app.imaging.elements import plain_elements
 from app.imaging.header import Header, malformed, parse_dicom
 from app.imaging.options import ReadOptions
-from app.imaging.pixels import PixelFormat, check_field, stored_values
+from app.imaging.pixels import PixelFormat, StoredValues, check_field, stored_values
 
 CT_SOP_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 PLAIN_SYNTAXES: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -68,11 +70,17 @@ class DicomImage:
     @classmethod
     def parse(cls, data: bytes) -> DicomImage:
         """Parse and check the header; raises the input errors of `app.errors`."""
-        header = Header(parse_dicom(data))
-        _refuse_other_objects(header)
-        transfer_syntax = UID(Header(header.dataset.file_meta).text("TransferSyntaxUID") or "")
+        plain = plain_elements(data)
+        if plain is not None:
+            meta, header = map(Header, plain)
+            _refuse_other_objects(meta, header)
+            return cls(header, ExplicitVRLittleEndian, PixelFormat.of(header), header.data("PixelData"))
+        dataset = parse_dicom(data)
+        meta, header = Header(dataset.file_meta), Header(dataset)
+        _refuse_other_objects(meta, header)
+        transfer_syntax = UID(meta.text("TransferSyntaxUID") or "")
         fmt = PixelFormat.of(header)
-        return cls(header, transfer_syntax, fmt, _pixel_data(header, transfer_syntax, data))
+        return cls(header, transfer_syntax, fmt, _pixel_data(dataset, transfer_syntax, data))
 
     @property
     def frames(self) -> int:
@@ -150,8 +158,7 @@ def _first(groups: _FrameGroups, keyword: str) -> float | None:
     return numbers[0] if numbers else None
 
 
-def _refuse_other_objects(header: Header) -> None:
-    meta = Header(header.dataset.file_meta)
+def _refuse_other_objects(meta: Header, header: Header) -> None:
     sop_class = UID(header.text("SOPClassUID") or meta.text("MediaStorageSOPClassUID") or "")
     remedy = "Send CT Image Storage or Enhanced CT Image Storage."
     if sop_class not in CT_SOP_CLASSES:
@@ -161,11 +168,11 @@ def _refuse_other_objects(header: Header) -> None:
         raise WrongModality(found="a Modality other than CT", expected="CT", remedy=remedy)
 
 
-def _pixel_data(header: Header, transfer_syntax: UID, data: bytes) -> bytes | memoryview:
+def _pixel_data(dataset: Dataset, transfer_syntax: UID, data: bytes) -> bytes | memoryview:
     """Pixel Data, taken out of the data set; those that stand in `data` as they are become a view of it, for a
     multi-frame image is too large to be held twice."""
-    start, value = header.dataset["PixelData"].file_tell, header.data("PixelData")
-    del header.dataset["PixelData"]
+    start, value = dataset["PixelData"].file_tell, Header(dataset).data("PixelData")
+    del dataset["PixelData"]
     if start is None or transfer_syntax not in PLAIN_SYNTAXES:
         return value
     return memoryview(data)[start : start + len(value)]
@@ -244,7 +251,7 @@ def _position(groups: _FrameGroups) -> PointMm | None:
 
 
 def _hounsfield(
-    header: Header, groups: _FrameGroups, fmt: PixelFormat, values: NDArray[np.int32]
+    header: Header, groups: _FrameGroups, fmt: PixelFormat, values: StoredValues
 ) -> tuple[NDArray[np.float32], tuple[QualityNote, ...]]:
     padding = _padding(header, fmt, values)
     if "ModalityLUTSequence" in header:
@@ -257,7 +264,7 @@ def _hounsfield(
             hu *= np.float32(slope)
         hu += np.float32(intercept)
     if padding is not None:
-        hu[padding] = AIR_HU
+        np.copyto(hu, np.float32(AIR_HU), where=padding)
     return hu, notes
 
 
@@ -278,18 +285,18 @@ def _rescale(groups: _FrameGroups) -> tuple[float, float, tuple[QualityNote, ...
     return slope, intercept, ()
 
 
-def _by_lookup_table(header: Header, values: NDArray[np.int32]) -> NDArray[np.float32]:
-    table = header.item("ModalityLUTSequence")
-    if table is None or table.text("ModalityLUTType") != "HU":
+def _by_lookup_table(header: Header, values: StoredValues) -> NDArray[np.float32]:
+    table, dataset = header.item("ModalityLUTSequence"), header.dataset
+    if table is None or table.text("ModalityLUTType") != "HU" or not isinstance(dataset, Dataset):
         raise NotHounsfield(found="a modality table to another unit", expected="HU", remedy="Send the original CT.")
     try:
-        return apply_modality_lut(values, header.dataset).astype(np.float32)
+        return apply_modality_lut(values.astype(np.int32), dataset).astype(np.float32)
     # pydicom raises whatever it meets in a damaged table.
     except Exception:
         raise malformed("ModalityLUTSequence", "a complete table (PS3.3 C.11.1.1)") from None
 
 
-def _padding(header: Header, fmt: PixelFormat, values: NDArray[np.int32]) -> NDArray[np.bool_] | None:
+def _padding(header: Header, fmt: PixelFormat, values: StoredValues) -> NDArray[np.bool_] | None:
     """Which pixels are padding. The attribute's VR follows Pixel Representation and is often written with the
     other sign, so both ends pass through the same bits as the pixels."""
     if "PixelPaddingValue" not in header:

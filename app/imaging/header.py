@@ -19,12 +19,14 @@ from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from app.errors import InputTooLarge, MalformedDicom
+from app.imaging.elements import Elements
 
 PREAMBLE_BYTES: Final = 128
 MAX_INFLATED_BYTES: Final = 256 * 1024 * 1024  # a deflated 500-slice multi-frame CT; stops a zip bomb
 MAX_INFLATION: Final = 100  # deflate reaches 1032 on zeros, 2 to 5 on CT
 SMALL_INFLATED_BYTES: Final = 16 * 1024 * 1024  # an empty slice of the largest size inflates beyond MAX_INFLATION
 FIRST_DATASET_TAG: Final = 0x00080000  # group 0002 holds the file meta information
+SEVERAL: Final = (MultiValue, tuple)  # what pydicom and `plain_elements` make of more values than one
 
 
 def quiet_pydicom() -> None:
@@ -112,7 +114,7 @@ def _inflate(deflated: bytes) -> bytes:
 class Header:
     """Attributes of one data set by keyword, converted and checked."""
 
-    dataset: Dataset
+    dataset: Dataset | Elements
 
     def __contains__(self, keyword: str) -> bool:
         return self._value(keyword) not in (None, "")
@@ -120,14 +122,16 @@ class Header:
     def text(self, keyword: str) -> str | None:
         """A single-valued string, or None when absent or empty."""
         value = self._value(keyword)
-        return None if value in (None, "") else str(value).strip() or None
+        if value in (None, ""):
+            return None
+        return ("\\".join(map(str, value)) if isinstance(value, SEVERAL) else str(value)).strip() or None
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """A multi-valued string; empty when absent."""
         value = self._value(keyword)
         if value is None:
             return ()
-        return tuple(map(str, value)) if isinstance(value, MultiValue) else (str(value),)
+        return tuple(str(part).strip() for part in (value if isinstance(value, SEVERAL) else (value,)))
 
     def integer(self, keyword: str, default: int | None = None) -> int:
         """A whole number; raises MalformedDicom when absent (without a default) or not a whole number."""
@@ -142,8 +146,8 @@ class Header:
         if value in (None, ""):
             return None
         try:
-            # Only pydicom's own list: a string or bytes would be taken apart into digits.
-            numbers = tuple(map(float, value if isinstance(value, MultiValue) else (value,)))
+            # Only what holds several values: a string or bytes would be taken apart into digits.
+            numbers = tuple(map(float, value if isinstance(value, SEVERAL) else (value,)))
         except (TypeError, ValueError, OverflowError):
             raise malformed(keyword, f"{count} number(s)") from None
         if not numbers:
@@ -152,10 +156,10 @@ class Header:
             raise malformed(keyword, f"{count} finite number(s)")
         return numbers
 
-    def data(self, keyword: str) -> bytes:
+    def data(self, keyword: str) -> bytes | memoryview:
         """Bytes as they are; empty when absent or of a representation that does not hold bytes."""
         value = self._value(keyword)
-        return value if isinstance(value, bytes) else b""
+        return value if isinstance(value, bytes | memoryview) else b""
 
     def item(self, keyword: str, index: int = 0) -> Header | None:
         """One item of a sequence, or None when the sequence is absent or shorter."""

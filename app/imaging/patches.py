@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,22 +81,32 @@ def resample(
     pixel is repeated. Returns float32 (size, size) and the fraction of the patch beyond the edge.
     """
     column, row = centre_px
-    rows, by_row, outside_rows = _axis_weights(row, spacing_mm[0], image.shape[0], spec)
-    columns, by_column, outside_columns = _axis_weights(column, spacing_mm[1], image.shape[1], spec)
-    crop = image[rows[:, None], columns]
+    first_row, by_row, outside_rows = _axis_weights(row, spacing_mm[0], image.shape[0], spec)
+    first_column, by_column, outside_columns = _axis_weights(column, spacing_mm[1], image.shape[1], spec)
+    crop = _crop(image, first_row, by_row.shape[1], first_column, by_column.shape[1])
     inside = (1 - outside_rows) * (1 - outside_columns)
     return np.ascontiguousarray(by_row @ crop @ by_column.T), 1 - inside
 
 
+def _crop(image: FloatImage, top: int, rows: int, left: int, columns: int) -> FloatImage:
+    """A copy of a rectangle of `image`, the outermost pixels repeated beyond its edge."""
+    height, width = image.shape
+    if 0 <= top <= height - rows and 0 <= left <= width - columns:
+        return image[top : top + rows, left : left + columns].copy()
+    down = np.clip(np.arange(top, top + rows), 0, height - 1)
+    along = np.clip(np.arange(left, left + columns), 0, width - 1)
+    return image[down[:, None], along]
+
+
 def _axis_weights(
     centre: float, source_mm: float, length: int, spec: PatchSpec
-) -> tuple[NDArray[np.intp], NDArray[np.float32], float]:
-    """Source indices along one axis, float32 (size, indices) weights, and the fraction of samples outside."""
+) -> tuple[int, NDArray[np.float32], float]:
+    """First source index along one axis, float32 (size, indices) weights, and the fraction of samples outside."""
     scale = spec.spacing_mm / source_mm
     samples = centre + (np.arange(spec.size_px) - spec.middle_px) * scale
     reach = max(1.0, scale)
-    indices = np.arange(int(np.floor(samples[0] - reach)), int(np.ceil(samples[-1] + reach)) + 1)
-    weights = np.maximum(0.0, 1 - np.abs(indices - samples[:, None]) / reach)
+    first, last = math.floor(samples[0] - reach), math.ceil(samples[-1] + reach)
+    weights = np.maximum(0.0, 1 - np.abs(np.arange(first, last + 1) - samples[:, None]) / reach)
     weights /= weights.sum(axis=1, keepdims=True)
-    outside = float(np.mean((samples < -0.5) | (samples > length - 0.5)))
-    return np.clip(indices, 0, length - 1), weights.astype(np.float32), outside
+    outside = np.count_nonzero((samples < -0.5) | (samples > length - 0.5)) / spec.size_px
+    return first, weights.astype(np.float32), outside

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from pydicom.uid import UID, ExplicitVRBigEndian
 from app.errors import ImageSizeOutOfRange, MalformedDicom, NoPixelData, UnsupportedPixelFormat
 from app.imaging.codecs import DECODERS, FrameShape, decode_frame, unsupported
 from app.imaging.header import Header
+
+StoredValues = NDArray[np.integer[Any]]
 
 MIN_SIDE_PX: Final = 32  # smaller than one patch of any model
 MAX_SIDE_PX: Final = 2048  # ultra-high-resolution CT; nothing in clinical use is larger
@@ -72,17 +74,22 @@ class PixelFormat:
             )
         return cls(FrameShape(rows, columns, allocated), stored, bool(signed), frames)
 
-    def signed_values(self, raw: NDArray[np.generic]) -> NDArray[np.int32]:
-        """Bits as stored to int32: what lies above Bits Stored is dropped, the sign bit extended (PS3.5 8.1.1)."""
-        if raw.dtype.itemsize * 8 == self.bits_stored and raw.dtype.kind in "iu":
-            # Nothing to drop: as many bits, read with the sign or without.
-            kind = np.dtype(f"{raw.dtype.byteorder}{'i' if self.signed else 'u'}{raw.dtype.itemsize}")
-            return raw.view(kind).astype(np.int32)
-        values = raw.astype(np.int32)
+    def signed_values(self, raw: NDArray[np.generic]) -> StoredValues:
+        """Bits as stored to integers: what lies above Bits Stored is dropped, the sign bit extended (PS3.5 8.1.1).
+
+        Of the width of `raw`, which is not copied when all of its bits are stored; int32 where that is too narrow.
+        """
+        kind = "i" if self.signed else "u"
+        bits = raw.dtype.itemsize * 8
+        if raw.dtype.kind not in "iu" or bits < self.bits_stored:
+            raw, bits = raw.astype(np.int32), 32
+        values: StoredValues = raw.view(f"{raw.dtype.byteorder}{kind}{raw.dtype.itemsize}")
+        if bits == self.bits_stored:
+            return values
+        values = values.astype(values.dtype.newbyteorder("="))
         if self.signed:
-            shift = 32 - self.bits_stored
-            values <<= shift
-            values >>= shift
+            values <<= bits - self.bits_stored
+            values >>= bits - self.bits_stored
         else:
             values &= (1 << self.bits_stored) - 1
         return values
@@ -103,10 +110,8 @@ def _check_grayscale(header: Header, allocated: int, stored: int) -> None:
     )
 
 
-def stored_values(
-    pixel_data: bytes | memoryview, transfer_syntax: UID, fmt: PixelFormat, frame: int
-) -> NDArray[np.int32]:
-    """Stored values of a 1-based frame: int32 (rows, columns).
+def stored_values(pixel_data: bytes | memoryview, transfer_syntax: UID, fmt: PixelFormat, frame: int) -> StoredValues:
+    """Stored values of a 1-based frame: integers (rows, columns), perhaps a view of `pixel_data` and read-only.
 
     Raises UnsupportedTransferSyntax, or MalformedDicom when the pixel data do not hold what the header claims.
     """

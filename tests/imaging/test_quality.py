@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from app.imaging.ct import CTSlice, Orientation, QualityNote, SliceSource
-from app.imaging.lungs import segment_lungs
+from app.imaging.lungs import segment_lungs, survey_lungs
 from app.imaging.patches import PatchSpec, extract_patch
 from app.imaging.quality import check_lungs, check_roi, check_roi_place, check_slice, check_view
+from app.imaging.read import read_slice
 from tests.phantoms import AIR_HU, CENTRAL_NODULE, Disc, chest, water
+from tests.reference_scans import UNFIT, ReferenceScan
 
 SPEC = PatchSpec(48, 0.7)
 PLEURAL = Disc((41.0, 124.0), 12.0)
@@ -66,10 +69,32 @@ def test_thickness_and_contrast() -> None:
     assert codes(check_slice(slice_of(np.full((64, 64), 40, np.int16)))) == [("no_contrast", "error")]
 
 
+def test_contrast_may_lie_anywhere() -> None:
+    hu = np.full((64, 64), 40, np.int16)
+    hu[13, 29] = 400
+    assert check_slice(slice_of(hu)) == ()
+
+
 def test_no_lung() -> None:
     bottle = slice_of(water())
     assert codes(check_lungs(bottle, segment_lungs(bottle))) == [("no_lung", "error")]
     assert codes(check_view(bottle, segment_lungs(bottle))) == [("no_lung", "error")]
+
+
+def test_the_last_slices_of_a_lung_show_some(shared_data: Path) -> None:
+    """The outermost with more than 3 cm² of lung in the whole scan: 4.5, 3.0, 4.2 and 8.5 cm²."""
+    for name in ("cptac-c3n-00247/000014", "cptac-c3n-00247/000005", "lidc-0012/1-116", "lidc-0012/1-007"):
+        ct_slice = read_slice((shared_data / "series" / f"{name}.dcm").read_bytes())
+        lungs, shrunken = survey_lungs(ct_slice)
+        assert codes(check_lungs(ct_slice, segment_lungs(ct_slice))) == [], name
+        assert codes(check_view(ct_slice, lungs, shrunken)) == [], name
+
+
+@pytest.mark.parametrize("scan", [scan for scan in UNFIT if "not-lung-ct" in scan.path], ids=lambda scan: scan.path)
+def test_head_and_abdomen_show_no_lung_at_all(shared_data: Path, scan: ReferenceScan) -> None:
+    ct_slice = read_slice((shared_data / scan.path).read_bytes())
+    assert not segment_lungs(ct_slice).any()
+    assert not survey_lungs(ct_slice)[0].any()
 
 
 def test_a_narrow_view_is_left_to_the_roi() -> None:
