@@ -19,12 +19,12 @@ COPY app app
 COPY training training
 RUN ["sh", "deploy/container/build.sh", "package", "/opt/lungscope"]
 
+# benchmarks/install_size.py builds from what this stage copies.
 FROM builder AS build-serve
 COPY requirements/serve.lock requirements/
 RUN ["sh", "deploy/container/build.sh", "serve", "/opt/lungscope"]
 COPY pyproject.toml README.md LICENSE ./
 COPY app app
-COPY training training
 RUN ["sh", "deploy/container/build.sh", "package", "/opt/lungscope"]
 
 # What both images share. Any numeric user and a read-only root file system will do: nothing is kept at run time.

@@ -134,6 +134,10 @@ bench-peers: $(PEERS_READY) ## what make bench compares with, an environment eac
 soak: $(DEV_READY) ## SOAK_REQUESTS to the service, memory after each few thousand; at most SOAK_MINUTES
 	$(BIN)/python -m benchmarks.serving.soak --requests $(SOAK_REQUESTS) --minutes $(SOAK_MINUTES) --out docs/results/soak.json
 
+.PHONY: install-size
+install-size: $(DEV_READY) ## build what the small image holds; its size by package and what a service imports: docs/results/install_size.json
+	$(BIN)/python -m benchmarks.install_size --out docs/results/install_size.json --page docs/benchmarks.md
+
 .PHONY: fuzz
 fuzz: $(DEV_READY) ## mutate the files in FUZZ_FILES and read them, each in a process of its own; FUZZ_ROUNDS times
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz_reading.py --rounds $(FUZZ_ROUNDS) $(FUZZ_FILES)

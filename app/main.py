@@ -28,7 +28,7 @@ from app.delivery.destinations import Access, Destination, FhirDestination, Stow
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.store import ObjectKind, ResultStore
 from app.delivery.worker import Backoff, Delivering, Delivery, Judging
-from app.imaging.read import quiet_decoders
+from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.backends import Backend
 from app.inference.bundle import find_bundle, load_bundle
 from app.inference.engine import Engine, SeriesLane
@@ -64,6 +64,7 @@ def create_app(
     `board`.
     """
     quiet_decoders()
+    spare_threads()
     sys.setswitchinterval(THREAD_SWITCH_S)
     bundle = load_bundle(find_bundle(settings.models_dir, settings.model))
     detector = verify_detector(

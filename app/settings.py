@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,25 +56,13 @@ def _text(path: Path) -> str:
 
 
 @contextmanager
-def shared_metrics_folder() -> Iterator[Path]:
-    """A private folder in which the processes of one service share counts, gone afterwards; raises SettingsError.
-
-    prometheus_client learns of it by a variable, which it reads when it is first imported.
-    """
+def counts_shared_in(folder: Path) -> Iterator[None]:
+    """Let prometheus_client keep counts in a folder. It reads this variable when it is first imported."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     try:
-        folder = tempfile.TemporaryDirectory(prefix="lungscope-metrics-")
-    except OSError:
-        raise SettingsError(
-            found="no folder for temporary files that can be written",
-            expected="one in which the workers share their metrics",
-            remedy="Set TMPDIR to one, or serve with --workers 1.",
-        ) from None
-    with folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
-        try:
-            yield Path(folder.name)
-        finally:
-            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+        yield
+    finally:
+        del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
 class Settings(BaseSettings):

@@ -69,7 +69,88 @@ def worker_restarts(registry: CollectorRegistry) -> Counter:
     return Counter("lungscope_worker_restarts", "Workers that died and were replaced.", registry=registry)
 
 
-class Metrics:
+class _OfRequests:
+    """What every request counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "lungscope_requests", "Requests answered.", ["method", "route", "status"], registry=registry
+        )
+        self.in_flight = Gauge(
+            "lungscope_requests_in_flight", "Requests being answered.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.latency = Histogram(
+            "lungscope_request_seconds",
+            "Time from the first byte of a request to the last of its answer.",
+            ["route"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.stages = Histogram(
+            "lungscope_stage_seconds",
+            "Time in one stage of a prediction.",
+            ["stage"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.decisions = Counter("lungscope_decisions", "Predictions by decision.", ["decision"], registry=registry)
+        self.problems = Counter("lungscope_problems", "Error answers by code.", ["code"], registry=registry)
+
+
+class _OfSeries:
+    """What every series counts besides."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.series_stages = Histogram(
+            "lungscope_series_stage_seconds",
+            "Time in one stage of judging a series; total is from its first byte.",
+            ["stage"],
+            buckets=SERIES_BUCKETS_S,
+            registry=registry,
+        )
+        self.series_slices = Histogram(
+            "lungscope_series_slices", "Slices of a judged series.", buckets=SLICES_BUCKETS, registry=registry
+        )
+        self.series_in_memory = Gauge(
+            "lungscope_series_in_memory",
+            "Series being received or judged.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+
+
+class _OfDelivery:
+    """What comes by STOW-RS, and what is sent of it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.stow_instances = Counter(
+            "lungscope_stow_instances", "Instances sent by STOW-RS.", ["outcome"], registry=registry
+        )
+        self.spooled_series = Counter(
+            "lungscope_spooled_series",
+            "Series that came by STOW-RS, by what became of them.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.spooled_waiting = Gauge(
+            "lungscope_spooled_series_waiting",
+            "Series in the spool of all workers.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.deliveries = Counter(
+            "lungscope_deliveries", "Attempts to send a result.", ["destination", "outcome"], registry=registry
+        )
+        self.deliveries_waiting = Gauge(
+            "lungscope_deliveries_waiting",
+            "Results to be sent, of all workers.",
+            ["destination"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+
+
+class Metrics(_OfRequests, _OfSeries, _OfDelivery):
     """Everything /metrics shows; labels take few, known values.
 
     Workers share a `folder` of counts, and each shows those of all: a gauge is their sum unless it says otherwise.
@@ -79,50 +160,10 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._folder = folder
         self._at_scrape: list[tuple[Gauge, Callable[[], float]]] = []
+        _OfRequests.__init__(self, self.registry)
+        _OfSeries.__init__(self, self.registry)
+        _OfDelivery.__init__(self, self.registry)
         self.worker_restarts = worker_restarts(self.registry)
-        self.requests = Counter(
-            "lungscope_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
-        )
-        self.latency = Histogram(
-            "lungscope_request_seconds",
-            "Time from the first byte of a request to the last of its answer.",
-            ["route"],
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
-        )
-        self.stages = Histogram(
-            "lungscope_stage_seconds",
-            "Time in one stage of a prediction.",
-            ["stage"],
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
-        )
-        self.series_stages = Histogram(
-            "lungscope_series_stage_seconds",
-            "Time in one stage of judging a series; total is from its first byte.",
-            ["stage"],
-            buckets=SERIES_BUCKETS_S,
-            registry=self.registry,
-        )
-        self.series_slices = Histogram(
-            "lungscope_series_slices", "Slices of a judged series.", buckets=SLICES_BUCKETS, registry=self.registry
-        )
-        self.series_in_memory = Gauge(
-            "lungscope_series_in_memory",
-            "Series being received or judged.",
-            registry=self.registry,
-            multiprocess_mode="livesum",
-        )
-        self.decisions = Counter(
-            "lungscope_decisions", "Predictions by decision.", ["decision"], registry=self.registry
-        )
-        self.problems = Counter("lungscope_problems", "Error answers by code.", ["code"], registry=self.registry)
-        self.in_flight = Gauge(
-            "lungscope_requests_in_flight",
-            "Requests being answered.",
-            registry=self.registry,
-            multiprocess_mode="livesum",
-        )
         self.ready = Gauge(
             "lungscope_ready",
             "1 when the models of every worker are ready.",
@@ -135,31 +176,6 @@ class Metrics:
             ["name", "version", "digest", "backend"],
             registry=self.registry,
             multiprocess_mode="livemax",
-        )
-        self.stow_instances = Counter(
-            "lungscope_stow_instances", "Instances sent by STOW-RS.", ["outcome"], registry=self.registry
-        )
-        self.spooled_series = Counter(
-            "lungscope_spooled_series",
-            "Series that came by STOW-RS, by what became of them.",
-            ["outcome"],
-            registry=self.registry,
-        )
-        self.spooled_waiting = Gauge(
-            "lungscope_spooled_series_waiting",
-            "Series in the spool of all workers.",
-            registry=self.registry,
-            multiprocess_mode="livemostrecent",
-        )
-        self.deliveries = Counter(
-            "lungscope_deliveries", "Attempts to send a result.", ["destination", "outcome"], registry=self.registry
-        )
-        self.deliveries_waiting = Gauge(
-            "lungscope_deliveries_waiting",
-            "Results to be sent, of all workers.",
-            ["destination"],
-            registry=self.registry,
-            multiprocess_mode="livemostrecent",
         )
 
     def at_scrape(self, gauge: Gauge, read: Callable[[], float]) -> None:

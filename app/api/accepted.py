@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from fastapi import Request
+from pydicom.uid import ExplicitVRLittleEndian
 from python_multipart.multipart import parse_options_header
 
+from app.api.related import DICOM, RELATED
 from app.errors import NotAcceptable
 
 ANYTHING: Final = "*/*"
+# What parts and files of results are, and so what a range for DICOM may ask for (PS3.18 8.7.3.5.1 and .2).
+PARTS: Final = (DICOM, "application/*", ANYTHING)
+SYNTAXES: Final = (ExplicitVRLittleEndian, "*")
+IN_WORDS: Final = {
+    RELATED: f'{RELATED}; type="{DICOM}"; transfer-syntax={ExplicitVRLittleEndian}',
+    DICOM: f"{DICOM}; transfer-syntax={ExplicitVRLittleEndian}",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Media types by weight; the inner type of multipart/related is taken for granted."""
+    """Media ranges by weight; without those for DICOM of another kind than results are."""
 
     weights: dict[str, float]
-    transfer_syntax: str | None = None
 
     def weight(self, media_type: str) -> float:
         """0 to 1, by the most specific range that fits; 0 when none does."""
@@ -35,7 +44,7 @@ class Accepted:
         if self.weight(best) == 0:
             raise NotAcceptable(
                 found="an Accept header that excludes every format of the answer",
-                expected=" or ".join(offered),
+                expected=" or ".join(IN_WORDS.get(each, each) for each in offered),
                 remedy="Accept one of them.",
             )
         return best
@@ -47,14 +56,21 @@ class Accepted:
 
 def accepted(request: Request) -> Accepted:
     """Read the header; without one, everything will do."""
+    parts = ",".join(request.headers.getlist("accept")).split(",")
+    ranges = [(kind.decode("latin-1").lower(), options) for kind, options in map(parse_options_header, parts) if kind]
     weights: dict[str, float] = {}
-    transfer_syntax = None
-    for part in ",".join(request.headers.getlist("accept")).split(","):
-        kind, options = parse_options_header(part.strip())
-        if kind:
-            weights[kind.decode("latin-1").lower()] = _weight(options.get(b"q", b"1"))
-            transfer_syntax = options.get(b"transfer-syntax", b"").decode("latin-1") or transfer_syntax
-    return Accepted(weights or {ANYTHING: 1.0}, transfer_syntax)
+    for name, options in ranges:
+        if _can_be_given(name, options):
+            weights[name] = max(weights.get(name, 0.0), _weight(options.get(b"q", b"1")))
+    return Accepted(weights if ranges else {ANYTHING: 1.0})
+
+
+def _can_be_given(name: str, options: Mapping[bytes, bytes]) -> bool:
+    """Whether results can be what a range's parameters say; other types than those for DICOM have none that matter."""
+    asked = {option: value.decode("latin-1").lower() for option, value in options.items()}
+    if name == RELATED and asked.get(b"type", DICOM) not in PARTS:
+        return False
+    return name not in (RELATED, DICOM) or asked.get(b"transfer-syntax", "*") in SYNTAXES
 
 
 def _weight(text: bytes) -> float:

@@ -1,6 +1,6 @@
 """Answers in other formats than JSON: which one a caller asks for, and the bytes of it.
 
-Writing takes tenths of a second, and the first DICOM or FHIR answer of a process a second more for its library: run it
+Writing takes tenths of a second, and the first DICOM objects of a process half a second more for their library: run it
 where the image is judged, off the event loop.
 """
 

@@ -25,7 +25,7 @@ def draw_slice(report: Report, shown: ReportedSlice) -> NDArray[np.uint8]:
 
 def dicom_objects(report: Report) -> tuple[Dataset, ...]:
     """Every DICOM object of a report; raises NoDicomSource."""
-    # Imports highdicom, about a second and 100 MB: for those who want DICOM.
+    # Imports highdicom, with what it reads half a second and 85 MB: for those who want DICOM.
     from app.reports.dicom import write_results
 
     return write_results(report, draw_slice)
@@ -40,7 +40,7 @@ def dicom_files(report: Report) -> list[bytes]:
 
 def fhir_bundle(report: Report, *, transaction: bool = False) -> bytes:
     """A FHIR R4 bundle, as UTF-8."""
-    # Imports fhir.resources, as large.
+    # Imports fhir.resources, 0.1 s: for those who want FHIR.
     from app.reports.fhir import write_bundle
 
     return json.dumps(write_bundle(report, transaction=transaction), ensure_ascii=False).encode()

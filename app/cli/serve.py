@@ -116,7 +116,6 @@ def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factor
         ws="none",
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # addresses are neither logged nor judged by
         server_header=False,
         timeout_graceful_shutdown=settings.drain_seconds,
     )

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def try_lock(path: Path) -> int | None:
+def try_lock(path: Path, *, shared: bool = False) -> int | None:
     """Lock a file, created when missing, and return its descriptor, which holds the lock until closed.
 
-    None when another process has it, or when the file's folder is gone.
+    None when another process has it, or when the file's folder is gone. Any number may have it `shared`.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         # Its last owner may have removed the file between the two calls: then the lock is on nothing.
         if os.path.samestat(os.fstat(descriptor), path.stat()):
             return descriptor

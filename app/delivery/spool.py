@@ -6,7 +6,8 @@
     trash/<claim>                            judged, and being deleted
 
 Names are keyed hashes of UIDs: they tell nothing of the patient. A killed process loses its locks, so that another one
-takes over what it was judging; what it was receiving had not been acknowledged and is swept away.
+takes over what it was judging; what it was receiving had not been acknowledged and is swept away. What was acknowledged
+is on the disk, its bytes and the names that lead to it.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class Reception:
         return self._part
 
     def keep(self, series_uid: str, instance_uid: str, *, whole: bool = False) -> None:
-        """Take the closed part as an instance; `whole` when it is a series by itself."""
+        """Take the closed part as an instance, its bytes on the disk; `whole` when it is a series by itself."""
+        sync(self._part)
         key = self._spool.name_of(series_uid)
         folder = self._folder / key
         folder.mkdir(PRIVATE, exist_ok=True)
@@ -75,10 +77,11 @@ class Reception:
             self._whole.add(key)
 
     def commit(self) -> None:
-        """Hand everything kept to whoever judges."""
+        """Hand everything kept to whoever judges; from now on a loss of power does not take it away."""
         with self._spool.gate():
             for folder in [f for f in self._folder.iterdir() if f.is_dir()]:
                 self._hand_over(folder)
+        sync(self._spool.series)
 
     def _hand_over(self, folder: Path) -> None:
         target = self._spool.series / folder.name
@@ -89,6 +92,7 @@ class Reception:
         if len(instances) > 1 or folder.name in self._whole:
             (target / WHOLE).touch()
         os.utime(target)
+        sync(target)
 
 
 @dataclass(slots=True, eq=False)
@@ -143,6 +147,7 @@ class Spool:
         for path in (folder, *places):
             path.mkdir(PRIVATE, parents=True, exist_ok=True)
             path.chmod(PRIVATE)
+        sync(folder.parent)
         self._salt = self._read_salt()
 
     def name_of(self, uid: str) -> str:
@@ -237,11 +242,22 @@ class Spool:
         if not path.exists():
             own.write_bytes(secrets.token_bytes(SALT_BYTES))
             own.chmod(0o600)
+            sync(own)
             # Linked, not renamed: of several processes that start at once the first one's salt stays.
             with suppress(FileExistsError):
                 path.hardlink_to(own)
             own.unlink()
+            sync(self._folder)
         return path.read_bytes()
+
+
+def sync(path: Path) -> None:
+    """Return once a file's bytes, or a folder's names, are on the disk: fsync(2)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _age_s(folder: Path, now: float) -> float:

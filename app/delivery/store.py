@@ -166,6 +166,7 @@ class ResultStore:
         # One for each use: no connection is shared among threads, and it costs a fraction of a millisecond.
         connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S)
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")  # a series leaves the spool once its results are on the disk
         connection.execute("PRAGMA secure_delete = ON")
         return connection
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, Protocol, Self
+from typing import Annotated, Final, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ from app.inference.bundle import (
 
 NAME: Final = "nodule-detector"
 OUTPUT: Final = "nodule"
+MIN_SEPARATION_MM: Final = 4.0  # two centres closer than the smallest nodule are one finding
+LOGIT_BOUND: Final = 1e-6  # a probability of exactly 0 or 1 would outweigh every score
 BATCH: Final = 64  # patches at once: the next batch is where a caller may stop, and more is no faster on one core
 
 Scores = NDArray[np.float32]
@@ -42,6 +44,18 @@ class OnSlice(Protocol):
     def centre_px(self) -> PointPx:
         """(column, row) in pixels of the slice."""
         ...
+
+
+class Blob(OnSlice, Protocol):
+    """A place on a slice with a size."""
+
+    @property
+    def diameter_mm(self) -> float:
+        """Of the blob."""
+        ...
+
+
+B = TypeVar("B", bound=Blob)
 
 
 class InVolume(OnSlice, Protocol):
@@ -60,8 +74,8 @@ class _Frozen(BaseModel):
 class ScoreThreshold(_Frozen):
     """The score at and above which a candidate is shown, what chose it, and what was measured there.
 
-    `score` is a logit: of one patch for a slice, the sum over the three planes for a series. `false_positives` is the
-    mean number per slice or in one series (`per`).
+    `score` is a logit: of one patch for a slice, with the second reader's where there is one; the sum over the three
+    planes for a series. `false_positives` is the mean number per slice or in one series (`per`).
     """
 
     score: float
@@ -69,6 +83,24 @@ class ScoreThreshold(_Frozen):
     chosen_for: str
     sensitivity: Interval
     false_positives: Interval
+
+
+class SecondReader(_Frozen):
+    """The classifier that is heard on slices: about candidates with a score of the filter of `from_score` and more.
+
+    Their score is the filter's plus `weight` times the logit of `output` of the bundle `model`; others are not shown.
+    """
+
+    model: str
+    output: Literal["nodule"] = "nodule"
+    from_score: float
+    chosen_for: str
+    weight: Annotated[float, Field(gt=0)]
+
+    def joint(self, scores: Scores, probabilities: Scores) -> Scores:
+        """Scores (N,) from the filter's and the second reader's probabilities, both (N,)."""
+        p = np.clip(probabilities.astype(np.float64), LOGIT_BOUND, 1 - LOGIT_BOUND)
+        return np.asarray(scores + self.weight * np.log(p / (1 - p)), np.float32)
 
 
 class DetectorPerformance(_Frozen):
@@ -96,6 +128,7 @@ class DetectorManifest(VerifiedManifest):
     outputs: tuple[Literal["nodule"]]
     slice_threshold: ScoreThreshold
     series_threshold: ScoreThreshold
+    second_reader: SecondReader | None = None
     training_data: tuple[TrainingData, ...]
     hard_negatives: tuple[HardNegatives, ...]
     performance: DetectorPerformance
@@ -111,6 +144,21 @@ class DetectorManifest(VerifiedManifest):
         if (self.slice_threshold.per, self.series_threshold.per) != ("slice", "series"):
             raise ValueError("slice_threshold must be per slice and series_threshold per series")
         return self
+
+
+def best_apart(points_mm: NDArray[np.float64], diameters_mm: NDArray[np.float64], scores: Scores) -> list[int]:
+    """Numbers of the best of (N,) candidates at (N, 2) points, best first.
+
+    Left out is one whose middle lies in a better one or the other way round, or closer to it than MIN_SEPARATION_MM:
+    a blob detector answers several times along one structure.
+    """
+    kept: list[int] = []
+    for k in np.argsort(-scores, kind="stable").tolist():
+        apart_mm = np.linalg.norm(points_mm[kept] - points_mm[k], axis=1)
+        reach_mm = np.maximum(diameters_mm[kept], diameters_mm[k]) / 2
+        if (apart_mm >= np.maximum(reach_mm, MIN_SEPARATION_MM)).all():
+            kept.append(k)
+    return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +196,26 @@ class Detector:
     def series_threshold(self) -> float:
         """The score of a candidate in a volume from which it is shown."""
         return self.manifest.series_threshold.score
+
+    def passed(self, ct_slice: CTSlice, candidates: Sequence[B]) -> list[tuple[B, float]]:
+        """The candidates on a slice that this filter lets pass, each with its logit, best first, one to a place."""
+        scores = self.score_slice(ct_slice, candidates)
+        second = self.manifest.second_reader
+        enough = np.flatnonzero(scores >= (self.slice_threshold if second is None else second.from_score)).tolist()
+        down_mm, across_mm = ct_slice.spacing_mm
+        centres = np.array([candidates[n].centre_px for n in enough], np.float64).reshape(-1, 2)
+        diameters_mm = np.array([candidates[n].diameter_mm for n in enough], np.float64)
+        apart = best_apart(centres * (across_mm, down_mm), diameters_mm, scores[enough])
+        return [(candidates[enough[k]], float(scores[enough[k]])) for k in apart]
+
+    def shown(self, scores: Scores, probabilities: Scores) -> tuple[Scores, NDArray[np.bool_]]:
+        """Of those that passed: the final scores (N,), and whether they are shown.
+
+        `scores` are this filter's, `probabilities` the `nodule` output of the classifier for the same candidates.
+        """
+        second = self.manifest.second_reader
+        final = scores if second is None else second.joint(scores, probabilities)
+        return final, np.asarray(final >= self.slice_threshold, np.bool_)
 
     def score_slice(self, ct_slice: CTSlice, candidates: Sequence[OnSlice]) -> Scores:
         """Logits (N,) of candidates on one slice."""

@@ -19,13 +19,12 @@ from app.imaging.lungs import segment_lungs, survey_lungs
 from app.imaging.patches import extract_patch
 from app.imaging.quality import check_lungs, check_roi, check_roi_place, check_slice, check_view
 from app.inference.decision import OUT_OF_DISTRIBUTION, conclude
-from app.inference.detector import Detector, ScoreThreshold
+from app.inference.detector import MIN_SEPARATION_MM, Detector, ScoreThreshold
 from app.inference.judge import Judged, judge, traits_of
 from app.inference.model import Model
 from app.inference.prediction import Finding, Prediction, Timing
 
 NOT_A_NODULE: Final = "not_a_nodule"
-MIN_SEPARATION_MM: Final = 4.0  # two centres closer than the smallest nodule are one finding
 SLICE_LEVEL: Final = QualityNote(
     "study_level_not_validated",
     "warning",
@@ -87,23 +86,23 @@ def _diagnose_slice(ct_slice: CTSlice, model: Model, detector: Detector) -> Pred
     notes = (*check_slice(ct_slice), *check_lungs(ct_slice, lungs), search, SLICE_LEVEL)
     if reasons := errors_of(notes):
         return _prediction(ct_slice, model, [], reasons, notes, _timing(started, time.perf_counter()))
-    candidates = find_candidates(ct_slice, lungs)
-    scores = detector.score_slice(ct_slice, candidates)
-    kept = scores >= detector.slice_threshold
-    nodules = [(c, float(s)) for c, s, keep in zip(candidates, scores, kept, strict=True) if keep]
+    passed = detector.passed(ct_slice, find_candidates(ct_slice, lungs))
     searched = time.perf_counter()
-    findings = _findings(ct_slice, nodules, model)
+    findings = _findings(ct_slice, passed, model, detector)
     return _prediction(ct_slice, model, findings, (), notes, _timing(started, searched))
 
 
-def _findings(ct_slice: CTSlice, nodules: Sequence[tuple[Candidate, float]], model: Model) -> list[Finding]:
+def _findings(
+    ct_slice: CTSlice, passed: Sequence[tuple[Candidate, float]], model: Model, detector: Detector
+) -> list[Finding]:
     """What the network says about candidates with their scores, one finding a nodule, numbered."""
-    if not nodules:
+    if not passed:
         return []
-    judged = judge([extract_patch(ct_slice, candidate.centre_px, model.patch_spec) for candidate, _ in nodules], model)
+    judged = judge([extract_patch(ct_slice, candidate.centre_px, model.patch_spec) for candidate, _ in passed], model)
+    scores, shown = detector.shown(np.array([score for _, score in passed], np.float32), judged.outputs["nodule"])
     findings = [
-        replace(_finding(n, ct_slice, judged, model, judgeable=not judged.strange[n]), detector_score=score)
-        for n, (_, score) in enumerate(nodules)
+        replace(_finding(n, ct_slice, judged, model, judgeable=not judged.strange[n]), detector_score=float(scores[n]))
+        for n in np.flatnonzero(shown).tolist()
     ]
     return distinct(findings, model, partial(_apart_mm, ct_slice))
 

@@ -41,8 +41,9 @@ builder)
 serve)
     pip_install --require-hashes -r requirements/serve.lock
     trim_openvino "$(site_packages)/openvino"
-    # Reports the use of OpenVINO's command-line tools to its makers; OpenVINO runs without it.
-    $pip --python "$prefix/bin/python" uninstall --yes openvino-telemetry
+    # No serving process imports these (make install-size): what reports the use of OpenVINO's tools to its makers,
+    # uvicorn's parser where there is no httptools, names of hosts in other alphabets.
+    $pip --python "$prefix/bin/python" uninstall --yes openvino-telemetry h11 idna
     ;;
 full)
     pip_install --require-hashes -r requirements/full.lock

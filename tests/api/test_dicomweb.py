@@ -363,7 +363,7 @@ def test_what_ends_early_is_malformed(parts: list[bytes], data: st.DataObject) -
     # The final boundary is complete with its second hyphen.
     cut = data.draw(st.integers(0, len(body) - len("-\r\n") - 1))
     reader = RelatedReader(RELATED, Parts())
-    with pytest.raises(MalformedForm):  # noqa: PT012 both may notice
+    with pytest.raises(MalformedForm):  # noqa: PT012  # either may notice
         reader.feed(body[:cut])
         reader.finish()
 

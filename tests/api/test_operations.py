@@ -243,7 +243,7 @@ def test_only_http_is_wrapped(settings: Settings) -> None:
         async def send(message: dict[str, str]) -> None:
             sent.append(message["type"])
 
-        await app({"type": "lifespan", "state": {}, "app": app}, receive, send)  # type: ignore[arg-type]
+        await app({"type": "lifespan", "state": {}, "app": app}, receive, send)  # type: ignore[arg-type]  # plain dictionaries
         return sent
 
     assert asyncio.run(lifespan()) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

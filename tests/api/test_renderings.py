@@ -242,6 +242,8 @@ def test_a_picture_as_source_has_no_dicom_but_the_rest(client: TestClient, suspi
         (f"application/json;q=0.5, {FHIR}", FHIR),
         (f"{FHIR};q=0.1, image/png;q=0.2, text/html", PNG),
         (f"{FHIR}; fhirVersion=4.0", FHIR),
+        (f'multipart/related; type="image/jpeg", {FHIR};q=0.1', FHIR),
+        (f"application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50, {FHIR};q=0.1", FHIR),
     ],
 )
 def test_accept_chooses(client: TestClient, accept: str, content_type: str) -> None:
@@ -251,7 +253,16 @@ def test_accept_chooses(client: TestClient, accept: str, content_type: str) -> N
 
 
 @pytest.mark.parametrize("asked", [SLICE, SERIES], ids=["slice", "series"])
-@pytest.mark.parametrize("accept", ["text/html", "application/json;q=0", "video/mp4, text/*"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "application/json;q=0",
+        "video/mp4, text/*",
+        'multipart/related; type="image/jpeg"',
+        "multipart/related; type=application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50",
+    ],
+)
 def test_406_when_no_format_is_accepted(client: TestClient, asked: Asked, accept: str) -> None:
     response = asked.send(client, accept)
     assert (response.status_code, response.json()["code"]) == (406, "not_acceptable")

@@ -140,6 +140,20 @@ def test_what_nobody_judges_expires(spool: Spool) -> None:
     assert len(spool) == 0
 
 
+def test_what_is_committed_is_on_the_disk_with_the_folders_that_name_it(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    receive(spool, "1", "2")
+    (series,) = spool.series.iterdir()
+    instances = [path for path in series.iterdir() if not path.name.startswith(".")]
+    assert len(instances) == 2
+    *files, named, known = synced
+    assert set(files) == {path.stat().st_ino for path in instances}
+    assert (named, known) == (series.stat().st_ino, spool.series.stat().st_ino)
+
+
 def test_a_full_spool_refuses(spool: Spool) -> None:
     receive(spool, "x" * 200)
     for path in spool.series.rglob("*"):

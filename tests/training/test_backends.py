@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -49,9 +50,9 @@ def test_only_export_imports_a_runtime_and_only_when_it_needs_it() -> None:
         assert not anywhere or file.name == "export.py", file.name
 
 
-def runtimes_in(nodes: object) -> set[str]:
+def runtimes_in(nodes: Iterable[ast.AST]) -> set[str]:
     found = set()
-    for node in nodes:  # type: ignore[attr-defined]
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

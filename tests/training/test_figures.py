@@ -40,7 +40,7 @@ def table(count: int, **given: object) -> HeldOut:
         "dice": np.full(count, 0.8),
     }
     fields |= dict.fromkeys(("malignancy", "nodule", "negative", "distance"), np.zeros(count))
-    return HeldOut(**(fields | given))  # type: ignore[arg-type]
+    return HeldOut(**(fields | given))  # type: ignore[arg-type]  # each field has a type of its own
 
 
 def answers(**given: list[float]) -> Judged:

@@ -169,7 +169,7 @@ def test_finished_folds_are_kept_and_the_rest_go_on(
 
     def train_and_tell(*given: object, label: str, **named: object) -> TrainedNetwork:
         trained.append(label)
-        return train(*given, label=label, **named)  # type: ignore[arg-type]
+        return train(*given, label=label, **named)  # type: ignore[arg-type]  # passed on as they are
 
     monkeypatch.setattr(held_out, "train", train_and_tell)
     (tmp_path / "fold1" / held_out.ANSWERS_FILE).unlink()

@@ -31,6 +31,9 @@ class OpenVINOBackend:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._compiled: dict[int, Any] = {}
+        # Asked once: the runtime takes a tenth of an inference to say.
+        self._input_shape: tuple[int, ...] = ()
+        self._output_shapes: dict[str, tuple[int, ...]] = {}
         self._streams = 0
         self._own = threading.local()  # requests are not shared: each calling thread has its own
 
@@ -56,8 +59,11 @@ class OpenVINOBackend:
                 expected="a SavedModel with one input whose first axis alone is free",
                 remedy="Use LUNGSCOPE_BACKEND=tensorflow, or export the bundle again with scripts/export.py.",
             ) from error
+        single = self._compiled[1]
+        self._input_shape = tuple(single.input().shape)[1:]
+        self._output_shapes = {port.get_any_name(): tuple(port.shape)[1:] for port in single.outputs}
         # OpenVINO makes no more streams than the machine has cores.
-        self._streams = int(self._compiled[1].get_property("NUM_STREAMS"))
+        self._streams = int(single.get_property("NUM_STREAMS"))
         self._own = threading.local()
 
     def run(self, hu: NDArray[np.float32]) -> Outputs:
@@ -65,10 +71,9 @@ class OpenVINOBackend:
 
         The arrays returned are the caller's own. Raises ValueError for patches of another shape.
         """
-        expected = tuple(self._compiled[1].input().shape)[1:]
-        if hu.shape[1:] != expected:
-            raise ValueError(f"patches of shape {hu.shape[1:]}; the model takes {expected}")
-        outputs = self._empty(len(hu))
+        if hu.shape[1:] != self._input_shape:
+            raise ValueError(f"patches of shape {hu.shape[1:]}; the model takes {self._input_shape}")
+        outputs = {name: np.empty((len(hu), *shape), np.float32) for name, shape in self._output_shapes.items()}
         lanes = self._lanes()
         running: deque[tuple[_Request, slice]] = deque()
         for number, part in enumerate(_parts(len(hu))):
@@ -80,10 +85,6 @@ class OpenVINOBackend:
         while running:
             _finish(*running.popleft(), outputs)
         return outputs
-
-    def _empty(self, patches: int) -> dict[str, NDArray[np.float32]]:
-        ports = self._compiled[1].outputs
-        return {port.get_any_name(): np.empty((patches, *list(port.shape)[1:]), np.float32) for port in ports}
 
     def _lanes(self) -> list[dict[int, _Request]]:
         """This thread's requests: for each stream, one of each chunk size."""
