@@ -75,7 +75,7 @@ def create_app(
         bundle, backend or create_backend(settings.backend, settings.threads), detector, settings.operating_point
     )
     metrics = Metrics(metrics_folder)
-    sharing = None if board is None else Sharing(board)
+    sharing = None if board is None else Sharing(board, metrics.slice_handed_over)
     engine = Engine(
         settings.threads,
         settings.queue_limit,

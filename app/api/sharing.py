@@ -55,8 +55,10 @@ Judge = Callable[[Job], Awaitable[Judgement]]
 class Sharing:
     """One worker's dealings with the others. What cannot be handed over is left to the one who asked."""
 
-    def __init__(self, board: LoadBoard) -> None:
+    def __init__(self, board: LoadBoard, handed_over: Callable[[bool], None] = lambda _: None) -> None:
+        """`handed_over` is told of each slice that went to another worker, and whether that judged it."""
         self._board = board
+        self._handed_over = handed_over
         self._place = board.join()
         self._slices = 0
         self._series = 0
@@ -126,13 +128,15 @@ class Sharing:
         if place is None:
             return None
         self._lent[place] = self._lent.get(place, 0) + 1
+        found = None
         try:
-            return await self._ask(place, job)
+            found = await self._ask(place, job)
         except (OSError, asyncio.IncompleteReadError):
             logger.warning("the worker at place %s did not do what was handed to it", place)
-            return None
         finally:
             self._lent[place] -= 1
+        self._handed_over(found is not None)
+        return found
 
     async def _ask(self, place: int, job: Job) -> Judgement | None:
         free = self._lines.setdefault(place, [])
