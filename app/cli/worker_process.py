@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from multiprocessing import parent_process
 from typing import Final
 
-# New objects, and collections of one generation before the next. A request makes thousands that go without the collector:
-# after Python's own 700 it would look five times a request for what is not there.
+# New objects, and collections of one generation before the next. A request makes thousands that go without the
+# collector: after Python's own 700 it would look five times a request for what is not there.
 COLLECT_AFTER: Final = (20_000, 50, 100)
 
 
