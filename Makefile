@@ -119,8 +119,9 @@ detector: $(DEV_READY) ## train the candidate filter; networks go to runs/detect
 	$(BIN)/python scripts/detector.py train --data $(DATA) --out runs/detector
 
 .PHONY: planted
-planted: $(DEV_READY) ## plant held-out nodules in whole scans and judge runs/detector: docs/results/planted.json
-	PYTHONPATH=. $(BIN)/python benchmarks/planted.py --data $(DATA) --networks runs/detector --out docs/results/planted.json
+planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/detector and OUT/evaluation: docs/results/planted.json
+	PYTHONPATH=. $(BIN)/python benchmarks/planted.py --data $(DATA) --networks runs/detector \
+	  --classifiers $(OUT)/evaluation --out docs/results/planted.json --pictures build/planted
 
 .PHONY: bench
 bench: $(DEV_READY) bench-peers ## measure serving against its ceiling and its peers; BENCH_ARGS=--quick for a look

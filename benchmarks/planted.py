@@ -1,8 +1,10 @@
-"""The planted-nodule benchmark: held-out nodules in the lungs of two whole scans, judged by filters that saw neither.
+"""The planted-nodule benchmark: held-out nodules in the lungs of two whole scans, judged by networks that saw neither.
 
-    python benchmarks/planted.py --data DIR --networks DIR --out docs/results/planted.json
+    python benchmarks/planted.py --data DIR --networks DIR --classifiers DIR --out docs/results/planted.json
 
-prints sensitivity by false positives per slice, and writes it with a chart beside it. Deterministic.
+prints sensitivity by false positives per slice, and writes it with a chart beside it. Deterministic. CLASSIFIERS holds
+the networks of the nodule classifier's cross-validation (`make evaluate`). With `--pictures DIR` it draws what was
+missed and the strongest false findings there; they show data that may not be passed on.
 """
 
 from __future__ import annotations
@@ -19,34 +21,40 @@ from numpy.typing import NDArray
 
 from app.imaging.patches import PatchSpec
 from app.inference.bundle import Interval, load_bundle
-from app.inference.detector import ScoreThreshold
+from app.inference.detector import ScoreThreshold, SecondReader
 from benchmarks.froc import RATES, Arm, sensitivities, shown
-from benchmarks.froc import Background as FalseScores
+from benchmarks.planted_pictures import draw_pictures
 from benchmarks.planted_scans import PlantedScan, planted_scan
-from benchmarks.whole_scans import Judge, WholeScanCase, series_threshold, whole_scan, whole_scan_case
+from benchmarks.readers import Alone, Cascade, Every, Judge, Reader, arm_of
+from benchmarks.whole_scans import Judge as SeriesJudge
+from benchmarks.whole_scans import WholeScanCase, series_threshold, whole_scan, whole_scan_case
 from training.datasets import read_dataset
 from training.detector import logits
-from training.detector_artefacts import FilterRun, read_filter, weights_digest
+from training.detector_artefacts import FilterRun, read_classifier, read_filter, weights_digest
 from training.detector_card import froc_table, native_table, scans_table
 from training.detector_charts import draw_froc
 from training.detector_config import DetectorConfig
 from training.detector_report import Background, Band, Comparison, DetectorResults
 from training.detector_scans import Scan, read_scan
-from training.export import load_graph
 from training.nodules import Dataset, Nodule
 from training.samples import nodule_view
+from training.train import predict
 
 SHIPPED: Final = "shipped"
 WANTED_RATE: Final = 1.0  # false positives per slice at the shipped threshold
+PASSED_RATE: Final = 4.0  # false candidates per slice that the filter lets pass to the second reader
+WEIGHT: Final = 1.0  # of the second reader: the plain sum of two logits, nothing fitted
 SOLID, NON_SOLID = 4.0, 2.5  # mean texture rating from which a nodule is solid, and below which it is non-solid
 CLASSIFIER = Path("models/nodule-classifier/1")
 PROTOCOL: Final = (
     "Nodules of LIDC-IDRI from held-out folds, diameters as in its table, that lie free in the lung, each planted once "
-    "at a random free place of a scan; found when the best candidate within its radius (at least 3 mm) scores above "
-    "the threshold. False positives: candidates on all slices with lung of the unplanted scan, farther than 5 mm from "
-    "anything a reader marked there (and 30 mm from the tumour). Each filter saw neither the patients nor the "
-    "background. Rates are per slice with lung; sensitivities are pooled over both scans, each at its own threshold "
-    "for that rate; intervals by bootstrap over patients and over blocks of 8 slices."
+    "at a random free place of a scan; found when the best finding within its radius (at least 3 mm) scores above "
+    "the threshold. Findings are what a slice is served with: of candidates on one place the best, let pass by the "
+    "filter and scored by it and the nodule classifier together. False positives: findings on all slices with lung of "
+    "the unplanted scan, farther than 5 mm from anything a reader marked there (and 30 mm from the tumour). Filter and "
+    "classifier saw neither the patients nor the background: the classifier is the network of cross-validation that "
+    "left out the fold of the planted nodules. Rates are per slice with lung; sensitivities are pooled over both "
+    "scans, each at its own threshold for that rate; intervals by bootstrap over patients and over blocks of 8 slices."
 )
 
 Selection = Callable[[Nodule], bool]
@@ -76,60 +84,67 @@ def is_non_solid(nodule: Nodule) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """One filter, the scan it is judged on, and the held-out nodules."""
+    """One filter, the classifier that saw as little, the scan both are judged on, and the held-out nodules."""
 
     network: Any
     run: FilterRun
+    classifier_network: Any
+    classifier_spec: PatchSpec
     planted: PlantedScan
     held_out: tuple[Nodule, ...]
 
-    def arm(self, network: Any | None = None) -> Arm:
-        """The scores of this trial's filter, or of another network in its place."""
-        chosen, spec = self.network if network is None else network, self.spec
-        return arm_of(self.planted, spec, lambda hu: logits(chosen, hu))
+    @property
+    def filter(self) -> Judge:
+        """This trial's filter."""
+        return self.other_filter(self.network)
 
-    def native_arm(self, arm: Arm) -> Arm:
-        """Held-out patches as they were scanned, with `arm`'s false candidates."""
-        scores = logits(self.network, np.stack([nodule_view(n, self.spec).hu for n in self.held_out]))
-        owners = np.array([n.patient for n in self.held_out])
-        return Arm(scores.astype(np.float64), owners, arm.background)
+    def other_filter(self, network: Any) -> Judge:
+        """Another network in its place."""
+        return Judge(self.run.config.input.patch_spec, lambda hu: logits(network, hu))
 
     @property
-    def spec(self) -> PatchSpec:
-        """The filter's patch."""
-        return self.run.config.input.patch_spec
+    def classifier(self) -> Judge:
+        """The classifier's `nodule` output."""
+        return Judge(self.classifier_spec, lambda hu: predict(self.classifier_network, hu).nodule)
 
-
-def arm_of(planted: PlantedScan, spec: PatchSpec, judge: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Arm:
-    """Scores of all plantings and false candidates of a scan by any judge of patches."""
-
-    def scores(patches: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.asarray(judge(patches), np.float64) if len(patches) else np.zeros(0)
-
-    best = [scores(p.patches[spec]).max(initial=-np.inf) for p in planted.plantings]
-    owners = np.array([p.nodule.patient for p in planted.plantings])
-    return Arm(np.array(best), owners, FalseScores(tuple(scores(patches[spec]) for patches in planted.false)))
+    def native_arm(self, cascade: Cascade, arm: Arm) -> Arm:
+        """Held-out patches as they were scanned, with `arm`'s false findings."""
+        views = [
+            np.stack([nodule_view(n, judge.spec).hu for n in self.held_out])
+            for judge in (cascade.judge, cascade.classifier)
+        ]
+        return Arm(cascade.native(*views), np.array([n.patient for n in self.held_out]), arm.background)
 
 
 def measure(trials: Sequence[Trial], shipped: tuple[Any, FilterRun], cases: Mapping[str, WholeScanCase],
-            command: str) -> DetectorResults:  # fmt: skip
-    """Every figure of docs/results/planted.json."""
-    arms = [trial.arm() for trial in trials]
+            command: str) -> tuple[DetectorResults, list[Cascade]]:  # fmt: skip
+    """Every figure of docs/results/planted.json, and who they are of."""
+    alone = [arm_of(trial.planted, Alone(trial.filter)) for trial in trials]
+    second = SecondReader(
+        model=CLASSIFIER.parent.name,
+        from_score=float(np.mean([arm.background.threshold(PASSED_RATE) for arm in alone])),
+        chosen_for=f"{PASSED_RATE:g} false candidates per slice, mean of the thresholds on {len(trials)} scans",
+        weight=WEIGHT,
+    )
+    cascades = [Cascade(trial.filter, trial.classifier, second) for trial in trials]
+    arms = [arm_of(trial.planted, cascade) for trial, cascade in zip(trials, cascades, strict=True)]
+    native = [t.native_arm(c, arm) for t, c, arm in zip(trials, cascades, arms, strict=True)]
     chosen = [_flags(t.planted, BANDS[TARGET]) for t in trials]
     score = float(np.mean([arm.background.threshold(WANTED_RATE) for arm in arms]))
     hits, false_rate = shown(arms, chosen, score)
-    judges = [Judge(t.run.name, t.network, t.planted.scan.name, honest=True) for t in trials]
+    judges = [SeriesJudge(t.run.name, t.network, t.planted.scan.name, honest=True) for t in trials]
     sum_score, sum_threshold = series_threshold(judges, cases)
     tested = {judge.scan for judge in judges if judge.name == SHIPPED}
-    judges += [Judge(SHIPPED, shipped[0], name, honest=False) for name in cases if name not in tested]
-    return DetectorResults(
+    judges += [SeriesJudge(SHIPPED, shipped[0], name, honest=False) for name in cases if name not in tested]
+    results = DetectorResults(
         command=command,
         protocol=PROTOCOL,
         networks={t.run.name: weights_digest(t.network) for t in trials} | {SHIPPED: weights_digest(shipped[0])},
+        classifiers={t.planted.scan.name: weights_digest(t.classifier_network) for t in trials},
         plantings=sum(len(arm.scores) for arm in arms),
         patients=len({owner for arm in arms for owner in arm.owners}),
         backgrounds=tuple(_background(t, arm) for t, arm in zip(trials, arms, strict=True)),
-        bands=tuple(_band(name, trials, arms) for name in BANDS),
+        bands=tuple(_band(name, trials, arms, native) for name in BANDS),
         slice_threshold=ScoreThreshold(
             score=score,
             per="slice",
@@ -138,27 +153,28 @@ def measure(trials: Sequence[Trial], shipped: tuple[Any, FilterRun], cases: Mapp
             sensitivity=hits,
             false_positives=false_rate,
         ),
+        second_reader=second,
         series_threshold=sum_threshold,
         scans=tuple(whole_scan(judge, cases[judge.scan], sum_score) for judge in judges),
-        comparisons=(_classifier(trials),),
-        shipped_on_seen_scans=_shipped([t for t in trials if t.run.name != SHIPPED], shipped[0], score),
+        comparisons=_comparisons(trials),
+        shipped_on_seen_scans=_shipped([t for t in trials if t.run.name != SHIPPED], shipped[0], second, score),
     )
+    return results, cascades
 
 
 def _flags(planted: PlantedScan, selection: Selection) -> NDArray[np.bool_]:
     return np.array([selection(p.nodule) for p in planted.plantings], np.bool_)
 
 
-def _band(name: str, trials: Sequence[Trial], arms: Sequence[Arm]) -> Band:
+def _band(name: str, trials: Sequence[Trial], arms: Sequence[Arm], native: Sequence[Arm]) -> Band:
     chosen = [_flags(t.planted, BANDS[name]) for t in trials]
-    native = [t.native_arm(arm) for t, arm in zip(trials, arms, strict=True)]
     native_chosen = [np.array([BANDS[name](n) for n in t.held_out], np.bool_) for t in trials]
-    scores = np.concatenate([arm.scores[flags] for arm, flags in zip(arms, chosen, strict=True)])
+    with_candidate = [p.on.any() for t in trials for p in t.planted.plantings if BANDS[name](p.nodule)]
     return Band(
         name=name,
-        plantings=len(scores),
+        plantings=len(with_candidate),
         patients=len({o for arm, flags in zip(arms, chosen, strict=True) for o in arm.owners[flags]}),
-        with_candidate=float(np.isfinite(scores).mean()),
+        with_candidate=float(np.mean(with_candidate)),
         sensitivity=_by_rate(sensitivities(arms, chosen)),
         native_nodules=int(sum(flags.sum() for flags in native_chosen)),
         native=_by_rate(sensitivities(native, native_chosen)),
@@ -177,56 +193,85 @@ def _background(trial: Trial, arm: Arm) -> Background:
         held_out_folds=wanted.held_out_folds,
         hard_negatives=wanted.hard_negatives,
         slices=len(arm.background.scores),
-        candidates_per_slice=float(np.mean([len(s) for s in arm.background.scores])),
+        candidates_per_slice=float(np.mean([len(found.points_mm) for found in trial.planted.false])),
+        passed_per_slice=float(np.mean([len(scores) for scores in arm.background.scores])),
         plantings=len(arm.scores),
         left_out=trial.planted.left_out,
         thresholds={f"{rate:g}": arm.background.threshold(rate) for rate in RATES},
     )
 
 
-def _classifier(trials: Sequence[Trial]) -> Comparison:
-    """The nodule classifier's own `nodule` output on the same candidates."""
-    graph, spec = load_graph(CLASSIFIER), load_bundle(CLASSIFIER).manifest.input.patch_spec
-    arms = [arm_of(t.planted, spec, lambda hu: graph(hu)["nodule"]) for t in trials]
+def _comparisons(trials: Sequence[Trial]) -> tuple[Comparison, ...]:
+    """The filter and the classifier each by itself."""
+    asked: tuple[tuple[str, str, Callable[[Trial], Reader]], ...] = (
+        ("filter, every candidate", "each candidate is a finding of its own", lambda t: Every(t.filter)),
+        ("filter", "of candidates on one place the best", lambda t: Alone(t.filter)),
+        ("classifier, output nodule", "of candidates on one place the best", lambda t: Alone(t.classifier)),
+    )
     chosen = [_flags(t.planted, BANDS[TARGET]) for t in trials]
-    return Comparison(
-        judge=f"{CLASSIFIER.parent.name} {CLASSIFIER.name}, output nodule",
-        note="its weights have seen the planted patients, which flatters it",
-        sensitivity=_by_rate(sensitivities(arms, chosen)),
+    return tuple(
+        Comparison(
+            judge=judge,
+            note=note,
+            sensitivity=_by_rate(sensitivities([arm_of(t.planted, reader(t)) for t in trials], chosen)),
+        )
+        for judge, note, reader in asked
     )
 
 
-def _shipped(trials: Sequence[Trial], network: Any, score: float) -> dict[str, Interval]:
+def _shipped(trials: Sequence[Trial], network: Any, second: SecondReader, score: float) -> dict[str, Interval]:
     """The shipped filter where it has learned from everything: whether it took a scan's look for "no nodule"."""
     if not trials:
         return {}
-    arms = [t.arm(network) for t in trials]
+    arms = [arm_of(t.planted, Cascade(t.other_filter(network), t.classifier, second)) for t in trials]
     hits, false_rate = shown(arms, [_flags(t.planted, BANDS[TARGET]) for t in trials], score)
     return {"sensitivity": hits, "false_positives_per_slice": false_rate}
 
 
-def trial(dataset: Dataset, scan: Scan, networks: Path, config: DetectorConfig, specs: Sequence[PatchSpec]) -> Trial:
-    """Plant the nodules meant for a scan and load the filter that learned neither from it nor from them."""
-    nodules = tuple(n for n in dataset.nodules if n.fold in config.scans[scan.name].planted_folds)
-    return Trial(*read_filter(networks, config.tester(scan.name)), planted_scan(scan, nodules, specs), nodules)
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Where the filters are, and the classifier's networks of cross-validation."""
+
+    filters: Path
+    classifiers: Path
+
+
+def trial(
+    dataset: Dataset, scan: Scan, networks: Networks, config: DetectorConfig, specs: Sequence[PatchSpec]
+) -> Trial:
+    """Plant the nodules meant for a scan and load the networks that learned neither from it nor from them.
+
+    Raises ValueError when the nodules are of several folds: no network of cross-validation has missed them all.
+    """
+    (fold,) = config.scans[scan.name].planted_folds
+    nodules = tuple(n for n in dataset.nodules if n.fold == fold)
+    network, run = read_filter(networks.filters, config.tester(scan.name))
+    classifier = read_classifier(networks.classifiers, fold)
+    return Trial(network, run, classifier, specs[1], planted_scan(scan, nodules, specs), nodules)
 
 
 def main() -> None:
     """Parse arguments, measure, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("data", "networks", "out"):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("data", "networks", "classifiers", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--pictures", type=Path, help="folder for contact sheets")
     given = parser.parse_args()
-    shipped = read_filter(given.networks, SHIPPED)
+    networks = Networks(given.networks, given.classifiers)
+    shipped = read_filter(networks.filters, SHIPPED)
     config = shipped[1].config
     dataset = read_dataset(given.data)
     scans = {name: read_scan(given.data, name, scan) for name, scan in config.scans.items()}
     specs = (config.input.patch_spec, load_bundle(CLASSIFIER).manifest.input.patch_spec)
-    trials = [trial(dataset, scan, given.networks, config, specs) for scan in scans.values()]
+    trials = [trial(dataset, scan, networks, config, specs) for scan in scans.values()]
     cases = {name: whole_scan_case(scan, given.data, config.scans[name], specs[0]) for name, scan in scans.items()}
-    results = measure(trials, shipped, cases, "python benchmarks/planted.py --data DIR --networks DIR --out FILE")
+    command = "python benchmarks/planted.py --data DIR --networks DIR --classifiers DIR --out FILE"
+    results, cascades = measure(trials, shipped, cases, command)
     given.out.write_text(results.model_dump_json(indent=1) + "\n", "utf-8")
     given.out.with_suffix(".png").write_bytes(draw_froc(results))
+    if given.pictures is not None:
+        wanted = [BANDS[TARGET](p.nodule) for t in trials for p in t.planted.plantings]
+        draw_pictures(given.pictures, [t.planted for t in trials], cascades, wanted, WANTED_RATE)
     tables = (froc_table(results.bands), native_table(results.bands), scans_table(results.scans))
     sys.stdout.write("\n\n".join(tables) + "\n")
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.imaging.candidates import find_candidates
-from app.imaging.ct import CTSlice, PointPx
+from app.imaging.candidates import Candidate, find_candidates
+from app.imaging.ct import CTSlice
 from app.imaging.lungs import lung_area_cm2, segment_lungs
 from app.imaging.patches import PatchSpec, extract_patch
 from benchmarks.planting import MAX_WALL, Graft, distance_mm, find_place, graft, plant, wall_share
@@ -26,6 +26,7 @@ TRIED_SLICES: Final = 15
 APART_MM: Final = 25.0  # between a planting and anything known in the scan
 KNOWN_MM: Final = 5.0  # a candidate closer to a mark is neither found nor false
 MIN_HIT_MM: Final = 3.0  # a candidate is on a nodule within its radius, and within this
+NEAR_MM: Final = 40.0  # around a planting: no candidate farther off can be the same finding
 SEED: Final = 20261123
 VIEW = PatchSpec(96, 0.5)
 
@@ -34,23 +35,34 @@ Patches = Mapping[PatchSpec, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Candidates on one slice: their middles (N, 2) in mm from its first pixel, diameters (N,) in mm, and patches
+    (N, size, size) by spec."""
+
+    points_mm: NDArray[np.float64]
+    diameters_mm: NDArray[np.float64]
+    patches: Patches
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Planting:
-    """A nodule on a slice: `patches` (k, size, size) of the candidates on it by spec, and a picture of the place."""
+    """A nodule on a slice: the candidates around it, which (N,) of them are on it, and a picture of the place."""
 
     nodule: Nodule
     index: int
     place: tuple[int, int]
-    patches: Patches
+    found: Found
+    on: Mask
     view: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlantedScan:
-    """`false` holds, for each slice with lung, the patches of its candidates away from everything known."""
+    """`false` holds, for each slice with lung, its candidates away from everything known."""
 
     scan: Scan
     plantings: tuple[Planting, ...]
-    false: tuple[Patches, ...]
+    false: tuple[Found, ...]
     left_out: dict[str, int]
 
 
@@ -58,7 +70,7 @@ def planted_scan(scan: Scan, nodules: Sequence[Nodule], specs: Sequence[PatchSpe
     """Plant each nodule that lies free once into `scan`; the same every time."""
     slices = [scan.volume.slice_at(k) for k in range(len(scan.volume))]
     lungs = [segment_lungs(s) for s in slices]
-    false = [_false_patches(scan, k, slices[k], lungs[k], specs) for k in range(len(slices)) if lungs[k].any()]
+    false = [_false(scan, k, slices[k], lungs[k], specs) for k in range(len(slices)) if lungs[k].any()]
     allowed = {k: lungs[k] & ~_known(scan, k, slices[k]) for k in range(len(slices))
                if lung_area_cm2(lungs[k], slices[k]) >= MIN_LUNG_CM2}  # fmt: skip
     left_out: Counter[str] = Counter()
@@ -88,22 +100,27 @@ def _planted(
         if (place := find_place(grafted, slices[index], allowed[index], rng)) is not None:
             planted = plant(slices[index], grafted, place)
             reach = max(nodule.diameter_mm / 2, MIN_HIT_MM)
-            found = find_candidates(planted, segment_lungs(planted))
-            points = [c.centre_px for c in found if distance_mm(planted, c.centre_px, place) <= reach]
+            everywhere = find_candidates(planted, segment_lungs(planted))
+            near = [c for c in everywhere if distance_mm(planted, c.centre_px, place) <= NEAR_MM]
+            on = np.array([distance_mm(planted, c.centre_px, place) <= reach for c in near], np.bool_)
             view = extract_patch(planted, place, VIEW).hu
-            return Planting(nodule, index, place, _patches(planted, points, specs), view)
+            return Planting(nodule, index, place, _found(planted, near, specs), on, view)
     return None
 
 
-def _false_patches(scan: Scan, index: int, ct_slice: CTSlice, lungs: Mask, specs: Sequence[PatchSpec]) -> Patches:
-    found = [c.centre_px for c in find_candidates(ct_slice, lungs)]
-    return _patches(ct_slice, [p for p in found if scan.clearance_mm((*p, float(index))) > KNOWN_MM], specs)
+def _false(scan: Scan, index: int, ct_slice: CTSlice, lungs: Mask, specs: Sequence[PatchSpec]) -> Found:
+    candidates = find_candidates(ct_slice, lungs)
+    unknown = [c for c in candidates if scan.clearance_mm((*c.centre_px, float(index))) > KNOWN_MM]
+    return _found(ct_slice, unknown, specs)
 
 
-def _patches(ct_slice: CTSlice, points: Sequence[PointPx], specs: Sequence[PatchSpec]) -> Patches:
+def _found(ct_slice: CTSlice, candidates: Sequence[Candidate], specs: Sequence[PatchSpec]) -> Found:
+    down_mm, across_mm = ct_slice.spacing_mm
+    points = np.array([c.centre_px for c in candidates], np.float64).reshape(-1, 2)
+    diameters_mm = np.array([c.diameter_mm for c in candidates], np.float64)
+    cut = {spec: [extract_patch(ct_slice, c.centre_px, spec).hu for c in candidates] for spec in specs}
     empty = np.zeros((0, 1, 1), np.float32)
-    return {spec: np.stack([extract_patch(ct_slice, p, spec).hu for p in points]) if points else empty
-            for spec in specs}  # fmt: skip
+    return Found(points * (across_mm, down_mm), diameters_mm, {s: np.stack(p) if p else empty for s, p in cut.items()})
 
 
 def _known(scan: Scan, index: int, ct_slice: CTSlice) -> Mask:

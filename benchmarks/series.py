@@ -1,8 +1,12 @@
 """What a series costs the service: `python -m benchmarks.series DATA [--sizes 32 128 600] [--out FILE]`
 
 DATA is the folder of the development data; its 128-slice series is sent over loopback to `lungscope serve` in a
-process of its own. Longer series repeat it forwards and backwards at its own spacing, shorter ones are portions of it
-that cover all of it, so that every size shows the same anatomy. Another machine gives other seconds; the ratios stay.
+process of its own for each size. Longer series repeat it forwards and backwards at its own spacing, shorter ones are
+portions of it that cover all of it, so that every size shows the same anatomy. Another machine gives other seconds; the
+ratios, of processor time, stay.
+
+Memory is resident memory in units of 1,000,000 bytes. `ready_mb` is that of a process that has judged single slices but
+no series, the base of its first series; `settled_mb` is what it keeps after that one, the base of those that follow.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,23 +34,60 @@ SPACING_MM: Final = 2.5  # between the slices of that series
 SIZES: Final = (32, 128, 600)
 STAGES: Final = ("decode", "lungs", "candidates", "detect", "judge")
 SINGLE_REQUESTS: Final = 30
+ROUNDS: Final = 3  # the median of these
 BOUNDARY: Final = "lungscope-benchmark"
-MEGABYTE: Final = 1024 * 1024
+MB: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One series: seconds of computing by stage, to the caller and of processor time; the peak of memory in bytes."""
+
+    stages_s: dict[str, float]
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One series: its slices, seconds of computing by stage, seconds to the caller, and the process's peak memory."""
+    """All runs of one size but the first, whose peak alone is kept; resident memory before and after that first one."""
 
     slices: int
-    stages_s: dict[str, float]
-    wall_s: float
-    peak_bytes: int
+    runs: tuple[Run, ...]
+    first_peak_bytes: int
+    ready_bytes: int
+    settled_bytes: int
+    singles_ms: tuple[float, ...]
+
+    @property
+    def stages_s(self) -> dict[str, float]:
+        """Median by stage."""
+        return {stage: statistics.median(run.stages_s[stage] for run in self.runs) for stage in STAGES}
 
     @property
     def computing_s(self) -> float:
         """All stages."""
-        return sum(self.stages_s.values())
+        return statistics.median(sum(run.stages_s.values()) for run in self.runs)
+
+    @property
+    def wall_s(self) -> float:
+        """To the caller."""
+        return statistics.median(run.wall_s for run in self.runs)
+
+    @property
+    def cpu_s(self) -> float:
+        """Of the process, upload and answer included."""
+        return statistics.median(run.cpu_s for run in self.runs)
+
+    @property
+    def later_peak_bytes(self) -> int:
+        """The highest after the first."""
+        return max(run.peak_bytes for run in self.runs)
+
+    def over_per_slice_mb(self, peak_bytes: int, base_bytes: int) -> float:
+        """What a peak lies above a base, by slice."""
+        return round((peak_bytes - base_bytes) / self.slices / MB, 3)
 
 
 def read_series(folder: Path) -> list[pydicom.Dataset]:
@@ -113,17 +154,38 @@ def reset_peak(service: Service) -> None:
     Path(f"/proc/{service.process.pid}/clear_refs").write_text("5", "ascii")
 
 
-def cost_of(service: Service, bodies: Iterator[bytes], size: int) -> Cost:
-    """The mean over several series of one size; the highest peak."""
-    costs: list[Cost] = []
+def cpu_seconds(service: Service) -> float:
+    """Processor time of the service so far (proc(5): utime and stime)."""
+    fields = Path(f"/proc/{service.process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cost_of(slices: Sequence[pydicom.Dataset], size: int) -> Cost:
+    """One size in a process of its own, which has judged single slices before."""
+    service = Service()
+    service.wait_until_ready()
+    singles_ms = single_slices(service, slices)
+    ready = memory(service, "VmRSS")
+    first = judged(service, [next(portions(slices, size))])
+    settled = memory(service, "VmRSS")
+    runs = tuple(judged(service, portions(slices, size)) for _ in range(ROUNDS))
+    service.process.terminate()
+    service.end()
+    return Cost(size, runs, first.peak_bytes, ready, settled, tuple(singles_ms))
+
+
+def judged(service: Service, bodies: Iterable[bytes]) -> Run:
+    """The mean over the series of one size that make up the scan; their highest peak."""
+    reset_peak(service)
+    stages: list[dict[str, float]] = []
+    seconds, cpu = 0.0, 0.0
     for body in bodies:
-        reset_peak(service)
-        answer, seconds = post(service, "/v1/studies", body, f"multipart/form-data; boundary={BOUNDARY}")
-        stages = {stage: answer["timing_ms"].get(stage, 0.0) / 1000 for stage in STAGES}
-        costs.append(Cost(size, stages, seconds, memory(service, "VmHWM")))
-    mean: Callable[[Iterator[float]], float] = statistics.fmean
-    stages_s = {stage: mean(cost.stages_s[stage] for cost in costs) for stage in STAGES}
-    return Cost(size, stages_s, mean(cost.wall_s for cost in costs), max(cost.peak_bytes for cost in costs))
+        before = cpu_seconds(service)
+        answer, taken = post(service, "/v1/studies", body, f"multipart/form-data; boundary={BOUNDARY}")
+        stages.append({stage: answer["timing_ms"].get(stage, 0.0) / 1000 for stage in STAGES})
+        seconds, cpu = seconds + taken, cpu + cpu_seconds(service) - before
+    stages_s = {stage: statistics.fmean(each[stage] for each in stages) for stage in STAGES}
+    return Run(stages_s, seconds / len(stages), cpu / len(stages), memory(service, "VmHWM"))
 
 
 def single_slices(service: Service, slices: Sequence[pydicom.Dataset]) -> list[float]:
@@ -136,17 +198,15 @@ def single_slices(service: Service, slices: Sequence[pydicom.Dataset]) -> list[f
     return took
 
 
-def report(costs: Sequence[Cost], singles_ms: Sequence[float], base_bytes: int) -> dict[str, Any]:
-    per_slice = {cost.slices: cost.computing_s / cost.slices for cost in costs}
-    reference = per_slice[costs[len(costs) // 2].slices]
-    small, large = costs[0], costs[-1]
-    growth = (large.peak_bytes - small.peak_bytes) / max(1, large.slices - small.slices) / MEGABYTE
+def report(costs: Sequence[Cost]) -> dict[str, Any]:
+    singles_ms = [ms for cost in costs for ms in cost.singles_ms]
+    middle, small, large = costs[len(costs) // 2], costs[0], costs[-1]
+    growth = (large.first_peak_bytes - small.first_peak_bytes) / max(1, large.slices - small.slices) / MB
     return {
         "command": " ".join(["python -m benchmarks.series DATA", *sys.argv[2:]]),
         "cores": len(os.sched_getaffinity(0)),
         "load_average": [round(load, 1) for load in os.getloadavg()],
         "single_slice_ms": {"median": round(statistics.median(singles_ms), 1), "max": round(max(singles_ms), 1)},
-        "base_memory_mb": round(base_bytes / MEGABYTE, 1),
         "memory_per_slice_mb": round(growth, 3),
         "series": [
             {
@@ -154,10 +214,17 @@ def report(costs: Sequence[Cost], singles_ms: Sequence[float], base_bytes: int) 
                 "computing_s": round(cost.computing_s, 2),
                 "with_upload_s": round(cost.wall_s, 2),
                 "stages_s": {stage: round(seconds, 2) for stage, seconds in cost.stages_s.items()},
-                "ms_per_slice": round(per_slice[cost.slices] * 1000, 1),
-                "per_slice_to_middle_size": round(per_slice[cost.slices] / reference, 3),
-                "peak_memory_mb": round(cost.peak_bytes / MEGABYTE, 1),
-                "peak_over_base_per_slice_mb": round((cost.peak_bytes - base_bytes) / cost.slices / MEGABYTE, 3),
+                "cpu_ms_per_slice": round(cost.cpu_s / cost.slices * 1000, 1),
+                "cpu_per_slice_to_middle_size": round(cost.cpu_s / cost.slices / (middle.cpu_s / middle.slices), 3),
+                "ready_mb": round(cost.ready_bytes / MB, 1),
+                "first_peak_mb": round(cost.first_peak_bytes / MB, 1),
+                "first_peak_over_ready_per_slice_mb": cost.over_per_slice_mb(cost.first_peak_bytes, cost.ready_bytes),
+                "settled_mb": round(cost.settled_bytes / MB, 1),
+                "later_peak_mb": round(cost.later_peak_bytes / MB, 1),
+                "later_peak_over_settled_per_slice_mb": cost.over_per_slice_mb(
+                    cost.later_peak_bytes, cost.settled_bytes
+                ),
+                "later_peak_over_ready_per_slice_mb": cost.over_per_slice_mb(cost.later_peak_bytes, cost.ready_bytes),
             }
             for cost in costs
         ],
@@ -171,16 +238,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the results there too, as JSON")
     given = parser.parse_args()
     slices = read_series(given.data / SERIES)
-    service = Service()
-    service.wait_until_ready()
-    # Warm: the first series makes what later ones reuse.
-    cost_of(service, iter([next(portions(slices, given.sizes[0]))]), given.sizes[0])
-    singles = single_slices(service, slices)
-    base = memory(service, "VmRSS")
-    costs = [cost_of(service, portions(slices, size), size) for size in given.sizes]
-    service.process.terminate()
-    service.end()
-    text = json.dumps(report(costs, singles, base), indent=1)
+    text = json.dumps(report([cost_of(slices, size) for size in given.sizes]), indent=1)
     sys.stdout.write(text + "\n")
     if given.out is not None:
         given.out.write_text(text + "\n", "utf-8")

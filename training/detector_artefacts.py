@@ -10,6 +10,7 @@ from typing import Any, Final  # keras is untyped
 import keras
 from pydantic import BaseModel, ConfigDict
 
+from training.artefacts import NETWORK_FILE
 from training.datasets import read_dataset
 from training.detector import TrainingSet, train_base, train_filter, training_set
 from training.detector_config import DetectorConfig
@@ -55,6 +56,14 @@ def read_filter(folder: Path, name: str) -> tuple[Any, FilterRun]:
     """A trained Keras model and its record; raises OSError when a file is missing."""
     run = FilterRun.model_validate_json((folder / f"{name}.json").read_text("utf-8"))
     return keras.saving.load_model(folder / f"{name}.keras", compile=False), run
+
+
+def read_classifier(evaluation: Path, fold: int) -> Any:
+    """The nodule classifier's Keras model that left out `fold`, from what `scripts/evaluate.py` writes.
+
+    Raises ValueError, as Keras does, when it is not there.
+    """
+    return keras.saving.load_model(evaluation / f"fold{fold}" / NETWORK_FILE, compile=False)
 
 
 def weights_digest(network: Any) -> str:

@@ -19,10 +19,11 @@ def write_detector_card(path: Path, manifest: DetectorManifest, results: Detecto
         manifest.description,
         f"## Intended use\n\n{manifest.intended_use}",
         f"## Known risks and limitations\n\n{_bullets(_risks(manifest))}",
-        f"## Thresholds\n\n{_bullets((_threshold(manifest.slice_threshold), _threshold(manifest.series_threshold)))}",
+        f"## Thresholds\n\n{_bullets(_thresholds(manifest))}",
         f"## Training data\n\n{_training_data(manifest)}",
         f"## Sensitivity by false positives per slice\n\n{results.protocol}\n\n{froc_table(results.bands)}",
-        f"## Native held-out patches\n\nThe same thresholds, filter alone.\n\n{native_table(results.bands)}",
+        f"## Native held-out patches\n\nThe same thresholds; nothing to merge.\n\n{native_table(results.bands)}",
+        f"## The filter and the classifier alone\n\n{_comparisons(results)}",
         f"## Whole scans\n\n{scans_table(results.scans)}",
         f"## Reproduce\n\n`{results.command}`; docs/detector.md says how it was trained.",
     ]
@@ -40,6 +41,18 @@ def _risks(manifest: DetectorManifest) -> Iterable[str]:
     yield "Two scans stand for all backgrounds. A reconstruction kernel or disease that neither shows is not measured."
     yield "Planted nodules lie free in the lung; those on the pleura or the mediastinum are not measured by planting."
     yield "Labels are radiologists' marks, not pathology; unmarked nodules of the scans count as false positives."
+
+
+def _thresholds(manifest: DetectorManifest) -> Iterable[str]:
+    yield _threshold(manifest.slice_threshold)
+    if (second := manifest.second_reader) is not None:
+        yield (
+            f"**second reader, slices only**: candidates of score {second.from_score:.3f} and more, chosen for "
+            f"{second.chosen_for}; then the score is the filter's plus {second.weight:g} times the logit of "
+            f"`{second.output}` of {second.model}. Figures are with the networks of its cross-validation; another "
+            "classifier moves the rate of false positives."
+        )
+    yield _threshold(manifest.series_threshold)
 
 
 def _threshold(threshold: ScoreThreshold) -> str:
@@ -69,6 +82,15 @@ def froc_table(bands: Sequence[Band]) -> str:
         counts = f"{band.name} | {band.plantings} | {band.patients} | {band.with_candidate:.2f}"
         lines.append(f"| {counts} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _comparisons(results: DetectorResults) -> str:
+    """Markdown: the first band's sensitivity when fewer are asked."""
+    lines = [f"| asked | | {' | '.join(SHOWN_RATES)} |", "|---" * (2 + len(SHOWN_RATES)) + "|"]
+    for each in results.comparisons:
+        cells = [said(each.sensitivity[rate], 2) for rate in SHOWN_RATES]
+        lines.append(f"| {each.judge} | {each.note} | {' | '.join(cells)} |")
+    return "\n".join([f"Planted, {results.bands[0].name}.", "", *lines])
 
 
 def native_table(bands: Sequence[Band]) -> str:

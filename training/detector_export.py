@@ -78,7 +78,8 @@ def _manifest(network: Any, run: FilterRun, results: DetectorResults, folder: Pa
         created=datetime.now(UTC).replace(microsecond=0),
         description=(
             f"CNN of {network.count_params():,} parameters. nodule is a logit: more is more like a nodule. On a slice "
-            "it is that of the axial patch, in a series the sum of those of the axial, coronal and sagittal patch."
+            "it is that of the axial patch, in a series the sum of those of the axial, coronal and sagittal patch. On "
+            "a slice the nodule classifier is heard as well."
         ),
         intended_use=INTENDED_USE,
         input=InputContract(
@@ -87,6 +88,7 @@ def _manifest(network: Any, run: FilterRun, results: DetectorResults, folder: Pa
         outputs=(OUTPUT,),
         slice_threshold=results.slice_threshold,
         series_threshold=results.series_threshold,
+        second_reader=results.second_reader,
         training_data=_training_data(run),
         hard_negatives=_hard_negatives(run),
         performance=DetectorPerformance(

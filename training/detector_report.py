@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Interval
-from app.inference.detector import ScoreThreshold
+from app.inference.detector import ScoreThreshold, SecondReader
 
 
 class _Frozen(BaseModel):
@@ -26,7 +26,8 @@ class Band(_Frozen):
 
 
 class Background(_Frozen):
-    """One filter on the scan that taught it nothing, and the scores at which it shows each rate of false positives."""
+    """One filter on the scan that taught it nothing, how many false candidates it lets pass to the second reader, and
+    the joint scores at which each rate of false positives is shown."""
 
     filter: str
     scan: str
@@ -34,6 +35,7 @@ class Background(_Frozen):
     hard_negatives: tuple[str, ...]
     slices: int
     candidates_per_slice: float
+    passed_per_slice: float
     plantings: int
     left_out: dict[str, int]
     thresholds: dict[str, float]
@@ -67,7 +69,7 @@ class WholeScan(_Frozen):
 
 
 class Comparison(_Frozen):
-    """Another judge of the same candidates: solid nodules of 6 mm and more at 1 false positive per slice."""
+    """Another judge of the same candidates: solid nodules of 6 mm and more by false positives per slice."""
 
     judge: str
     note: str
@@ -75,16 +77,19 @@ class Comparison(_Frozen):
 
 
 class DetectorResults(_Frozen):
-    """Everything measured, the command and how."""
+    """Everything measured, the command and how. `networks` are the filters' weights by name, `classifiers` those of the
+    second reader by the scan that they are judged on."""
 
     command: str
     protocol: str
     networks: dict[str, str]
+    classifiers: dict[str, str]
     plantings: int
     patients: int
     backgrounds: tuple[Background, ...]
     bands: tuple[Band, ...]
     slice_threshold: ScoreThreshold
+    second_reader: SecondReader
     series_threshold: ScoreThreshold
     scans: tuple[WholeScan, ...]
     comparisons: tuple[Comparison, ...]

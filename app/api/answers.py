@@ -99,6 +99,7 @@ def detector_detail(registry: ModelRegistry) -> DetectorDetail:
         input=manifest.input.model_dump(),
         slice_threshold=manifest.slice_threshold,
         series_threshold=manifest.series_threshold,
+        second_reader=manifest.second_reader,
         training_data=list(manifest.training_data),
         hard_negatives=list(manifest.hard_negatives),
         performance=manifest.performance,

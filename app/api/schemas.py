@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.imaging.ct import PointMm, PointPx
 from app.inference.bundle import Finding as Label
 from app.inference.bundle import OperatingPoint, Performance, TrainingData
-from app.inference.detector import DetectorPerformance, HardNegatives, ScoreThreshold
+from app.inference.detector import DetectorPerformance, HardNegatives, ScoreThreshold, SecondReader
 from app.inference.registry import Status
 from app.inference.vocabulary import Decision
 
@@ -181,6 +181,7 @@ class DetectorDetail(ModelSummary):
     input: dict[str, object]
     slice_threshold: ScoreThreshold
     series_threshold: ScoreThreshold
+    second_reader: SecondReader | None
     training_data: list[TrainingData]
     hard_negatives: list[HardNegatives]
     performance: DetectorPerformance

@@ -24,6 +24,7 @@ from app.inference.vocabulary import Language
 
 DEEP: Final = 4  # so many more at hand are worth handing over even to one that is at work
 LENGTHS: Final = struct.Struct(">II")  # of header and payload, before each message
+UNREACHABLE: Final = 1 << 30  # more than any worker has at hand
 BUFFER_BYTES: Final = 1 << 20  # a slice in one piece
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Sharing:
         self._board = board
         self._handed_over = handed_over
         self._place = board.join()
+        self._board.publish(self._place, UNREACHABLE)
         self._slices = 0
         self._series = 0
         self._lent: dict[int, int] = {}
@@ -75,12 +77,12 @@ class Sharing:
     def publish_slices(self, slices: int) -> None:
         """Say how many slices this worker has at hand."""
         self._slices = slices
-        self._board.publish(self._place, self._at_hand)
+        self._publish()
 
     def publish_series(self, series: int) -> None:
         """Say how many series this worker has at hand."""
         self._series = series
-        self._board.publish(self._place, self._at_hand)
+        self._publish()
 
     def idler(self) -> int | None:
         """The place of the worker to which the next slice should go; None when that is this one."""
@@ -107,7 +109,14 @@ class Sharing:
                 del self._served[writer]
 
         path = self._board.socket_of(self._place)
-        self._server = await asyncio.start_unix_server(serve, path, limit=BUFFER_BYTES)
+        try:
+            self._server = await asyncio.start_unix_server(serve, path, limit=BUFFER_BYTES)
+        except OSError as error:  # the name of a socket has a hundred characters at most
+            logger.warning("other workers cannot reach this one at %s: %s", path, error)
+        self._publish()
+
+    def _publish(self) -> None:
+        self._board.publish(self._place, UNREACHABLE if self._server is None else self._at_hand)
 
     async def stop(self) -> None:
         """Take no more from the others; what is under way is left to those who asked."""

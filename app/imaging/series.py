@@ -42,7 +42,6 @@ NOT_CT: Final = (
 )  # a study holds such files beside CT
 MAX_SPACING_DIFFERENCE_MM: Final = 1e-3  # half a millimetre over 512 pixels; decimal strings round far below
 MAX_ABS_POSITION_MM: Final = 100_000.0  # a scanner's hall
-GROWTH_BYTES: Final = 8 << 20  # reserved ahead of the slices: 16 of 512 x 512 pixels
 INT16: Final = np.iinfo(np.int16)
 MOVED: Final = -1
 
@@ -102,7 +101,7 @@ class SeriesBuilder:
         self._files = self._not_ct = self._localizers = self._duplicates = 0
         self._files_of_series: Counter[str | None] = Counter()
         self._plane: _Plane | None = None
-        self._stack = _Stack()
+        self._stack = _Stack(self._limits)
         self._positions: list[PointMm] = []
         self._sources: list[SliceSource] = []
         self._notes: dict[str, QualityNote] = {}
@@ -238,15 +237,21 @@ class SeriesBuilder:
 
 
 class _Stack:
-    """Slices as int16 in one growing array: there is never a second copy of the pixels."""
+    """Slices as int16 in one array: there is never a second copy of the pixels.
 
-    def __init__(self) -> None:
+    The array is as long as the limits allow from the start: the operating system gives memory only for what is written,
+    so that nothing has to grow.
+    """
+
+    def __init__(self, limits: SeriesLimits) -> None:
+        self._limits = limits
         self._hu: ShortVolume = np.empty((0, 0, 0), np.int16)
         self._count = 0
 
     def append(self, hu: FloatImage) -> None:
-        if self._count == len(self._hu):
-            self._resize(self._count + max(1, GROWTH_BYTES // (hu.size * INT16.dtype.itemsize)), hu.shape)
+        if not self._count:
+            most = self._limits.max_pixel_bytes // (hu.size * INT16.dtype.itemsize)
+            self._hu = np.empty((min(most, self._limits.max_slices), *hu.shape), np.int16)
         self._hu[self._count] = _rounded(hu)
         self._count += 1
 
@@ -255,8 +260,7 @@ class _Stack:
 
     def ordered(self, order: NDArray[np.intp]) -> ShortVolume:
         """The array itself, its slices moved so that slice n is the former `order[n]`."""
-        self._resize(self._count, self._hu.shape[1:])
-        hu, sources = self._hu, order.tolist()
+        hu, sources = self._hu[: self._count], order.tolist()
         for start, source in enumerate(sources):
             if source in (start, MOVED):
                 continue
@@ -268,10 +272,6 @@ class _Stack:
                 source = sources[to]
             hu[to], sources[to] = held, MOVED
         return hu
-
-    def _resize(self, slices: int, shape: tuple[int, ...]) -> None:
-        # In place: the operating system moves pages, not bytes. Nothing else refers to the array.
-        self._hu.resize((slices, *shape), refcheck=False)
 
 
 def _rounded(hu: FloatImage) -> NDArray[np.int16]:

@@ -7,7 +7,7 @@ slices, along the normal it is the exact Gaussian of a signal that is linear bet
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from app.imaging.candidates import MARGIN_MM, Blobs, search_field, shrink_factor
+from app.imaging.candidates import MARGIN_MM, OUTSIDE_HU, Blobs, search_field, shrink_factor
 from app.imaging.ct import FloatImage, PointPx
 from app.imaging.lungs import WORK_SPACING_MM, ByteMask, shrink
 from app.imaging.volume import CTVolume
@@ -25,9 +25,11 @@ from app.imaging.volume_lungs import Progress, VolumeLungs
 # Diameter in mm, and the weakest answer in HU that counts: branching vessels answer as small nodules do, and a solid
 # nodule of 4 mm answers with more even across slices of 2.5 mm. Large ground glass answers with little.
 SIZES: Final = ((5.0, 180.0), (7.0, 110.0), (10.0, 70.0), (14.0, 45.0), (20.0, 45.0), (28.0, 45.0), (40.0, 45.0))
-SLAB_PLANES: Final = 24  # searched at once; the rest of a slab is what its filters reach beyond
+TURNS: Final = (SIZES[:2], SIZES[2:4], SIZES[4:])  # slices are reduced anew for each: less of them is held at a time
+HEIGHTS_AT_ONCE: Final = 2  # more are no faster, and each takes memory
+TOLD_EVERY: Final = 8  # planes: the next time is where a caller may stop
 REACH_SIGMA: Final = 3.0  # 0.3 % of a Gaussian lie beyond
-MAX_PER_SLICE: Final = 12  # the strongest of the scan are kept
+MAX_PER_SLICE: Final = 24  # the strongest of the scan are kept; 22 through the middle of the lungs, half over a scan
 NEIGHBOURS: Final = np.ones((3, 3), np.uint8)
 
 Stack = NDArray[np.float32]
@@ -60,34 +62,24 @@ def find_volume_candidates(
         return ()
     field = _Field(volume, lungs)
     found: list[Blobs] = []
-    for first in range(0, field.planes, SLAB_PLANES):
-        slab = field.slab(first)
-        found += [_blobs(slab, field, *size) for size in SIZES]
-        if progress is not None:
-            progress(min(len(volume), (first + SLAB_PLANES) * field.grouped))
-    blobs = Blobs.joined(found)
+    for turn, sizes in enumerate(TURNS):
+        for done, blobs in enumerate(_search(field, sizes), start=1):
+            found += blobs
+            if progress is not None and (done % TOLD_EVERY == 0 or done == field.planes):
+                progress(round(len(volume) * (turn + done / field.planes) / len(TURNS)))
+    inside = field.lying_inside(Blobs.joined(found))
     return tuple(
-        _candidate(blobs.points_mm[k], float(blobs.diameters_mm[k]), float(blobs.responses_hu[k]), volume, field)
-        for k in blobs.strongest_apart(MAX_PER_SLICE * len(volume))
+        _candidate(inside.points_mm[k], float(inside.diameters_mm[k]), float(inside.responses_hu[k]), volume, field)
+        for k in inside.strongest_apart(MAX_PER_SLICE * len(volume))
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Slab:
-    """Planes of the search field, int16 (planes, rows, columns), of which those from `low` to `high` are searched.
-
-    `numbers` counts them through the volume; beyond its ends the outermost plane is repeated.
-    """
-
-    hu: NDArray[np.int16]
-    inside: ByteMask
-    numbers: NDArray[np.intp]
-    low: int
-    high: int
-
-
 class _Field:
-    """The lungs of a volume as the filter sees them, cropped, reduced, thin slices averaged; read from below once."""
+    """The lungs of a volume as the filter sees them: planes of float32 `shape` in HU above OUTSIDE_HU, thin slices
+    averaged. With another zero, what a Gaussian leaves out beyond its reach would look like a curvature.
+
+    A point in it is (z, y, x) in mm from the middle of plane 0 and the upper left corner of `window`.
+    """
 
     def __init__(self, volume: CTVolume, lungs: VolumeLungs) -> None:
         slice_mm, row_mm, column_mm = volume.spacing_mm
@@ -98,30 +90,33 @@ class _Field:
         self.pixel_mm = (row_mm * volume.hu.shape[1] / rows, column_mm * volume.hu.shape[2] / columns)
         self._volume, self._lungs = volume, lungs
         self.window = _window(lungs)
-        self._read: dict[int, tuple[NDArray[np.int16], ByteMask]] = {}
-        sigma_mm = SIZES[-1][0] / (2 * math.sqrt(3))
-        self._reach = math.ceil(REACH_SIGMA * sigma_mm / self.plane_mm) + 1
+        self.shape = tuple(axis.stop - axis.start for axis in self.window)
 
-    def slab(self, first: int) -> _Slab:
-        """SLAB_PLANES planes from number `first` with what the largest filter reaches beyond them."""
-        last = min(first + SLAB_PLANES, self.planes) - 1
-        numbers = np.arange(first - self._reach, last + self._reach + 1)
-        wanted = np.clip(numbers, 0, self.planes - 1)
-        self._read = {n: p for n, p in self._read.items() if n >= wanted[0]}
-        for number in range(int(wanted[0]), int(wanted[-1]) + 1):
-            if number not in self._read:
-                self._read[number] = self._plane(number)
-        hu, inside = zip(*(self._read[n] for n in wanted.tolist()), strict=True)
-        return _Slab(np.stack(hu), np.stack(inside), numbers, first, last + 1)
+    def plane(self, number: int) -> FloatImage:
+        """The mean of its slices."""
+        images = [shrink(self._volume.hu[k], self._volume.spacing_mm[1:])[self.window] for k in self._slices(number)]
+        masks = [self._lungs.work_mask(k)[self.window] for k in self._slices(number)]
+        fields = [search_field(image, mask) for image, mask in zip(images, masks, strict=True)]
+        return np.asarray(np.mean(fields, axis=0) - OUTSIDE_HU, np.float32)
 
-    def _plane(self, number: int) -> tuple[NDArray[np.int16], ByteMask]:
-        slices = range(number * self.grouped, min((number + 1) * self.grouped, len(self._volume)))
-        masks = [self._lungs.work_mask(k) for k in slices]
-        images = [shrink(self._volume.hu[k], self._volume.spacing_mm[1:]) for k in slices]
-        field = np.mean([search_field(i, m)[self.window] for i, m in zip(images, masks, strict=True)], axis=0)
+    def lying_inside(self, blobs: Blobs) -> Blobs:
+        """Those in the lungs and at most MARGIN_MM beside them."""
+        z_mm, y_mm, x_mm = blobs.points_mm.T
+        planes = np.clip(np.rint(z_mm / self.plane_mm), 0, self.planes - 1).astype(np.intp)
+        rows, columns = (y_mm / self.pixel_mm[0]).astype(np.intp), (x_mm / self.pixel_mm[1]).astype(np.intp)
+        inside = np.zeros(len(planes), np.bool_)
+        for number in np.unique(planes).tolist():
+            here = planes == number
+            inside[here] = self._inside(number)[rows[here], columns[here]] > 0
+        return Blobs(blobs.points_mm[inside], blobs.diameters_mm[inside], blobs.responses_hu[inside])
+
+    def _slices(self, number: int) -> range:
+        return range(number * self.grouped, min((number + 1) * self.grouped, len(self._volume)))
+
+    def _inside(self, number: int) -> ByteMask:
+        lungs = np.logical_or.reduce([self._lungs.work_mask(k)[self.window] for k in self._slices(number)])
         reach = 2 * math.ceil(MARGIN_MM / WORK_SPACING_MM) + 1
-        inside = cv2.dilate(np.logical_or.reduce(masks)[self.window].view(np.uint8), np.ones((reach, reach), np.uint8))
-        return np.rint(field).astype(np.int16), np.asarray(inside, np.uint8)
+        return np.asarray(cv2.dilate(lungs.view(np.uint8), np.ones((reach, reach), np.uint8)), np.uint8)
 
 
 def _window(lungs: VolumeLungs) -> tuple[slice, slice]:
@@ -131,7 +126,8 @@ def _window(lungs: VolumeLungs) -> tuple[slice, slice]:
     margin = math.ceil(MARGIN_MM / WORK_SPACING_MM)
     rows, columns = np.flatnonzero(everywhere.any(axis=1)), np.flatnonzero(everywhere.any(axis=0))
     top, left = max(0, int(rows[0]) - margin), max(0, int(columns[0]) - margin)
-    return slice(top, int(rows[-1]) + 1 + margin), slice(left, int(columns[-1]) + 1 + margin)
+    bottom, right = (min(int(n[-1]) + 1 + margin, m) for n, m in zip((rows, columns), lungs.work_shape, strict=True))
+    return slice(top, bottom), slice(left, right)
 
 
 def _candidate(
@@ -147,48 +143,77 @@ def _candidate(
     )
 
 
-def _blobs(slab: _Slab, field: _Field, diameter_mm: float, minimum: float) -> Blobs:
-    """Maxima for one size; points are (z, y, x) in mm from plane 0 and the window's upper left corner."""
-    sigma_mm = diameter_mm / (2 * math.sqrt(3))
-    factor = shrink_factor(sigma_mm, WORK_SPACING_MM)
-    rows, columns = (max(3, round(n / factor)) for n in slab.hu.shape[1:])
-    y_mm, x_mm = (n * mm / m for n, mm, m in zip(slab.hu.shape[1:], field.pixel_mm, (rows, columns), strict=True))
-    step_mm = WORK_SPACING_MM * factor
-    heights_mm = _heights_mm(slab, field, step_mm)
-    used = np.abs(slab.numbers * field.plane_mm - heights_mm.mean()) <= (
-        np.ptp(heights_mm) / 2 + REACH_SIGMA * sigma_mm + field.plane_mm
-    )
-    smooth = np.stack(list(_smoothed(slab.hu[used], (rows, columns), (sigma_mm / y_mm, sigma_mm / x_mm))))
-    across_mm = heights_mm[:, None] - slab.numbers[used] * field.plane_mm
-    weights = _weights(across_mm, sigma_mm, field.plane_mm)
-    response = _response(smooth, weights, (sigma_mm / y_mm, sigma_mm / x_mm), minimum)
-    z, y, x = _maxima(response, minimum)
-    z_mm, points_y_mm, points_x_mm = heights_mm[z], (y + 0.5) * y_mm, (x + 0.5) * x_mm
-    plane = np.clip(np.rint(z_mm / field.plane_mm).astype(np.intp) - slab.numbers[0], 0, len(slab.numbers) - 1)
-    row, column = (points_y_mm / field.pixel_mm[0]).astype(np.intp), (points_x_mm / field.pixel_mm[1]).astype(np.intp)
-    inside = slab.inside[plane, row, column] > 0
-    points_mm = np.stack([z_mm, points_y_mm, points_x_mm], axis=1)[inside]
-    return Blobs(points_mm, np.full(len(points_mm), diameter_mm), response[z, y, x][inside].astype(np.float64))
+def _search(field: _Field, sizes: Sequence[tuple[float, float]]) -> Iterator[list[Blobs]]:
+    """What is found with each plane, from below."""
+    scales = [_Scale(field, *size) for size in sizes]
+    for number in range(field.planes):
+        plane = field.plane(number)
+        yield [blobs for scale in scales for blobs in scale.search(number, plane)]
 
 
-def _heights_mm(slab: _Slab, field: _Field, step_mm: float) -> NDArray[np.float64]:
-    """Heights of one slab on a grid common to all, with one more below and above for the maxima."""
-    first = math.ceil((slab.low - 0.5) * field.plane_mm / step_mm)
-    after = math.ceil((slab.high - 0.5) * field.plane_mm / step_mm)
-    return np.arange(first - 1, after + 1, dtype=np.float64) * step_mm
+class _Scale:
+    """The filter for one size on its way through a field, plane by plane from below.
+
+    It holds the planes that its Gaussian still reaches, smoothed; beyond the field's ends the outermost is repeated.
+    """
+
+    def __init__(self, field: _Field, diameter_mm: float, minimum: float) -> None:
+        self._diameter_mm, self._minimum = diameter_mm, minimum
+        self._sigma_mm = diameter_mm / (2 * math.sqrt(3))
+        self._plane_mm, self._planes = field.plane_mm, field.planes
+        factor = shrink_factor(self._sigma_mm, WORK_SPACING_MM)
+        self._step_mm = WORK_SPACING_MM * factor
+        self._shape = tuple(max(3, round(n / factor)) for n in field.shape)
+        self._pixel_mm = [n * mm / m for n, mm, m in zip(field.shape, field.pixel_mm, self._shape, strict=True)]
+        self._sigmas_px = tuple(self._sigma_mm / mm for mm in self._pixel_mm)
+        self._reach_mm = REACH_SIGMA * self._sigma_mm + self._plane_mm
+        # Heights in steps, with one more below and above the field for the maxima.
+        self._next = math.ceil(-0.5 * self._plane_mm / self._step_mm) - 1
+        self._last = math.ceil((self._planes - 0.5) * self._plane_mm / self._step_mm)
+        held = math.floor((2 * self._reach_mm + (HEIGHTS_AT_ONCE - 1) * self._step_mm) / self._plane_mm) + 2
+        self._smooth = np.zeros((min(held, self._planes), self._shape[0] + 2, self._shape[1] + 2), np.float32)
+        self._below: Stack = np.zeros((0, *self._shape), np.float32)
+
+    def search(self, number: int, plane: FloatImage) -> Iterator[Blobs]:
+        """Take the next plane; yields what is found at the heights for which nothing is missing any more."""
+        self._smooth[number % len(self._smooth)] = self._smoothed(plane)
+        ready = self._last
+        if number + 1 < self._planes:
+            ready = math.floor((number * self._plane_mm - self._reach_mm) / self._step_mm)
+        while self._next + HEIGHTS_AT_ONCE <= ready + 1 or self._next <= ready == self._last:
+            heights = np.arange(self._next, min(self._next + HEIGHTS_AT_ONCE, self._last + 1))
+            self._next += len(heights)
+            yield self._blobs(heights)
+
+    def _smoothed(self, plane: FloatImage) -> FloatImage:
+        """With a border of one pixel."""
+        image = cv2.resize(plane, self._shape[::-1], interpolation=cv2.INTER_AREA)
+        sigma_y, sigma_x = self._sigmas_px
+        smooth = cv2.GaussianBlur(image, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REPLICATE)
+        return np.asarray(cv2.copyMakeBorder(smooth, 1, 1, 1, 1, cv2.BORDER_REPLICATE), np.float32)
+
+    def _blobs(self, heights: NDArray[np.intp]) -> Blobs:
+        """Maxima at these heights but the last, and at the last of those before."""
+        derivatives = np.tensordot(self._weights(heights.astype(np.float64) * self._step_mm), self._smooth, axes=1)
+        response = np.concatenate([self._below, _response(derivatives, self._sigmas_px, self._minimum)])
+        self._below = response[-2:].copy()
+        z, y, x = _maxima(response, self._minimum)
+        z_mm = (heights[-1] + 1 - len(response) + z) * self._step_mm
+        points_mm = np.stack([z_mm, (y + 0.5) * self._pixel_mm[0], (x + 0.5) * self._pixel_mm[1]], axis=1)
+        return Blobs(points_mm, np.full(len(z), self._diameter_mm), response[z, y, x].astype(np.float64))
+
+    def _weights(self, heights_mm: NDArray[np.float64]) -> Stack:
+        """How much each plane held counts at each height, (3, heights, planes): see `_weights`."""
+        first = math.ceil((heights_mm[0] - self._reach_mm) / self._plane_mm)
+        last = math.floor((heights_mm[-1] + self._reach_mm) / self._plane_mm)
+        numbers = np.arange(first, last + 1)
+        places = np.clip(numbers, 0, self._planes - 1) % len(self._smooth)
+        weights = _weights(heights_mm[:, None] - numbers * self._plane_mm, self._sigma_mm, self._plane_mm)
+        return np.asarray(weights @ (places[:, None] == np.arange(len(self._smooth))), np.float32)
 
 
-def _smoothed(
-    planes: NDArray[np.int16], shape: tuple[int, int], sigmas_px: tuple[float, float]
-) -> Iterator[FloatImage]:
-    for plane in planes:
-        image = cv2.resize(plane.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)
-        smooth = cv2.GaussianBlur(image, (0, 0), sigmas_px[1], sigmaY=sigmas_px[0], borderType=cv2.BORDER_REPLICATE)
-        yield np.asarray(cv2.copyMakeBorder(smooth, 1, 1, 1, 1, cv2.BORDER_REPLICATE), np.float32)
-
-
-def _weights(across_mm: NDArray[np.float64], sigma_mm: float, plane_mm: float) -> tuple[Stack, Stack, Stack]:
-    """How much each plane counts for the Gaussian, and for its first and second derivative in units of sigma.
+def _weights(across_mm: NDArray[np.float64], sigma_mm: float, plane_mm: float) -> Stack:
+    """How much each plane counts for the Gaussian, and for its first and second derivative in units of sigma: (3, ...).
 
     Between planes the signal is linear: a plane's weight is the Gaussian times its hat function, integrated, which is
     the second difference of the Gaussian's second antiderivative.
@@ -204,17 +229,16 @@ def _weights(across_mm: NDArray[np.float64], sigma_mm: float, plane_mm: float) -
     def hat(f: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Stack:
         return np.asarray((f(t + h) - 2 * f(t) + f(t - h)) / h, np.float32)
 
-    return hat(second_antiderivative), hat(lambda u: np.asarray(ndtr(u), np.float64)), hat(density)
+    return np.stack([hat(second_antiderivative), hat(lambda u: np.asarray(ndtr(u), np.float64)), hat(density)])
 
 
-def _response(
-    smooth: Stack, weights: tuple[Stack, Stack, Stack], sigmas_px: tuple[float, float], minimum: float
-) -> Stack:
+def _response(derivatives: Stack, sigmas_px: tuple[float, ...], minimum: float) -> Stack:
     """Three times the harmonic mean of the principal curvatures, scale-normalised; 0 where it is below `minimum`.
 
-    A bright ball of the filter's size answers with about its contrast. `smooth` has a border of one pixel.
+    A bright ball of the filter's size answers with about its contrast. `derivatives` are the smoothed field and its
+    first and second derivative along the normal in units of sigma, with a border of one pixel.
     """
-    value, first, second = (np.tensordot(w, smooth, axes=1) for w in weights)
+    value, first, second = derivatives
     sigma_y, sigma_x = map(np.float32, sigmas_px)
     centre = value[:, 1:-1, 1:-1]
     dense_xx = (value[:, 1:-1, 2:] + value[:, 1:-1, :-2] - 2 * centre) * sigma_x**2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -61,13 +62,12 @@ class VolumeLungs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Section:
-    """The pockets of one slice that may be lung: packed pixels, and per pocket its area and its pixels at the edge.
+    """The pockets of one slice that may be lung: the area of each, and its pixels at the edge of the view.
 
     `below` pairs each pocket's number with one that it overlaps on the slice below. Numbers count from 0 in the order
-    in which OpenCV labels the unpacked pixels, which is the same every time.
+    in which OpenCV labels their pixels, which is the same every time.
     """
 
-    packed: NDArray[np.uint8]
     areas_px: NDArray[np.int64]
     edges_px: NDArray[np.int64]
     below: NDArray[np.int64]
@@ -81,20 +81,23 @@ def segment_volume(volume: CTVolume, *, progress: Progress | None = None) -> Vol
     """
     shape = (int(volume.hu.shape[1]), int(volume.hu.shape[2]))
     work_shape = shrink(volume.hu[0], volume.spacing_mm[1:]).shape
+    packed = np.empty((len(volume), math.ceil(math.prod(work_shape) / 8)), np.uint8)
     sections: list[_Section] = []
     labels = np.zeros(work_shape, np.int32)
-    for done, image in enumerate(volume.hu, start=1):
+    for k, image in enumerate(volume.hu):
         section, labels = _section(shrink(image, volume.spacing_mm[1:]), labels)
         sections.append(section)
+        packed[k] = np.packbits(labels > 0)
         if progress is not None:
-            progress(done)
+            progress(k + 1)
     components = _kept(_components(sections), sections, volume.spacing_mm[0])
-    masks = [_closed_section(s, c, work_shape) for s, c in zip(sections, components, strict=True)]
+    for k, kept in enumerate(components):
+        packed[k] = _closed_section(packed[k], kept, work_shape)
     pixel_cm2 = float(np.prod(volume.spacing_mm[1:])) * np.prod(shape) / np.prod(work_shape) / 100
-    areas_cm2 = np.array([float(np.count_nonzero(np.unpackbits(m))) for m in masks]) * pixel_cm2
+    areas_cm2 = np.array([float(np.count_nonzero(np.unpackbits(bits))) for bits in packed]) * pixel_cm2
     cut = [s.edges_px[c >= 0].sum() for s, c in zip(sections, components, strict=True)]
     return VolumeLungs(
-        packed=np.stack(masks),
+        packed=packed,
         shape=shape,
         work_shape=(int(work_shape[0]), int(work_shape[1])),
         areas_cm2=areas_cm2,
@@ -112,7 +115,6 @@ def _section(hu: FloatImage, labels_below: NDArray[np.int32]) -> tuple[_Section,
     many = int(labels_below.max()) + 1
     overlaps = np.bincount((labels * many + labels_below).ravel(), minlength=count * many).reshape(count, many)
     section = _Section(
-        packed=np.packbits(candidates),
         areas_px=np.bincount(labels.ravel(), minlength=count)[1:],
         edges_px=np.bincount(labels[edge_of_view(hu) > 0], minlength=count)[1:],
         below=np.argwhere(overlaps[1:, 1:]),
@@ -149,8 +151,10 @@ def _kept(components: list[NDArray[np.int64]], sections: list[_Section], slice_m
     return [np.where((large & tall)[c], c, -1) for c in components]
 
 
-def _closed_section(section: _Section, components: NDArray[np.int64], work_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    pixels = np.unpackbits(section.packed, count=int(np.prod(work_shape))).reshape(work_shape)
+def _closed_section(
+    packed: NDArray[np.uint8], components: NDArray[np.int64], work_shape: tuple[int, ...]
+) -> NDArray[np.uint8]:
+    pixels = np.unpackbits(packed, count=math.prod(work_shape)).reshape(work_shape)
     _, labels = _labelled(pixels)
     groups = [(1 + np.flatnonzero(components == c)).tolist() for c in np.unique(components) if c >= 0]
     return np.packbits(closed(labels, groups))

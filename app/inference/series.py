@@ -22,6 +22,7 @@ from app.imaging.volume_lungs import segment_volume
 from app.inference.decision import conclude
 from app.inference.detector import Detector
 from app.inference.diagnose import SLICE_LEVEL, distinct, errors_of, search_note
+from app.inference.freed import give_back_freed
 from app.inference.judge import Judged, Outline, judge, traits_of
 from app.inference.model import Model
 from app.inference.prediction import Finding, KeySlice, Prediction, Series, SliceRef, Timing
@@ -104,6 +105,7 @@ def diagnose_volume(
     reasons = errors_of(notes)
     findings: list[Finding] = []
     if not reasons:
+        give_back_freed()
         with watch.stage("candidates") as tell:
             candidates = find_volume_candidates(volume, lungs, progress=lambda done: tell(done, len(volume)))
         with watch.stage("detect") as tell:

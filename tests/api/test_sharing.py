@@ -40,22 +40,42 @@ async def fail(_: Job) -> Judgement:
 
 
 def test_busy_worker_hands_over_to_the_one_with_least_at_hand(board: LoadBoard) -> None:
-    one, other, third = Sharing(board), Sharing(board), Sharing(board)
-    assert one.idler() is None  # nothing to do: no reason to ask anybody
-    one.publish_slices(1)
-    other.publish_slices(1)
-    assert one.idler() == 2
-    third.publish_slices(1)
-    assert one.idler() is None
-    one.publish_slices(5)
-    other.publish_slices(2)
-    assert one.idler() == 2
-    third.publish_series(2)
-    assert one.idler() is None
-    third.publish_series(0)
-    assert one.idler() == 2
-    asyncio.run(third.stop())
-    assert one.idler() is None
+    async def scenario() -> None:
+        one, other, third = workers = Sharing(board), Sharing(board), Sharing(board)
+        for worker in workers:
+            await worker.start(judge)
+        assert one.idler() is None  # nothing to do: no reason to ask anybody
+        one.publish_slices(1)
+        other.publish_slices(1)
+        assert one.idler() == 2
+        third.publish_slices(1)
+        assert one.idler() is None
+        one.publish_slices(5)
+        other.publish_slices(2)
+        assert one.idler() == 2
+        third.publish_series(2)
+        assert one.idler() is None
+        third.publish_series(0)
+        assert one.idler() == 2
+        await third.stop()
+        assert one.idler() is None
+        await one.stop()
+        await other.stop()
+
+    asyncio.run(scenario())
+
+
+def test_worker_that_cannot_listen_is_asked_for_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        board = LoadBoard(2, tmp_path / ("a" * 120))
+        busy, other = Sharing(board), Sharing(board)
+        await other.start(judge)
+        busy.publish_slices(1)
+        assert busy.idler() is None
+        assert await busy.hand_over(JOB) is None
+        await other.stop()
+
+    asyncio.run(scenario())
 
 
 def test_place_of_a_dead_worker_is_given_to_the_next(board: LoadBoard) -> None:
@@ -83,8 +103,9 @@ def test_what_an_idle_worker_made_of_it_comes_back_unchanged(board: LoadBoard) -
 def test_what_another_worker_cannot_do_is_left_to_the_one_who_asked(board: LoadBoard, listens: bool) -> None:
     async def scenario() -> None:
         busy, other = Sharing(board), Sharing(board)
-        if listens:
-            await other.start(fail)
+        await other.start(fail)
+        if not listens:
+            board.socket_of(1).unlink()
         busy.publish_slices(1)
         assert await busy.hand_over(JOB) is None
         assert await busy.hand_over(JOB) is None
@@ -102,6 +123,7 @@ def test_worker_that_dies_over_it_leaves_it_to_the_one_who_asked(board: LoadBoar
             writer.close()
 
         async with await asyncio.start_unix_server(die, board.socket_of(place)):
+            board.publish(place, 0)
             busy.publish_slices(1)
             assert await busy.hand_over(JOB) is None
 

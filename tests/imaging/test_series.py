@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -35,15 +34,12 @@ from app.imaging.series import SeriesBuilder, SeriesLimits
 from app.imaging.volume import CTVolume
 from tests.imaging.refusals import assert_explains
 from tests.imaging.series_files import (
-    AXIAL,
     LOWEST_MM,
     SIZE_PX,
     SPACING_MM,
     STEP_MM,
-    TO_HU,
     built,
     enhanced_file,
-    plane_position,
     refused,
     series_files,
     slice_file,
@@ -56,7 +52,6 @@ from tests.phantoms import (
     PixelCoding,
     derived_uid,
     dicom,
-    enhanced_dicom,
     functional_group,
     picture,
     relabelled,
@@ -292,45 +287,6 @@ class TestRefusals:
         with pytest.raises(SeriesTooLarge) as caught:
             builder.add(slice_file(5))
         assert_explains(caught.value)
-
-
-def peak_bytes(files: list[bytes]) -> int:
-    """Most memory at once while the files become a volume, by the allocator's own count."""
-    tracemalloc.reset_peak()
-    before = tracemalloc.get_traced_memory()[0]
-    assert len(built(files)) > 1
-    return tracemalloc.get_traced_memory()[1] - before
-
-
-def test_pixels_are_held_once_at_the_peak_too() -> None:
-    size_px, few, many = 512, 16, 48  # multiples of what is reserved ahead
-    hu = np.zeros((size_px, size_px), np.int16)
-    files = [
-        dicom(hu, spacing_mm=0.7, SOPInstanceUID=derived_uid(f"slice {z}"), ImagePositionPatient=[0, 0, z])
-        for z in reversed(range(many))
-    ]
-    tracemalloc.start()
-    try:
-        peak_bytes(files[:few])
-        per_slice = (peak_bytes(files) - peak_bytes(files[:few])) / (many - few)
-    finally:
-        tracemalloc.stop()
-    assert hu.nbytes <= per_slice < 600_000
-
-
-def test_a_multi_frame_file_is_not_held_twice_either() -> None:
-    """Beyond its own bytes, which the caller holds."""
-    size_px, frames = 512, 48
-    hu = np.zeros((size_px, size_px), np.int16)
-    places = [plane_position(1.0 * z) for z in range(frames)]
-    measures = functional_group("PixelMeasuresSequence", PixelSpacing=[0.7, 0.7])
-    data = enhanced_dicom([hu] * frames, shared=(measures, AXIAL, TO_HU), per_frame=places)
-    tracemalloc.start()
-    try:
-        working = peak_bytes([enhanced_file([0, 1, 2])])
-        assert peak_bytes([data]) - working < 1.2 * hu.nbytes * frames
-    finally:
-        tracemalloc.stop()
 
 
 @bounded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from app.imaging.volume import CTVolume
 from app.imaging.volume_candidates import MAX_PER_SLICE, VolumeCandidate, find_volume_candidates
 from app.imaging.volume_lungs import segment_volume
-from tests.imaging.lung_volumes import Ball, chest_volume, series_volume
+from tests.imaging.lung_volumes import Ball, chest_volume, series_volume, volume_of
 
 CENTRE_PX = (74.0, 120.0)
 TUMOUR = (110.0, 171.0, -193.0)  # column, row, z in mm: read by the maintainers, no radiologist
@@ -91,6 +92,32 @@ def test_progress_counts_slices_and_its_error_ends_the_search() -> None:
         find_volume_candidates(volume, lungs, progress=stop)
 
 
+@pytest.mark.parametrize("slice_mm", [0.5, 1.25, 2.5, 5.0])
+def test_what_lies_above_does_not_change_what_is_found(slice_mm: float) -> None:
+    slices = round(100 / slice_mm)
+    volume = chest_volume([Ball(CENTRE_PX, 50.0, 12.0)], slice_mm=slice_mm, slices=slices, covered=(0, 0))
+    hu = np.concatenate([volume.hu, np.repeat(volume.hu[-1:], round(33 / slice_mm), axis=0)])
+    there, alone = candidates_of(volume_of(hu, volume.spacing_mm)), candidates_of(volume)
+    strongest, longer = alone[0], there[0]
+    assert longer.response_hu == pytest.approx(strongest.response_hu, abs=0.5)
+    assert longer.slice_position == pytest.approx(strongest.slice_position)
+    assert longer.centre_px == pytest.approx(strongest.centre_px)
+
+
+def test_memory_does_not_grow_with_the_series() -> None:
+    def peak_bytes(slices: int) -> int:
+        volume = chest_volume([Ball(CENTRE_PX, 60.0, 10.0)], slices=slices)
+        lungs = segment_volume(volume)
+        tracemalloc.start()
+        try:
+            assert find_volume_candidates(volume, lungs)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak_bytes(160) < 1.1 * peak_bytes(60)
+
+
 # Diameter of the readers' largest outline, then (column, row, slice index) of its middle: the nine nodules marked by
 # at least three readers and of at least 4 mm, by `benchmarks/candidates.py`.
 NODULES = (
@@ -114,6 +141,20 @@ def test_every_marked_nodule_of_a_real_series_is_a_candidate(shared_data: Path) 
     for diameter_mm, column, row, index in NODULES:
         distances = [distance_mm(volume, c, (column, row), index * volume.spacing_mm[0]) for c in strong]
         assert min(distances) < diameter_mm / 2
+
+
+def test_part_of_a_real_series_is_searched_as_closely_as_the_whole(shared_data: Path) -> None:
+    volume = series_volume(shared_data / "series" / "lidc-0012")
+    first, after = 64, 96  # full of lung
+    part = CTVolume(
+        volume.hu[first:after],
+        volume.spacing_mm,
+        volume.orientation,
+        volume.positions_mm[first:after],
+        volume.sources[first:after],
+    )
+    here = [c for c in candidates_of(volume) if first <= c.slice_index < after]
+    assert len(candidates_of(part)) == pytest.approx(len(here), rel=0.05)
 
 
 def test_the_tumour_on_the_diaphragm_is_among_the_strongest(shared_data: Path) -> None:

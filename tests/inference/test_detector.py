@@ -24,7 +24,15 @@ from app.inference.bundle import (
     bundle_files,
     file_digest,
 )
-from app.inference.detector import BATCH, Detector, DetectorManifest, DetectorPerformance, ScoreThreshold
+from app.inference.detector import (
+    BATCH,
+    Detector,
+    DetectorManifest,
+    DetectorPerformance,
+    ScoreThreshold,
+    SecondReader,
+    best_apart,
+)
 
 SIZE_PX = 16
 FIGURE = Interval(value=0.9, low=0.8, high=0.95)
@@ -57,6 +65,7 @@ class MeanBackend:
 class Place:
     centre_px: tuple[float, float]
     slice_position: float = 0.0
+    diameter_mm: float = 5.0
 
 
 def threshold(per: str) -> ScoreThreshold:
@@ -120,19 +129,64 @@ def volume() -> CTVolume:
 
 def test_scores_belong_to_their_candidates(bundle: Path) -> None:
     detector = Detector.load(bundle, MeanBackend())
-    ct_slice = CTSlice(stripes().astype(np.float32), (0.8, 0.8), SliceSource("array", 40, 200))
     columns = np.random.default_rng(1).uniform(20, 180, BATCH + 7)
-    scores = detector.score_slice(ct_slice, [Place((float(c), 20.0)) for c in columns])
+    scores = detector.score_slice(SLICE, [Place((float(c), 20.0)) for c in columns])
     np.testing.assert_allclose(scores, columns / 100, atol=1e-4)
     assert scores.dtype == np.float32
+
+
+SLICE = CTSlice(stripes().astype(np.float32), (0.8, 0.8), SliceSource("array", 40, 200))
+
+
+def with_second_reader(bundle: Path, second: SecondReader) -> Detector:
+    read = DetectorManifest.model_validate_json((bundle / MANIFEST_FILE).read_text("utf-8"))
+    changed = read.model_copy(update={"second_reader": second})
+    (bundle / MANIFEST_FILE).write_text(changed.model_dump_json(), "utf-8")
+    return Detector.load(bundle, MeanBackend())
+
+
+def test_without_second_reader_the_threshold_decides_what_passes_and_is_shown(bundle: Path) -> None:
+    detector = Detector.load(bundle, MeanBackend())
+    passed = detector.passed(SLICE, [Place((100.0, 20.0)), Place((140.0, 20.0)), Place((180.0, 20.0))])
+    # The score is the column divided by 100; the threshold is 1.5.
+    assert [place.centre_px[0] for place, _ in passed] == [180.0]
+    scores, shown = detector.shown(np.array([1.8, 1.4], np.float32), np.array([0.001, 0.999], np.float32))
+    np.testing.assert_allclose(scores, [1.8, 1.4])
+    assert shown.tolist() == [True, False]
+
+
+def test_the_second_reader_is_heard_about_what_passes(bundle: Path) -> None:
+    second = SecondReader(model="nodule-classifier", from_score=0.9, chosen_for="tests", weight=0.5)
+    detector = with_second_reader(bundle, second)
+    passed = detector.passed(SLICE, [Place((80.0, 20.0)), Place((100.0, 20.0)), Place((140.0, 20.0))])
+    assert [place.centre_px[0] for place, _ in passed] == [140.0, 100.0]
+    # Odds of 9 to 1 add 0.5 * ln 9 = 1.0986.
+    scores, shown = detector.shown(np.array([1.4, 1.0], np.float32), np.array([0.1, 0.9], np.float32))
+    np.testing.assert_allclose(scores, [1.4 - 1.0986, 1.0 + 1.0986], atol=1e-3)
+    assert shown.tolist() == [False, True]
+
+
+def test_a_certain_second_reader_has_a_finite_say() -> None:
+    second = SecondReader(model="nodule-classifier", from_score=0.0, chosen_for="tests", weight=1.0)
+    joint = second.joint(np.array([2.0, 2.0], np.float32), np.array([0.0, 1.0], np.float32))
+    assert joint.tolist() == pytest.approx([2 - 13.8155, 2 + 13.8155], abs=1e-3)
+
+
+def test_of_candidates_on_one_place_the_best_stays() -> None:
+    points_mm = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 30.0], [9.0, 30.0], [60.0, 0.0]])
+    diameters_mm = np.array([5.0, 5.0, 20.0, 5.0, 5.0])
+    scores = np.array([1.0, 2.0, 0.5, 0.7, 0.1], np.float32)
+    # 3 mm apart are less than the smallest nodule; 9 mm lie within the radius of the large one.
+    assert best_apart(points_mm, diameters_mm, scores) == [1, 3, 4]
+    assert best_apart(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.float32)) == []
 
 
 def test_no_candidates_have_no_scores(bundle: Path) -> None:
     backend = MeanBackend()
     detector = Detector.load(bundle, backend)
     backend.batches.clear()
-    ct_slice = CTSlice(stripes().astype(np.float32), (0.8, 0.8), SliceSource("array", 40, 200))
-    assert detector.score_slice(ct_slice, []).shape == (0,)
+    assert detector.score_slice(SLICE, []).shape == (0,)
+    assert detector.passed(SLICE, []) == []
     assert detector.score_volume(volume(), []).shape == (0,)
     assert backend.batches == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from app.errors import RoiOutsideImage
 from app.imaging.ct import CTSlice, SliceSource
 from app.inference.decision import decide
-from app.inference.detector import Detector
+from app.inference.detector import Detector, SecondReader
 from app.inference.diagnose import diagnose
 from app.inference.model import Model
 from app.inference.prediction import Prediction
@@ -149,6 +150,21 @@ def test_candidates_go_through_the_model_in_one_batch(
     backend.batches.clear()
     diagnose(chest({(60, 110): (16, 400), (190, 140): (12, 300)}), None, model, detector)
     assert len(backend.batches) == 1
+
+
+@pytest.mark.parametrize(("heard", "found"), [(400, True), (950, False)])
+def test_on_a_slice_the_classifier_is_heard_about_candidates(
+    model: Model, detector: Detector, heard: float, found: bool
+) -> None:
+    """It takes what is denser than 900 HU for no nodule, the filter does not mind."""
+    second = SecondReader(model="nodule-classifier", from_score=-1.0, chosen_for="tests", weight=1.0)
+    both = replace(detector, manifest=detector.manifest.model_copy(update={"second_reader": second}))
+    prediction = diagnose(chest({(60, 110): (16, heard)}), None, model, both)
+    near = [f for f in prediction.findings if math.dist(f.center_px, (60, 110)) < 2]
+    assert bool(near) is found
+    alone = [f.detector_score or 0.0 for f in diagnose(chest({(60, 110): (16, heard)}), None, model, detector).findings]
+    # The arithmetic model is certain of a nodule, which adds as much as certainty may.
+    assert all((f.detector_score or 0.0) == pytest.approx(max(alone) + 13.8155, abs=0.1) for f in near)
 
 
 def test_clean_lungs_are_normal(model: Model, detector: Detector) -> None:

@@ -16,13 +16,13 @@ from app.imaging.patches import PatchSpec
 from app.imaging.volume import CTVolume
 from app.inference.backends.tensorflow import TensorFlowBackend
 from app.inference.bundle import Interval
-from app.inference.detector import Detector, ScoreThreshold
+from app.inference.detector import Detector, ScoreThreshold, SecondReader
 from tests.training.conftest import CONFIGS
 from training.detector import TrainingSet, build_filter, logits, train_base, train_filter, training_set
 from training.detector_artefacts import FilterRun, weights_digest
 from training.detector_config import DetectorConfig, FilterConfig, load_detector_config
 from training.detector_export import export_detector
-from training.detector_report import Band, DetectorResults
+from training.detector_report import Band, Comparison, DetectorResults
 from training.detector_samples import (
     DetectorBatches,
     Negatives,
@@ -156,15 +156,20 @@ def test_a_filter_of_an_unknown_scan_is_named() -> None:
         DetectorConfig.model_validate(config)
 
 
+SECOND = SecondReader(model="nodule-classifier", from_score=0.5, chosen_for="tests", weight=1.0)
+
+
 def results(digest: str) -> DetectorResults:
     figures = dict.fromkeys(("0.125", "0.25", "0.5", "1", "1.5", "2", "4", "8"), FIGURE)
     band = Band(name="solid", plantings=4, patients=2, with_candidate=1.0, sensitivity=figures, native_nodules=4,
                 native=figures)  # fmt: skip
     thresholds = [ScoreThreshold(score=s, per=p, chosen_for="tests", sensitivity=FIGURE, false_positives=FIGURE)
                   for s, p in ((1.25, "slice"), (3.5, "series"))]  # fmt: skip
-    return DetectorResults(command="make planted", protocol="tests", networks={"shipped": digest}, plantings=4,
-                           patients=2, backgrounds=(), bands=(band,), slice_threshold=thresholds[0],
-                           series_threshold=thresholds[1], scans=(), comparisons=(),
+    alone = Comparison(judge="filter", note="alone", sensitivity=figures)
+    return DetectorResults(command="make planted", protocol="tests", networks={"shipped": digest},
+                           classifiers={"phantom": "sha256:0"}, plantings=4, patients=2, backgrounds=(),
+                           bands=(band,), slice_threshold=thresholds[0], second_reader=SECOND,
+                           series_threshold=thresholds[1], scans=(), comparisons=(alone,),
                            shipped_on_seen_scans={})  # fmt: skip
 
 
@@ -184,6 +189,9 @@ def test_the_bundle_serves_what_was_trained(recipe: DetectorConfig, tmp_path: Pa
     assert (detector.slice_threshold, detector.series_threshold) == (1.25, 3.5)
     card = (folder / "MODEL_CARD.md").read_text("utf-8")
     assert "phantom: **those scans do not test them**" in card
+    assert detector.manifest.second_reader == SECOND
+    assert "candidates of score 0.500 and more" in card
+    assert "| filter | alone | 0.90 (0.80 to 0.95)" in card
     assert "| solid | 4 | 2 | 1.00 | 0.90 (0.80 to 0.95)" in card
     weights = next((folder / "variables").glob("*.data*"))
     whole = weights.read_bytes()
