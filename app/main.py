@@ -194,6 +194,8 @@ def _lifespan(
         origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
         if services.delivery is not None:
             services.delivery.start()
+        if services.sharing is not None:
+            await services.sharing.start(partial(judge_slice, services))
         services.metrics.ready.set(1)
         logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
 
@@ -202,14 +204,12 @@ def _lifespan(
         loading = asyncio.create_task(load())
         if load_first:
             await loading
-        if services.sharing is not None:
-            await services.sharing.start(partial(judge_slice, services))
         yield
         services.registry.stop()
-        if services.sharing is not None:
-            await services.sharing.stop()
         services.metrics.ready.set(0)
         await loading
+        if services.sharing is not None:
+            await services.sharing.stop()
         with services.delivery.stopping() if services.delivery is not None else nullcontext():
             services.lane.close()
         services.engine.close()

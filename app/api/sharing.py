@@ -22,7 +22,7 @@ from app.api.load_board import LoadBoard
 from app.errors import LungscopeError
 from app.inference.vocabulary import Language
 
-DEEP: Final = 4  # so many more at hand are worth handing over even to one that is at work
+DEEP: Final = 4  # so many more at hand are worth handing over however much the other has
 LENGTHS: Final = struct.Struct(">II")  # of header and payload, before each message
 UNREACHABLE: Final = 1 << 30  # more than any worker has at hand
 BUFFER_BYTES: Final = 1 << 20  # a slice in one piece
@@ -62,6 +62,7 @@ class Sharing:
         self._handed_over = handed_over
         self._place = board.join()
         self._board.publish(self._place, UNREACHABLE)
+        self._ready = False
         self._slices = 0
         self._series = 0
         self._lent: dict[int, int] = {}
@@ -85,19 +86,24 @@ class Sharing:
         self._publish()
 
     def idler(self) -> int | None:
-        """The place of the worker to which the next slice should go; None when that is this one."""
-        if not self._at_hand:
+        """The place of the worker to which the next slice should go; None when that is this one, or there is none."""
+        if self._ready and not self._at_hand:
             return None
-        loads = self._board.loads()
         # What is under way to a worker is not on the board yet.
-        others = {place: max(n, self._lent.get(place, 0)) for place, n in loads.items() if place != self._place}
+        others = {
+            place: max(at_hand, self._lent.get(place, 0))
+            for place, at_hand in self._board.loads().items()
+            if place != self._place and at_hand < UNREACHABLE
+        }
         if not others:
             return None
         least = min(others, key=others.__getitem__)
-        return least if not others[least] or others[least] + DEEP <= self._at_hand else None
+        # The longer it would wait there too, the less a few places in the queue are worth the way.
+        worth = self._at_hand - others[least] >= min(others[least] + 1, DEEP)
+        return least if worth or not self._ready else None
 
     async def start(self, judge: Judge) -> None:
-        """Listen for the others."""
+        """Listen for the others, now that `judge` can. Until then every slice goes to one that listens."""
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self._served[writer] = asyncio.current_task()
@@ -113,6 +119,7 @@ class Sharing:
             self._server = await asyncio.start_unix_server(serve, path, limit=BUFFER_BYTES)
         except OSError as error:  # the name of a socket has a hundred characters at most
             logger.warning("other workers cannot reach this one at %s: %s", path, error)
+        self._ready = True
         self._publish()
 
     def _publish(self) -> None:

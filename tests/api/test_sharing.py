@@ -50,17 +50,37 @@ def test_busy_worker_hands_over_to_the_one_with_least_at_hand(board: LoadBoard) 
         assert one.idler() == 2
         third.publish_slices(1)
         assert one.idler() is None
+        one.publish_slices(3)
+        other.publish_slices(3)
+        assert one.idler() == 2
+        third.publish_slices(2)
+        assert one.idler() is None
         one.publish_slices(5)
-        other.publish_slices(2)
         assert one.idler() == 2
         third.publish_series(2)
         assert one.idler() is None
         third.publish_series(0)
+        third.publish_slices(1)
         assert one.idler() == 2
         await third.stop()
         assert one.idler() is None
         await one.stop()
         await other.stop()
+
+    asyncio.run(scenario())
+
+
+def test_worker_that_is_not_ready_hands_everything_over(board: LoadBoard) -> None:
+    async def scenario() -> None:
+        loading, ready = Sharing(board), Sharing(board)
+        assert loading.idler() is None
+        await ready.start(judge)
+        ready.publish_slices(3)
+        assert await loading.hand_over(JOB) == DONE
+        await loading.start(judge)
+        assert loading.idler() is None
+        await loading.stop()
+        await ready.stop()
 
     asyncio.run(scenario())
 
@@ -89,6 +109,7 @@ def test_place_of_a_dead_worker_is_given_to_the_next(board: LoadBoard) -> None:
 def test_what_an_idle_worker_made_of_it_comes_back_unchanged(board: LoadBoard) -> None:
     async def scenario() -> None:
         busy, idle = Sharing(board), Sharing(board)
+        await busy.start(judge)
         await idle.start(judge)
         busy.publish_slices(1)
         assert await asyncio.gather(*(busy.hand_over(JOB) for _ in range(2))) == [DONE, None]

@@ -88,8 +88,8 @@ async def predict(
     """Read the upload, have it judged, answer."""
     started = time.perf_counter()
     wanted = slice_format(request)
-    services.registry.model()  # or it is loading: nothing need be received
     if services.sharing is None or services.sharing.idler() is None:
+        services.registry.model()
         services.engine.require_room(announced_bytes(request))
     upload = await read_upload(request, services.slice_limit)
     headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
