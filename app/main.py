@@ -66,38 +66,8 @@ def create_app(
     quiet_decoders()
     spare_threads()
     sys.setswitchinterval(THREAD_SWITCH_S)
-    bundle = load_bundle(find_bundle(settings.models_dir, settings.model))
-    detector = verify_detector(
-        find_bundle(settings.models_dir, settings.detector),
-        detector_backend or create_backend(settings.backend, settings.threads),
-    )
-    registry = ModelRegistry(
-        bundle, backend or create_backend(settings.backend, settings.threads), detector, settings.operating_point
-    )
-    metrics = Metrics(metrics_folder)
-    sharing = None if board is None else Sharing(board, metrics.slice_handed_over)
-    engine = Engine(
-        settings.threads,
-        settings.queue_limit,
-        settings.queue_mb * MEGABYTE,
-        (lambda _: None) if sharing is None else sharing.publish_slices,
-    )
-
-    def series_changed(series: int) -> None:
-        metrics.series_in_memory.set(series)
-        if sharing is not None:
-            sharing.publish_series(series)
-
-    lane = SeriesLane(settings.max_series, series_changed, engine.give_way)
-    services = Services(
-        settings,
-        registry,
-        engine,
-        lane,
-        metrics,
-        sharing,
-        None if settings.spool_dir is None else _delivery(settings.spool_dir, settings, registry, lane, metrics),
-    )
+    registry = _registry(settings, backend, detector_backend)
+    services = _services(settings, registry, Metrics(metrics_folder), board)
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -109,16 +79,50 @@ def create_app(
     )
     app.state.services = services
     app.openapi = lambda: contract.write(app, guarded=settings.api_token is not None)  # type: ignore[method-assign]  # FastAPI documents this way to change it
-    handlers = problems.handlers(services.metrics)
+    _add_routes(app, services.metrics)
+    return app
+
+
+def _add_routes(app: FastAPI, metrics: Metrics) -> None:
+    handlers = problems.handlers(metrics)
     for error, handler in handlers.items():
         app.add_exception_handler(error, handler)
     hot = predict.ROUTE
     app.add_middleware(Direct, path=hot.path, endpoint=predict.predict_directly, route=hot, handlers=handlers)
-    app.add_middleware(RequestContext, metrics=services.metrics)
+    app.add_middleware(RequestContext, metrics=metrics)
     for module in (predict, studies, dicomweb, models, health, docs):
         app.include_router(module.router)
     docs.mount_assets(app)
-    return app
+
+
+def _registry(settings: Settings, backend: Backend | None, detector_backend: Backend | None) -> ModelRegistry:
+    bundle = load_bundle(find_bundle(settings.models_dir, settings.model))
+    detector = verify_detector(
+        find_bundle(settings.models_dir, settings.detector),
+        detector_backend or create_backend(settings.backend, settings.threads),
+    )
+    return ModelRegistry(
+        bundle, backend or create_backend(settings.backend, settings.threads), detector, settings.operating_point
+    )
+
+
+def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, board: LoadBoard | None) -> Services:
+    sharing = None if board is None else Sharing(board, metrics.slice_handed_over)
+
+    def slices_changed(slices: int) -> None:
+        if sharing is not None:
+            sharing.publish_slices(slices)
+
+    def series_changed(series: int) -> None:
+        metrics.series_in_memory.set(series)
+        if sharing is not None:
+            sharing.publish_series(series)
+
+    engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, slices_changed)
+    lane = SeriesLane(settings.max_series, series_changed, engine.give_way)
+    folder = settings.spool_dir
+    delivery = None if folder is None else _delivery(folder, settings, registry, lane, metrics)
+    return Services(settings, registry, engine, lane, metrics, sharing, delivery)
 
 
 def _delivery(

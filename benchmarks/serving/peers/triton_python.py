@@ -20,7 +20,7 @@ def main() -> None:
     given = options()
     reader, backend = reader_of(given), load_tensorflow(given.cores)
 
-    @batch  # type: ignore[untyped-decorator]
+    @batch  # type: ignore[untyped-decorator]  # PyTriton leaves it untyped
     def infer(files: NDArray[np.object_]) -> dict[str, NDArray[np.float32]]:
         found: list[dict[str, Any]] = answers(backend, [reader.patch(data) for data in files[:, 0]])
         return {name: np.array([[answer[name]] for answer in found], np.float32) for name in ("malignancy", "nodule")}
