@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,30 @@ def test_dead_worker_is_replaced_counted_and_logged(workers: Service) -> None:
     assert metric(workers, "lungscope_worker_restarts_total") == 1
     # Counts outlive who counted.
     assert metric(workers, answered) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_dead_workers_leave_room_for_those_that_follow(workers: Service) -> None:
+    assert workers.process.stderr is not None
+    for _ in range(3):  # with the first two, one more than there are places
+        os.kill(min(children(workers)), signal.SIGKILL)
+        for line in workers.process.stderr:
+            assert "died (1)" not in line  # the one that follows
+            if "model ready" in line:
+                break
+    assert metric(workers, "lungscope_worker_restarts_total") == 3
+
+
+def test_busy_worker_hands_slices_to_an_idle_one(workers: Service) -> None:
+    body = EXAMPLE_SLICE.read_bytes()
+
+    def crowd() -> float:
+        with ThreadPoolExecutor(5) as pool:  # whichever worker each comes to: now and then two come to one
+            answers = list(pool.map(lambda _: post(workers, "/v1/predict", body), range(5)))
+        assert [status for status, _ in answers] == [200] * 5
+        return metric(workers, 'lungscope_slices_handed_over_total{outcome="judged"}')
+
+    assert any(crowd() for _ in range(40))
 
 
 def test_runtime_that_cannot_run_the_bundle_stops_all_workers_with_2(tmp_path: Path) -> None:
