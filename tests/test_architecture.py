@@ -45,7 +45,7 @@ CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "tensorflow": ("app.inference.backends.tensorflow", "training"),
     "keras": ("app.inference.backends.tensorflow", "training"),
     "torch": ("training.device",),
-    "openvino": ("app.inference.backends.openvino", "benchmarks"),
+    "openvino": ("app.inference.backends.openvino", "app.inference.backends.openvino_graph", "benchmarks"),
     "onnxruntime": ("app.inference.backends.onnx", "benchmarks"),
     "highdicom": ("app.reports",),
     "fhir": ("app.reports",),

@@ -7,14 +7,17 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any  # OpenVINO does not declare its types
 
 import numpy as np
+import openvino as ov
 import pytest
 from numpy.typing import NDArray
 
 from app.errors import BundleError
 from app.inference.backends import Backend, Outputs
 from app.inference.backends.openvino import CHUNKS, OpenVINOBackend
+from app.inference.backends.openvino_graph import join_doublings
 from app.inference.backends.tensorflow import TensorFlowBackend
 from app.inference.bundle import find_bundle, load_bundle
 from app.inference.model import Model
@@ -63,6 +66,22 @@ def assert_same(found: Outputs, expected: Outputs) -> None:
         assert found[name].shape == values.shape, name
         assert found[name].dtype == np.float32, name
         np.testing.assert_allclose(found[name], values, rtol=0, atol=SAME, err_msg=name)
+
+
+def outputs_of(model: Any, hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    found = ov.Core().compile_model(model, "CPU", exact)(hu)
+    return {port.get_any_name(): values.copy() for port, values in found.items()}
+
+
+def test_doublings_of_the_shipped_network_are_joined_and_nothing_it_says_changes() -> None:
+    hu = nodules(2)
+    model = ov.Core().read_model(BUNDLE)
+    model.reshape([2, SIZE_PX, SIZE_PX, 1])
+    as_written = outputs_of(model, hu)
+    assert join_doublings(model) == 3  # one in the encoder, two on the way to the outline
+    assert join_doublings(model) == 0
+    assert_same(outputs_of(model, hu), as_written)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, max(CHUNKS), max(CHUNKS) + 1, 32])

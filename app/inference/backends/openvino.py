@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.errors import BundleError
 from app.inference.backends import Outputs
+from app.inference.backends.openvino_graph import join_doublings
 
 # Patches of one inference, largest first. Fixed shapes run up to twice as fast as a free batch axis and need no new
 # kernels for a new batch size; more patches at once leave the cache (docs/decisions/0008).
@@ -52,6 +53,7 @@ class OpenVINOBackend:
             for size in CHUNKS:
                 fixed = model.clone()
                 fixed.reshape([size, *list(model.input().partial_shape)[1:]])
+                join_doublings(fixed)
                 self._compiled[size] = core.compile_model(fixed, "CPU", _options(self._threads))
         except (ImportError, RuntimeError) as error:
             raise BundleError(
