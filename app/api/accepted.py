@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from fastapi import Request
@@ -14,6 +15,7 @@ from app.api.related import DICOM, RELATED
 from app.errors import NotAcceptable
 
 ANYTHING: Final = "*/*"
+KNOWN_HEADERS: Final = 64  # a client sends the same one each time
 # What parts and files of results are, and so what a range for DICOM may ask for (PS3.18 8.7.3.5.1 and .2).
 PARTS: Final = (DICOM, "application/*", ANYTHING)
 SYNTAXES: Final = (ExplicitVRLittleEndian, "*")
@@ -56,7 +58,12 @@ class Accepted:
 
 def accepted(request: Request) -> Accepted:
     """Read the header; without one, everything will do."""
-    parts = ",".join(request.headers.getlist("accept")).split(",")
+    return _parsed(",".join(request.headers.getlist("accept")))
+
+
+@lru_cache(maxsize=KNOWN_HEADERS)
+def _parsed(header: str) -> Accepted:
+    parts = header.split(",")
     ranges = [(kind.decode("latin-1").lower(), options) for kind, options in map(parse_options_header, parts) if kind]
     weights: dict[str, float] = {}
     for name, options in ranges:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final
+
 from app.inference.vocabulary import Language
 
+KNOWN_HEADERS: Final = 64  # a client sends the same one each time
 DEFAULT: Language = "en"
 KNOWN: dict[str, Language] = {"en": "en", "zh": "zh"}
 
 
+@lru_cache(maxsize=KNOWN_HEADERS)
 def preferred_language(accept_language: str | None) -> Language:
     """The known language with the highest weight; English where none is wanted or the header makes no sense."""
     best: tuple[float, Language] = (0.0, DEFAULT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 import uuid
 from typing import Final
@@ -78,6 +79,12 @@ class RequestContext:
 def _accepted_id(given: str | None) -> str:
     """The caller's id if it is a UUID, a new one otherwise."""
     try:
-        return str(uuid.UUID(given)) if given else str(uuid.uuid4())
+        return str(uuid.UUID(given)) if given else _new_id()
     except ValueError:
-        return str(uuid.uuid4())
+        return _new_id()
+
+
+def _new_id() -> str:
+    """A random UUID. Nobody has to be kept from guessing it, and `uuid4` asks the system, which gives up Python's lock
+    to a thread that computes."""
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))
