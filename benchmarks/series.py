@@ -5,6 +5,8 @@ process of its own for each size. Longer series repeat it forwards and backwards
 portions of it that cover all of it, so that every size shows the same anatomy. Another machine gives other seconds; the
 ratios, of processor time, stay.
 
+Each size is sent twice: as single files, and as the frames of one Enhanced CT file.
+
 Memory is resident memory in units of 1,000,000 bytes. `ready_mb` is that of a process that has judged single slices but
 no series, the base of its first series; `settled_mb` is what it keeps after that one, the base of those that follow.
 """
@@ -12,6 +14,7 @@ no series, the base of its first series; `settled_mb` is what it keeps after tha
 from __future__ import annotations
 
 import argparse
+import copy
 import http.client
 import io
 import json
@@ -19,16 +22,17 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pydicom
-from pydicom.uid import generate_uid
+from pydicom.uid import EnhancedCTImageStorage, generate_uid
 
 from tests.service import PATIENCE_S, Service
 
+COMMAND: Final = "python -m benchmarks.series DATA --out docs/results/series.json"
 SERIES: Final = "series/lidc-0012"
 SPACING_MM: Final = 2.5  # between the slices of that series
 SIZES: Final = (32, 128, 600)
@@ -114,15 +118,61 @@ def rewritten(dataset: pydicom.Dataset, place: int) -> bytes:
     return out.getvalue()
 
 
-def portions(slices: Sequence[pydicom.Dataset], size: int) -> Iterator[bytes]:
-    """Forms with series of `size` slices that cover the scan once, or one longer than it."""
+Portion = Sequence[tuple[pydicom.Dataset, int]]
+
+
+def portions(slices: Sequence[pydicom.Dataset], size: int) -> Iterator[Portion]:
+    """Series of `size` slices, each with its place, that cover the scan once, or one longer than it."""
     starts = range(0, len(slices) - size + 1, size) if size < len(slices) else (0,)
     for start in starts:
         indices = range(start, start + size) if size < len(slices) else mirrored(len(slices), size)
-        yield form(rewritten(slices[index], place) for place, index in enumerate(indices))
+        yield [(slices[index], place) for place, index in enumerate(indices)]
 
 
-def form(files: Iterator[bytes]) -> bytes:
+def single_files(portion: Portion) -> bytes:
+    """A form with one file for each slice."""
+    return form(rewritten(*each) for each in portion)
+
+
+def multi_frame(portion: Portion) -> bytes:
+    """A form with one Enhanced CT file, uncompressed, of a frame for each slice."""
+    whole = copy.deepcopy(portion[0][0])
+    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    whole.SOPInstanceUID = whole.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    whole.NumberOfFrames = len(portion)
+    whole.PerFrameFunctionalGroupsSequence = [frame_groups(*each) for each in portion]
+    whole.PixelData = b"".join(dataset.PixelData for dataset, _ in portion)
+    out = io.BytesIO()
+    whole.save_as(out)
+    return form([out.getvalue()])
+
+
+def frame_groups(dataset: pydicom.Dataset, place: int) -> pydicom.Dataset:
+    """The functional groups of a frame (PS3.3 C.7.6.16) that a series needs."""
+    x, y, _ = dataset.ImagePositionPatient
+    macros = {
+        "PixelMeasuresSequence": {"PixelSpacing": dataset.PixelSpacing, "SliceThickness": dataset.SliceThickness},
+        "PlaneOrientationSequence": {"ImageOrientationPatient": dataset.ImageOrientationPatient},
+        "PlanePositionSequence": {"ImagePositionPatient": [x, y, round(place * SPACING_MM, 3)]},
+        "PixelValueTransformationSequence": {
+            "RescaleSlope": dataset.RescaleSlope,
+            "RescaleIntercept": dataset.RescaleIntercept,
+            "RescaleType": "HU",
+        },
+    }
+    groups = pydicom.Dataset()
+    for macro, attributes in macros.items():
+        item = pydicom.Dataset()
+        for keyword, value in attributes.items():
+            setattr(item, keyword, value)
+        setattr(groups, macro, [item])
+    return groups
+
+
+WAYS: Final[dict[str, Callable[[Portion], bytes]]] = {"series": single_files, "multi_frame": multi_frame}
+
+
+def form(files: Iterable[bytes]) -> bytes:
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename="slice.dcm"\r\n\r\n'.encode()
     return b"".join(part for data in files for part in (head, data, b"\r\n")) + f"--{BOUNDARY}--\r\n".encode()
 
@@ -160,15 +210,15 @@ def cpu_seconds(service: Service) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def cost_of(slices: Sequence[pydicom.Dataset], size: int) -> Cost:
+def cost_of(slices: Sequence[pydicom.Dataset], size: int, body_of: Callable[[Portion], bytes]) -> Cost:
     """One size in a process of its own, which has judged single slices before."""
     service = Service()
     service.wait_until_ready()
     singles_ms = single_slices(service, slices)
     ready = memory(service, "VmRSS")
-    first = judged(service, [next(portions(slices, size))])
+    first = judged(service, [body_of(next(portions(slices, size)))])
     settled = memory(service, "VmRSS")
-    runs = tuple(judged(service, portions(slices, size)) for _ in range(ROUNDS))
+    runs = tuple(judged(service, map(body_of, portions(slices, size))) for _ in range(ROUNDS))
     service.process.terminate()
     service.end()
     return Cost(size, runs, first.peak_bytes, ready, settled, tuple(singles_ms))
@@ -198,36 +248,41 @@ def single_slices(service: Service, slices: Sequence[pydicom.Dataset]) -> list[f
     return took
 
 
-def report(costs: Sequence[Cost]) -> dict[str, Any]:
-    singles_ms = [ms for cost in costs for ms in cost.singles_ms]
-    middle, small, large = costs[len(costs) // 2], costs[0], costs[-1]
-    growth = (large.first_peak_bytes - small.first_peak_bytes) / max(1, large.slices - small.slices) / MB
+def report(costs: Mapping[str, Sequence[Cost]]) -> dict[str, Any]:
+    """What is written: the costs of all sizes by how they were sent."""
+    singles_ms = [ms for ways in costs.values() for cost in ways for ms in cost.singles_ms]
     return {
-        "command": " ".join(["python -m benchmarks.series DATA", *sys.argv[2:]]),
+        "command": COMMAND,
         "cores": len(os.sched_getaffinity(0)),
         "load_average": [round(load, 1) for load in os.getloadavg()],
         "single_slice_ms": {"median": round(statistics.median(singles_ms), 1), "max": round(max(singles_ms), 1)},
-        "memory_per_slice_mb": round(growth, 3),
-        "series": [
-            {
-                "slices": cost.slices,
-                "computing_s": round(cost.computing_s, 2),
-                "with_upload_s": round(cost.wall_s, 2),
-                "stages_s": {stage: round(seconds, 2) for stage, seconds in cost.stages_s.items()},
-                "cpu_ms_per_slice": round(cost.cpu_s / cost.slices * 1000, 1),
-                "cpu_per_slice_to_middle_size": round(cost.cpu_s / cost.slices / (middle.cpu_s / middle.slices), 3),
-                "ready_mb": round(cost.ready_bytes / MB, 1),
-                "first_peak_mb": round(cost.first_peak_bytes / MB, 1),
-                "first_peak_over_ready_per_slice_mb": cost.over_per_slice_mb(cost.first_peak_bytes, cost.ready_bytes),
-                "settled_mb": round(cost.settled_bytes / MB, 1),
-                "later_peak_mb": round(cost.later_peak_bytes / MB, 1),
-                "later_peak_over_settled_per_slice_mb": cost.over_per_slice_mb(
-                    cost.later_peak_bytes, cost.settled_bytes
-                ),
-                "later_peak_over_ready_per_slice_mb": cost.over_per_slice_mb(cost.later_peak_bytes, cost.ready_bytes),
-            }
-            for cost in costs
-        ],
+        "memory_per_slice_mb": {way: round(growth_mb(ways), 3) for way, ways in costs.items()},
+        **{way: [figures(cost, ways[len(ways) // 2]) for cost in ways] for way, ways in costs.items()},
+    }
+
+
+def growth_mb(costs: Sequence[Cost]) -> float:
+    """What one slice more adds to the peak, between the smallest and the largest size."""
+    small, large = costs[0], costs[-1]
+    return (large.first_peak_bytes - small.first_peak_bytes) / max(1, large.slices - small.slices) / MB
+
+
+def figures(cost: Cost, middle: Cost) -> dict[str, Any]:
+    """One size; `middle` is the one to which its processor time is compared."""
+    return {
+        "slices": cost.slices,
+        "computing_s": round(cost.computing_s, 2),
+        "with_upload_s": round(cost.wall_s, 2),
+        "stages_s": {stage: round(seconds, 2) for stage, seconds in cost.stages_s.items()},
+        "cpu_ms_per_slice": round(cost.cpu_s / cost.slices * 1000, 1),
+        "cpu_per_slice_to_middle_size": round(cost.cpu_s / cost.slices / (middle.cpu_s / middle.slices), 3),
+        "ready_mb": round(cost.ready_bytes / MB, 1),
+        "first_peak_mb": round(cost.first_peak_bytes / MB, 1),
+        "first_peak_over_ready_per_slice_mb": cost.over_per_slice_mb(cost.first_peak_bytes, cost.ready_bytes),
+        "settled_mb": round(cost.settled_bytes / MB, 1),
+        "later_peak_mb": round(cost.later_peak_bytes / MB, 1),
+        "later_peak_over_settled_per_slice_mb": cost.over_per_slice_mb(cost.later_peak_bytes, cost.settled_bytes),
+        "later_peak_over_ready_per_slice_mb": cost.over_per_slice_mb(cost.later_peak_bytes, cost.ready_bytes),
     }
 
 
@@ -238,7 +293,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the results there too, as JSON")
     given = parser.parse_args()
     slices = read_series(given.data / SERIES)
-    text = json.dumps(report([cost_of(slices, size) for size in given.sizes]), indent=1)
+    costs = {way: [cost_of(slices, size, body_of) for size in given.sizes] for way, body_of in WAYS.items()}
+    text = json.dumps(report(costs), indent=1)
     sys.stdout.write(text + "\n")
     if given.out is not None:
         given.out.write_text(text + "\n", "utf-8")

@@ -21,7 +21,8 @@ from typing import Final
 
 import numpy as np
 
-from app.imaging.archive import ChunkedFile, archive_files
+from app.imaging.archive import archive_files
+from app.imaging.chunked import ChunkedFile, FileBytes
 from app.imaging.read import quiet_decoders
 from app.imaging.series import SeriesBuilder
 from tests.phantoms import chest, derived_uid, dicom
@@ -56,7 +57,7 @@ def pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def files_of(path: Path, slices: int) -> Iterator[bytes]:
+def files_of(path: Path, slices: int) -> Iterator[FileBytes]:
     """The files of a folder one by one, or of a zip that is in memory as a whole first."""
     if path.is_dir():
         yield from (file.read_bytes() for file in sorted(path.glob("*.dcm"))[:slices])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from app.imaging.archive import ChunkedFile, archive_files, is_zip
+from app.imaging.archive import archive_files, is_zip
+from app.imaging.chunked import LARGE_BYTES, ChunkedFile, FileBytes
 
 CHUNK_BYTES: Final = 64 * 1024
 
@@ -14,47 +14,44 @@ CHUNK_BYTES: Final = 64 * 1024
 class Received:
     """Takes the bytes of one file as they come; gives them back once: as the files they are, one at a time.
 
-    An archive is held so that it shrinks while its files are taken.
+    What it holds shrinks while the files of an archive are taken, or the frames of a file of more than LARGE_BYTES.
     """
 
     def __init__(self) -> None:
         self._gathered = bytearray()
-        self._chunks: deque[bytes] = deque()
-        self._archive: ChunkedFile | None = None
-        self._size = 0
+        self._held = ChunkedFile()
 
     def __len__(self) -> int:
         """Bytes received."""
-        return self._size
+        return len(self._held) + len(self._gathered)
 
     def append(self, piece: bytes) -> None:
         """The next bytes."""
-        # Gathered first: a parser makes a piece of every line end in the data, and each piece has its overhead.
+        # Gathered first: a parser makes a piece of every line end in the data, and each would be a call.
         self._gathered += piece
-        self._size += len(piece)
         if len(self._gathered) >= CHUNK_BYTES:
             self._flush()
 
-    def files(self) -> Iterator[bytes]:
+    def files(self) -> Iterator[FileBytes]:
         """The file, or those of the archive that it is; raises the errors of `archive_files`."""
         self._flush()
-        if self._archive is not None:
-            yield from archive_files(self._archive)
+        if is_zip(self._held.piece(0, 4)):
+            yield from archive_files(self._take())
+        elif len(self._held) > LARGE_BYTES:
+            yield self._take()
         else:
             yield self.taken()
 
     def taken(self) -> bytes:
-        """All bytes of what is no archive; they are not held any more."""
+        """All bytes as one piece; they are not held any more."""
         self._flush()
-        chunks, self._chunks = self._chunks, deque()
-        return b"".join(chunks)
+        held = self._take()
+        return held.piece(0, len(held))
 
     def _flush(self) -> None:
-        chunk = bytes(self._gathered)
+        self._held.append(self._gathered)
         self._gathered.clear()
-        if not self._chunks and self._archive is None and is_zip(chunk):
-            self._archive = ChunkedFile()
-        if self._archive is not None:
-            self._archive.append(chunk)
-        elif chunk:
-            self._chunks.append(chunk)
+
+    def _take(self) -> ChunkedFile:
+        held, self._held = self._held, ChunkedFile()
+        return held

@@ -130,7 +130,7 @@ def _instance(path: Path) -> Instance:
         meta = pydicom.filereader.read_file_meta_info(path)
         syntax = UID(Header(meta).text("TransferSyntaxUID") or "")
         if syntax == DeflatedExplicitVRLittleEndian:
-            dataset = parse_dicom(path.read_bytes())
+            dataset = parse_dicom(path.read_bytes()).dataset
         else:
             dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*IDENTITY])
         header = Header(dataset)

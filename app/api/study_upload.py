@@ -15,6 +15,7 @@ from app.errors import EmptyInput, MalformedForm
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from app.inference.engine import SeriesSlot
+from app.inference.freed import give_back_freed
 from app.inference.series import Cancelled
 from app.security import BodyLimit, bounded_body
 
@@ -31,6 +32,7 @@ class StudyUpload:
 async def read_study(request: Request, builder: SeriesBuilder, slot: SeriesSlot, limit: BodyLimit) -> StudyUpload:
     """Read a series with its parameters; raises the errors of `app.errors` for what cannot be one."""
     query = unique(request.query_params.multi_items())
+    await slot.run(give_back_freed)
     content_type = request.headers.get("content-type", "")
     body = bounded_body(request, limit)
     fields: list[tuple[str, str]] = []

@@ -25,7 +25,8 @@ from app.api.problems import problem_type
 from app.cli.exits import CANNOT_START, OK, SOME_FAILED
 from app.cli.models import verified_registry
 from app.errors import InputError
-from app.imaging.archive import ChunkedFile, archive_files, is_zip
+from app.imaging.archive import archive_files, is_zip
+from app.imaging.chunked import ChunkedFile, FileBytes
 from app.imaging.dicom import DicomImage
 from app.imaging.read import quiet_decoders, read_slice
 from app.imaging.series import SeriesBuilder, SeriesLimits
@@ -209,7 +210,7 @@ def _judge_series(
     return prediction, {"decode": decode_ms, **prediction.timing.stages_ms}
 
 
-def _contents(path: Path) -> Iterator[bytes]:
+def _contents(path: Path) -> Iterator[FileBytes]:
     """The file, or the files of the zip that it is."""
     data = path.read_bytes()
     if is_zip(data[:4]):

@@ -24,11 +24,13 @@ from app.errors import (
     FrameOutOfRange,
     FrameRequired,
     LocalizerImage,
+    NoPixelData,
     NoPixelSpacing,
     NotHounsfield,
     WrongModality,
     WrongSopClass,
 )
+from app.imaging.chunked import ChunkedFile, FileBytes
 from app.imaging.ct import (
     AIR_HU,
     MAX_SPACING_MM,
@@ -40,7 +42,7 @@ from app.imaging.ct import (
     SliceSource,
 )
 from app.imaging.elements import plain_elements
-from app.imaging.header import Header, malformed, parse_dicom
+from app.imaging.header import Header, PixelBytes, malformed, parse_dicom
 from app.imaging.options import ReadOptions
 from app.imaging.pixels import PixelFormat, StoredValues, check_field, stored_values
 
@@ -52,7 +54,7 @@ MAX_ABS_SLOPE: Final = 1000.0  # 8-bit derivations of the full CT range use 16 t
 MAX_ABS_INTERCEPT: Final = 100_000.0  # beyond any 16-bit offset, and far from float32's end
 
 
-def read_dicom(data: bytes, options: ReadOptions) -> CTSlice:
+def read_dicom(data: bytes | memoryview, options: ReadOptions) -> CTSlice:
     """Read one frame of a DICOM CT image; raises the input errors of `app.errors`, each naming what was found."""
     image = DicomImage.parse(data)
     return image.read(_chosen_frame(image.frames, options.frame), options)
@@ -65,22 +67,29 @@ class DicomImage:
     header: Header
     transfer_syntax: UID
     fmt: PixelFormat
-    pixel_data: bytes | memoryview
+    pixel_data: PixelBytes
 
     @classmethod
-    def parse(cls, data: bytes) -> DicomImage:
+    def parse(cls, file: FileBytes) -> DicomImage:
         """Parse and check the header; raises the input errors of `app.errors`."""
-        plain = plain_elements(data)
+        # One in blocks is of many frames: these are described in sequences, which are pydicom's.
+        plain = None if isinstance(file, ChunkedFile) else plain_elements(file)
         if plain is not None:
             meta, header = map(Header, plain)
-            _refuse_other_objects(meta, header)
-            return cls(header, ExplicitVRLittleEndian, PixelFormat.of(header), header.data("PixelData"))
-        dataset = parse_dicom(data)
+            values = header.data("PixelData")
+            return cls._checked(meta, header, ExplicitVRLittleEndian, PixelBytes(values, 0, len(values)))
+        dataset, pixels = parse_dicom(file)
         meta, header = Header(dataset.file_meta), Header(dataset)
+        return cls._checked(meta, header, UID(meta.text("TransferSyntaxUID") or ""), pixels)
+
+    @classmethod
+    def _checked(cls, meta: Header, header: Header, transfer_syntax: UID, pixel_data: PixelBytes | None) -> DicomImage:
         _refuse_other_objects(meta, header)
-        transfer_syntax = UID(meta.text("TransferSyntaxUID") or "")
-        fmt = PixelFormat.of(header)
-        return cls(header, transfer_syntax, fmt, _pixel_data(dataset, transfer_syntax, data))
+        if not pixel_data:
+            raise NoPixelData(
+                found="a data set without Pixel Data", expected="a CT image", remedy="Send the image object itself."
+            )
+        return cls(header, transfer_syntax, PixelFormat.of(header), pixel_data)
 
     @property
     def frames(self) -> int:
@@ -96,6 +105,11 @@ class DicomImage:
         """Whether a 1-based frame is a scout view: by the third value of Image Type (PS3.3 C.8.2.1.1.1), or of Frame
         Type, for a multi-frame image may mix both."""
         return _is_localizer(_FrameGroups.of(self.header, frame))
+
+    def release(self, frame: int) -> None:
+        """Give back the memory of uncompressed frames up to this one, 1-based, where the file is held in blocks."""
+        if not self.transfer_syntax.is_encapsulated:
+            self.pixel_data.release(frame * self.fmt.shape.nbytes)
 
     def read(self, frame: int, options: ReadOptions) -> CTSlice:
         """One frame, 1-based.
@@ -166,16 +180,6 @@ def _refuse_other_objects(meta: Header, header: Header) -> None:
         raise WrongSopClass(found=found, expected="a CT image", remedy=remedy)
     if header.text("Modality") != "CT":
         raise WrongModality(found="a Modality other than CT", expected="CT", remedy=remedy)
-
-
-def _pixel_data(dataset: Dataset, transfer_syntax: UID, data: bytes) -> bytes | memoryview:
-    """Pixel Data, taken out of the data set; those that stand in `data` as they are become a view of it, for a
-    multi-frame image is too large to be held twice."""
-    start, value = dataset["PixelData"].file_tell, Header(dataset).data("PixelData")
-    del dataset["PixelData"]
-    if start is None or transfer_syntax not in PLAIN_SYNTAXES:
-        return value
-    return memoryview(data)[start : start + len(value)]
 
 
 def _is_localizer(groups: _FrameGroups) -> bool:

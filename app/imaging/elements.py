@@ -37,7 +37,7 @@ UNSIGNED: Final = Struct("<H")
 SIGNED: Final = Struct("<h")
 
 
-def plain_elements(data: bytes) -> tuple[Elements, Elements] | None:
+def plain_elements(data: bytes | memoryview) -> tuple[Elements, Elements] | None:
     """File meta information and data set of a DICOM file, by keyword, or None when it is not plain.
 
     Only what READ names; an empty value counts as absent. Texts are as they stand, padding removed, several values as a
@@ -59,7 +59,7 @@ class _NotPlain(Exception):
     """The file holds what only pydicom reads."""
 
 
-def _walk(data: bytes, at: int, tags: tuple[int, int], found: Elements) -> int:
+def _walk(data: bytes | memoryview, at: int, tags: tuple[int, int], found: Elements) -> int:
     """Put what READ names of the elements with such tags into `found`; where the first element beyond them begins."""
     lowest, stop = tags
     while True:
@@ -77,11 +77,11 @@ def _walk(data: bytes, at: int, tags: tuple[int, int], found: Elements) -> int:
             if vr not in decoders:
                 raise _NotPlain
             if end > start or vr == b"SQ":
-                found[keyword] = decoders[vr](data[start:end])
+                found[keyword] = decoders[vr](bytes(data[start:end]))
         at = end
 
 
-def _pixels(data: bytes, at: int) -> memoryview:
+def _pixels(data: bytes | memoryview, at: int) -> memoryview:
     group, element, vr, _ = HEAD.unpack_from(data, at)
     start, end = _extent(data, at, vr, 0)
     if (group, element) != PIXEL_DATA or vr not in (b"OB", b"OW") or end == start:
@@ -89,7 +89,7 @@ def _pixels(data: bytes, at: int) -> memoryview:
     return memoryview(data)[start:end]
 
 
-def _extent(data: bytes, at: int, vr: bytes, length: int) -> tuple[int, int]:
+def _extent(data: bytes | memoryview, at: int, vr: bytes, length: int) -> tuple[int, int]:
     """Where the value of the element at `at` begins and ends."""
     start = at + 8
     if vr in LONG:
@@ -106,7 +106,7 @@ def _extent(data: bytes, at: int, vr: bytes, length: int) -> tuple[int, int]:
     return start, start + length
 
 
-def _end_of_sequence(data: bytes, at: int, depth: int) -> int:
+def _end_of_sequence(data: bytes | memoryview, at: int, depth: int) -> int:
     """Past the end of a sequence of undefined length whose first item is at `at` (PS3.5 7.5.2)."""
     if not depth:
         raise _NotPlain
@@ -120,7 +120,7 @@ def _end_of_sequence(data: bytes, at: int, depth: int) -> int:
         at = _end_of_item(data, at, depth) if length == UNDEFINED_LENGTH else at + length
 
 
-def _end_of_item(data: bytes, at: int, depth: int) -> int:
+def _end_of_item(data: bytes | memoryview, at: int, depth: int) -> int:
     while True:
         group, element, vr, length = HEAD.unpack_from(data, at)
         if group << 16 | element == ITEM_END:

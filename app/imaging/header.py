@@ -8,17 +8,19 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import pydicom
 from pydicom import config as pydicom_config
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.filereader import read_dataset
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.fileutil import read_undefined_length_value
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, SequenceDelimiterTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from app.errors import InputTooLarge, MalformedDicom
+from app.imaging.chunked import ChunkedFile, FileBytes, piece_of, stream_of, stream_within
 from app.imaging.elements import Elements
 
 PREAMBLE_BYTES: Final = 128
@@ -26,6 +28,10 @@ MAX_INFLATED_BYTES: Final = 256 * 1024 * 1024  # a deflated 500-slice multi-fram
 MAX_INFLATION: Final = 100  # deflate reaches 1032 on zeros, 2 to 5 on CT
 SMALL_INFLATED_BYTES: Final = 16 * 1024 * 1024  # an empty slice of the largest size inflates beyond MAX_INFLATION
 FIRST_DATASET_TAG: Final = 0x00080000  # group 0002 holds the file meta information
+PIXEL_DATA: Final = 0x7FE00010
+BINARY: Final = (None, "OB", "OD", "OF", "OL", "OV", "OW", "UN")  # None: of an implicit representation
+UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+DELIMITER_BYTES: Final = 8  # of a value of undefined length (PS3.5 7.5)
 SEVERAL: Final = (MultiValue, tuple)  # what pydicom and `plain_elements` make of more values than one
 
 
@@ -40,13 +46,46 @@ def quiet_pydicom() -> None:
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
-def parse_dicom(data: bytes) -> Dataset:
-    """Parse a DICOM file (PS3.10) into a data set with `file_meta`.
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelBytes:
+    """Pixel Data where they lie in their file, from `start` up to `stop`: a multi-frame image is not held twice."""
+
+    file: FileBytes
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        """Number of bytes."""
+        return self.stop - self.start
+
+    def part(self, start: int, stop: int) -> bytes | memoryview:
+        """The bytes from `start` up to `stop`, counted from the first of them."""
+        return piece_of(self.file, self.start + start, self.start + stop)
+
+    def stream(self) -> BinaryIO:
+        """A stream over them."""
+        return stream_within(self.file, self.start, self.stop)
+
+    def release(self, before: int) -> None:
+        """Give back what the file holds before a place, counted from the first of them, if it is held in blocks."""
+        if isinstance(self.file, ChunkedFile):
+            self.file.release(self.start + before)
+
+
+class ParsedDicom(NamedTuple):
+    """A data set with `file_meta` up to its Pixel Data, and these; None where there are none."""
+
+    dataset: FileDataset
+    pixels: PixelBytes | None
+
+
+def parse_dicom(file: FileBytes) -> ParsedDicom:
+    """Parse a DICOM file (PS3.10); its Pixel Data, and what may follow them, stay where they are.
 
     Raises MalformedDicom when it cannot be read and InputTooLarge when it inflates beyond MAX_INFLATED_BYTES.
     """
     try:
-        return _parse(data)
+        return _parse(file)
     # pydicom raises whatever its parsers meet in damaged bytes; only its own code runs inside this block.
     except (InputTooLarge, MemoryError):
         raise
@@ -58,32 +97,65 @@ def parse_dicom(data: bytes) -> Dataset:
         ) from None
 
 
-def _parse(data: bytes) -> Dataset:
-    stream = BytesIO(data)
+def _parse(file: FileBytes) -> ParsedDicom:
+    stream = stream_of(file)
     stream.seek(PREAMBLE_BYTES + 4)
     meta = read_dataset(stream, False, True, stop_when=_after_file_meta)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        inflated = read_dataset(BytesIO(_inflate(data[stream.tell() :])), False, True)
+        file = _inflate(piece_of(file, stream.tell(), len(file)))
+        stream = stream_of(file)
+        pixels = _PixelData(stream)
+        inflated = read_dataset(stream, False, True, stop_when=pixels.reached)
         dataset = FileDataset(BytesIO(), inflated, is_implicit_VR=False, is_little_endian=True)
         dataset.file_meta = FileMetaDataset(meta)
     else:
         stream.seek(0)
-        dataset = pydicom.dcmread(stream)
-    # What pydicom makes of a data set that ends within a fragment or a sequence.
+        pixels = _PixelData(stream)
+        dataset = read_partial(stream, stop_when=pixels.reached)
+    # What pydicom makes of a data set that ends within a sequence.
     if len(dataset) == 0:
         raise EOFError
-    return dataset
+    return ParsedDicom(dataset, pixels.lying_in(file))
 
 
-def pack_header(data: bytes) -> bytes:
+class _PixelData:
+    """Where the value of Pixel Data begins in a stream, once pydicom has reached it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._value: tuple[int, int] | None = None
+
+    def reached(self, tag: BaseTag, vr: str | None, length: int) -> bool:
+        """Tells pydicom to stop there: it asks before each value."""
+        if tag != PIXEL_DATA:
+            return False
+        self._value = (self._stream.tell(), length) if vr in BINARY else None
+        return True
+
+    def lying_in(self, file: FileBytes) -> PixelBytes | None:
+        """Raises EOFError for a value of undefined length without an end."""
+        if self._value is None:
+            return None
+        start, length = self._value
+        if length != UNDEFINED_LENGTH:
+            return PixelBytes(file, start, min(start + length, len(file)))
+        self._stream.seek(start)
+        # Deferred from the first byte on: the fragments are passed over.
+        read_undefined_length_value(self._stream, True, SequenceDelimiterTag, defer_size=0)
+        return PixelBytes(file, start, self._stream.tell() - DELIMITER_BYTES)
+
+
+def pack_header(file: FileBytes) -> bytes:
     """What stands before the pixels of a DICOM file that `parse_dicom` has read, compressed: some kilobytes."""
-    stream = BytesIO(data)
+    stream = stream_of(file)
     dataset = pydicom.dcmread(stream, stop_before_pixels=True)
+    header = piece_of(file, 0, stream.tell())
     if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
         # Deflated as one, pixels and all.
-        stream = BytesIO()
-        dataset.save_as(stream)
-    return zlib.compress(stream.getbuffer()[: stream.tell()], zlib.Z_BEST_SPEED)
+        inflated = BytesIO()
+        dataset.save_as(inflated)
+        header = inflated.getbuffer()
+    return zlib.compress(header, zlib.Z_BEST_SPEED)
 
 
 def unpack_header(packed: bytes) -> Dataset:
@@ -95,7 +167,7 @@ def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return int(tag) >= FIRST_DATASET_TAG
 
 
-def _inflate(deflated: bytes) -> bytes:
+def _inflate(deflated: bytes | memoryview) -> bytes:
     limit = min(MAX_INFLATED_BYTES, max(SMALL_INFLATED_BYTES, MAX_INFLATION * len(deflated)))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = inflater.decompress(deflated, limit)

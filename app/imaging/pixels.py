@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydicom.encaps import get_frame
 from pydicom.uid import UID, ExplicitVRBigEndian
 
-from app.errors import ImageSizeOutOfRange, MalformedDicom, NoPixelData, UnsupportedPixelFormat
+from app.errors import ImageSizeOutOfRange, MalformedDicom, UnsupportedPixelFormat
 from app.imaging.codecs import DECODERS, FrameShape, decode_frame, unsupported
-from app.imaging.header import Header
+from app.imaging.header import Header, PixelBytes
 
 StoredValues = NDArray[np.integer[Any]]
 
@@ -55,11 +55,7 @@ class PixelFormat:
 
     @classmethod
     def of(cls, header: Header) -> PixelFormat:
-        """Read and check; raises NoPixelData, ImageSizeOutOfRange, UnsupportedPixelFormat or MalformedDicom."""
-        if not header.data("PixelData"):
-            raise NoPixelData(
-                found="a data set without Pixel Data", expected="a CT image", remedy="Send the image object itself."
-            )
+        """Read and check; raises ImageSizeOutOfRange, UnsupportedPixelFormat or MalformedDicom."""
         rows, columns = header.integer("Rows"), header.integer("Columns")
         check_size(rows, columns)
         allocated, stored = header.integer("BitsAllocated"), header.integer("BitsStored")
@@ -110,7 +106,7 @@ def _check_grayscale(header: Header, allocated: int, stored: int) -> None:
     )
 
 
-def stored_values(pixel_data: bytes | memoryview, transfer_syntax: UID, fmt: PixelFormat, frame: int) -> StoredValues:
+def stored_values(pixel_data: PixelBytes, transfer_syntax: UID, fmt: PixelFormat, frame: int) -> StoredValues:
     """Stored values of a 1-based frame: integers (rows, columns), perhaps a view of `pixel_data` and read-only.
 
     Raises UnsupportedTransferSyntax, or MalformedDicom when the pixel data do not hold what the header claims.
@@ -118,15 +114,13 @@ def stored_values(pixel_data: bytes | memoryview, transfer_syntax: UID, fmt: Pix
     if not transfer_syntax.is_transfer_syntax or (transfer_syntax.is_encapsulated and transfer_syntax not in DECODERS):
         raise unsupported(transfer_syntax)
     if transfer_syntax.is_encapsulated:
-        raw = decode_frame(transfer_syntax, _encapsulated_frame(bytes(pixel_data), fmt, frame), fmt.shape)
+        raw = decode_frame(transfer_syntax, _encapsulated_frame(pixel_data, fmt, frame), fmt.shape)
     else:
         raw = _native_frame(pixel_data, fmt, frame, big_endian=transfer_syntax == ExplicitVRBigEndian)
     return fmt.signed_values(raw)
 
 
-def _native_frame(
-    pixel_data: bytes | memoryview, fmt: PixelFormat, frame: int, *, big_endian: bool
-) -> NDArray[np.generic]:
+def _native_frame(pixel_data: PixelBytes, fmt: PixelFormat, frame: int, *, big_endian: bool) -> NDArray[np.generic]:
     shape = fmt.shape
     start = (frame - 1) * shape.nbytes
     if len(pixel_data) < start + shape.nbytes:
@@ -136,13 +130,13 @@ def _native_frame(
             remedy="The file is probably cut short; send it again.",
         )
     kind = f"{'>' if big_endian else '<'}u{shape.bits_allocated // 8}"
-    flat = np.frombuffer(pixel_data, kind, shape.rows * shape.columns, start)
+    flat = np.frombuffer(pixel_data.part(start, start + shape.nbytes), kind)
     return flat.reshape(shape.rows, shape.columns)
 
 
-def _encapsulated_frame(pixel_data: bytes, fmt: PixelFormat, frame: int) -> bytes:
+def _encapsulated_frame(pixel_data: PixelBytes, fmt: PixelFormat, frame: int) -> bytes:
     try:
-        return get_frame(pixel_data, frame - 1, number_of_frames=fmt.frames)
+        return get_frame(pixel_data.stream(), frame - 1, number_of_frames=fmt.frames)
     # pydicom raises whatever it meets in a damaged sequence of fragments.
     except Exception:
         raise MalformedDicom(

@@ -21,6 +21,8 @@ MAGIC: Final[tuple[tuple[bytes, PictureKind], ...]] = (
     (b"II*\x00", "tiff"),
     (b"MM\x00*", "tiff"),
 )
+PREFIX: Final = b"DICM"  # after the preamble (PS3.10 7.1)
+SNIFFED_BYTES: Final = PREAMBLE_BYTES + len(PREFIX)  # all that tells the kinds of files apart
 BARE_DICOM: Final = (b"\x08\x00", b"\x02\x00", b"\x00\x08", b"\x00\x02")  # group 0008 or 0002 without preamble
 
 
@@ -45,16 +47,17 @@ def spare_threads() -> None:
     cv2.setNumThreads(1)
 
 
-def sniff(data: bytes) -> Literal["dicom", "png", "jpeg", "tiff"]:
+def sniff(data: bytes | memoryview) -> Literal["dicom", "png", "jpeg", "tiff"]:
     """The kind of file `data` holds; raises EmptyInput, MalformedDicom or UnsupportedMediaType."""
     if not data:
         raise EmptyInput(found="no bytes", expected="a CT image", remedy="Check that the file was attached.")
-    if data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM":
+    head = bytes(data[:SNIFFED_BYTES])
+    if head[PREAMBLE_BYTES:] == PREFIX:
         return "dicom"
     for magic, kind in MAGIC:
-        if data.startswith(magic):
+        if head.startswith(magic):
             return kind
-    if data[:2] in BARE_DICOM:
+    if head[:2] in BARE_DICOM:
         raise MalformedDicom(
             found="a DICOM data set without preamble and file meta information",
             expected="a DICOM file (PS3.10 7.1)",
@@ -67,10 +70,10 @@ def sniff(data: bytes) -> Literal["dicom", "png", "jpeg", "tiff"]:
     )
 
 
-def read_slice(data: bytes, options: ReadOptions | None = None) -> CTSlice:
+def read_slice(data: bytes | memoryview, options: ReadOptions | None = None) -> CTSlice:
     """Read one slice in HU from the bytes of one file. Raises the input errors of `app.errors`."""
     kind = sniff(data)
     options = options or ReadOptions()
     if kind == "dicom":
         return read_dicom(data, options)
-    return read_picture(data, kind, options)
+    return read_picture(bytes(data), kind, options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,12 +25,13 @@ from app.errors import (
     WrongModality,
     WrongSopClass,
 )
+from app.imaging.chunked import FileBytes, piece_of
 from app.imaging.ct import COSINE_TOLERANCE, CTSlice, FloatImage, Orientation, PointMm, QualityNote, SliceSource
 from app.imaging.dicom import DicomImage
 from app.imaging.header import malformed, pack_header, unpack_header
 from app.imaging.options import ReadOptions
 from app.imaging.quality import MAX_THICKNESS_MM
-from app.imaging.read import sniff
+from app.imaging.read import SNIFFED_BYTES, sniff
 from app.imaging.stacking import stack_spacing_mm
 from app.imaging.volume import CTVolume, ShortVolume, heights_mm
 
@@ -44,6 +45,7 @@ MAX_SPACING_DIFFERENCE_MM: Final = 1e-3  # half a millimetre over 512 pixels; de
 MAX_ABS_POSITION_MM: Final = 100_000.0  # a scanner's hall
 INT16: Final = np.iinfo(np.int16)
 MOVED: Final = -1
+BAND_ROWS: Final = 32  # 64 kB of 512 pixels as float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,8 @@ class SeriesBuilder:
     def __len__(self) -> int:
         return len(self._positions)
 
-    def add(self, data: bytes | memoryview) -> None:
-        """Read one file; every frame of it, if it is a multi-frame image.
+    def add(self, file: FileBytes) -> None:
+        """Read one file; every frame of it, if it is a multi-frame image. One in blocks is given back on the way.
 
         Raises SeriesTooLarge, MixedGeometry, NoSlicePosition, ConflictingInstances, and what reading an image raises.
         """
@@ -121,7 +123,7 @@ class SeriesBuilder:
         if self._files > self._limits.max_files:
             raise _too_large(f"more than {self._limits.max_files} files")
         try:
-            self._read(bytes(data))
+            self._read(file)
         except NOT_CT:
             self._not_ct += 1
         except InputError as error:
@@ -153,11 +155,11 @@ class SeriesBuilder:
         """The data sets of these instances, without pixels; those that were kept."""
         return [unpack_header(self._headers[uid]) for uid in instance_uids if uid in self._headers]
 
-    def _read(self, data: bytes) -> None:
-        if sniff(data) != "dicom":
+    def _read(self, file: FileBytes) -> None:
+        if sniff(piece_of(file, 0, SNIFFED_BYTES)) != "dicom":
             self._not_ct += 1
             return
-        image = DicomImage.parse(data)
+        image = DicomImage.parse(file)
         frames = [frame for frame in range(1, image.frames + 1) if not image.is_localizer(frame)]
         if not frames:
             self._localizers += 1
@@ -165,10 +167,11 @@ class SeriesBuilder:
         self._files_of_series[image.series_instance_uid] += 1
         # Of another series nothing is decoded: it is counted, to say so in the end.
         if len(self._files_of_series) == 1:
+            if self._keep_headers:
+                self._headers[image.header.text("SOPInstanceUID")] = pack_header(file)
             for frame in frames:
                 self._take(image.read(frame, self._options))
-            if self._keep_headers:
-                self._headers[image.header.text("SOPInstanceUID")] = pack_header(data)
+                image.release(frame)
 
     def _take(self, ct_slice: CTSlice) -> None:
         plane, position = _geometry(ct_slice)
@@ -252,11 +255,12 @@ class _Stack:
         if not self._count:
             most = self._limits.max_pixel_bytes // (hu.size * INT16.dtype.itemsize)
             self._hu = np.empty((min(most, self._limits.max_slices), *hu.shape), np.int16)
-        self._hu[self._count] = _rounded(hu)
+        for rows in _bands(hu):
+            self._hu[self._count, rows] = _rounded(hu[rows])
         self._count += 1
 
     def holds(self, index: int, hu: FloatImage) -> bool:
-        return np.array_equal(self._hu[index], _rounded(hu))
+        return all(np.array_equal(self._hu[index, rows], _rounded(hu[rows])) for rows in _bands(hu))
 
     def ordered(self, order: NDArray[np.intp]) -> ShortVolume:
         """The array itself, its slices moved so that slice n is the former `order[n]`."""
@@ -272,6 +276,11 @@ class _Stack:
                 source = sources[to]
             hu[to], sources[to] = held, MOVED
         return hu
+
+
+def _bands(hu: FloatImage) -> Iterator[slice]:
+    """Rows of a slice, few at a time: what is made of them takes little memory, and stays in the cache."""
+    return (slice(row, row + BAND_ROWS) for row in range(0, len(hu), BAND_ROWS))
 
 
 def _rounded(hu: FloatImage) -> NDArray[np.int16]:

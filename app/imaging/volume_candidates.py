@@ -7,8 +7,10 @@ slices, along the normal it is the exact Gaussian of a signal that is linear bet
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 import cv2
@@ -25,12 +27,13 @@ from app.imaging.volume_lungs import Progress, VolumeLungs
 # Diameter in mm, and the weakest answer in HU that counts: branching vessels answer as small nodules do, and a solid
 # nodule of 4 mm answers with more even across slices of 2.5 mm. Large ground glass answers with little.
 SIZES: Final = ((5.0, 180.0), (7.0, 110.0), (10.0, 70.0), (14.0, 45.0), (20.0, 45.0), (28.0, 45.0), (40.0, 45.0))
-TURNS: Final = (SIZES[:2], SIZES[2:4], SIZES[4:])  # slices are reduced anew for each: less of them is held at a time
-HEIGHTS_AT_ONCE: Final = 2  # more are no faster, and each takes memory
+# Slices are reduced anew for each turn, so that less of them is held at a time; these share it out the most evenly.
+TURNS: Final = ((SIZES[0], SIZES[3]), SIZES[1:3], SIZES[4:])
 TOLD_EVERY: Final = 8  # planes: the next time is where a caller may stop
 REACH_SIGMA: Final = 3.0  # 0.3 % of a Gaussian lie beyond
 MAX_PER_SLICE: Final = 24  # the strongest of the scan are kept; 22 through the middle of the lungs, half over a scan
 NEIGHBOURS: Final = np.ones((3, 3), np.uint8)
+HEIGHTS_OF_MAXIMUM: Final = 3  # its own, one below and one above
 
 Stack = NDArray[np.float32]
 
@@ -61,12 +64,16 @@ def find_volume_candidates(
     if not lungs.any():
         return ()
     field = _Field(volume, lungs)
+    # One for all turns: what each frees by itself would not be what the next can use.
+    memory = np.zeros(max(sum(_Scale(field, *size).values for size in sizes) for sizes in TURNS), np.float32)
     found: list[Blobs] = []
     for turn, sizes in enumerate(TURNS):
-        for done, blobs in enumerate(_search(field, sizes), start=1):
-            found += blobs
+        of_turn: list[Blobs] = []
+        for done, blobs in enumerate(_search(field, sizes, memory), start=1):
+            of_turn += blobs
             if progress is not None and (done % TOLD_EVERY == 0 or done == field.planes):
                 progress(round(len(volume) * (turn + done / field.planes) / len(TURNS)))
+        found.append(Blobs.joined(of_turn))
     inside = field.lying_inside(Blobs.joined(found))
     return tuple(
         _candidate(inside.points_mm[k], float(inside.diameters_mm[k]), float(inside.responses_hu[k]), volume, field)
@@ -143,9 +150,12 @@ def _candidate(
     )
 
 
-def _search(field: _Field, sizes: Sequence[tuple[float, float]]) -> Iterator[list[Blobs]]:
+def _search(field: _Field, sizes: Sequence[tuple[float, float]], memory: NDArray[np.float32]) -> Iterator[list[Blobs]]:
     """What is found with each plane, from below."""
     scales = [_Scale(field, *size) for size in sizes]
+    for scale in scales:
+        scale.hold_in(memory[: scale.values])
+        memory = memory[scale.values :]
     for number in range(field.planes):
         plane = field.plane(number)
         yield [blobs for scale in scales for blobs in scale.search(number, plane)]
@@ -154,7 +164,8 @@ def _search(field: _Field, sizes: Sequence[tuple[float, float]]) -> Iterator[lis
 class _Scale:
     """The filter for one size on its way through a field, plane by plane from below.
 
-    It holds the planes that its Gaussian still reaches, smoothed; beyond the field's ends the outermost is repeated.
+    It holds the planes that its Gaussian still reaches, smoothed, as so many float32 `values` in memory that it is
+    given; beyond the field's ends the outermost is repeated.
     """
 
     def __init__(self, field: _Field, diameter_mm: float, minimum: float) -> None:
@@ -170,9 +181,15 @@ class _Scale:
         # Heights in steps, with one more below and above the field for the maxima.
         self._next = math.ceil(-0.5 * self._plane_mm / self._step_mm) - 1
         self._last = math.ceil((self._planes - 0.5) * self._plane_mm / self._step_mm)
-        held = math.floor((2 * self._reach_mm + (HEIGHTS_AT_ONCE - 1) * self._step_mm) / self._plane_mm) + 2
-        self._smooth = np.zeros((min(held, self._planes), self._shape[0] + 2, self._shape[1] + 2), np.float32)
-        self._below: Stack = np.zeros((0, *self._shape), np.float32)
+        held = math.floor(2 * self._reach_mm / self._plane_mm) + 2
+        self._held_shape = (min(held, self._planes), self._shape[0] + 2, self._shape[1] + 2)
+        self.values = math.prod(self._held_shape)
+        self._smooth: Stack = np.zeros((0, 0, 0), np.float32)
+        self._latest: deque[FloatImage] = deque()
+
+    def hold_in(self, memory: NDArray[np.float32]) -> None:
+        """Take this memory, of finite numbers: planes that have not come count with a weight of 0."""
+        self._smooth = memory.reshape(self._held_shape)
 
     def search(self, number: int, plane: FloatImage) -> Iterator[Blobs]:
         """Take the next plane; yields what is found at the heights for which nothing is missing any more."""
@@ -180,10 +197,13 @@ class _Scale:
         ready = self._last
         if number + 1 < self._planes:
             ready = math.floor((number * self._plane_mm - self._reach_mm) / self._step_mm)
-        while self._next + HEIGHTS_AT_ONCE <= ready + 1 or self._next <= ready == self._last:
-            heights = np.arange(self._next, min(self._next + HEIGHTS_AT_ONCE, self._last + 1))
-            self._next += len(heights)
-            yield self._blobs(heights)
+        # One height at a time: more are no faster, and take memory.
+        for height in range(self._next, ready + 1):
+            self._latest.append(self._response(height))
+            if len(self._latest) == HEIGHTS_OF_MAXIMUM:
+                yield self._maxima(height - 1)
+                self._latest.popleft()
+        self._next = max(self._next, ready + 1)
 
     def _smoothed(self, plane: FloatImage) -> FloatImage:
         """With a border of one pixel."""
@@ -192,23 +212,26 @@ class _Scale:
         smooth = cv2.GaussianBlur(image, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REPLICATE)
         return np.asarray(cv2.copyMakeBorder(smooth, 1, 1, 1, 1, cv2.BORDER_REPLICATE), np.float32)
 
-    def _blobs(self, heights: NDArray[np.intp]) -> Blobs:
-        """Maxima at these heights but the last, and at the last of those before."""
-        derivatives = np.tensordot(self._weights(heights.astype(np.float64) * self._step_mm), self._smooth, axes=1)
-        response = np.concatenate([self._below, _response(derivatives, self._sigmas_px, self._minimum)])
-        self._below = response[-2:].copy()
-        z, y, x = _maxima(response, self._minimum)
-        z_mm = (heights[-1] + 1 - len(response) + z) * self._step_mm
-        points_mm = np.stack([z_mm, (y + 0.5) * self._pixel_mm[0], (x + 0.5) * self._pixel_mm[1]], axis=1)
-        return Blobs(points_mm, np.full(len(z), self._diameter_mm), response[z, y, x].astype(np.float64))
+    def _response(self, height: int) -> FloatImage:
+        derivatives = np.tensordot(self._weights(height * self._step_mm), self._smooth, axes=1)
+        return _response(derivatives, self._sigmas_px, self._minimum)
 
-    def _weights(self, heights_mm: NDArray[np.float64]) -> Stack:
-        """How much each plane held counts at each height, (3, heights, planes): see `_weights`."""
-        first = math.ceil((heights_mm[0] - self._reach_mm) / self._plane_mm)
-        last = math.floor((heights_mm[-1] + self._reach_mm) / self._plane_mm)
+    def _maxima(self, height: int) -> Blobs:
+        """Local maxima at the middle one of the latest heights, which is `height`."""
+        response, around = self._latest[1], reduce(np.maximum, map(_highest_around, self._latest))
+        y, x = np.nonzero((response >= around) & (response >= self._minimum))
+        z_mm = np.full(len(y), height * self._step_mm)
+        points_mm = np.stack([z_mm, (y + 0.5) * self._pixel_mm[0], (x + 0.5) * self._pixel_mm[1]], axis=1)
+        return Blobs(points_mm, np.full(len(y), self._diameter_mm), response[y, x].astype(np.float64))
+
+    def _weights(self, height_mm: float) -> Stack:
+        """How much each plane held counts at a height, (3, planes): see `_weights`."""
+        first = math.ceil((height_mm - self._reach_mm) / self._plane_mm)
+        last = math.floor((height_mm + self._reach_mm) / self._plane_mm)
         numbers = np.arange(first, last + 1)
         places = np.clip(numbers, 0, self._planes - 1) % len(self._smooth)
-        weights = _weights(heights_mm[:, None] - numbers * self._plane_mm, self._sigma_mm, self._plane_mm)
+        across_mm = np.asarray(height_mm - numbers * self._plane_mm, np.float64)
+        weights = _weights(across_mm, self._sigma_mm, self._plane_mm)
         return np.asarray(weights @ (places[:, None] == np.arange(len(self._smooth))), np.float32)
 
 
@@ -232,39 +255,36 @@ def _weights(across_mm: NDArray[np.float64], sigma_mm: float, plane_mm: float) -
     return np.stack([hat(second_antiderivative), hat(lambda u: np.asarray(ndtr(u), np.float64)), hat(density)])
 
 
-def _response(derivatives: Stack, sigmas_px: tuple[float, ...], minimum: float) -> Stack:
+def _response(derivatives: Stack, sigmas_px: tuple[float, ...], minimum: float) -> FloatImage:
     """Three times the harmonic mean of the principal curvatures, scale-normalised; 0 where it is below `minimum`.
 
-    A bright ball of the filter's size answers with about its contrast. `derivatives` are the smoothed field and its
-    first and second derivative along the normal in units of sigma, with a border of one pixel.
+    A bright ball of the filter's size answers with about its contrast. `derivatives` are the smoothed field at one
+    height and its first and second derivative along the normal in units of sigma, with a border of one pixel.
     """
     value, first, second = derivatives
     sigma_y, sigma_x = map(np.float32, sigmas_px)
-    centre = value[:, 1:-1, 1:-1]
-    dense_xx = (value[:, 1:-1, 2:] + value[:, 1:-1, :-2] - 2 * centre) * sigma_x**2
-    dense_yy = (value[:, 2:, 1:-1] + value[:, :-2, 1:-1] - 2 * centre) * sigma_y**2
-    dense_zz = second[:, 1:-1, 1:-1]
-    response = np.zeros(centre.shape, np.float32)
+    centre = value[1:-1, 1:-1]
+    dense_xx = (value[1:-1, 2:] + value[1:-1, :-2] - 2 * centre) * sigma_x**2
+    dense_yy = (value[2:, 1:-1] + value[:-2, 1:-1] - 2 * centre) * sigma_y**2
+    dense_zz = second[1:-1, 1:-1]
+    response = np.zeros(centre.size, np.float32)
     # No mean exceeds the arithmetic one: elsewhere the rest need not be computed.
-    z, y, x = np.nonzero(dense_xx + dense_yy + dense_zz <= -minimum)
-    xx, yy, zz = dense_xx[z, y, x], dense_yy[z, y, x], dense_zz[z, y, x]
-    below, above, left, right = y, y + 2, x, x + 2
-    corners = value[z, above, right] + value[z, below, left] - value[z, above, left] - value[z, below, right]
+    inner = np.flatnonzero(dense_xx + dense_yy + dense_zz <= -minimum)
+    row, column = value.shape[1], 1
+    at = (inner // centre.shape[1] + 1) * row + inner % centre.shape[1] + column
+    xx, yy, zz = dense_xx.ravel()[inner], dense_yy.ravel()[inner], dense_zz.ravel()[inner]
+    flat, slope = value.ravel(), first.ravel()
+    corners = flat[at + row + column] + flat[at - row - column] - flat[at + row - column] - flat[at - row + column]
     xy = corners * (sigma_x * sigma_y / 4)
-    xz = (first[z, y + 1, right] - first[z, y + 1, left]) * (sigma_x / 2)
-    yz = (first[z, above, x + 1] - first[z, below, x + 1]) * (sigma_y / 2)
+    xz = (slope[at + column] - slope[at - column]) * (sigma_x / 2)
+    yz = (slope[at + row] - slope[at - row]) * (sigma_y / 2)
     minor_x, minor_y, minor_z = yy * zz - yz**2, xx * zz - xz**2, xx * yy - xy**2
     determinant = xx * minor_x - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz)
     minors = minor_x + minor_y + minor_z
     bright = (minors > 0) & (determinant < 0)
-    response[z[bright], y[bright], x[bright]] = -9 * determinant[bright] / minors[bright]
-    return response
+    response[inner[bright]] = -9 * determinant[bright] / minors[bright]
+    return response.reshape(centre.shape)
 
 
-def _maxima(response: Stack, minimum: float) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """(plane, row, column) of local maxima of at least `minimum`, but for the outermost planes."""
-    highest = np.stack([np.asarray(cv2.dilate(plane, NEIGHBOURS), np.float32) for plane in response])
-    around = np.maximum(np.maximum(highest[:-2], highest[2:]), highest[1:-1])
-    inner = response[1:-1]
-    z, y, x = np.nonzero((inner >= around) & (inner >= minimum))
-    return z + 1, y, x
+def _highest_around(response: FloatImage) -> FloatImage:
+    return np.asarray(cv2.dilate(response, NEIGHBOURS), np.float32)

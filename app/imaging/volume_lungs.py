@@ -113,9 +113,12 @@ def _section(hu: FloatImage, labels_below: NDArray[np.int32]) -> tuple[_Section,
     candidates = may_be_lung[labels]
     count, labels = _labelled(candidates)
     many = int(labels_below.max()) + 1
-    overlaps = np.bincount((labels * many + labels_below).ravel(), minlength=count * many).reshape(count, many)
+    # Of the pockets alone: numbers are counted in eight bytes each.
+    inside = labels > 0
+    here, below = labels[inside], labels_below[inside]
+    overlaps = np.bincount(here * many + below, minlength=count * many).reshape(count, many)
     section = _Section(
-        areas_px=np.bincount(labels.ravel(), minlength=count)[1:],
+        areas_px=np.bincount(here, minlength=count)[1:],
         edges_px=np.bincount(labels[edge_of_view(hu) > 0], minlength=count)[1:],
         below=np.argwhere(overlaps[1:, 1:]),
     )

@@ -98,6 +98,7 @@ def diagnose_volume(
     raises Cancelled from here when it says so. What cannot be judged is `rejected` with its reasons.
     """
     watch = Watch(progress, cancelled)
+    give_back_freed()
     with watch.stage("lungs") as tell:
         lungs = segment_volume(volume, progress=lambda done: tell(done, len(volume)))
     search = search_note(detector.manifest.series_threshold)
@@ -108,6 +109,7 @@ def diagnose_volume(
         give_back_freed()
         with watch.stage("candidates") as tell:
             candidates = find_volume_candidates(volume, lungs, progress=lambda done: tell(done, len(volume)))
+        give_back_freed()
         with watch.stage("detect") as tell:
             scores = detector.score_volume(volume, candidates, tell)
         nodules = [(c, float(s)) for c, s in zip(candidates, scores, strict=True) if s >= detector.series_threshold]

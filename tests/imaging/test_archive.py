@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zipfile
 from collections.abc import Iterable
@@ -13,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import ArchiveTooLarge, InputError, MalformedArchive, UnsupportedArchive
-from app.imaging.archive import MAX_READ_BYTES, ArchiveLimits, ChunkedFile, archive_files, is_zip
+from app.imaging.archive import ArchiveLimits, archive_files, is_zip
+from app.imaging.chunked import ChunkedFile, piece_of
 from tests.imaging.refusals import assert_explains
 from tests.imaging.series_files import built, series_files, zipped
 from tests.imaging.test_damaged_files import changes, damaged
@@ -28,7 +28,7 @@ def written(data: bytes, block_bytes: int = 1000, piece: int = 700) -> ChunkedFi
 
 
 def unpacked(data: bytes, limits: ArchiveLimits | None = None) -> list[bytes]:
-    return list(archive_files(written(data), limits))
+    return [bytes(piece_of(file, 0, len(file))) for file in archive_files(written(data), limits)]
 
 
 def refused(data: bytes, error: type[InputError], limits: ArchiveLimits | None = None) -> str:
@@ -146,44 +146,35 @@ class TestRefusals:
             unpacked(data[:start] + entry * 50 + bytes(tail))
 
 
-class TestChunkedFile:
-    @bounded
-    @given(pieces=st.lists(st.binary(max_size=9), max_size=9), at=st.integers(0, 90), size=st.integers(-1, 90))
-    def test_it_reads_as_the_bytes_joined(self, pieces: list[bytes], at: int, size: int) -> None:
-        one, other = ChunkedFile(pieces, block_bytes=4), io.BytesIO(b"".join(pieces))
-        assert one.seek(at) == other.seek(at)
-        assert (one.read(size), one.tell(), len(one)) == (other.read(size), other.tell(), len(other.getvalue()))
+def test_the_archive_shrinks_while_its_files_are_read() -> None:
+    files = {str(n): bytes([n]) * 5000 for n in range(20)}
+    archive = written(zipped(files, zipfile.ZIP_STORED), block_bytes=500)
+    held = [archive.held_bytes for _ in archive_files(archive)]
+    assert all(now <= len(archive) - 5000 * n + 1000 for n, now in enumerate(held))
+    assert archive.held_bytes == 0
 
-    def test_it_seeks_from_all_three_places(self) -> None:
-        file = ChunkedFile([b"abc", b"", b"def"])
-        assert (file.seek(2), file.seek(2, 1), file.read(1)) == (2, 4, b"e")
-        assert (file.seek(-2, 2), file.read()) == (4, b"ef")
-        with pytest.raises(OSError, match="beginning"):
-            file.seek(-7, 2)
 
-    def test_what_was_released_is_gone_and_the_rest_is_not(self) -> None:
-        file = ChunkedFile([b"abcdefgh"], block_bytes=3)
-        file.release(5)
-        assert (file.seek(3), file.read(), file.held_bytes) == (3, b"defgh", 6)
-        file.seek(2)
-        with pytest.raises(OSError, match="released"):
-            file.read(1)
-        file.release(1)
-        file.release(8)
-        assert (file.seek(0, 2), file.read(1), file.held_bytes) == (8, b"", 0)
+def test_the_archive_shrinks_while_one_large_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.imaging.archive.LARGE_BYTES", 5000)
+    monkeypatch.setattr("app.imaging.archive.INFLATED_BYTES", 1000)
+    large = bytes(range(250)) * 200
+    archive = written(zipped({"small": b"s" * 5000, "large": large, "last": b"l"}, zipfile.ZIP_STORED), block_bytes=500)
+    files = archive_files(archive)
+    assert next(files) == b"s" * 5000
+    file = next(files)
+    assert isinstance(file, ChunkedFile)
+    # zipfile reads ahead by a few kilobytes.
+    assert archive.held_bytes < len(large) / 2
+    assert (file.piece(0, len(file)), next(files)) == (large, b"l")
 
-    def test_too_much_at_once_is_refused(self) -> None:
-        file = ChunkedFile([bytes(MAX_READ_BYTES), b"x"])
-        with pytest.raises(ArchiveTooLarge):
-            file.read()
-        assert len(file.read(MAX_READ_BYTES)) == MAX_READ_BYTES
 
-    def test_the_archive_shrinks_while_its_files_are_read(self) -> None:
-        files = {str(n): bytes([n]) * 5000 for n in range(20)}
-        archive = written(zipped(files, zipfile.ZIP_STORED), block_bytes=500)
-        held = [archive.held_bytes for _ in archive_files(archive)]
-        assert all(now <= len(archive) - 5000 * n + 1000 for n, now in enumerate(held))
-        assert archive.held_bytes == 0
+@pytest.mark.parametrize("claimed", [0, 4999, 5001, 1 << 31])
+def test_a_large_file_whose_size_is_a_lie_is_refused(claimed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.imaging.archive.LARGE_BYTES", 5000)
+    data = bytearray(zipped({"file": b"x" * 10_000}, zipfile.ZIP_STORED))
+    for at in (22, data.index(b"PK\1\2") + 24):
+        struct.pack_into("<L", data, at, claimed)
+    refused(bytes(data), MalformedArchive)
 
 
 @bounded

@@ -32,7 +32,9 @@ from app.errors import (
     WrongModality,
     WrongSopClass,
 )
+from app.imaging.chunked import ChunkedFile
 from app.imaging.ct import AIR_HU, CTSlice
+from app.imaging.dicom import DicomImage
 from app.imaging.options import ReadOptions, Window
 from app.imaging.read import read_slice
 from tests.imaging.refusals import refused
@@ -288,6 +290,36 @@ def test_enhanced_frames_have_their_own_position_and_scale(transfer_syntax: UID)
         assert (ct_slice.position_mm, ct_slice.spacing_mm) == ((-10, -20, 10.0 * n), (0.8, 0.6))
         assert (ct_slice.thickness_mm, ct_slice.source.frame) == (1.25, n + 1)
         assert ct_slice.orientation is not None
+
+
+@pytest.mark.parametrize("transfer_syntax", LOSSLESS_SYNTAXES)
+@pytest.mark.parametrize("bits_stored", [8, 16])
+def test_a_multi_frame_file_reads_the_same_however_it_is_held(transfer_syntax: UID, bits_stored: int) -> None:
+    coding = PixelCoding(
+        bits_stored=bits_stored, slope=16.0 if bits_stored == 8 else 1.0, transfer_syntax=transfer_syntax
+    )
+    frames = [small(seed) for seed in range(3)]
+    groups = [frame_groups(2.0 * n, -1024) for n in range(3)]
+    data = enhanced_dicom(frames, coding, shared=[MEASURES, PLANE], per_frame=groups)
+    for held in (memoryview(data), ChunkedFile([data], block_bytes=1000)):
+        image, whole = DicomImage.parse(held), DicomImage.parse(data)
+        for frame in (1, 2, 3):
+            one, other = image.read(frame, ReadOptions()), whole.read(frame, ReadOptions())
+            np.testing.assert_array_equal(one.hu, other.hu)
+            assert (one.position_mm, one.source) == (other.position_mm, other.source)
+            image.release(frame)
+
+
+@pytest.mark.parametrize("transfer_syntax", [ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless])
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
+def test_a_multi_frame_file_cut_short_is_malformed_however_it_is_held(transfer_syntax: UID, kept: float) -> None:
+    coding = PixelCoding(transfer_syntax=transfer_syntax)
+    groups = [frame_groups(2.0 * n, -1024) for n in range(3)]
+    data = enhanced_dicom([HU] * 3, coding, shared=[MEASURES, PLANE], per_frame=groups)
+    cut = data[: int(kept * len(data))]
+    for held in (cut, memoryview(cut), ChunkedFile([cut], block_bytes=1000)):
+        with pytest.raises(MalformedDicom):
+            DicomImage.parse(held).read(3, ReadOptions())
 
 
 def test_a_frame_s_own_group_goes_before_the_shared_one() -> None:
