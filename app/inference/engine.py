@@ -30,28 +30,20 @@ class _Threads:
     """
 
     def __init__(self, count: int) -> None:
-        self._errands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._errands: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = SimpleQueue()
         self._threads = [threading.Thread(target=self._run, name=f"engine-{n}", daemon=True) for n in range(count)]
         self._started = False
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises. It has the caller's context, so that what it logs has the request's id."""
-        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
-        answer: asyncio.Future[T] = loop.create_future()
-
-        def errand() -> None:
-            if answer.cancelled():
-                return
-            try:
-                settle = partial(answer.set_result, context.run(work))
-            # Whatever it is belongs to the caller.
-            except BaseException as error:
-                settle = partial(answer.set_exception, error)
-            loop.call_soon_threadsafe(lambda: None if answer.cancelled() else settle())
-
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._start()
-        self._errands.put(errand)
-        return await answer
+        self._errands.put((partial(contextvars.copy_context().run, work), answer))
+        try:
+            return await answer
+        finally:
+            # An error holds this frame: in a circle with its future it would keep what was sent until a collection.
+            del answer
 
     def close(self) -> None:
         """Finish what was handed over and end the threads."""
@@ -69,7 +61,28 @@ class _Threads:
 
     def _run(self) -> None:
         while (errand := self._errands.get()) is not None:
-            errand()
+            work, answer = errand
+            if not answer.cancelled():
+                answer.get_loop().call_soon_threadsafe(_settle, answer, *_outcome(work))
+            del errand, work, answer  # an error holds this frame too
+
+
+def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    """What work returns, or what it raises. Its frame, which the error holds, knows of nobody who waits."""
+    try:
+        return work(), None
+    # Whatever it is belongs to the caller.
+    except BaseException as error:
+        return None, error
+
+
+def _settle(answer: asyncio.Future[T | None], result: T | None, error: BaseException | None) -> None:
+    if answer.cancelled():
+        return
+    if error is None:
+        answer.set_result(result)
+    else:
+        answer.set_exception(error)
 
 
 class Engine:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -35,6 +38,37 @@ def test_what_work_returns_and_raises_reaches_the_caller() -> None:
         engine.close()
 
     asyncio.run(scenario())
+
+
+class Sent:
+    """Stands for what a caller has sent."""
+
+    def judged(self) -> str:
+        return "judged"
+
+    def refused(self) -> str:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("outcome", [Sent.judged, Sent.refused])
+def test_nothing_that_was_sent_is_kept_until_a_collection(outcome: Callable[[Sent], str]) -> None:
+    async def scenario() -> weakref.ref[Sent]:
+        engine = Engine(threads=1, queue_limit=1, max_bytes=1)
+        sent = Sent()
+        kept = weakref.ref(sent)
+        with suppress(ZeroDivisionError):
+            await submit(engine, partial(outcome, sent))
+        del sent
+        await asyncio.sleep(0)  # the loop lets go of the call that told it
+        engine.close()
+        return kept
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert asyncio.run(scenario())() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(("queue_limit", "max_bytes"), [(1, 100), (100, 2)])
