@@ -6,14 +6,18 @@ import asyncio
 import hmac
 import time
 from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
+import numpy as np
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from app.errors import InputTooLarge, InvalidParameter, NotAuthorised, UploadTooSlow
 
 MEGABYTE: Final = 1024 * 1024
+WHOLE_BODY: Final = "lungscope.whole_body"  # extension of the ASGI scope: a WholeBody
 MIN_RATE: Final = 32 * 1024  # bytes per second on average: a slice of 0.5 MB in 16 s, a series of 64 MB in half an hour
 
 
@@ -24,6 +28,24 @@ class BodyLimit:
     max_bytes: int
     setting: str
     patience_s: float
+
+
+class WholeBody(Protocol):
+    """A body of known length, as an ASGI server offers it that receives it into one buffer: instead of by its chunks.
+
+    `received` bytes have come, the last of them at `last_s` of the event loop's time.
+    """
+
+    received: int
+    last_s: float
+
+    def into(self, buffer: memoryview) -> AbstractContextManager[None]:
+        """Receive into `buffer`, as long as the body, within the block; what comes after the block is dropped."""
+        ...
+
+    async def arrived(self) -> bool:
+        """Whether it is all there, once it is, or the client has gone. May be given up and called again."""
+        ...
 
 
 def require_token(shown: str, token: str) -> None:
@@ -45,22 +67,29 @@ def announced_bytes(request: Request) -> int:
     return int(announced)
 
 
-async def read_body(request: Request, limit: BodyLimit) -> bytes:
-    """A request's body, whole; raises the errors of `bounded_body`."""
-    _check(announced_bytes(request), limit)
+async def read_body(request: Request, limit: BodyLimit) -> bytes | memoryview:
+    """A request's body, whole; raises the errors of `bounded_body`, and ClientDisconnect."""
+    whole: WholeBody | None = request.scope.get("extensions", {}).get(WHOLE_BODY)
+    if whole is None:
+        return b"".join([chunk async for chunk in bounded_body(request, limit)])
+    length = announced_bytes(request)
+    _check(length, limit)
+    data = np.empty(length, np.uint8).data
+    with whole.into(data):
+        if not await _arrived(whole, limit):
+            raise ClientDisconnect
+    return data
+
+
+async def _arrived(body: WholeBody, limit: BodyLimit) -> bool:
     now = asyncio.get_running_loop().time
-    chunks: list[bytes] = []
-    started, received = now(), 0
-    try:
-        async with asyncio.timeout(limit.patience_s) as pause:
-            async for chunk in request.stream():
-                received += len(chunk)
-                _check_pace(received, now() - started, limit)
-                chunks.append(chunk)
-                pause.reschedule(now() + limit.patience_s)
-    except TimeoutError:
-        raise _too_slow(limit) from None
-    return b"".join(chunks)
+    started = body.last_s = now()
+    # What comes while it waits moves the deadline.
+    while (deadline := min(body.last_s, started + body.received / MIN_RATE) + limit.patience_s) > now():
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                return await body.arrived()
+    raise _too_slow(limit)
 
 
 async def bounded_body(request: Request, limit: BodyLimit) -> AsyncGenerator[bytes, None]:

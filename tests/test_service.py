@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import urllib.error
 import urllib.request
@@ -157,6 +159,39 @@ def test_reload_replaces_every_worker_and_answers_every_request(workers: Service
     assert eventually(lambda: len(children(workers)) == 2 and not children(workers) & before)
     assert metric(workers, "lungscope_ready") == 1
     assert metric(workers, "lungscope_worker_restarts_total") == 0
+
+
+def answer_on(connection: socket.socket) -> int:
+    """The status of the next answer, which is read to its end."""
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    response.read()
+    return response.status
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the scheduler of Linux")
+def test_workers_interrupt_nobody(workers: Service) -> None:
+    policies = {
+        os.sched_getscheduler(int(thread.name))
+        for worker in children(workers)
+        for thread in Path(f"/proc/{worker}/task").iterdir()
+    }
+    assert policies == {os.SCHED_BATCH}
+
+
+def test_upload_that_stops_coming_is_ended_and_the_connection_stays_in_order() -> None:
+    service = Service(environment={"LUNGSCOPE_UPLOAD_PATIENCE_SECONDS": "1"})
+    service.wait_until_ready()
+    body = EXAMPLE_SLICE.read_bytes()
+    sent = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    with service.connect() as connection:
+        connection.sendall(sent[:-1])
+        assert answer_on(connection) == 408
+        connection.sendall(sent[-1:])
+        connection.sendall(sent)
+        assert answer_on(connection) == 200
+    service.process.terminate()
+    assert service.end() == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -79,7 +79,12 @@ def series_format(request: Request) -> Format:
 
 
 def slice_renderer(
-    wanted: Format, data: bytes, roi_px: PointPx | None, model: Model, detector: Detector, language: Language
+    wanted: Format,
+    data: bytes | memoryview,
+    roi_px: PointPx | None,
+    model: Model,
+    detector: Detector,
+    language: Language,
 ) -> Renderer | None:
     """What writes the answer to the one image whose file is `data`; None for JSON, which `app.api.answers` writes.
 

@@ -34,7 +34,7 @@ class Job:
     """A slice to be judged and answered in JSON: its file, the parameters as they were sent, the language of the
     answer, and the request's id and age."""
 
-    data: bytes
+    data: bytes | memoryview
     parameters: Mapping[str, str]
     language: Language
     request_id: str
@@ -181,7 +181,7 @@ class _Line:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def send(self, header: Mapping[str, Any], payload: bytes) -> None:
+    async def send(self, header: Mapping[str, Any], payload: bytes | memoryview) -> None:
         head = json.dumps(header).encode()
         self.writer.writelines((LENGTHS.pack(len(head), len(payload)), head, payload))
         await self.writer.drain()

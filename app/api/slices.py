@@ -81,7 +81,7 @@ async def _judged(
 
 
 def _judge(
-    data: bytes, parameters: PredictParameters, model: Model, detector: Detector, render: Renderer | None
+    data: bytes | memoryview, parameters: PredictParameters, model: Model, detector: Detector, render: Renderer | None
 ) -> tuple[Prediction, float, Rendered | None]:
     started = time.perf_counter()
     ct_slice = read_slice(data, parameters.options)

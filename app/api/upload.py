@@ -17,7 +17,7 @@ from app.security import BodyLimit, bounded_body, read_body
 class Upload:
     """The bytes of one file and the texts of all parameters."""
 
-    data: bytes
+    data: bytes | memoryview
     parameters: dict[str, str]
 
 

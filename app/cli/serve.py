@@ -19,7 +19,7 @@ from app.api.load_board import LoadBoard
 from app.cli.exits import CANNOT_START, OK
 from app.cli.metrics_folder import hold, shared_metrics_folder
 from app.cli.models import verified_registry
-from app.cli.worker_process import end_with_parent, made_to_stay
+from app.cli.worker_process import end_with_parent, interrupt_nobody, made_to_stay
 from app.errors import StartupError
 from app.settings import Settings, usable_cores
 
@@ -32,6 +32,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     # Once drained, uvicorn raises the signal again; with this handler a clean end is exit code 0.
     signal.signal(signal.SIGTERM, _drained)
     signal.signal(signal.SIGINT, _drained)
+    interrupt_nobody()
     if options.workers == 1:
         _configure(settings, options.host)
         return _alone(options, settings)
@@ -113,6 +114,7 @@ def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factor
         factory=factory,
         host=options.host,
         port=options.port,
+        http="app.cli.http_protocol:Connection",  # imported where it is used, in each worker
         ws="none",
         log_config=None,
         access_log=False,

@@ -1,19 +1,31 @@
-"""What a worker process does for itself: it ends with its parent, and keeps the collector off what stays."""
+"""What a serving process does for itself: how it is scheduled, how it ends, what the collector looks through."""
 
 from __future__ import annotations
 
 import gc
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
 from typing import Final
 
 # New objects, and collections of one generation before the next. A request makes thousands that go without the
 # collector: after Python's own 700 it would look five times a request for what is not there.
 COLLECT_AFTER: Final = (20_000, 50, 100)
+
+
+def interrupt_nobody() -> None:
+    """Have this process, and what it starts, wait for its turn when it wakes up (SCHED_BATCH, sched(7)).
+
+    Otherwise every piece of an upload interrupts an inference, which then finds its cache gone. Where the system does
+    not allow it nothing changes.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def end_with_parent() -> None:

@@ -1,0 +1,189 @@
+"""uvicorn's HTTP/1.1, with which the application can have a body of known length received into one buffer.
+
+Otherwise half a megabyte is copied four times in pieces: out of the socket, out of the parser, into the next message,
+and out of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.security import WHOLE_BODY
+
+HEADERS_BYTES: Final = 16 * 1024  # one read: most of a body is to stay in the socket until it is asked for
+PIECE_BYTES: Final = 256 * 1024  # one read of a body that is taken in pieces
+# One for all connections: a selector's event loop fills it and tells of it in one go.
+SCRATCH: Final = memoryview(bytearray(PIECE_BYTES))
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One connection: decides where the next bytes go, and leaves the rest to uvicorn's protocol."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._http = _Http(*args, **kwargs)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._http.connection_made(cast(asyncio.Transport, transport))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._http.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Hold answers back."""
+        self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Go on with answers."""
+        self._http.resume_writing()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's interface
+        """Where the next bytes go."""
+        body = self._http.bypassing
+        if body is not None:
+            return body.rest
+        return SCRATCH if self._http.within_body else SCRATCH[:HEADERS_BYTES]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes are there."""
+        body = self._http.bypassing
+        if body is not None:
+            self._http.body_received(body, nbytes)
+        else:
+            self._http.data_received(cast(bytes, SCRATCH[:nbytes]))  # its parser takes any buffer
+
+
+class Body:
+    """The body of one request, of `length` bytes, which stays in the socket until it is asked for by `ask`; see
+    `app.security.WholeBody`. It is told of each piece and of the end of the connection."""
+
+    def __init__(self, length: int, ask: Callable[[], None]) -> None:
+        self.length = length
+        self.received = 0  # those that went through the parser included
+        self.last_s = 0.0
+        self._ask: Callable[[], None] | None = ask
+        self._buffer: memoryview | None = None
+        self._ended = asyncio.Event()
+
+    @contextmanager
+    def into(self, buffer: memoryview) -> Iterator[None]:
+        """Receive into `buffer` within the block."""
+        self._buffer = buffer
+        if self._ask is not None:
+            self._ask()
+        try:
+            yield
+        finally:
+            self._buffer = None
+
+    async def arrived(self) -> bool:
+        """Whether it is all there, once it is, or the client has gone."""
+        await self._ended.wait()
+        return self.received == self.length
+
+    @property
+    def rest(self) -> memoryview:
+        """Where what was not received yet goes; nowhere, if nobody wants it."""
+        if self._buffer is None:
+            return SCRATCH[: self.length - self.received]
+        return self._buffer[self.received :]
+
+    def put(self, head: bytes | bytearray) -> None:
+        """What was received before it was asked for."""
+        if self._buffer is not None:
+            self._buffer[: len(head)] = head
+
+    def end(self) -> None:
+        """No more will come."""
+        self._ask = None  # the connection, which holds the request, which holds this
+        self._ended.set()
+
+
+class _Http(HttpToolsProtocol):
+    """uvicorn's protocol. The next bytes are those of the body `bypassing`, unless it is None."""
+
+    bypassing: Body | None = None
+    _offered: Body | None = None
+
+    @property
+    def within_body(self) -> bool:
+        """Whether the next bytes belong to a body that is taken in pieces."""
+        return self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
+
+    def on_headers_complete(self) -> None:
+        """Start on a request; the rest of its body waits until it is asked for."""
+        length = _announced(self.headers)
+        # One that stands in the queue behind another has its body read in pieces.
+        offered = length > HEADERS_BYTES and (self.cycle is None or self.cycle.response_complete)
+        self._offered = Body(length, self._bypass) if offered else None
+        if offered:
+            self.scope["extensions"] = {WHOLE_BODY: self._offered}  # type: ignore[dict-item]
+        super().on_headers_complete()
+        if offered:
+            self.flow.pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        """Take what stands in one read with the headers, or a chunk for who asks for chunks."""
+        if self._offered is not None:
+            self._offered.received += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a body that was taken in chunks."""
+        super().on_message_complete()
+        self._end_body()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, past a body that nobody wanted."""
+        if self._offered is not None and self.bypassing is None and not self.transport.is_closing():
+            self._bypass()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who waits for the body."""
+        super().connection_lost(exc)
+        self._end_body()
+
+    def body_received(self, body: Body, nbytes: int) -> None:
+        """So many bytes more are there."""
+        self._unset_keepalive_if_required()
+        body.received += nbytes
+        body.last_s = self.loop.time()
+        if body.received == body.length:
+            # The parser saw nothing of the body, and would wait for it.
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.cycle.more_body = False
+            self._end_body()
+
+    def _bypass(self) -> None:
+        body, cycle = self._offered, self.cycle
+        assert body is not None
+        if cycle.waiting_for_100_continue:
+            cycle.waiting_for_100_continue = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body.put(cycle.body)
+        cycle.body = bytearray()
+        cycle.message_event.clear()
+        self.bypassing = body
+        self.flow.resume_reading()
+
+    def _end_body(self) -> None:
+        if self._offered is not None:
+            self._offered.end()
+        self._offered = self.bypassing = None
+
+
+def _announced(headers: list[tuple[bytes, bytes]]) -> int:
+    """Content-Length; 0 where it is not given, or where something else says where the body ends."""
+    given = dict(headers)
+    if b"transfer-encoding" in given or b"upgrade" in given:
+        return 0
+    return int(given.get(b"content-length", 0))

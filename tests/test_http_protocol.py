@@ -1,0 +1,281 @@
+"""The server's own HTTP protocol, on loopback, under an application that says what it received."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import itertools
+import json
+import socket
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from numpy.typing import NDArray
+
+from app.cli.http_protocol import HEADERS_BYTES, PIECE_BYTES, Body
+from app.security import WHOLE_BODY
+from tests.service import PATIENCE_S
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+LARGE = HEADERS_BYTES + 1
+SIZES = (0, 1, HEADERS_BYTES, LARGE, PIECE_BYTES, 3 * PIECE_BYTES + 7)
+
+
+class App:
+    """Answers with length and digest of the body, and how it was received; the path says what to do with it."""
+
+    def __init__(self) -> None:
+        self.left = threading.Event()
+        self.buffers: list[weakref.ref[NDArray[np.uint8]]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["path"]:
+            case "/whole":
+                answer = await self._whole(scope, receive)
+            case "/chunks":
+                answer = described(b"".join([chunk async for chunk in chunks_of(receive)]), "chunks")
+            case "/first":
+                await receive()
+                answer = {"how": "first chunk"}
+            case "/given-up":
+                answer = await given_up(scope)
+            case _:
+                answer = {"how": "unread"}
+        body = json.dumps(answer).encode()
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _whole(self, scope: Scope, receive: Receive) -> dict[str, Any]:
+        offered = scope.get("extensions", {}).get(WHOLE_BODY)
+        if offered is None:
+            return described(b"".join([chunk async for chunk in chunks_of(receive)]), "chunks")
+        buffer = np.empty(int(dict(scope["headers"])[b"content-length"]), np.uint8)
+        self.buffers.append(weakref.ref(buffer))
+        with offered.into(buffer.data):
+            if not await offered.arrived():
+                self.left.set()
+                return {}
+        return described(buffer.tobytes(), "whole")
+
+
+async def given_up(scope: Scope) -> dict[str, Any]:
+    offered = scope["extensions"][WHOLE_BODY]
+    with offered.into(memoryview(bytearray(offered.length))):
+        return {"how": "given up", "all there": offered.received == offered.length}
+
+
+async def chunks_of(receive: Receive) -> Any:
+    more = True
+    while more:
+        message = await receive()
+        more = message.get("more_body", False)
+        yield message["body"]
+
+
+def described(body: bytes, how: str) -> dict[str, Any]:
+    return {"how": how, "length": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+
+
+@contextmanager
+def serving(app: App, loop: str) -> Iterator[int]:
+    """The port of a server in a thread."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(
+            app,
+            http="app.cli.http_protocol:Connection",
+            loop=loop,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(PATIENCE_S)
+
+
+@pytest.fixture(scope="module", params=["uvloop", "asyncio"])
+def app_and_port(request: pytest.FixtureRequest) -> Iterator[tuple[App, int]]:
+    app = App()
+    with serving(app, request.param) as port:
+        yield app, port
+
+
+@pytest.fixture
+def port(app_and_port: tuple[App, int]) -> int:
+    return app_and_port[1]
+
+
+class Client:
+    """One connection that is kept."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+        self._answers = self.socket.makefile("rb")
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._answers.close()
+        self.socket.close()
+
+    def post(self, path: str, body: bytes, pieces: int = 1) -> dict[str, Any]:
+        self.send(request(path, body), pieces)
+        return self.answer()
+
+    def send(self, data: bytes, pieces: int = 1) -> None:
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start, stop in itertools.pairwise(np.linspace(0, len(data), pieces + 1, dtype=int).tolist()):
+            self.socket.sendall(data[start:stop])
+
+    def status(self) -> bytes:
+        """The status line, its headers passed over."""
+        first = self._answers.readline()
+        assert first, "the server hung up"
+        return first
+
+    def answer(self) -> dict[str, Any]:
+        assert self.status().startswith(b"HTTP/1.1 200 ")
+        length = 0
+        while (line := self._answers.readline().strip()) != b"":
+            name, _, value = line.partition(b":")
+            length = int(value) if name == b"content-length" else length
+        answer: dict[str, Any] = json.loads(self._answers.read(length))
+        return answer
+
+
+def request(path: str, body: bytes, *headers: str) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def content(size: int, seed: int = 0) -> bytes:
+    return np.random.default_rng(seed).bytes(size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_body_arrives_as_it_was_sent(port: int, size: int, pieces: int) -> None:
+    body = content(size)
+    with Client(port) as client:
+        for _ in range(2):  # the connection is in order afterwards
+            answer = client.post("/whole", body, pieces)
+            assert answer == described(body, "whole" if size > HEADERS_BYTES else "chunks")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("path", ["/chunks", "/first", "/unread"])
+def test_body_need_not_be_taken_whole_or_at_all(port: int, path: str, size: int) -> None:
+    with Client(port) as client:
+        first = client.post(path, content(size, seed=1))
+        if path == "/chunks":
+            assert first == described(content(size, seed=1), "chunks")
+        # What nobody took is not mistaken for the next request.
+        assert client.post("/whole", content(LARGE)) == described(content(LARGE), "whole")
+
+
+def test_rest_of_a_body_that_was_given_up_is_dropped(port: int) -> None:
+    sent = request("/given-up", content(PIECE_BYTES))
+    with Client(port) as client:
+        client.send(sent[:-10])
+        assert client.answer() == {"how": "given up", "all there": False}
+        client.send(sent[-10:])
+        assert client.post("/whole", content(LARGE)) == described(content(LARGE), "whole")
+
+
+def test_requests_sent_at_once_are_answered_in_turn(port: int) -> None:
+    bodies = [content(size, seed=size) for size in (LARGE, PIECE_BYTES, 3, LARGE)]
+    with Client(port) as client:
+        client.send(b"".join(request("/whole", body) for body in bodies))
+        answers = [client.answer() for _ in bodies]
+    assert [answer["sha256"] for answer in answers] == [hashlib.sha256(body).hexdigest() for body in bodies]
+
+
+def test_body_of_unknown_length_comes_in_chunks(port: int) -> None:
+    body = content(LARGE)
+    head = b"POST /whole HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with Client(port) as client:
+        for _ in range(2):
+            client.send(b"%s%x\r\n%s\r\n0\r\n\r\n" % (head, len(body), body))
+            assert client.answer() == described(body, "chunks")
+
+
+def test_body_is_asked_for_before_it_is_sent(port: int) -> None:
+    body = content(LARGE)
+    sent = request("/whole", body, "Expect: 100-continue")
+    with Client(port) as client:
+        client.send(sent[: -len(body)])
+        assert client.socket.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.send(body)
+        assert client.answer() == described(body, "whole")
+
+
+def test_what_is_no_request_is_refused_also_after_a_body(port: int) -> None:
+    with Client(port) as client:
+        client.post("/whole", content(LARGE))
+        client.send(b"no request\r\n\r\n")
+        assert client.status().startswith(b"HTTP/1.1 400 ")
+
+
+def test_client_who_leaves_is_noticed_and_nothing_of_the_body_kept(app_and_port: tuple[App, int]) -> None:
+    app, port = app_and_port
+    gc.disable()
+    try:
+        with Client(port) as client:
+            client.send(request("/whole", content(PIECE_BYTES))[:-1])
+        assert app.left.wait(PATIENCE_S)
+        with Client(port) as client:
+            client.post("/whole", content(LARGE))
+            client.post("/unread", b"")  # the one before is over
+            assert len(app.buffers) >= 2
+            assert not any(buffer() is not None for buffer in app.buffers)
+    finally:
+        gc.enable()
+
+
+def test_announced_body_that_waits_stays_in_the_socket(port: int) -> None:
+    """A body of any size is announced; memory is given for what the application asks for."""
+    with Client(port) as client:
+        client.send(b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000000000\r\n\r\n")
+        assert client.answer() == {"how": "unread"}
+
+
+def test_event_loop_of_two_connections_keeps_their_bodies_apart(port: int) -> None:
+    one, other = request("/whole", content(LARGE, seed=1)), request("/whole", content(LARGE, seed=2))
+    half = len(one) // 2
+    with Client(port) as first, Client(port) as second:
+        first.send(one[:half])
+        second.send(other[:half])
+        second.send(other[half:])
+        assert second.answer() == described(content(LARGE, seed=2), "whole")
+        first.send(one[half:])
+        assert first.answer() == described(content(LARGE, seed=1), "whole")
+
+
+def test_offer_can_be_waited_for_again() -> None:
+    async def scenario() -> bool:
+        body = Body(1, lambda: None)
+        with body.into(memoryview(bytearray(1))):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await body.arrived()
+            body.received = 1
+            body.end()
+            return await body.arrived()
+
+    assert asyncio.run(scenario())
