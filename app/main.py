@@ -180,42 +180,54 @@ def _access(
 def _lifespan(
     services: Services, on_fatal: Callable[[Exception], None] | None, *, load_first: bool
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    async def load() -> None:
-        registry = services.registry
-        try:
-            await asyncio.to_thread(registry.load)
-        # Whatever a runtime raises while it loads: a process that can never be ready must not linger.
-        except Exception as error:
-            logger.critical("the model cannot be used: %s", error, exc_info=error)
-            if on_fatal is not None:
-                on_fatal(error)
-            return
-        detector = registry.detector_bundle
-        for bundle, backend in ((registry.bundle, registry.backend_name), (detector, detector.backend.name)):
-            identity = (bundle.manifest.name, str(bundle.manifest.version), bundle.digest, backend)
-            services.metrics.model.labels(*identity).set(1)
-            logger.info("model loaded: %s/%s %s on %s", *identity)
-        origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
-        if services.delivery is not None:
-            services.delivery.start()
-        if services.sharing is not None:
-            await services.sharing.start(partial(judge_slice, services))
-        services.metrics.ready.set(1)
-        logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
-
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(load())
+        loading = asyncio.create_task(_get_ready(services, on_fatal))
         if load_first:
             await loading
         yield
         services.registry.stop()
         services.metrics.ready.set(0)
         await loading
-        if services.sharing is not None:
-            await services.sharing.stop()
-        with services.delivery.stopping() if services.delivery is not None else nullcontext():
-            services.lane.close()
-        services.engine.close()
+        await _drain(services)
 
     return lifespan
+
+
+async def _get_ready(services: Services, on_fatal: Callable[[Exception], None] | None) -> None:
+    """Load the models and begin what needs them, or report why that cannot be."""
+    registry = services.registry
+    try:
+        await asyncio.to_thread(registry.load)
+    # Whatever a runtime raises while it loads: a process that can never be ready must not linger.
+    except Exception as error:
+        logger.critical("the model cannot be used: %s", error, exc_info=error)
+        if on_fatal is not None:
+            on_fatal(error)
+        return
+    _name_models(registry, services.metrics)
+    if services.delivery is not None:
+        services.delivery.start()
+    if services.sharing is not None:
+        await services.sharing.start(partial(judge_slice, services))
+    services.metrics.ready.set(1)
+    origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
+    logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
+
+
+def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
+    """Say in the metrics and the log which models were loaded, and on what."""
+    detector = registry.detector_bundle
+    for bundle, backend in ((registry.bundle, registry.backend_name), (detector, detector.backend.name)):
+        identity = (bundle.manifest.name, str(bundle.manifest.version), bundle.digest, backend)
+        metrics.model.labels(*identity).set(1)
+        logger.info("model loaded: %s/%s %s on %s", *identity)
+
+
+async def _drain(services: Services) -> None:
+    """End what was begun, taking nothing new: slices of other workers, the series, what is at work."""
+    if services.sharing is not None:
+        await services.sharing.stop()
+    with services.delivery.stopping() if services.delivery is not None else nullcontext():
+        services.lane.close()
+    services.engine.close()

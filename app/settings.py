@@ -88,7 +88,9 @@ class Settings(BaseSettings):
     max_series: Annotated[int, Field(ge=1, le=64, description="series in memory at once")] = 2
     upload_patience_seconds: Annotated[int, Field(ge=1, le=600, description="longest pause of an upload")] = 30
     drain_seconds: Annotated[int, Field(ge=0, le=600, description="time to finish requests after SIGTERM")] = 30
-    api_token: Annotated[SecretStr | None, Field(description="when set, /v1 needs Authorization: Bearer <it>")] = None
+    api_token: Annotated[
+        SecretStr | None, Field(description="when set, /v1 and /dicom-web need Authorization: Bearer <it>")
+    ] = None
     spool_dir: Annotated[Path | None, Field(description="folder for what DICOMweb brings and for results")] = None
     spool_mb: Annotated[int, Field(ge=1, description="most MB of instances waiting to be judged")] = 20_480
     spool_hours: Annotated[int, Field(ge=1, le=8760, description="age at which an unjudged series is dropped")] = 24

@@ -34,7 +34,7 @@ from training.detector_artefacts import FilterRun, read_classifier, read_filter,
 from training.detector_card import froc_table, native_table, scans_table
 from training.detector_charts import draw_froc
 from training.detector_config import DetectorConfig
-from training.detector_report import Background, Band, Comparison, DetectorResults
+from training.detector_report import Background, Band, Comparison, DetectorResults, WholeScan
 from training.detector_scans import Scan, read_scan
 from training.nodules import Dataset, Nodule
 from training.samples import nodule_view
@@ -119,23 +119,13 @@ class Trial:
 def measure(trials: Sequence[Trial], shipped: tuple[Any, FilterRun], cases: Mapping[str, WholeScanCase],
             command: str) -> tuple[DetectorResults, list[Cascade]]:  # fmt: skip
     """Every figure of docs/results/planted.json, and who they are of."""
-    alone = [arm_of(trial.planted, Alone(trial.filter)) for trial in trials]
-    second = SecondReader(
-        model=CLASSIFIER.parent.name,
-        from_score=float(np.mean([arm.background.threshold(PASSED_RATE) for arm in alone])),
-        chosen_for=f"{PASSED_RATE:g} false candidates per slice, mean of the thresholds on {len(trials)} scans",
-        weight=WEIGHT,
-    )
+    second = _second_reader(trials)
     cascades = [Cascade(trial.filter, trial.classifier, second) for trial in trials]
     arms = [arm_of(trial.planted, cascade) for trial, cascade in zip(trials, cascades, strict=True)]
     native = [t.native_arm(c, arm) for t, c, arm in zip(trials, cascades, arms, strict=True)]
-    chosen = [_flags(t.planted, BANDS[TARGET]) for t in trials]
-    score = float(np.mean([arm.background.threshold(WANTED_RATE) for arm in arms]))
-    hits, false_rate = shown(arms, chosen, score)
-    judges = [SeriesJudge(t.run.name, t.network, t.planted.scan.name, honest=True) for t in trials]
-    sum_score, sum_threshold = series_threshold(judges, cases)
-    tested = {judge.scan for judge in judges if judge.name == SHIPPED}
-    judges += [SeriesJudge(SHIPPED, shipped[0], name, honest=False) for name in cases if name not in tested]
+    by_slice = _slice_threshold(trials, arms)
+    by_series, scans = _whole_scans(trials, shipped[0], cases)
+    seen = [t for t in trials if t.run.name != SHIPPED]
     results = DetectorResults(
         command=command,
         protocol=PROTOCOL,
@@ -145,21 +135,50 @@ def measure(trials: Sequence[Trial], shipped: tuple[Any, FilterRun], cases: Mapp
         patients=len({owner for arm in arms for owner in arm.owners}),
         backgrounds=tuple(_background(t, arm) for t, arm in zip(trials, arms, strict=True)),
         bands=tuple(_band(name, trials, arms, native) for name in BANDS),
-        slice_threshold=ScoreThreshold(
-            score=score,
-            per="slice",
-            chosen_for=f"{WANTED_RATE:g} false positive per slice, mean of the thresholds on {len(trials)} scans; "
-            f"sensitivity for: {TARGET}",
-            sensitivity=hits,
-            false_positives=false_rate,
-        ),
+        slice_threshold=by_slice,
         second_reader=second,
-        series_threshold=sum_threshold,
-        scans=tuple(whole_scan(judge, cases[judge.scan], sum_score) for judge in judges),
+        series_threshold=by_series,
+        scans=scans,
         comparisons=_comparisons(trials),
-        shipped_on_seen_scans=_shipped([t for t in trials if t.run.name != SHIPPED], shipped[0], second, score),
+        shipped_on_seen_scans=_shipped(seen, shipped[0], second, by_slice.score),
     )
     return results, cascades
+
+
+def _second_reader(trials: Sequence[Trial]) -> SecondReader:
+    """The classifier, asked about what each filter alone lets pass at PASSED_RATE."""
+    alone = [arm_of(trial.planted, Alone(trial.filter)) for trial in trials]
+    return SecondReader(
+        model=CLASSIFIER.parent.name,
+        from_score=float(np.mean([arm.background.threshold(PASSED_RATE) for arm in alone])),
+        chosen_for=f"{PASSED_RATE:g} false candidates per slice, mean of the thresholds on {len(trials)} scans",
+        weight=WEIGHT,
+    )
+
+
+def _slice_threshold(trials: Sequence[Trial], arms: Sequence[Arm]) -> ScoreThreshold:
+    """The score that slices are served with, and what it shows of the nodules of TARGET."""
+    score = float(np.mean([arm.background.threshold(WANTED_RATE) for arm in arms]))
+    hits, false_rate = shown(arms, [_flags(t.planted, BANDS[TARGET]) for t in trials], score)
+    return ScoreThreshold(
+        score=score,
+        per="slice",
+        chosen_for=f"{WANTED_RATE:g} false positive per slice, mean of the thresholds on {len(trials)} scans; "
+        f"sensitivity for: {TARGET}",
+        sensitivity=hits,
+        false_positives=false_rate,
+    )
+
+
+def _whole_scans(
+    trials: Sequence[Trial], shipped: Any, cases: Mapping[str, WholeScanCase]
+) -> tuple[ScoreThreshold, tuple[WholeScan, ...]]:
+    """The score that series are served with, and every scan at it: by who did not learn from it, and by the shipped."""
+    judges = [SeriesJudge(t.run.name, t.network, t.planted.scan.name, honest=True) for t in trials]
+    score, threshold = series_threshold(judges, cases)
+    tested = {judge.scan for judge in judges if judge.name == SHIPPED}
+    judges += [SeriesJudge(SHIPPED, shipped, name, honest=False) for name in cases if name not in tested]
+    return threshold, tuple(whole_scan(judge, cases[judge.scan], score) for judge in judges)
 
 
 def _flags(planted: PlantedScan, selection: Selection) -> NDArray[np.bool_]:

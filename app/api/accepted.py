@@ -15,7 +15,7 @@ from app.api.related import DICOM, RELATED
 from app.errors import NotAcceptable
 
 ANYTHING: Final = "*/*"
-KNOWN_HEADERS: Final = 64  # a client sends the same one each time
+KNOWN_HEADERS: Final = 64  # a client sends the same ones each time
 # What parts and files of results are, and so what a range for DICOM may ask for (PS3.18 8.7.3.5.1 and .2).
 PARTS: Final = (DICOM, "application/*", ANYTHING)
 SYNTAXES: Final = (ExplicitVRLittleEndian, "*")
@@ -68,7 +68,7 @@ def _parsed(header: str) -> Accepted:
     weights: dict[str, float] = {}
     for name, options in ranges:
         if _can_be_given(name, options):
-            weights[name] = max(weights.get(name, 0.0), _weight(options.get(b"q", b"1")))
+            weights[name] = max(weights.get(name, 0.0), read_weight(options.get(b"q", b"1")))
     return Accepted(weights if ranges else {ANYTHING: 1.0})
 
 
@@ -80,7 +80,8 @@ def _can_be_given(name: str, options: Mapping[bytes, bytes]) -> bool:
     return name not in (RELATED, DICOM) or asked.get(b"transfer-syntax", "*") in SYNTAXES
 
 
-def _weight(text: bytes) -> float:
+def read_weight(text: str | bytes) -> float:
+    """A quality value (RFC 9110 12.4.2) within 0 to 1; 0 when it is no number."""
     try:
         return min(max(float(text), 0.0), 1.0)
     except ValueError:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
 
+from app.api.accepted import KNOWN_HEADERS, read_weight
 from app.inference.vocabulary import Language
 
-KNOWN_HEADERS: Final = 64  # a client sends the same one each time
 DEFAULT: Language = "en"
 KNOWN: dict[str, Language] = {"en": "en", "zh": "zh"}
 
@@ -27,9 +26,4 @@ def preferred_language(accept_language: str | None) -> Language:
 
 def _weight(parameter: str) -> float:
     name, _, value = parameter.strip().partition("=")
-    if name.strip().lower() != "q":
-        return 1.0
-    try:
-        return min(max(float(value), 0.0), 1.0)
-    except ValueError:
-        return 0.0
+    return read_weight(value) if name.strip().lower() == "q" else 1.0

@@ -21,7 +21,8 @@ from app.api.accepted import accepted
 from app.api.judging import shown_instances
 from app.api.related import DICOM, RELATED, related
 from app.api.renderings import dicom_files, fhir_bundle
-from app.explain.overlay import draw_png
+from app.explain.canvas import to_png
+from app.explain.overlay import draw
 from app.imaging.ct import CTSlice, PointPx
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
@@ -99,7 +100,8 @@ def slice_renderer(
         digest = detector.digest if roi_px is None else None
         report = Report(prediction, ct_slice, headers, model.bundle, _now(), roi_px, digest, language)
         if wanted == "picture":
-            return Rendered((draw_png(ct_slice, prediction, model=report.model_line, language=language),), PNG)
+            picture = draw(ct_slice, prediction, model=report.model_line, language=language)
+            return Rendered((to_png(picture),), PNG)
         return _report(report, wanted)
 
     return render_slice

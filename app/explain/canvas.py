@@ -1,4 +1,4 @@
-"""Lines and words on an RGB picture that shows an image magnified by a whole factor."""
+"""Lines and words on an RGB picture, uint8 (rows, columns, 3), that shows an image magnified by a whole factor."""
 
 from __future__ import annotations
 
@@ -75,6 +75,12 @@ def text_width(text: str, size_px: int) -> float:
     """Width in pixels of words drawn with `draw_text`."""
     left, _, right, _ = load_font(size_px).getbbox(text, stroke_width=_casing(size_px))
     return right - left
+
+
+def to_png(rgb: Rgb) -> bytes:
+    """A picture as a PNG file."""
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    return encoded.tobytes()
 
 
 @cache

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +11,7 @@ from app.explain.canvas import MIN_WIDTH_PX, Magnification, Points, Rgb, draw_li
 from app.explain.legend import append_legend, draw_scale, millimetres, percent
 from app.explain.palette import blend
 from app.imaging.ct import CTSlice, FloatImage
-from app.imaging.raster import spread
-from app.inference.prediction import NEUTRAL_EVIDENCE, Finding, Prediction, SliceRef
+from app.inference.prediction import Finding, Prediction, SliceRef, evidence_on
 from app.inference.vocabulary import Language
 
 WINDOW_CENTRE_HU: Final = -600.0  # the usual lung window
@@ -22,21 +19,6 @@ WINDOW_WIDTH_HU: Final = 1500.0
 USUAL_WIDTH_PX: Final = 2 * MIN_WIDTH_PX  # a nodule of 6 mm is about 16 pixels wide
 CROSS_PX: Final = 5.0
 GAP_PX: Final = 6.0  # between an outline and what is written beside it
-
-
-def draw_png(
-    ct_slice: CTSlice,
-    prediction: Prediction,
-    *,
-    model: str,
-    language: Language = "en",
-    slice_ref: SliceRef | None = None,
-    min_width_px: int = USUAL_WIDTH_PX,
-) -> bytes:
-    """`draw`, as the bytes of a PNG file."""
-    picture = draw(ct_slice, prediction, model=model, language=language, slice_ref=slice_ref, min_width_px=min_width_px)
-    _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    return encoded.tobytes()
 
 
 def draw(
@@ -56,7 +38,7 @@ def draw(
     """
     scale = magnification(ct_slice, min_width_px)
     findings = findings_on(prediction, slice_ref)
-    rgb = scale.enlarge(blend(window(ct_slice.hu), evidence_image(findings, ct_slice.hu.shape)))
+    rgb = scale.enlarge(blend(window(ct_slice.hu), evidence_on(findings, ct_slice.hu.shape)))
     for finding in findings:
         _draw_finding(rgb, finding, scale, prediction, alone=len(findings) == 1)
     draw_scale(rgb, prediction, scale, language)
@@ -76,15 +58,9 @@ def findings_on(prediction: Prediction, slice_ref: SliceRef | None) -> tuple[Fin
 
 
 def window(hu: FloatImage) -> NDArray[np.uint8]:
-    """Grey values (PS3.3 C.11.2.1.2) of the lung window, air dark."""
+    """HU (rows, columns) to uint8 grey values (PS3.3 C.11.2.1.2) of the lung window, air dark."""
     low = WINDOW_CENTRE_HU - WINDOW_WIDTH_HU / 2
     return np.asarray(np.round(np.clip((hu - low) / WINDOW_WIDTH_HU, 0, 1) * 255), np.uint8)
-
-
-def evidence_image(findings: Sequence[Finding], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Evidence 0-1 of the judged findings on the pixels (rows, columns) of the slice, NEUTRAL_EVIDENCE elsewhere."""
-    judged = (finding.evidence for finding in findings if finding.probability is not None)
-    return spread([(evidence.values, evidence.rectangle_px) for evidence in judged], shape, NEUTRAL_EVIDENCE)
 
 
 def _draw_finding(rgb: Rgb, finding: Finding, scale: Magnification, prediction: Prediction, *, alone: bool) -> None:

@@ -141,12 +141,14 @@ def _text(value: bytes) -> Value:
     return parts[0] if len(parts) == 1 else tuple(parts)
 
 
-def _integer(number: Struct) -> Callable[[bytes], Value]:
-    def decode(value: bytes) -> Value:
-        decoded: int = number.unpack(value)[0]
-        return decoded
+def _unsigned(value: bytes) -> Value:
+    decoded: int = UNSIGNED.unpack(value)[0]
+    return decoded
 
-    return decode
+
+def _signed(value: bytes) -> Value:
+    decoded: int = SIGNED.unpack(value)[0]
+    return decoded
 
 
 def _refuse(_value: bytes) -> Value:
@@ -154,8 +156,8 @@ def _refuse(_value: bytes) -> Value:
 
 
 Decoders = dict[bytes, Callable[[bytes], Value]]
-US: Final[Decoders] = {b"US": _integer(UNSIGNED)}
-US_OR_SS: Final[Decoders] = US | {b"SS": _integer(SIGNED)}
+US: Final[Decoders] = {b"US": _unsigned}
+US_OR_SS: Final[Decoders] = US | {b"SS": _signed}
 SQ: Final[Decoders] = {b"SQ": _refuse}
 CS: Final[Decoders] = {b"CS": _text}
 DS: Final[Decoders] = {b"DS": _text}

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from app.imaging.ct import QualityNote, SliceSource
 from app.inference.bundle import Conformal
 from app.inference.bundle import Finding as Label
 from app.inference.model import Model
-from app.inference.prediction import Finding
+from app.inference.prediction import Finding, Prediction, Series, Timing
 from app.inference.vocabulary import Decision
 
 OUT_OF_DISTRIBUTION: Final = "out_of_distribution"
@@ -49,3 +50,34 @@ def conclude(findings: Sequence[Finding], reasons: Sequence[str], model: Model) 
     if decision == "normal" and len(judged) < len(findings):
         return Verdict("indeterminate", probability, prediction_set, (OUT_OF_DISTRIBUTION,))
     return Verdict(decision, probability, prediction_set, ())
+
+
+def predict(
+    findings: Sequence[Finding],
+    reasons: Sequence[str],
+    model: Model,
+    *,
+    quality: Sequence[QualityNote],
+    source: SliceSource,
+    spacing_mm: tuple[float, float],
+    timing: Timing,
+    series: Series | None = None,
+) -> Prediction:
+    """What `conclude` makes of the findings of one slice or series, with all that is said beside it.
+
+    `spacing_mm` is (between rows, between columns).
+    """
+    verdict = conclude(findings, reasons, model)
+    return Prediction(
+        decision=verdict.decision,
+        probability=verdict.probability,
+        operating_point=model.threshold,
+        prediction_set=verdict.prediction_set,
+        findings=tuple(findings),
+        reasons=verdict.reasons,
+        quality=tuple(quality),
+        source=source,
+        spacing_mm=spacing_mm,
+        timing=timing,
+        series=series,
+    )

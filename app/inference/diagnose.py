@@ -18,7 +18,7 @@ from app.imaging.ct import CTSlice, PointPx, QualityNote
 from app.imaging.lungs import segment_lungs, survey_lungs
 from app.imaging.patches import extract_patch
 from app.imaging.quality import check_lungs, check_roi, check_roi_place, check_slice, check_view
-from app.inference.decision import OUT_OF_DISTRIBUTION, conclude
+from app.inference.decision import OUT_OF_DISTRIBUTION, predict
 from app.inference.detector import MIN_SEPARATION_MM, Detector, ScoreThreshold
 from app.inference.judge import Judged, judge, traits_of
 from app.inference.model import Model
@@ -115,19 +115,8 @@ def _prediction(
     notes: Sequence[QualityNote],
     timing: Timing,
 ) -> Prediction:
-    verdict = conclude(findings, reasons, model)
-    return Prediction(
-        decision=verdict.decision,
-        probability=verdict.probability,
-        operating_point=model.threshold,
-        prediction_set=verdict.prediction_set,
-        findings=tuple(findings),
-        reasons=verdict.reasons,
-        quality=tuple(notes),
-        source=ct_slice.source,
-        spacing_mm=ct_slice.spacing_mm,
-        timing=timing,
-    )
+    source, spacing_mm = ct_slice.source, ct_slice.spacing_mm
+    return predict(findings, reasons, model, quality=notes, source=source, spacing_mm=spacing_mm, timing=timing)
 
 
 def _finding(n: int, ct_slice: CTSlice, judged: Judged, model: Model, *, judgeable: bool) -> Finding:

@@ -37,8 +37,8 @@ class Outline:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """The network's outputs for some patches, patch axis first; `strange` are unlike the training data, and on
-    `no_nodule` it sees none."""
+    """The network's outputs for N patches, patch axis first; those `strange` (N,) are unlike the training data, and on
+    those of `no_nodule` (N,) it sees none."""
 
     patches: Sequence[Patch]
     outputs: Outputs
@@ -67,7 +67,7 @@ def traits_of(values: NDArray[np.float32], model: Model) -> tuple[Trait, ...]:
 
 
 def find_outline(mask: NDArray[np.float32], transform: PatchTransform) -> Outline | None:
-    """The component of a (size, size) mask at the middle of the patch, or None."""
+    """The component of a (size, size) mask of probabilities at the middle of the patch, or None."""
     spec = transform.spec
     count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > MASK_THRESHOLD).astype(np.uint8))
     offsets_mm = np.where(labels > 0, _offsets_mm(spec), np.inf)

@@ -68,7 +68,7 @@ class Model:
         return self.manifest.input.patch_spec
 
     def run(self, patches: list[Patch]) -> Outputs:
-        """The outputs for some patches, batch axis first."""
+        """The outputs for N patches of `patch_spec`, (N, ...) each."""
         return self.backend.run(np.stack([patch.hu for patch in patches])[..., None])
 
     def distance(self, embedding: NDArray[np.float32]) -> NDArray[np.float64]:

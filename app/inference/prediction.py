@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.imaging.ct import PointMm, PointPx, QualityNote, SliceSource
+from app.imaging.raster import spread
 from app.inference.bundle import Finding as Label
 from app.inference.vocabulary import Decision
 
@@ -116,3 +117,9 @@ class Prediction:
             raise ValueError("a probability is given unless the slice is rejected")
         if self.decision == "rejected" and not self.reasons:
             raise ValueError("a rejection has a reason")
+
+
+def evidence_on(findings: Sequence[Finding], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Evidence 0-1 of the judged findings on an image, float32 (rows, columns); NEUTRAL_EVIDENCE elsewhere."""
+    judged = (finding.evidence for finding in findings if finding.probability is not None)
+    return spread([(evidence.values, evidence.rectangle_px) for evidence in judged], shape, NEUTRAL_EVIDENCE)

@@ -19,7 +19,7 @@ from app.imaging.quality import check_volume_lungs
 from app.imaging.volume import CTVolume
 from app.imaging.volume_candidates import VolumeCandidate, find_volume_candidates
 from app.imaging.volume_lungs import segment_volume
-from app.inference.decision import conclude
+from app.inference.decision import predict
 from app.inference.detector import Detector
 from app.inference.diagnose import SLICE_LEVEL, distinct, errors_of, search_note
 from app.inference.freed import give_back_freed
@@ -115,15 +115,11 @@ def diagnose_volume(
         nodules = [(c, float(s)) for c, s in zip(candidates, scores, strict=True) if s >= detector.series_threshold]
         with watch.stage("judge") as tell:
             findings = _findings(volume, nodules, model, tell)
-    verdict = conclude(findings, reasons, model)
     first = volume.sources[0]
-    return Prediction(
-        decision=verdict.decision,
-        probability=verdict.probability,
-        operating_point=model.threshold,
-        prediction_set=verdict.prediction_set,
-        findings=tuple(findings),
-        reasons=verdict.reasons,
+    return predict(
+        findings,
+        reasons,
+        model,
         quality=notes,
         source=replace(first, frame=None, sop_instance_uid=None),
         spacing_mm=volume.spacing_mm[1:],

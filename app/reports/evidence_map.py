@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from highdicom import VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from app.imaging.raster import spread
-from app.inference.prediction import NEUTRAL_EVIDENCE, Finding
+from app.inference.prediction import NEUTRAL_EVIDENCE, evidence_on
 from app.reports import codes
 from app.reports.authorship import device, finish, identity
 from app.reports.headers import has_place, reference
@@ -47,9 +43,3 @@ def write_evidence_map(report: Report) -> Dataset | None:
         **device(report),
     )
     return finish(instance, report, shown[0])
-
-
-def evidence_on(findings: Sequence[Finding], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """float32 (rows, columns): evidence 0-1 of the judged findings, NEUTRAL_EVIDENCE elsewhere."""
-    judged = (finding.evidence for finding in findings if finding.probability is not None)
-    return spread([(evidence.values, evidence.rectangle_px) for evidence in judged], shape, NEUTRAL_EVIDENCE)

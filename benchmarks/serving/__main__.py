@@ -10,8 +10,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,12 +19,12 @@ from app.inference.bundle import load_bundle
 from app.settings import usable_cores
 from benchmarks.serving import machine, report, rivals, stages
 from benchmarks.serving.chart import draw
-from benchmarks.serving.closed import require_wrk
+from benchmarks.serving.closed import Load, require_wrk
 from benchmarks.serving.peers.reading import BUNDLE
 from benchmarks.serving.plan import FULL, QUICK
-from benchmarks.serving.processes import REPOSITORY, leave_nothing_behind
-from benchmarks.serving.results import Results
-from benchmarks.serving.slices import EXAMPLE, REAL, Slice, bodies, load_slice
+from benchmarks.serving.processes import REPOSITORY, Server, leave_nothing_behind
+from benchmarks.serving.results import Results, Round
+from benchmarks.serving.slices import EXAMPLE, REAL, bodies, load_slice
 
 T = TypeVar("T")
 
@@ -85,21 +85,13 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         say("evidence")
         explaining = stages.explaining(bench, server)
         say("fixed rates")
-        peak = max(load.rate for load in (*(r.service for r in rounds), *ours[stages.RAW]))
-        open_loop = stages.open_loop(bench, server, peak)
+        open_loop = stages.open_loop(bench, server, _peak(rounds, ours[stages.RAW]))
         say("beside a series")
         beside = stages.beside(bench, server)
-        real = _real_slice(given.data)
-        real_figures = (
-            stages.real_slice(stages.Bench(bench.plan, real, bench.patch, bench.workers), server) if real else None
-        )
+        real_slice = _real_slice(bench, server, given.data)
     say("the loop in TensorFlow")
     tensorflow_loop = bench.loop("tensorflow", bench.plan.round_s)
-    peers: tuple[rivals.PeerResult, ...] = ()
-    if not given.without_peers:
-        job = rivals.Job(usable_cores(), bench.ct_slice, bench.patch)
-        truth = rounds[0].loop.malignancy
-        peers = tuple(told(rivals.measure_peers(job, truth, bench.plan), "peer"))
+    peers = () if given.without_peers else _peers(bench, rounds[0].loop.malignancy)
     return Results(
         machine=facts,
         quick=given.quick,
@@ -111,7 +103,7 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         rounds=rounds,
         tensorflow_loop=tensorflow_loop,
         ours=ours,
-        real_slice=real_figures,
+        real_slice=real_slice,
         peers=peers,
         peer_versions=rivals.versions() if peers else {},
         starts=starts,
@@ -121,9 +113,24 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
     )
 
 
-def _real_slice(data: Path) -> Slice | None:
+def _peak(rounds: Sequence[Round], raw: Sequence[Load]) -> float:
+    """Requests a second: the most that the service reached in a closed loop."""
+    return max(load.rate for load in (*(r.service for r in rounds), *raw))
+
+
+def _real_slice(bench: stages.Bench, server: Server, data: Path) -> dict[str, float] | None:
+    """Loop and service on a slice of the development data; None where that is absent."""
     path, roi_px = REAL
-    return load_slice(data / path, roi_px) if (data / path).exists() else None
+    if not (data / path).exists():
+        return None
+    real = load_slice(data / path, roi_px)
+    return stages.real_slice(replace(bench, ct_slice=real), server)
+
+
+def _peers(bench: stages.Bench, malignancy: float) -> tuple[rivals.PeerResult, ...]:
+    """Every peer, each of which must first answer with the loop's malignancy."""
+    job = rivals.Job(usable_cores(), bench.ct_slice, bench.patch)
+    return tuple(told(rivals.measure_peers(job, malignancy, bench.plan), "peer"))
 
 
 def _as_json(found: Results) -> dict[str, object]:

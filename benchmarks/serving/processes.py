@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Final, Self
 
@@ -24,6 +25,7 @@ GRACE_S: Final = 8.0  # to drain after SIGTERM; what is left is killed
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 LOG_TAIL: Final = 600  # characters of a failed start that are reported
+ABSOLUTE_PATH: Final = re.compile(r"""(?<![\w.~/-])(?!(?<=:)//\w)(?:/[^\s/"'`<>()\[\]{},;:|]*)+""")  # but no URL
 
 
 class NotStarted(Exception):
@@ -78,8 +80,10 @@ class Server:
             time.sleep(POLL_S)
         waited = f"after {time.perf_counter() - self._started:.0f} s"
         if status:
-            raise NotStarted(f"{waited} still {status}: {answer[:LOG_TAIL].decode(errors='replace')}")
-        raise NotStarted(f"no answer {waited}; its log ends: {self._log.read_text(errors='replace')[-LOG_TAIL:]}")
+            raise NotStarted(f"{waited} still {status}: {without_folders(answer.decode(errors='replace'))[:LOG_TAIL]}")
+        # Cut afterwards: the rest of a path would look like a relative one.
+        said = without_folders(self._log.read_text(errors="replace"))
+        raise NotStarted(f"no answer {waited}; its log ends: {said[-LOG_TAIL:]}")
 
     def ask(self, body: Body | str) -> tuple[int, bytes]:
         """Status and content of one request on a connection of its own."""
@@ -119,6 +123,11 @@ class Server:
 def leave_nothing_behind() -> None:
     """Let SIGTERM unwind as an exit does, so that servers are ended."""
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+
+
+def without_folders(text: str) -> str:
+    """Each absolute path as its last part: what is kept of a run says nothing about the folders of its machine."""
+    return ABSOLUTE_PATH.sub(lambda found: PurePosixPath(found[0]).name or found[0], text)
 
 
 def serve_ours(log: Path, *arguments: str, **environment: str) -> Server:

@@ -50,9 +50,11 @@ class OpenLoop:
 
 @dataclass(frozen=True, slots=True)
 class BesideSeries:
-    """One caller of single slices alone and while a series is judged; `valid` when that took as long and went well."""
+    """One caller of single slices alone and while `series` of `slices` each are judged one after the other; `valid`
+    when all of them were."""
 
     slices: int
+    series: int
     alone: Load
     beside: Load
     valid: bool

@@ -15,7 +15,7 @@ import numpy as np
 from app.imaging.patches import PatchSpec
 from benchmarks.serving.closed import Load, drive
 from benchmarks.serving.plan import Plan
-from benchmarks.serving.processes import LOGS, REPOSITORY, NotStarted, Server
+from benchmarks.serving.processes import LOGS, REPOSITORY, NotStarted, Server, without_folders
 from benchmarks.serving.slices import Body, Slice, form, raw
 from tests.service import free_port
 
@@ -126,7 +126,7 @@ def measure_peers(job: Job, malignancy: float, plan: Plan) -> Iterator[PeerResul
         try:
             yield _measure(peer, job, malignancy, plan.peer_clients, plan.peer_s)
         except (NotStarted, OSError) as error:
-            yield PeerResult(peer.name, peer.settings, error=str(error))
+            yield PeerResult(peer.name, peer.settings, error=without_folders(str(error)))
 
 
 def _measure(peer: Peer, job: Job, malignancy: float, clients: tuple[int, ...], seconds: float) -> PeerResult:

@@ -122,7 +122,7 @@ def open_loop(bench: Bench, server: Server, peak: float) -> OpenLoop:
 
 
 def beside(bench: Bench, server: Server) -> BesideSeries:
-    """One caller alone and beside a series."""
+    """One caller alone and beside series."""
     return beside_series(server, bodies(bench.ct_slice)[RAW], bench.ct_slice, bench.plan.beside_s)
 
 

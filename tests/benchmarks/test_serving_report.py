@@ -50,7 +50,7 @@ def results() -> Results:
         peers=peers,
         peer_versions={},
         starts=Starts((2.0, 2.2, 9.0), (200.0, 190.0)),
-        beside_series=BesideSeries(600, load(100, 1), replace(load(60, 1), p99_ms=45.0), valid=True),
+        beside_series=BesideSeries(600, 2, load(100, 1), replace(load(60, 1), p99_ms=45.0), valid=True),
         open_loop=OpenLoop(310.0, load(100, 1), 217.0, tally(2170), 620.0, tally(2945, 3000), 160, tally(2790, 5)),
         explaining=Explaining(((300.0, 285.0), (300.0, 291.0), (300.0, 288.0)), 2.0, 0.125, 0.075),
     )
@@ -75,7 +75,7 @@ def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
     assert "not measured" in report.targets_table(found)
 
 
-def test_series_that_ended_before_the_caller_did_judges_nothing() -> None:
+def test_a_caller_beside_a_series_that_failed_judges_nothing() -> None:
     found = results()
     short = replace(found, beside_series=replace(found.beside_series, valid=False))
     assert [target.met for target in report.targets(short)].count(None) == 1

@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.explain.canvas import Magnification
-from app.explain.overlay import draw, draw_png, evidence_image, findings_on, magnification, window
+from app.explain.canvas import Magnification, to_png
+from app.explain.overlay import draw, findings_on, magnification, window
 from app.imaging.ct import QualityNote
 from app.imaging.raster import fill
 from app.inference.model import Model
-from app.inference.prediction import NEUTRAL_EVIDENCE, Prediction, SliceRef
+from app.inference.prediction import NEUTRAL_EVIDENCE, Prediction, SliceRef, evidence_on
 from tests.explain import planted as geometry
 from tests.explain.planted import NODULE_MM, Planted, plant, point_at
 
@@ -55,7 +55,7 @@ def centroid(weights: NDArray[np.float32]) -> NDArray[np.float64]:
 def test_evidence_lands_on_the_planted_nodule(model: Model, name: str) -> None:
     planted = PLANTED[name]
     prediction = point_at(planted, model)
-    evidence = evidence_image(prediction.findings, planted.hu.shape)
+    evidence = evidence_on(prediction.findings, planted.hu.shape)
     off = (centroid(np.maximum(evidence - NEUTRAL_EVIDENCE, 0)) - planted.nodule_px) * planted.spacing_mm[::-1]
     assert (np.abs(off) <= cell_mm(prediction, planted)).all(), off
     # The place pointed at is further away than that, so a map drawn around it would fail.
@@ -75,7 +75,7 @@ def test_picture_is_coloured_on_the_nodule_and_grey_beyond_the_patch(model: Mode
     assert orange[row - reach : row + reach, column - reach : column + reach].max() > 20  # grey is 0, blue negative
     rows, columns = planted.hu.shape
     shown = orange[: rows * scale.factor, : columns * scale.factor][:: scale.factor, :: scale.factor]
-    neutral = evidence_image(prediction.findings, planted.hu.shape) == NEUTRAL_EVIDENCE
+    neutral = evidence_on(prediction.findings, planted.hu.shape) == NEUTRAL_EVIDENCE
     assert neutral.any()
     assert (shown[neutral] == 0).all()
 
@@ -165,10 +165,11 @@ def test_png_is_wide_enough_to_read_and_a_slice_of_a_series_has_its_own_findings
     on_slice = replace(prediction, findings=(replace(finding, slice=SliceRef(4, "1.2.3")),))
     assert findings_on(on_slice, SliceRef(4, "1.2.3")) == on_slice.findings
     assert findings_on(on_slice, SliceRef(5, "1.2.4")) == ()
-    png = draw_png(planted.ct_slice, on_slice, model=MODEL_LINE, language="zh", min_width_px=900)
-    picture = Image.open(BytesIO(png))
+    drawn = draw(planted.ct_slice, on_slice, model=MODEL_LINE, language="zh", min_width_px=900)
+    picture = Image.open(BytesIO(to_png(drawn)))
     assert (picture.format, picture.mode) == ("PNG", "RGB")
     assert picture.width == 1000  # 200 pixels, five times
+    assert (np.asarray(picture) == drawn).all()
 
 
 def test_of_several_findings_each_has_its_number_and_the_legend_the_words(model: Model) -> None:

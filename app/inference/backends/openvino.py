@@ -110,10 +110,12 @@ class _Request:
         return self._outputs
 
     def start(self, hu: NDArray[np.float32]) -> None:
+        """In the stream's own thread, until `finish`; `hu` is float32 (chunk, size, size, 1)."""
         self._input[:] = hu
         self._request.start_async()
 
     def finish(self) -> dict[str, NDArray[np.float32]]:
+        """The outputs of what was started: the request's own memory, batch axis first."""
         self._request.wait()
         return self._outputs
 
