@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
@@ -18,12 +18,13 @@ from typing import TypeVar
 from app.inference.bundle import load_bundle
 from app.settings import usable_cores
 from benchmarks.serving import machine, report, rivals, stages
+from benchmarks.serving.ceiling import TENSORFLOW
 from benchmarks.serving.chart import draw
-from benchmarks.serving.closed import Load, require_wrk
+from benchmarks.serving.closed import require_wrk
 from benchmarks.serving.peers.reading import BUNDLE
 from benchmarks.serving.plan import FULL, QUICK
 from benchmarks.serving.processes import REPOSITORY, Server, leave_nothing_behind
-from benchmarks.serving.results import Results, Round
+from benchmarks.serving.results import Results
 from benchmarks.serving.slices import EXAMPLE, REAL, bodies, load_slice
 
 T = TypeVar("T")
@@ -85,12 +86,14 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         say("evidence")
         explaining = stages.explaining(bench, server)
         say("fixed rates")
-        open_loop = stages.open_loop(bench, server, _peak(rounds, ours[stages.RAW]))
+        open_loop = stages.open_loop(bench, server)
         say("beside a series")
         beside = stages.beside(bench, server)
         real_slice = _real_slice(bench, server, given.data)
+    say("the loop behind a socket")
+    bare = stages.bare(bench)
     say("the loop in TensorFlow")
-    tensorflow_loop = bench.loop("tensorflow", bench.plan.round_s)
+    tensorflow_loop = bench.loop(TENSORFLOW, bench.plan.round_s)
     peers = () if given.without_peers else _peers(bench, rounds[0].loop.malignancy)
     return Results(
         machine=facts,
@@ -108,14 +111,10 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         peer_versions=rivals.versions() if peers else {},
         starts=starts,
         open_loop=open_loop,
+        bare=bare,
         beside_series=beside,
         explaining=explaining,
     )
-
-
-def _peak(rounds: Sequence[Round], raw: Sequence[Load]) -> float:
-    """Requests a second: the most that the service reached in a closed loop."""
-    return max(load.rate for load in (*(r.service for r in rounds), *raw))
 
 
 def _real_slice(bench: stages.Bench, server: Server, data: Path) -> dict[str, float] | None:

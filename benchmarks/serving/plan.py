@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Seconds, and how often: `rounds` of in-process loop and service alternate, so that drift
+    """Seconds, and how often: `rounds` of in-process loops and service alternate, so that drift
     meets both alike; `variants` of peers are measured too."""
 
     rounds: int
@@ -26,8 +26,8 @@ class Plan:
 CLIENTS: Final = (1, 16, 64)
 COMPARED_AT: Final = 16  # the clients at which the issue's ratios are stated
 FULL: Final = Plan(
-    rounds=4,
-    round_s=6,
+    rounds=8,
+    round_s=2.5,
     load_s=5,
     peer_s=5,
     peer_clients=(1, 16, 64),

@@ -95,6 +95,21 @@ def cpu_ratio(found: Results) -> float:
     return statistics.median(r.service.cpu_ms / r.loop.cpu_ms for r in found.rounds)
 
 
+def own_cpu_ratio(found: Results) -> float:
+    """As `cpu_ratio`, by the loop on the service's own backend."""
+    return statistics.median(r.service.cpu_ms / r.own_loop.cpu_ms for r in found.rounds)
+
+
+def own_throughput_ratio(found: Results) -> float:
+    """As `throughput_ratio`, by the loop on the service's own backend."""
+    return statistics.median(r.service.rate / r.own_loop.rate for r in found.rounds)
+
+
+def bare_tail(found: Results) -> float:
+    """The bare server's p99 at its fixed rate by its unloaded median."""
+    return _p99(found.bare.steady) / found.bare.unloaded.p50_ms
+
+
 def explain_cost(found: Results) -> float:
     """Per cent of throughput lost when every answer carries its evidence map, the median over pairs."""
     return 100 * (1 - statistics.median(explained / plain for plain, explained in found.explaining.pairs))
@@ -145,8 +160,14 @@ def rates_table(found: Results) -> str:
         (peer.name, number(rate_of(peer) / loop_rate(found)), *_cells(at(peer.loads)), peer.settings)
         for peer in sorted((p for p in found.peers if p.loads), key=lambda p: -rate_of(p))
     ]
+    own = [r.own_loop for r in found.rounds]
     loops = [
         ("in-process loop, OpenVINO", loop_rate(found), statistics.median(r.loop.cpu_ms for r in found.rounds)),
+        (
+            "the same, OpenVINO as the service runs it",
+            statistics.median(lap.rate for lap in own),
+            statistics.median(lap.cpu_ms for lap in own),
+        ),
         ("in-process loop, TensorFlow", found.tensorflow_loop.rate, found.tensorflow_loop.cpu_ms),
     ]
     ceiling = [
@@ -189,6 +210,7 @@ def open_loop_table(found: Results) -> str:
         (f"{load.steady_rate:.0f} a second (70 % of peak)", load.steady),
         (f"{load.overload_rate:.0f} a second (2x peak)", load.overload),
         (f"{load.crowd_clients} clients that honour Retry-After", load.crowd),
+        (f"bare server, {found.bare.steady_rate:.0f} a second (70 % of its peak)", found.bare.steady),
     ]
     head = ("", "good a second", "p50 ms", "p99 ms", "503 a second", "p99 of 503 ms", "broken", "unsent", "late p99 ms")
     return table(head, [(name, *_tally_cells(tally)) for name, tally in runs])
@@ -220,7 +242,11 @@ def summary(found: Results) -> str:
         clients_table(found),
         "### Fixed rates, and a crowd",
         open_loop_table(found),
-        f"Unloaded median: {load_text(found.open_loop.unloaded)}. Against a server that does nothing, wrk reaches "
+        f"By the loop on OpenVINO as the service runs it: server CPU {number(own_cpu_ratio(found))}, throughput "
+        f"{number(own_throughput_ratio(found))}.",
+        f"Unloaded median: {load_text(found.open_loop.unloaded)}. The bare server's is "
+        f"{load_text(found.bare.unloaded)}, and its p99 at 70 % of its own peak {number(bare_tail(found))} times that. "
+        f"Against a server that does nothing, wrk reaches "
         f"{proof.wrk.rate:.0f} a second at {proof.wrk.generator_cpu_ms:.2f} ms of processor a request, the open-loop "
         f"generator {own}; both include that server's own work on the same cores.",
         _explaining_text(found),

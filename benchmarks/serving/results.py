@@ -20,9 +20,11 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The in-process loop and the service one after the other: raw DICOM at the clients of the comparison."""
+    """The plain loop, the same on the service's own OpenVINO backend, and the service, one after the other: raw DICOM
+    at the clients of the comparison."""
 
     loop: Lap
+    own_loop: Lap
     service: Load
 
 
@@ -35,8 +37,19 @@ class Starts:
 
 
 @dataclass(frozen=True, slots=True)
+class Bare:
+    """The plain loop behind a socket: its peak, one client, and a fixed rate that is the same share of its peak."""
+
+    peak: float
+    unloaded: Load
+    steady_rate: float
+    steady: Tally
+
+
+@dataclass(frozen=True, slots=True)
 class OpenLoop:
-    """`unloaded` is one client, closed; the rates are those asked for, a second. `crowd` are ten times the clients."""
+    """`peak` is of a closed loop just before; `unloaded` is one client, closed; the rates are those asked for, a
+    second. `crowd` are ten times the clients."""
 
     peak: float
     unloaded: Load
@@ -90,5 +103,6 @@ class Results:
     peer_versions: dict[str, str]
     starts: Starts
     open_loop: OpenLoop
+    bare: Bare
     beside_series: BesideSeries
     explaining: Explaining

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from app.imaging.patches import PatchSpec
 from benchmarks.serving.arrivals import Tally, Task, run_task
 from benchmarks.serving.beside import beside_series
-from benchmarks.serving.ceiling import Lap, Loop, run_loops
+from benchmarks.serving.ceiling import KEEP_MEMORY, OWN, PLAIN, Lap, Loop, run_loops
 from benchmarks.serving.closed import Load, drive
 from benchmarks.serving.explaining import measure_parts
 from benchmarks.serving.plan import CLIENTS, COMPARED_AT, Plan
 from benchmarks.serving.processes import LOGS, Server, serve_ours
-from benchmarks.serving.results import BesideSeries, Explaining, OpenLoop, Proof, Round, Starts
+from benchmarks.serving.results import Bare, BesideSeries, Explaining, OpenLoop, Proof, Round, Starts
 from benchmarks.serving.slices import Body, Slice, bodies
 from tests.service import free_port
 
@@ -51,8 +52,11 @@ class Bench:
     def loop(self, backend: str, seconds: float) -> Lap:
         """The in-process loop, a process per worker."""
         with kept(self.ct_slice.dicom) as path:
-            patch = (self.patch.size_px, self.patch.spacing_mm)
-            return run_loops(Loop(backend, path, self.ct_slice.roi_px, patch, seconds), self.workers)
+            return run_loops(self.loop_on(backend, path, seconds), self.workers)
+
+    def loop_on(self, backend: str, path: str, seconds: float) -> Loop:
+        """What one process of it does."""
+        return Loop(backend, path, self.ct_slice.roi_px, (self.patch.size_px, self.patch.spacing_mm), seconds)
 
 
 def start_service(workers: int) -> Server:
@@ -73,10 +77,10 @@ def prove_generators(bench: Bench) -> Proof:
 
 
 def alternate(bench: Bench, server: Server) -> Iterator[Round]:
-    """In-process loop and service in turn; the service waits idle while the loop runs."""
-    body = bodies(bench.ct_slice)[RAW]
+    """In-process loops and service in turn; the service waits idle while a loop runs."""
+    body, seconds = bodies(bench.ct_slice)[RAW], bench.plan.round_s
     for _ in range(bench.plan.rounds):
-        yield Round(bench.loop("openvino", bench.plan.round_s), drive(server, body, COMPARED_AT, bench.plan.round_s))
+        yield Round(bench.loop(PLAIN, seconds), bench.loop(OWN, seconds), drive(server, body, COMPARED_AT, seconds))
 
 
 def all_bodies(bench: Bench, server: Server) -> Iterator[tuple[str, tuple[Load, ...]]]:
@@ -103,22 +107,45 @@ def workers_mb(server: Server) -> list[float]:
     return sorted((size / MEGABYTE for size in resident if size > MIN_WORKER_BYTES), reverse=True)
 
 
-def open_loop(bench: Bench, server: Server, peak: float) -> OpenLoop:
-    """Arrivals below and beyond the peak, and a crowd that waits as it is told."""
+def open_loop(bench: Bench, server: Server) -> OpenLoop:
+    """Arrivals below and beyond the peak, and a crowd that waits as it is told.
+
+    The peak is found just before: the machine may have been faster minutes ago.
+    """
     body = bodies(bench.ct_slice)[RAW]
-    seconds = bench.plan.arrivals_s
-    warm_up_s = seconds / 5
-    steady, overload, crowd = STEADY * peak, OVERLOAD * peak, CROWD * COMPARED_AT
+    peak = max(drive(server, body, clients, bench.plan.load_s).rate for clients in CLIENTS)
+    overload, crowd = OVERLOAD * peak, CROWD * COMPARED_AT
     return OpenLoop(
         peak=peak,
         unloaded=drive(server, body, 1, bench.plan.load_s),
-        steady_rate=steady,
-        steady=run(Task(server.port, "", seconds, warm_up_s, rate=steady), body),
+        steady_rate=STEADY * peak,
+        steady=_arrivals(bench, server, STEADY * peak),
         overload_rate=overload,
-        overload=run(Task(server.port, "", seconds, warm_up_s, rate=overload), body),
+        overload=_arrivals(bench, server, overload),
         crowd_clients=crowd,
-        crowd=run(Task(server.port, "", seconds, warm_up_s, clients=crowd), body),
+        crowd=run(replace(_task(bench, server), clients=crowd), body),
     )
+
+
+def bare(bench: Bench) -> Bare:
+    """The same at the bare server."""
+    port, body = free_port(), bodies(bench.ct_slice)[RAW]
+    loop = json.dumps(asdict(bench.loop_on(PLAIN, "", 0)))
+    command = [sys.executable, "-m", "benchmarks.serving.bare", str(port), str(bench.workers), loop]
+    with Server(command, port, LOGS / "bare.log", **KEEP_MEMORY) as server:
+        server.wait_for(body, PATIENCE_S)
+        peak = drive(server, body, COMPARED_AT, bench.plan.load_s).rate
+        unloaded = drive(server, body, 1, bench.plan.load_s)
+        return Bare(peak, unloaded, STEADY * peak, _arrivals(bench, server, STEADY * peak))
+
+
+def _arrivals(bench: Bench, server: Server, rate: float) -> Tally:
+    return run(replace(_task(bench, server), rate=rate), bodies(bench.ct_slice)[RAW])
+
+
+def _task(bench: Bench, server: Server) -> Task:
+    seconds = bench.plan.arrivals_s
+    return Task(server.port, "", seconds, seconds / 5)
 
 
 def beside(bench: Bench, server: Server) -> BesideSeries:
@@ -139,7 +166,7 @@ def explaining(bench: Bench, server: Server) -> Explaining:
 
 def real_slice(bench: Bench, server: Server) -> dict[str, float]:
     """Loop and service on another slice: rates and their ratio."""
-    loop = bench.loop("openvino", bench.plan.load_s)
+    loop = bench.loop(PLAIN, bench.plan.load_s)
     load = drive(server, bodies(bench.ct_slice)[RAW], COMPARED_AT, bench.plan.load_s)
     return {"loop_per_s": loop.rate, "service_per_s": load.rate, "throughput": load.rate / loop.rate} | {
         "cpu": load.cpu_ms / loop.cpu_ms

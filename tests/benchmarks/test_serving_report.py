@@ -13,7 +13,7 @@ from benchmarks.serving.arrivals import Tally
 from benchmarks.serving.ceiling import Lap, together
 from benchmarks.serving.chart import draw
 from benchmarks.serving.closed import Load, account
-from benchmarks.serving.results import BesideSeries, Explaining, OpenLoop, Proof, Results, Round, Starts
+from benchmarks.serving.results import Bare, BesideSeries, Explaining, OpenLoop, Proof, Results, Round, Starts
 from benchmarks.serving.rivals import NAIVE, PEERS, PeerResult, malignancy_of
 from benchmarks.serving.soak import Segment, growth
 
@@ -43,7 +43,7 @@ def results() -> Results:
         digests={},
         workers=2,
         proof=Proof(load(5000), tally(50_000)),
-        rounds=tuple(Round(loop, load(rate, cpu_ms=5.0)) for rate in (290, 300, 310)),
+        rounds=tuple(Round(loop, loop, load(rate, cpu_ms=5.0)) for rate in (290, 300, 310)),
         tensorflow_loop=Lap(1000, 10.0, 18.0, 0.9),
         ours={"dicom, raw": (load(300),), "dicom, form": (load(270),)},
         real_slice=None,
@@ -52,6 +52,7 @@ def results() -> Results:
         starts=Starts((2.0, 2.2, 9.0), (200.0, 190.0)),
         beside_series=BesideSeries(600, 2, load(100, 1), replace(load(60, 1), p99_ms=45.0), valid=True),
         open_loop=OpenLoop(310.0, load(100, 1), 217.0, tally(2170), 620.0, tally(2945, 3000), 160, tally(2790, 5)),
+        bare=Bare(350.0, load(120, 1), 245.0, tally(2450)),
         explaining=Explaining(((300.0, 285.0), (300.0, 291.0), (300.0, 288.0)), 2.0, 0.125, 0.075),
     )
 
@@ -63,9 +64,19 @@ def test_each_target_is_the_ratio_that_it_names() -> None:
     )
 
 
+def test_figures_by_the_services_own_loop_and_of_the_bare_server_stand_beside() -> None:
+    found = results()
+    quicker = Lap(5000, 10.0, 16.0, 0.9)
+    found = replace(found, rounds=tuple(replace(r, own_loop=quicker) for r in found.rounds))
+    assert report.own_throughput_ratio(found) == pytest.approx(0.6)
+    assert report.own_cpu_ratio(found) == pytest.approx(5 / 3.2)
+    assert report.bare_tail(found) == pytest.approx(2.5)
+    assert "server CPU 1.56, throughput 0.6." in report.summary(found)
+
+
 def test_targets_are_met_at_their_bound_and_missed_beyond() -> None:
     assert [target.met for target in report.targets(results())] == [True] * 14
-    slow = replace(results(), rounds=tuple(Round(r.loop, load(200, cpu_ms=6.0)) for r in results().rounds))
+    slow = replace(results(), rounds=tuple(Round(r.loop, r.own_loop, load(200, cpu_ms=6.0)) for r in results().rounds))
     assert [target.met for target in report.targets(slow)[:4]] == [False, False, True, True]
 
 
