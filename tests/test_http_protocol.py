@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 import uvicorn
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.cli.http_protocol import HEADERS_BYTES, PIECE_BYTES, Body
@@ -43,6 +46,11 @@ class App:
                 answer = await self._whole(scope, receive)
             case "/chunks":
                 answer = described(b"".join([chunk async for chunk in chunks_of(receive)]), "chunks")
+            case "/wait":
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                self.left.set()
+                return
             case "/first":
                 await receive()
                 answer = {"how": "first chunk"}
@@ -206,6 +214,30 @@ def test_requests_sent_at_once_are_answered_in_turn(port: int) -> None:
     assert [answer["sha256"] for answer in answers] == [hashlib.sha256(body).hexdigest() for body in bodies]
 
 
+@given(
+    sent=st.lists(
+        st.tuples(st.sampled_from(["/whole", "/chunks", "/first", "/unread"]), st.sampled_from(SIZES)), max_size=5
+    ),
+    cuts=st.lists(st.floats(0, 1), max_size=6),
+)
+@hypothesis_settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_any_requests_in_any_pieces_are_answered_in_turn(
+    port: int, sent: list[tuple[str, int]], cuts: list[float]
+) -> None:
+    data = b"".join(request(path, content(size, seed=n)) for n, (path, size) in enumerate(sent))
+    with Client(port) as client:
+        for start, stop in itertools.pairwise(sorted([0, *(int(cut * len(data)) for cut in cuts), len(data)])):
+            client.send(data[start:stop])
+        answers = [client.answer() for _ in sent]
+    for n, ((path, size), answer) in enumerate(zip(sent, answers, strict=True)):
+        if path in ("/whole", "/chunks"):
+            assert answer["sha256"] == hashlib.sha256(content(size, seed=n)).hexdigest()
+        else:
+            assert answer["how"] in ("first chunk", "unread")
+
+
 def test_body_of_unknown_length_comes_in_chunks(port: int) -> None:
     body = content(LARGE)
     head = b"POST /whole HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -234,6 +266,7 @@ def test_what_is_no_request_is_refused_also_after_a_body(port: int) -> None:
 
 def test_client_who_leaves_is_noticed_and_nothing_of_the_body_kept(app_and_port: tuple[App, int]) -> None:
     app, port = app_and_port
+    app.left.clear()
     gc.disable()
     try:
         with Client(port) as client:
@@ -246,6 +279,16 @@ def test_client_who_leaves_is_noticed_and_nothing_of_the_body_kept(app_and_port:
             assert not any(buffer() is not None for buffer in app.buffers)
     finally:
         gc.enable()
+
+
+def test_client_who_leaves_a_request_at_work_is_noticed_also_when_another_was_sent(
+    app_and_port: tuple[App, int],
+) -> None:
+    app, port = app_and_port
+    app.left.clear()
+    with Client(port) as client:
+        client.send(request("/wait", b"") + request("/whole", b"next"))
+    assert app.left.wait(PATIENCE_S)
 
 
 def test_announced_body_that_waits_stays_in_the_socket(port: int) -> None:

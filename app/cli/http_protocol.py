@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.security import WHOLE_BODY
 
@@ -111,6 +112,7 @@ class _Http(HttpToolsProtocol):
 
     bypassing: Body | None = None
     _offered: Body | None = None
+    _at_work: RequestResponseCycle | None = None
 
     @property
     def within_body(self) -> bool:
@@ -147,7 +149,10 @@ class _Http(HttpToolsProtocol):
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell who waits for the body."""
+        """Tell who waits for the body, and the request at work: uvicorn tells the last one that was sent."""
+        if self._at_work is not None and not self._at_work.response_complete:
+            self._at_work.disconnected = True
+            self._at_work.message_event.set()
         super().connection_lost(exc)
         self._end_body()
 
@@ -162,6 +167,10 @@ class _Http(HttpToolsProtocol):
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self.cycle.more_body = False
             self._end_body()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._at_work = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _bypass(self) -> None:
         body, cycle = self._offered, self.cycle
