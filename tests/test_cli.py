@@ -12,9 +12,11 @@ import pytest
 
 from app import cli
 from app.cli import models
+from app.imaging.chunked import piece_of
 from tests.api.conftest import png
 from tests.fakes import ArithmeticModels, write_models
 from tests.generated_series import SLICES, slice_file, zipped
+from tests.imaging.series_files import enhanced_file, taken_files
 from tests.inference.slices import chest
 from tests.phantoms import derived_uid
 
@@ -127,6 +129,16 @@ def test_each_series_of_a_tree_is_judged(study: Path, slices: list[bytes], capsy
     assert rows["other"]["series_instance_uid"] == derived_uid("other")
     assert rows["packed.zip"]["probability"] == rows["study"]["probability"]
     assert "3/3" in capsys.readouterr().err
+
+
+def test_a_large_multi_frame_file_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.imaging.archive.LARGE_BYTES", 1000)
+    files = taken_files(monkeypatch)
+    (tmp_path / "enhanced.dcm").write_bytes(enhanced_file([0.0, 1.0, 2.0]))
+    assert cli.main(["predict", str(tmp_path / "enhanced.dcm")]) == cli.OK
+    (file,) = files
+    with pytest.raises(OSError, match="released"):
+        piece_of(file, 0, 1)
 
 
 def test_slices_of_a_series_are_judged_alone_when_asked(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,8 @@ from pydicom.dataset import Dataset
 from app.api.renderings import result_objects
 from app.delivery.store import ObjectKind, ResultObject
 from app.errors import FrameRequired
+from app.imaging.archive import files_of
+from app.imaging.chunked import ChunkedFile
 from app.imaging.ct import CTSlice
 from app.imaging.read import read_slice
 from app.imaging.series import SeriesBuilder, SeriesLimits
@@ -55,7 +57,8 @@ class SeriesJudge:
         for path in paths:
             if cancelled():
                 raise Cancelled
-            builder.add(path.read_bytes())
+            for data in files_of(ChunkedFile.at(path)):
+                builder.add(data)
         return builder.build()
 
 

@@ -66,7 +66,7 @@ class _Collector:
             raise _malformed(f"more than {MAX_FIELDS} fields")
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self._part.content.append(data[start:end])
+        self._part.content.append(memoryview(data)[start:end])
         if not self._part.is_file and len(self._part.content) > MAX_FIELD_BYTES:
             raise _malformed(f"a field of more than {MAX_FIELD_BYTES} bytes")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from app.imaging.archive import archive_files, is_zip
-from app.imaging.chunked import LARGE_BYTES, ChunkedFile, FileBytes
+from app.imaging.archive import files_of
+from app.imaging.chunked import ChunkedFile, FileBytes
 
 CHUNK_BYTES: Final = 64 * 1024
 
@@ -25,22 +25,21 @@ class Received:
         """Bytes received."""
         return len(self._held) + len(self._gathered)
 
-    def append(self, piece: bytes) -> None:
+    def append(self, piece: bytes | memoryview) -> None:
         """The next bytes."""
+        if len(piece) >= CHUNK_BYTES:
+            self._flush()
+            self._held.append(piece)
+            return
         # Gathered first: a parser makes a piece of every line end in the data, and each would be a call.
         self._gathered += piece
         if len(self._gathered) >= CHUNK_BYTES:
             self._flush()
 
     def files(self) -> Iterator[FileBytes]:
-        """The file, or those of the archive that it is; raises the errors of `archive_files`."""
+        """The file, or those of the archive that it is; see `files_of`."""
         self._flush()
-        if is_zip(self._held.piece(0, 4)):
-            yield from archive_files(self._take())
-        elif len(self._held) > LARGE_BYTES:
-            yield self._take()
-        else:
-            yield self.taken()
+        return files_of(self._take())
 
     def taken(self) -> bytes:
         """All bytes as one piece; they are not held any more."""

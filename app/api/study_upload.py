@@ -12,6 +12,7 @@ from app.api.parts import is_form, parts_of
 from app.api.received import Received
 from app.api.upload import merged, unique
 from app.errors import EmptyInput, MalformedForm
+from app.imaging.chunked import LARGE_BYTES
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from app.inference.engine import SeriesSlot
@@ -57,6 +58,8 @@ async def read_study(request: Request, builder: SeriesBuilder, slot: SeriesSlot,
 def _take(received: Received, builder: SeriesBuilder, slot: SeriesSlot) -> float:
     """Give one file, or every file of one archive, to the builder; returns milliseconds."""
     started = time.perf_counter()
+    if len(received) > LARGE_BYTES:
+        give_back_freed()
     for data in received.files():
         if slot.cancelled():
             raise Cancelled

@@ -25,8 +25,8 @@ from app.api.problems import problem_type
 from app.cli.exits import CANNOT_START, OK, SOME_FAILED
 from app.cli.models import verified_registry
 from app.errors import InputError
-from app.imaging.archive import archive_files, is_zip
-from app.imaging.chunked import ChunkedFile, FileBytes
+from app.imaging.archive import files_of, is_zip
+from app.imaging.chunked import ChunkedFile
 from app.imaging.dicom import DicomImage
 from app.imaging.read import quiet_decoders, read_slice
 from app.imaging.series import SeriesBuilder, SeriesLimits
@@ -201,22 +201,13 @@ def _judge_series(
 
         builder = SeriesBuilder(SeriesLimits(max_slices=max_slices), parameters.options)
         for done, path in enumerate(task.series, start=1):
-            for data in _contents(path):
+            for data in files_of(ChunkedFile.at(path)):
                 builder.add(data)
             show("read", done, len(task.series))
         volume = builder.build()
         decode_ms = (time.perf_counter() - started) * 1000
         prediction = diagnose_volume(volume, model, detector, show, lambda: False)
     return prediction, {"decode": decode_ms, **prediction.timing.stages_ms}
-
-
-def _contents(path: Path) -> Iterator[FileBytes]:
-    """The file, or the files of the zip that it is."""
-    data = path.read_bytes()
-    if is_zip(data[:4]):
-        yield from archive_files(ChunkedFile([data]))
-    else:
-        yield data
 
 
 def _writer(options: argparse.Namespace, stack: ExitStack) -> Callable[[Outcome], None]:

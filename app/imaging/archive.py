@@ -33,6 +33,15 @@ def is_zip(start: bytes) -> bool:
     return start.startswith(ZIP_MAGIC)
 
 
+def files_of(file: ChunkedFile) -> Iterator[FileBytes]:
+    """The files of a zip, which shrinks on the way, or the file itself: in blocks, which may shrink too, where it is
+    larger than LARGE_BYTES, and whole otherwise. Raises the errors of `archive_files`."""
+    if is_zip(file.piece(0, 4)):
+        yield from archive_files(file)
+    else:
+        yield file if len(file) > LARGE_BYTES else file.whole()
+
+
 def archive_files(archive: ChunkedFile, limits: ArchiveLimits | None = None) -> Iterator[FileBytes]:
     """The files of a zip in the order they lie in it, folders flattened; `archive` is released on the way.
 

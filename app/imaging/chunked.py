@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable
-from mmap import mmap
+from functools import partial
+from mmap import MADV_DONTNEED, PAGESIZE, mmap
+from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from app.errors import ArchiveTooLarge
+from app.imaging.mapped import mapped
 
 BLOCK_BYTES: Final = 1 << 20
 LARGE_BYTES: Final = 12 << 20  # a slice of the largest size has 8; what has more is multi-frame and shrinks on the way
@@ -25,9 +28,15 @@ class ChunkedFile:
     def __init__(self, pieces: Iterable[bytes] = (), block_bytes: int = BLOCK_BYTES) -> None:
         self._block_bytes = block_bytes
         self._blocks: list[mmap | None] = []
-        self._size = self._at = 0
+        self._size = self._at = self._released = 0
         for piece in pieces:
             self.append(piece)
+
+    @classmethod
+    def at(cls, path: Path) -> ChunkedFile:
+        """What a file on the disk holds; raises OSError."""
+        with path.open("rb") as stream:
+            return cls(iter(partial(stream.read, BLOCK_BYTES), b""))
 
     def __len__(self) -> int:
         """Bytes that were written, released ones included."""
@@ -36,15 +45,15 @@ class ChunkedFile:
     @property
     def held_bytes(self) -> int:
         """Bytes of memory it takes."""
-        return sum(block is not None for block in self._blocks) * self._block_bytes
+        return len(self._blocks) * self._block_bytes - self._released
 
-    def append(self, piece: bytes | bytearray) -> None:
+    def append(self, piece: bytes | bytearray | memoryview) -> None:
         """Write at the end."""
         rest = memoryview(piece)
         while rest:
             start = self._size % self._block_bytes
             if start == 0:
-                self._blocks.append(mmap(-1, self._block_bytes))
+                self._blocks.append(mapped(self._block_bytes))
             part = rest[: self._block_bytes - start]
             self._held(len(self._blocks) - 1)[start : start + len(part)] = part
             self._size += len(part)
@@ -82,19 +91,33 @@ class ChunkedFile:
     def piece(self, start: int, stop: int) -> bytes:
         """A copy of the bytes from `start` up to `stop`, as far as there are; raises OSError for released ones."""
         stop, pieces = min(stop, self._size), []
+        if start < min(stop, self._released):
+            raise OSError("released")
         while start < stop:
             index, first = divmod(start, self._block_bytes)
             pieces.append(self._held(index)[first : min(self._block_bytes, first + stop - start)])
             start += len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def whole(self) -> bytes | memoryview:
+        """All bytes: where they lie in one block a view, which keeps it, and otherwise a copy; raises OSError for
+        released ones."""
+        if len(self._blocks) == 1 and not self._released:
+            return memoryview(self._held(0))[: self._size]
+        return self.piece(0, self._size)
+
     def release(self, before: int) -> None:
-        """Give back the blocks that end at or before this place."""
-        done = len(self._blocks) if before >= self._size else before // self._block_bytes
-        for index, block in enumerate(self._blocks[:done]):
-            if block is not None:
-                block.close()
-                self._blocks[index] = None
+        """Give back the blocks that end at or before this place, and the pages of the next that do."""
+        if before >= self._size:
+            before = len(self._blocks) * self._block_bytes
+        if before <= self._released:
+            return
+        done, rest = divmod(before, self._block_bytes)
+        for index in range(self._released // self._block_bytes, done):
+            self._blocks[index] = None
+        if pages := rest - rest % PAGESIZE:
+            self._held(done).madvise(MADV_DONTNEED, 0, pages)
+        self._released = done * self._block_bytes + pages
 
     def _held(self, index: int) -> mmap:
         block = self._blocks[index]

@@ -29,6 +29,7 @@ from app.imaging.chunked import FileBytes, piece_of
 from app.imaging.ct import COSINE_TOLERANCE, CTSlice, FloatImage, Orientation, PointMm, QualityNote, SliceSource
 from app.imaging.dicom import DicomImage
 from app.imaging.header import malformed, pack_header, unpack_header
+from app.imaging.mapped import mapped_zeros
 from app.imaging.options import ReadOptions
 from app.imaging.quality import MAX_THICKNESS_MM
 from app.imaging.read import SNIFFED_BYTES, sniff
@@ -254,7 +255,7 @@ class _Stack:
     def append(self, hu: FloatImage) -> None:
         if not self._count:
             most = self._limits.max_pixel_bytes // (hu.size * INT16.dtype.itemsize)
-            self._hu = np.empty((min(most, self._limits.max_slices), *hu.shape), np.int16)
+            self._hu = mapped_zeros((min(most, self._limits.max_slices), *hu.shape), np.int16)
         for rows in _bands(hu):
             self._hu[self._count, rows] = _rounded(hu[rows])
         self._count += 1

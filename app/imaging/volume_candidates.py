@@ -21,6 +21,7 @@ from scipy.special import ndtr
 from app.imaging.candidates import MARGIN_MM, OUTSIDE_HU, Blobs, search_field, shrink_factor
 from app.imaging.ct import FloatImage, PointPx
 from app.imaging.lungs import WORK_SPACING_MM, ByteMask, shrink
+from app.imaging.mapped import mapped_zeros
 from app.imaging.volume import CTVolume
 from app.imaging.volume_lungs import Progress, VolumeLungs
 
@@ -65,7 +66,8 @@ def find_volume_candidates(
         return ()
     field = _Field(volume, lungs)
     # One for all turns: what each frees by itself would not be what the next can use.
-    memory = np.zeros(max(sum(_Scale(field, *size).values for size in sizes) for sizes in TURNS), np.float32)
+    most = max(sum(_Scale(field, *size).values for size in sizes) for sizes in TURNS)
+    memory = mapped_zeros((most,), np.float32)
     found: list[Blobs] = []
     for turn, sizes in enumerate(TURNS):
         of_turn: list[Blobs] = []

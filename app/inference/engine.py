@@ -156,7 +156,7 @@ class SeriesSlot:
     def __init__(
         self, pool: ThreadPoolExecutor, leave: Callable[[SeriesSlot], None], give_way: Callable[[], None]
     ) -> None:
-        self._pool = pool
+        self.pool = pool
         self._leave = leave
         self._give_way = give_way
         self._cancelled = threading.Event()
@@ -175,7 +175,7 @@ class SeriesSlot:
     async def run(self, work: Callable[[], T]) -> T:
         """Run one piece of work in the series' thread and return what it returns; one piece at a time."""
         context = contextvars.copy_context()
-        running: Future[T] = self._pool.submit(context.run, work)
+        running: Future[T] = self.pool.submit(context.run, work)
         self._running = running
         return await asyncio.wrap_future(running)
 
@@ -201,7 +201,9 @@ class SeriesLane:
         self._limit = limit
         self._changed = changed
         self._give_way = give_way
-        self._pool = ThreadPoolExecutor(limit, thread_name_prefix="series")
+        # A pool for each place: one for all may run a series in turn in several threads, which leave a heap each.
+        self._pools = [ThreadPoolExecutor(1, thread_name_prefix=f"series-{n}") for n in range(limit)]
+        self._free = list(self._pools)
         self._open: set[SeriesSlot] = set()
         self._lock = threading.Lock()  # a slot is given back in the thread that did its work
 
@@ -212,7 +214,6 @@ class SeriesLane:
     @contextmanager
     def slot(self) -> Iterator[SeriesSlot]:
         """A place for one series until the work on it has ended; raises Overloaded when there is none."""
-        slot = SeriesSlot(self._pool, self._leave, self._give_way)
         with self._lock:
             if len(self._open) >= self._limit:
                 raise Overloaded(
@@ -220,6 +221,7 @@ class SeriesLane:
                     expected=f"at most {self._limit}",
                     remedy="Try again after the seconds in Retry-After; LUNGSCOPE_MAX_SERIES is the bound.",
                 )
+            slot = SeriesSlot(self._free.pop(), self._leave, self._give_way)
             self._open.add(slot)
             self._changed(len(self._open))
         try:
@@ -231,9 +233,11 @@ class SeriesLane:
         """Ask all work to stop and wait until it has."""
         for slot in list(self._open):
             slot.cancel()
-        self._pool.shutdown(wait=True)
+        for pool in self._pools:
+            pool.shutdown(wait=True)
 
     def _leave(self, slot: SeriesSlot) -> None:
         with self._lock:
             self._open.discard(slot)
+            self._free.append(slot.pool)
             self._changed(len(self._open))

@@ -11,7 +11,7 @@ import pytest
 from app.api.parts import parts_of
 from app.api.received import CHUNK_BYTES, Received
 from app.errors import MalformedForm
-from app.imaging.chunked import piece_of
+from app.imaging.chunked import ChunkedFile, piece_of
 from tests.generated_series import zipped
 
 TYPE = "multipart/form-data; boundary=x"
@@ -82,13 +82,13 @@ def test_what_is_received_is_held_in_large_pieces_and_given_back_once() -> None:
 
 
 def test_a_large_file_is_given_back_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.api.received.LARGE_BYTES", 3 * CHUNK_BYTES)
+    monkeypatch.setattr("app.imaging.archive.LARGE_BYTES", 3 * CHUNK_BYTES)
     for size, whole in ((3 * CHUNK_BYTES, True), (3 * CHUNK_BYTES + 1, False)):
         received = Received()
         for start in range(0, size, 1000):
             received.append(b"a" * min(1000, size - start))
         (file,) = received.files()
-        assert (len(file), isinstance(file, bytes)) == (size, whole)
+        assert (len(file), not isinstance(file, ChunkedFile)) == (size, whole)
         assert piece_of(file, 0, size) == b"a" * size
         assert len(received) == 0
 

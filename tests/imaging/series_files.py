@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from app.errors import InputError
+from app.imaging.chunked import FileBytes
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from tests.imaging.refusals import assert_explains
@@ -69,6 +70,19 @@ def built(files: Sequence[bytes]) -> CTVolume:
     for data in files:
         builder.add(data)
     return builder.build()
+
+
+def taken_files(monkeypatch: pytest.MonkeyPatch) -> list[FileBytes]:
+    """What every builder is given from now on."""
+    taken: list[FileBytes] = []
+    add = SeriesBuilder.add
+
+    def watched(builder: SeriesBuilder, file: FileBytes) -> None:
+        taken.append(file)
+        add(builder, file)
+
+    monkeypatch.setattr(SeriesBuilder, "add", watched)
+    return taken
 
 
 def refused(files: list[bytes], error: type[InputError]) -> str:

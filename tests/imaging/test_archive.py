@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import ArchiveTooLarge, InputError, MalformedArchive, UnsupportedArchive
-from app.imaging.archive import ArchiveLimits, archive_files, is_zip
-from app.imaging.chunked import ChunkedFile, piece_of
+from app.imaging.archive import ArchiveLimits, archive_files, files_of, is_zip
+from app.imaging.chunked import LARGE_BYTES, ChunkedFile, piece_of
 from tests.imaging.refusals import assert_explains
 from tests.imaging.series_files import built, series_files, zipped
 from tests.imaging.test_damaged_files import changes, damaged
@@ -25,6 +25,13 @@ bounded = settings(derandomize=True, deadline=None, max_examples=100)
 
 def written(data: bytes, block_bytes: int = 1000, piece: int = 700) -> ChunkedFile:
     return ChunkedFile((data[start : start + piece] for start in range(0, len(data), piece)), block_bytes)
+
+
+def test_a_file_is_known_by_its_content_and_comes_in_blocks_where_it_is_large() -> None:
+    assert list(files_of(written(zipped(FILES)))) == [*FILES.values()]
+    small, large = ChunkedFile([b"PK\x03"]), ChunkedFile([bytes(LARGE_BYTES), b"x"])
+    assert list(files_of(small)) == [b"PK\x03"]
+    assert list(files_of(large)) == [large]
 
 
 def unpacked(data: bytes, limits: ArchiveLimits | None = None) -> list[bytes]:

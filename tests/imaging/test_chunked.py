@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from mmap import PAGESIZE
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import ArchiveTooLarge
-from app.imaging.chunked import MAX_READ_BYTES, ChunkedFile, FileBytes, piece_of, stream_of, stream_within
+from app.imaging.chunked import BLOCK_BYTES, MAX_READ_BYTES, ChunkedFile, FileBytes, piece_of, stream_of, stream_within
 
 bounded = settings(derandomize=True, deadline=None, max_examples=100)
 DATA = bytes(range(256)) * 100
@@ -49,6 +51,30 @@ class TestChunkedFile:
         file.release(1)
         file.release(8)
         assert (file.seek(0, 2), file.read(1), file.held_bytes) == (8, b"", 0)
+
+    def test_pages_of_a_block_are_given_back_too(self) -> None:
+        data = bytes(range(256)) * (3 * PAGESIZE // 256)
+        file = ChunkedFile([data])
+        file.release(2 * PAGESIZE + 9)
+        assert file.held_bytes == BLOCK_BYTES - 2 * PAGESIZE
+        assert file.piece(2 * PAGESIZE, len(data)) == data[2 * PAGESIZE :]
+        for read in (lambda: file.piece(2 * PAGESIZE - 1, len(data)), file.whole):
+            with pytest.raises(OSError, match="released"):
+                read()
+        file.release(len(data))
+        assert file.held_bytes == 0
+
+    def test_it_is_whole_as_a_view_of_its_block_or_a_copy_of_several(self) -> None:
+        one, several, none = ChunkedFile([DATA]), ChunkedFile([DATA], block_bytes=1000), ChunkedFile()
+        assert (one.whole(), several.whole(), none.whole()) == (DATA, DATA, b"")
+        assert isinstance(one.whole(), memoryview)
+
+    def test_it_reads_a_file_from_the_disk(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(DATA)
+        file = ChunkedFile.at(tmp_path / "file")
+        assert file.piece(0, len(DATA) + 1) == DATA
+        with pytest.raises(FileNotFoundError):
+            ChunkedFile.at(tmp_path / "none")
 
     def test_too_much_at_once_is_refused(self) -> None:
         file = ChunkedFile([bytes(MAX_READ_BYTES), b"x"])

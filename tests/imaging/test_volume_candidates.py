@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from app.imaging import volume_candidates
+from app.imaging.mapped import mapped_zeros
 from app.imaging.volume import CTVolume
 from app.imaging.volume_candidates import MAX_PER_SLICE, VolumeCandidate, find_volume_candidates
 from app.imaging.volume_lungs import segment_volume
@@ -104,14 +107,22 @@ def test_what_lies_above_does_not_change_what_is_found(slice_mm: float) -> None:
     assert longer.centre_px == pytest.approx(strongest.centre_px)
 
 
-def test_memory_does_not_grow_with_the_series() -> None:
+def test_memory_does_not_grow_with_the_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    mapped: list[int] = []
+
+    def counted(shape: tuple[int, ...], dtype: type[np.float32]) -> NDArray[np.float32]:
+        mapped.append(int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        return mapped_zeros(shape, dtype)
+
+    monkeypatch.setattr(volume_candidates, "mapped_zeros", counted)
+
     def peak_bytes(slices: int) -> int:
         volume = chest_volume([Ball(CENTRE_PX, 60.0, 10.0)], slices=slices)
         lungs = segment_volume(volume)
         tracemalloc.start()
         try:
             assert find_volume_candidates(volume, lungs)
-            return tracemalloc.get_traced_memory()[1]
+            return tracemalloc.get_traced_memory()[1] + mapped.pop()
         finally:
             tracemalloc.stop()
 

@@ -26,6 +26,22 @@ def test_what_work_returns_and_raises_reaches_the_caller() -> None:
     asyncio.run(scenario())
 
 
+def test_series_one_after_the_other_have_one_thread_and_beside_each_other_two() -> None:
+    async def scenario() -> tuple[set[int], set[int]]:
+        lane = SeriesLane(limit=2)
+        threads: set[int] = set()
+        for _ in range(20):
+            with lane.slot() as slot:
+                threads |= {await slot.run(threading.get_ident) for _ in range(5)}
+        with lane.slot() as slot, lane.slot() as other:
+            beside = {await slot.run(threading.get_ident), await other.run(threading.get_ident)}
+        lane.close()
+        return threads, beside
+
+    threads, beside = asyncio.run(scenario())
+    assert (len(threads), len(beside)) == (1, 2)
+
+
 def test_beyond_the_bound_callers_are_told_at_once() -> None:
     lane = SeriesLane(limit=2)
     with lane.slot(), lane.slot():
