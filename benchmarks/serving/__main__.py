@@ -82,6 +82,8 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
     starts = stages.starts(bench)
     with bench.service() as server:
         rounds = tuple(told(stages.alternate(bench, server), "loop and service: round"))
+        say("raw bodies and forms")
+        form_pairs = stages.forms(bench, server)
         ours = dict(told(stages.all_bodies(bench, server), "bodies"))
         say("evidence")
         explaining = stages.explaining(bench, server)
@@ -93,7 +95,7 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
     say("the loop behind a socket")
     bare = stages.bare(bench)
     say("the loop in TensorFlow")
-    tensorflow_loop = bench.loop(TENSORFLOW, bench.plan.round_s)
+    tensorflow_loop = bench.loop(TENSORFLOW, bench.plan.load_s)
     peers = () if given.without_peers else _peers(bench, rounds[0].loop.malignancy)
     return Results(
         machine=facts,
@@ -106,6 +108,7 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         rounds=rounds,
         tensorflow_loop=tensorflow_loop,
         ours=ours,
+        form_pairs=form_pairs,
         real_slice=real_slice,
         peers=peers,
         peer_versions=rivals.versions() if peers else {},

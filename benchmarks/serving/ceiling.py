@@ -1,17 +1,20 @@
 """The plain in-process loop that a server is held against: `pydicom.dcmread`, `pixel_array`, rescale, patch, infer.
 
 A process per core, each on one thread. `python -m benchmarks.serving.ceiling` with a `Loop` as JSON on a line of
-standard input says "ready", waits for the next line, and writes a `Lap`.
+standard input says "ready", and writes a `Lap` for each line that follows.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self  # OpenVINO does not declare its types (no py.typed)
 
@@ -119,32 +122,30 @@ def together(laps: Sequence[Lap]) -> Lap:
     return Lap(requests, requests / sum(lap.rate for lap in laps), sum(lap.cpu_s for lap in laps), laps[0].malignancy)
 
 
-def run_loops(loop: Loop, processes: int) -> Lap:
-    """The loop in several processes that start together."""
+@contextmanager
+def loops(loop: Loop, processes: int) -> Iterator[Callable[[], Lap]]:
+    """The loop in several processes, loaded; what is given runs one lap of it, in all of them at once."""
     variables = [f"{name}={value}" for name, value in KEEP_MEMORY.items()]
     command = ["env", *variables, sys.executable, "-m", "benchmarks.serving.ceiling"]
     LOGS.mkdir(parents=True, exist_ok=True)
     pipe, log = subprocess.PIPE, (LOGS / "loop.log").open("wb")
     with log:  # TensorFlow's notices
         running = [
-            subprocess.Popen(
-                command,
-                stdin=pipe,
-                stdout=pipe,
-                stderr=log,
-                text=True,
-                cwd=REPOSITORY,
-            )
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True, cwd=REPOSITORY)
             for _ in range(processes)
         ]
+
+    def lap() -> Lap:
+        for process in running:
+            _tell(process, "go")
+        return together([Lap(**json.loads(_hear(process))) for process in running])
+
     try:
         for process in running:
             _tell(process, json.dumps(asdict(loop)))
         for process in running:
             _hear(process)
-        for process in running:
-            _tell(process, "go")
-        return together([Lap(**json.loads(_hear(process))) for process in running])
+        yield lap
     finally:
         for process in running:
             process.kill()
@@ -160,6 +161,11 @@ def _tell(process: subprocess.Popen[str], line: str) -> None:
 def _hear(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def judge_of(loop: Loop) -> Callable[[bytes], float]:
@@ -181,15 +187,19 @@ def main() -> None:
     data = Path(loop.dicom).read_bytes()
     judge = judge_of(loop)
     for _ in range(WARM_UPS):
-        malignancy = judge(data)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.readline()
-    started, cpu_s, requests = time.perf_counter(), time.process_time(), 0
-    while (spent := time.perf_counter() - started) < loop.seconds:
-        malignancy = judge(data)
+        judge(data)
+    _say("ready")
+    for _ in sys.stdin:
+        _say(json.dumps(asdict(run_lap(partial(judge, data), loop.seconds))))
+
+
+def run_lap(judge: Callable[[], float], seconds: float) -> Lap:
+    """Again and again for some seconds."""
+    started, cpu_s, requests, malignancy = time.perf_counter(), time.process_time(), 0, math.nan
+    while (spent := time.perf_counter() - started) < seconds:
+        malignancy = judge()
         requests += 1
-    sys.stdout.write(json.dumps(asdict(Lap(requests, spent, time.process_time() - cpu_s, malignancy))) + "\n")
+    return Lap(requests, spent, time.process_time() - cpu_s, malignancy)
 
 
 if __name__ == "__main__":

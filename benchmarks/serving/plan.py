@@ -9,10 +9,11 @@ from typing import Final
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Seconds, and how often: `rounds` of in-process loops and service alternate, so that drift
-    meets both alike; `variants` of peers are measured too."""
+    meets both alike, as do `form_rounds` of raw body and form; `variants` of peers are measured too."""
 
     rounds: int
     round_s: float
+    form_rounds: int
     load_s: float
     peer_s: float
     peer_clients: tuple[int, ...]
@@ -26,8 +27,9 @@ class Plan:
 CLIENTS: Final = (1, 16, 64)
 COMPARED_AT: Final = 16  # the clients at which the issue's ratios are stated
 FULL: Final = Plan(
-    rounds=8,
-    round_s=2.5,
+    rounds=24,
+    round_s=1,
+    form_rounds=10,
     load_s=5,
     peer_s=5,
     peer_clients=(1, 16, 64),
@@ -38,8 +40,9 @@ FULL: Final = Plan(
     starts=3,
 )
 QUICK: Final = Plan(
-    rounds=1,
-    round_s=2,
+    rounds=3,
+    round_s=1,
+    form_rounds=2,
     load_s=1,
     peer_s=1,
     peer_clients=(16,),

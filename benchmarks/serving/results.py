@@ -86,7 +86,7 @@ class Explaining:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One run of the benchmark."""
+    """One run of the benchmark. `form_pairs` are requests a second as raw body and as form, a pair a round."""
 
     machine: dict[str, str]
     quick: bool
@@ -98,6 +98,7 @@ class Results:
     rounds: tuple[Round, ...]
     tensorflow_loop: Lap
     ours: dict[str, tuple[Load, ...]]
+    form_pairs: tuple[tuple[float, float], ...]
     real_slice: dict[str, float] | None
     peers: tuple[PeerResult, ...]
     peer_versions: dict[str, str]

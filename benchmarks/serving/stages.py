@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Final
@@ -13,7 +13,7 @@ from typing import Final
 from app.imaging.patches import PatchSpec
 from benchmarks.serving.arrivals import Tally, Task, run_task
 from benchmarks.serving.beside import beside_series
-from benchmarks.serving.ceiling import KEEP_MEMORY, OWN, PLAIN, Lap, Loop, run_loops
+from benchmarks.serving.ceiling import KEEP_MEMORY, OWN, PLAIN, Lap, Loop, loops
 from benchmarks.serving.closed import Load, drive
 from benchmarks.serving.explaining import measure_parts
 from benchmarks.serving.plan import CLIENTS, COMPARED_AT, Plan
@@ -29,6 +29,7 @@ OVERLOAD: Final = 2.0
 CROWD: Final = 10  # times the clients of the comparison
 MEGABYTE: Final = 1e6
 RAW: Final = "dicom, raw"
+FORM: Final = "dicom, form"
 MIN_WORKER_BYTES: Final = 60_000_000  # a supervisor without a model is smaller
 
 
@@ -49,10 +50,16 @@ class Bench:
             drive(server, bodies(self.ct_slice)[RAW], COMPARED_AT, self.plan.load_s)
             yield server
 
+    @contextmanager
+    def loops(self, backend: str, seconds: float) -> Iterator[Callable[[], Lap]]:
+        """The in-process loop, a process per worker: runs a lap of some seconds whenever it is called."""
+        with kept(self.ct_slice.dicom) as path, loops(self.loop_on(backend, path, seconds), self.workers) as lap:
+            yield lap
+
     def loop(self, backend: str, seconds: float) -> Lap:
-        """The in-process loop, a process per worker."""
-        with kept(self.ct_slice.dicom) as path:
-            return run_loops(self.loop_on(backend, path, seconds), self.workers)
+        """One lap."""
+        with self.loops(backend, seconds) as lap:
+            return lap()
 
     def loop_on(self, backend: str, path: str, seconds: float) -> Loop:
         """What one process of it does."""
@@ -77,10 +84,24 @@ def prove_generators(bench: Bench) -> Proof:
 
 
 def alternate(bench: Bench, server: Server) -> Iterator[Round]:
-    """In-process loops and service in turn; the service waits idle while a loop runs."""
+    """In-process loops and service in turn, each second or two another, for the machine's pace changes within seconds;
+    who has no turn waits idle."""
     body, seconds = bodies(bench.ct_slice)[RAW], bench.plan.round_s
-    for _ in range(bench.plan.rounds):
-        yield Round(bench.loop(PLAIN, seconds), bench.loop(OWN, seconds), drive(server, body, COMPARED_AT, seconds))
+    with bench.loops(OWN, seconds) as own, bench.loops(PLAIN, seconds) as plain:
+        for _ in range(bench.plan.rounds):
+            yield Round(own_loop=own(), loop=plain(), service=drive(server, body, COMPARED_AT, seconds))
+
+
+def forms(bench: Bench, server: Server) -> tuple[tuple[float, float], ...]:
+    """Requests a second as raw body and as form, in turn."""
+    raw, form = (bodies(bench.ct_slice)[kind] for kind in (RAW, FORM))
+    return tuple(
+        (
+            drive(server, raw, COMPARED_AT, bench.plan.round_s).rate,
+            drive(server, form, COMPARED_AT, bench.plan.round_s).rate,
+        )
+        for _ in range(bench.plan.form_rounds)
+    )
 
 
 def all_bodies(bench: Bench, server: Server) -> Iterator[tuple[str, tuple[Load, ...]]]:

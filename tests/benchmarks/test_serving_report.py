@@ -46,6 +46,7 @@ def results() -> Results:
         rounds=tuple(Round(loop, loop, load(rate, cpu_ms=5.0)) for rate in (290, 300, 310)),
         tensorflow_loop=Lap(1000, 10.0, 18.0, 0.9),
         ours={"dicom, raw": (load(300),), "dicom, form": (load(270),)},
+        form_pairs=((300.0, 270.0),),
         real_slice=None,
         peers=peers,
         peer_versions={},
@@ -72,6 +73,12 @@ def test_figures_by_the_services_own_loop_and_of_the_bare_server_stand_beside() 
     assert report.own_cpu_ratio(found) == pytest.approx(5 / 3.2)
     assert report.bare_tail(found) == pytest.approx(2.5)
     assert "server CPU 1.56, throughput 0.6." in report.summary(found)
+
+
+def test_spread_of_the_rounds_is_told() -> None:
+    assert report.middle_half([1.0, 2.0, 3.0, 4.0, 5.0]) == (3.0, 2.0, 4.0)
+    assert report.middle_half([2.0]) == (2.0, 2.0, 2.0)
+    assert "The middle half of the 3 rounds lies within 1.25 and 1.25 for server CPU" in report.summary(results())
 
 
 def test_targets_are_met_at_their_bound_and_missed_beyond() -> None:
