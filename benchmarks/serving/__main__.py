@@ -10,10 +10,10 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from app.inference.bundle import load_bundle
 from app.settings import usable_cores
@@ -27,6 +27,7 @@ from benchmarks.serving.processes import REPOSITORY, Server, leave_nothing_behin
 from benchmarks.serving.results import Results
 from benchmarks.serving.slices import EXAMPLE, REAL, bodies, load_slice
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -34,6 +35,12 @@ def say(text: str) -> None:
     """What is going on, on standard error."""
     sys.stderr.write(f"[{time.strftime('%H:%M:%S')}] {text}\n")
     sys.stderr.flush()
+
+
+def begun(what: str, stage: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """What a stage finds, said when it begins."""
+    say(what)
+    return stage(*args, **options)
 
 
 def told(items: Iterable[T], what: str) -> Iterator[T]:
@@ -76,24 +83,17 @@ def _options() -> argparse.Namespace:
 
 
 def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespace, started: float) -> Results:
-    say("generators against a server that does nothing")
-    proof = stages.prove_generators(bench)
-    say("starts")
-    starts = stages.starts(bench)
+    proof = begun("generators against a server that does nothing", stages.prove_generators, bench)
+    starts = begun("starts", stages.starts, bench)
     with bench.service() as server:
         rounds = tuple(told(stages.alternate(bench, server), "loop and service: round"))
-        say("raw bodies and forms")
-        form_pairs = stages.forms(bench, server)
+        form_pairs = begun("raw bodies and forms", stages.forms, bench, server)
         ours = dict(told(stages.all_bodies(bench, server), "bodies"))
-        say("evidence")
-        explaining = stages.explaining(bench, server)
-        say("fixed rates")
-        open_loop = stages.open_loop(bench, server)
-        say("beside a series")
-        beside = stages.beside(bench, server)
+        explaining = begun("evidence", stages.explaining, bench, server)
+        open_loop = begun("fixed rates", stages.open_loop, bench, server)
+        beside = begun("beside a series", stages.beside, bench, server)
         real_slice = _real_slice(bench, server, given.data)
-    say("the loop behind a socket")
-    bare = stages.bare(bench)
+    bare = begun("the loop behind a socket", stages.bare, bench)
     say("the loop in TensorFlow")
     tensorflow_loop = bench.loop(TENSORFLOW, bench.plan.load_s)
     peers = () if given.without_peers else _peers(bench, rounds[0].loop.malignancy)
