@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.imaging.ct import CTSlice, FloatImage, PointPx, QualityNote
-from app.imaging.lungs import AIRLIKE_HU, Mask, cut_length_mm, distance_to_lung_mm, lung_area_cm2
+from app.imaging.lung_survey import LungSurvey
+from app.imaging.lungs import AIRLIKE_HU, Mask, cut_length_mm, distance_to_lung_mm, is_surely_near_lung, lung_area_cm2
 from app.imaging.patches import Patch
 from app.imaging.volume_lungs import VolumeLungs
 
@@ -83,21 +84,27 @@ def _cut_in_plane(cut_mm: float) -> QualityNote:
     return QualityNote("partial_lung", "warning", message)
 
 
-def check_view(ct_slice: CTSlice, lungs: Mask, shrunken: FloatImage | None = None) -> tuple[QualityNote, ...]:
+def check_view(ct_slice: CTSlice, survey: LungSurvey) -> tuple[QualityNote, ...]:
     """As `check_lungs`, for a roi that somebody chose: a narrow view of one lung has no outline of the body to find
     lungs by, so it is remarked and left to the roi's own checks."""
     width_mm = _width_mm(ct_slice)
     if width_mm >= MIN_WHOLE_BODY_MM:
-        return check_lungs(ct_slice, lungs, shrunken)
+        # Closed lungs are as large at least, and are made only where these leave a doubt.
+        if survey.is_whole and lung_area_cm2(survey.unclosed, ct_slice) >= MIN_LUNG_CM2:
+            return ()
+        return check_lungs(ct_slice, survey.mask, survey.hu)
     message = f"The image is {width_mm:.0f} mm wide, too narrow to find the lungs in; they were not looked for."
     return (QualityNote("narrow_view", "warning", message),)
 
 
-def check_roi_place(ct_slice: CTSlice, lungs: Mask, roi_px: PointPx) -> tuple[QualityNote, ...]:
+def check_roi_place(ct_slice: CTSlice, survey: LungSurvey, roi_px: PointPx) -> tuple[QualityNote, ...]:
     """Whether the roi is on or near the lungs, where the view is wide enough to find them."""
-    if not lungs.any() or _width_mm(ct_slice) < MIN_WHOLE_BODY_MM:
+    if not survey.lungs or _width_mm(ct_slice) < MIN_WHOLE_BODY_MM:
         return ()
-    distance = distance_to_lung_mm(lungs, ct_slice, roi_px)
+    # As in `check_view`: what is near lung is near closed lung too.
+    if is_surely_near_lung(survey.unclosed, ct_slice, roi_px, MAX_LUNG_DISTANCE_MM):
+        return ()
+    distance = distance_to_lung_mm(survey.mask, ct_slice, roi_px)
     if distance <= MAX_LUNG_DISTANCE_MM:
         return ()
     return (QualityNote("roi_outside_lung", "error", f"The roi is {distance:.0f} mm from the nearest lung."),)

@@ -15,7 +15,8 @@ import numpy as np
 from app.errors import RoiOutsideImage
 from app.imaging.candidates import Candidate, find_candidates
 from app.imaging.ct import CTSlice, PointPx, QualityNote
-from app.imaging.lungs import segment_lungs, survey_lungs
+from app.imaging.lung_survey import survey_lungs
+from app.imaging.lungs import segment_lungs
 from app.imaging.patches import extract_patch
 from app.imaging.quality import check_lungs, check_roi, check_roi_place, check_slice, check_view
 from app.inference.decision import OUT_OF_DISTRIBUTION, predict
@@ -63,10 +64,10 @@ def _diagnose_roi(ct_slice: CTSlice, roi_px: PointPx, model: Model) -> Predictio
             remedy="Give roi as column,row in pixels of the sent image, 0 at the centre of the first pixel.",
         )
     started = time.perf_counter()
-    lungs, shrunken = survey_lungs(ct_slice)
+    survey = survey_lungs(ct_slice)
     patch = extract_patch(ct_slice, roi_px, model.patch_spec)
-    slice_notes = (*check_slice(ct_slice), *check_view(ct_slice, lungs, shrunken))
-    roi_notes = (*check_roi(patch), *check_roi_place(ct_slice, lungs, roi_px))
+    slice_notes = (*check_slice(ct_slice), *check_view(ct_slice, survey))
+    roi_notes = (*check_roi(patch), *check_roi_place(ct_slice, survey, roi_px))
     searched = time.perf_counter()
     judged = judge([patch], model)
     reasons = [*errors_of(slice_notes), *errors_of(roi_notes)]

@@ -69,33 +69,43 @@ def traits_of(values: NDArray[np.float32], model: Model) -> tuple[Trait, ...]:
 def find_outline(mask: NDArray[np.float32], transform: PatchTransform) -> Outline | None:
     """The component of a (size, size) mask of probabilities at the middle of the patch, or None."""
     spec = transform.spec
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > MASK_THRESHOLD).astype(np.uint8))
-    offsets_mm = np.where(labels > 0, _offsets_mm(spec), np.inf)
-    if count < 2 or offsets_mm.min() > MAX_CENTRE_OFFSET_MM:
+    inside = mask > MASK_THRESHOLD
+    nearest_first, offsets_mm = _from_the_middle(spec)
+    first = int(inside.ravel()[nearest_first].argmax())
+    nearest = nearest_first[first]
+    if not inside.flat[nearest] or offsets_mm[first] > MAX_CENTRE_OFFSET_MM:
         return None
-    label = int(labels.flat[offsets_mm.argmin()])
-    area_mm2 = float(stats[label, cv2.CC_STAT_AREA]) * spec.spacing_mm**2
-    alone = np.where((labels == label) | (labels == 0), mask, 0)
-    border = _border(alone, stats[label])
-    return Outline(transform.to_source_px(border), area_mm2)
+    _, labels = cv2.connectedComponents(inside.view(np.uint8))
+    component = np.asarray(labels == labels.flat[nearest], np.bool_)
+    area_mm2 = float(np.count_nonzero(component)) * spec.spacing_mm**2
+    alone = np.where(component | ~inside, mask, np.float32(0))
+    return Outline(transform.to_source_px(_border(alone, cv2.boundingRect(component.view(np.uint8)))), area_mm2)
 
 
-def _border(component: NDArray[np.float32], box: NDArray[np.int32]) -> NDArray[np.float64]:
-    """(N, 2) column, row of where a component's probability falls below the threshold, between the pixels' centres."""
-    left, top = int(box[cv2.CC_STAT_LEFT]) - 1, int(box[cv2.CC_STAT_TOP]) - 1
-    width, height = int(box[cv2.CC_STAT_WIDTH]) + 2, int(box[cv2.CC_STAT_HEIGHT]) + 2
-    cut = np.pad(component, 1)[top + 1 : top + 1 + height, left + 1 : left + 1 + width]
-    fine = cv2.resize(cut, (width * FINER, height * FINER), interpolation=cv2.INTER_LINEAR)
-    borders, _ = cv2.findContours((fine > MASK_THRESHOLD).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+def _border(component: NDArray[np.float32], box: Sequence[int]) -> NDArray[np.float64]:
+    """(N, 2) column, row of where a component's probability falls below the threshold, between the pixels' centres.
+
+    `box` is the component's x, y, width and height; beyond the mask there is nothing.
+    """
+    left, top, width, height = box
+    cut = np.zeros((height + 2, width + 2), np.float32)
+    rows, columns = (slice(max(at - 1, 0), at + side + 1) for at, side in ((top, height), (left, width)))
+    seen = component[rows, columns]
+    down, along = int(top == 0), int(left == 0)
+    cut[down : down + seen.shape[0], along : along + seen.shape[1]] = seen
+    fine = cv2.resize(cut, None, fx=FINER, fy=FINER, interpolation=cv2.INTER_LINEAR)
+    borders, _ = cv2.findContours((fine > MASK_THRESHOLD).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     longest = max(borders, key=cv2.contourArea)[:, 0, :].astype(np.float64)
-    return (longest + 0.5) / FINER - 0.5 + (left, top)
+    return (longest + 0.5) / FINER - 0.5 + (left - 1, top - 1)
 
 
 @cache
-def _offsets_mm(spec: PatchSpec) -> NDArray[np.float64]:
-    """(size, size) distances from the patch's middle, the same for every patch of a model."""
+def _from_the_middle(spec: PatchSpec) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The pixels of a patch by their distance from its middle, as flat indices, and these distances in mm."""
     along = np.arange(spec.size_px) - spec.middle_px
-    return np.asarray(np.hypot(along[:, None], along) * spec.spacing_mm, np.float64)
+    distances_mm = (np.hypot(along[:, None], along) * spec.spacing_mm).ravel()
+    order = np.argsort(distances_mm, kind="stable")
+    return order, distances_mm[order]
 
 
 def _rectangle(transform: PatchTransform) -> tuple[float, float, float, float]:

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from app.imaging.ct import CTSlice, Orientation, QualityNote, SliceSource
-from app.imaging.lungs import segment_lungs, survey_lungs
+from app.imaging.lung_survey import survey_lungs
+from app.imaging.lungs import segment_lungs
 from app.imaging.patches import PatchSpec, extract_patch
 from app.imaging.quality import check_lungs, check_roi, check_roi_place, check_slice, check_view
 from app.imaging.read import read_slice
@@ -41,9 +42,8 @@ def at(column: float, row: float) -> list[tuple[str, str]]:
 
 
 def test_a_fit_slice_has_nothing_to_say() -> None:
-    lungs = segment_lungs(CHEST)
     assert check_slice(replace(CHEST, orientation=Orientation((1, 0, 0), (0, 1, 0)), thickness_mm=5.0)) == ()
-    assert (check_lungs(CHEST, lungs), check_view(CHEST, lungs)) == ((), ())
+    assert (check_lungs(CHEST, segment_lungs(CHEST)), check_view(CHEST, survey_lungs(CHEST))) == ((), ())
 
 
 def test_what_reading_assumed_is_kept() -> None:
@@ -78,30 +78,29 @@ def test_contrast_may_lie_anywhere() -> None:
 def test_no_lung() -> None:
     bottle = slice_of(water())
     assert codes(check_lungs(bottle, segment_lungs(bottle))) == [("no_lung", "error")]
-    assert codes(check_view(bottle, segment_lungs(bottle))) == [("no_lung", "error")]
+    assert codes(check_view(bottle, survey_lungs(bottle))) == [("no_lung", "error")]
 
 
 def test_the_last_slices_of_a_lung_show_some(shared_data: Path) -> None:
     """The outermost with more than 3 cm² of lung in the whole scan: 4.5, 3.0, 4.2 and 8.5 cm²."""
     for name in ("cptac-c3n-00247/000014", "cptac-c3n-00247/000005", "lidc-0012/1-116", "lidc-0012/1-007"):
         ct_slice = read_slice((shared_data / "series" / f"{name}.dcm").read_bytes())
-        lungs, shrunken = survey_lungs(ct_slice)
         assert codes(check_lungs(ct_slice, segment_lungs(ct_slice))) == [], name
-        assert codes(check_view(ct_slice, lungs, shrunken)) == [], name
+        assert codes(check_view(ct_slice, survey_lungs(ct_slice))) == [], name
 
 
 @pytest.mark.parametrize("scan", [scan for scan in UNFIT if "not-lung-ct" in scan.path], ids=lambda scan: scan.path)
 def test_head_and_abdomen_show_no_lung_at_all(shared_data: Path, scan: ReferenceScan) -> None:
     ct_slice = read_slice((shared_data / scan.path).read_bytes())
     assert not segment_lungs(ct_slice).any()
-    assert not survey_lungs(ct_slice)[0].any()
+    assert not survey_lungs(ct_slice).lungs
 
 
 def test_a_narrow_view_is_left_to_the_roi() -> None:
     lung = slice_of(np.ascontiguousarray(chest()[60:200, 40:110]))
-    lungs = segment_lungs(lung)
-    assert codes(check_view(lung, lungs)) == [("narrow_view", "warning")]
-    assert check_roi_place(lung, lungs, (0, 0)) == ()
+    survey = survey_lungs(lung)
+    assert codes(check_view(lung, survey)) == [("narrow_view", "warning")]
+    assert check_roi_place(lung, survey, (0, 0)) == ()
 
 
 @pytest.mark.parametrize(
@@ -128,11 +127,12 @@ def test_places_of_a_roi(place: tuple[float, float], expected: list[tuple[str, s
 
 
 def test_a_roi_far_from_the_lungs() -> None:
-    lungs = segment_lungs(CHEST)
+    survey = survey_lungs(CHEST)
     far = (127.0, 198.0)  # behind the spine
-    assert codes(check_roi_place(CHEST, lungs, far)) == [("roi_outside_lung", "error")]
-    assert check_roi_place(CHEST, lungs, CENTRAL_NODULE.centre_px) == ()
-    assert check_roi_place(slice_of(water()), np.zeros((256, 256), np.bool_), far) == ()
+    assert codes(check_roi_place(CHEST, survey, far)) == [("roi_outside_lung", "error")]
+    assert check_roi_place(CHEST, survey, CENTRAL_NODULE.centre_px) == ()
+    bottle = slice_of(water())
+    assert check_roi_place(bottle, survey_lungs(bottle), far) == ()
 
 
 def test_air_alone_is_in_air() -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from app.errors import BundleError
 from app.inference.backends import Backend, Outputs
 from app.inference.backends.openvino import CHUNKS, OpenVINOBackend
-from app.inference.backends.openvino_graph import join_doublings
+from app.inference.backends.openvino_graph import join_doublings, narrow_by_phases
 from app.inference.backends.tensorflow import TensorFlowBackend
 from app.inference.bundle import find_bundle, load_bundle
 from app.inference.model import Model
@@ -82,6 +82,73 @@ def test_doublings_of_the_shipped_network_are_joined_and_nothing_it_says_changes
     assert join_doublings(model) == 3  # one in the encoder, two on the way to the outline
     assert join_doublings(model) == 0
     assert_same(outputs_of(model, hu), as_written)
+
+
+def test_the_narrow_convolution_of_the_shipped_network_is_computed_by_phases_and_nothing_it_says_changes() -> None:
+    hu = np.concatenate([nodules(2), noise(2)])
+    model = ov.Core().read_model(BUNDLE)
+    model.reshape([4, SIZE_PX, SIZE_PX, 1])
+    as_written = outputs_of(model, hu)
+    assert narrow_by_phases(model) == 0  # the doublings are not joined yet
+    join_doublings(model)
+    assert narrow_by_phases(model) == 1
+    assert narrow_by_phases(model) == 0
+    assert_same(outputs_of(model, hu), as_written)
+
+
+def doubling_network(outputs: int, mode: str = "nearest", kernel: int = 3, reader: int = 1) -> Any:
+    """A doubled image (3 channels) beside one (2 channels) of 8 x 6, convolved, normalised, activated and read."""
+    from openvino import opset13 as ops
+
+    rng = np.random.default_rng(7)
+
+    def weights(*shape: int) -> NDArray[np.float32]:
+        return rng.normal(size=shape).astype(np.float32)
+
+    small = ops.parameter([1, 3, 4, 3], np.float32, name="small")
+    beside = ops.parameter([1, 2, 8, 6], np.float32, name="beside")
+    scales = np.array([2, 2], np.float32)
+    doubled = ops.interpolate(
+        small,
+        scales,
+        mode,
+        "scales",
+        axes=np.array([2, 3]),
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+    pad = [kernel // 2] * 2
+    both = ops.concat([doubled, beside], 1)
+    wide = ops.convolution(both, weights(outputs, 5, kernel, kernel), [1, 1], pad, pad, [1, 1])
+    normalised = ops.add(ops.multiply(wide, weights(1, outputs, 1, 1)), weights(1, outputs, 1, 1))
+    pad = [reader // 2] * 2
+    read = ops.convolution(ops.relu(normalised), weights(3, outputs, reader, reader), [1, 1], pad, pad, [1, 1])
+    read.output(0).set_names({"read"})
+    return ov.Model([read], [small, beside])
+
+
+def answer_of(model: Any) -> NDArray[np.float32]:
+    rng = np.random.default_rng(SEED)
+    found = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(
+        [rng.normal(size=tuple(port.shape)).astype(np.float32) for port in model.inputs]
+    )
+    return np.array(found["read"])
+
+
+@pytest.mark.parametrize("outputs", [1, 3, 8])
+def test_phases_give_what_the_doubled_image_gives_to_its_edges(outputs: int) -> None:
+    model = doubling_network(outputs)
+    as_written = answer_of(model)
+    assert narrow_by_phases(model) == 1
+    np.testing.assert_allclose(answer_of(model), as_written, rtol=0, atol=SAME)
+
+
+@pytest.mark.parametrize("other", [{"outputs": 9}, {"mode": "linear"}, {"kernel": 1}, {"reader": 3}], ids=str)
+def test_what_only_looks_like_a_narrow_convolution_stays_as_it_is(other: dict[str, Any]) -> None:
+    model = doubling_network(**{"outputs": 3, **other})
+    as_written = answer_of(model)
+    assert narrow_by_phases(model) == 0
+    np.testing.assert_array_equal(answer_of(model), as_written)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, max(CHUNKS), max(CHUNKS) + 1, 32])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.errors import BundleError
 from app.inference.backends import Outputs
-from app.inference.backends.openvino_graph import join_doublings
+from app.inference.backends.openvino_graph import join_doublings, narrow_by_phases
 
 # Patches of one inference, largest first. Fixed shapes run up to twice as fast as a free batch axis and need no new
 # kernels for a new batch size; more patches at once leave the cache (docs/decisions/0008).
@@ -54,6 +54,7 @@ class OpenVINOBackend:
                 fixed = model.clone()
                 fixed.reshape([size, *list(model.input().partial_shape)[1:]])
                 join_doublings(fixed)
+                narrow_by_phases(fixed)
                 self._compiled[size] = core.compile_model(fixed, "CPU", _options(self._threads))
         except (ImportError, RuntimeError) as error:
             raise BundleError(
