@@ -17,7 +17,7 @@ from pydantic import HttpUrl, SecretStr
 from app import __version__
 from app.api import contract, problems
 from app.api.deps import Services
-from app.api.direct import Direct
+from app.api.direct import Application, Endpoint
 from app.api.judging import SeriesJudge
 from app.api.load_board import LoadBoard
 from app.api.middleware import RequestContext
@@ -68,7 +68,7 @@ def create_app(
     sys.setswitchinterval(THREAD_SWITCH_S)
     registry = _registry(settings, backend, detector_backend)
     services = _services(settings, registry, Metrics(metrics_folder), board)
-    app = FastAPI(
+    app = Application(
         title="Lungscope",
         version=__version__,
         description=DESCRIPTION,
@@ -83,13 +83,13 @@ def create_app(
     return app
 
 
-def _add_routes(app: FastAPI, metrics: Metrics) -> None:
+def _add_routes(app: Application, metrics: Metrics) -> None:
     handlers = problems.handlers(metrics)
     for error, handler in handlers.items():
         app.add_exception_handler(error, handler)
-    hot = predict.ROUTE
-    app.add_middleware(Direct, path=hot.path, endpoint=predict.predict_directly, route=hot, handlers=handlers)
     app.add_middleware(RequestContext, metrics=metrics)
+    app.direct_path = predict.ROUTE.path
+    app.direct = RequestContext(Endpoint(predict.predict_directly, predict.ROUTE, handlers), metrics)
     for module in (predict, studies, dicomweb, models, health, docs):
         app.include_router(module.router)
     docs.mount_assets(app)

@@ -58,11 +58,17 @@ class Accepted:
 
 def accepted(request: Request) -> Accepted:
     """Read the header; without one, everything will do."""
-    return _parsed(",".join(request.headers.getlist("accept")))
+    return parsed(accept_header(request))
+
+
+def accept_header(request: Request) -> str:
+    """All of it as one; empty without."""
+    return ",".join(request.headers.getlist("accept"))
 
 
 @lru_cache(maxsize=KNOWN_HEADERS)
-def _parsed(header: str) -> Accepted:
+def parsed(header: str) -> Accepted:
+    """Read what `accept_header` gives."""
     parts = header.split(",")
     ranges = [(kind.decode("latin-1").lower(), options) for kind, options in map(parse_options_header, parts) if kind]
     weights: dict[str, float] = {}

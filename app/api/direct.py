@@ -1,10 +1,10 @@
-"""One operation without FastAPI's routing and solving of dependencies, which cost as much as reading a slice."""
+"""One operation past FastAPI's middleware and routing, which cost as much as reading a slice."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from starlette.middleware.exceptions import ExceptionMiddleware
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.problems import Handler
 
 
-class Direct:
-    """Middleware that answers POST on `path` by `endpoint` and passes everything else on.
+class Endpoint:
+    """Answers by `endpoint`, and the errors that it raises by their `handlers`; others are not caught.
 
     The same operation is a `route` of the application too: that one is documented, answers other methods, and is what
     the metrics name.
@@ -22,26 +22,42 @@ class Direct:
 
     def __init__(
         self,
-        app: ASGIApp,
-        path: str,
         endpoint: Callable[[Request], Awaitable[Response]],
         route: BaseRoute,
         handlers: Mapping[type[Exception], Handler],
     ) -> None:
-        self._app = app
-        self._path = path
         self._endpoint = endpoint
         self._route = route
-        self._answered = ExceptionMiddleware(self._answer, dict(handlers))
+        self._handlers = handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and scope["path"] == self._path and scope["method"] == "POST":
-            scope["route"] = self._route
-            await self._answered(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._endpoint(Request(scope, receive, send))
+        scope["route"] = self._route
+        request = Request(scope, receive, send)
+        try:
+            response = await self._endpoint(request)
+        except Exception as error:
+            handler = next((self._handlers[kind] for kind in type(error).__mro__ if kind in self._handlers), None)
+            if handler is None:
+                raise
+            response = await handler(request, error)
         await response(scope, receive, send)
+
+
+class Application(FastAPI):
+    """FastAPI, of which POST on `direct_path`, once that is set, is answered by `direct` before all its middleware."""
+
+    direct_path: str | None = None
+    direct: ASGIApp
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """What answers a request."""
+        stack = super().build_middleware_stack()
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["path"] == self.direct_path and scope["method"] == "POST":
+                await self.direct(scope, receive, send)
+            else:
+                await stack(scope, receive, send)
+
+        return answer

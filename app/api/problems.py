@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -193,8 +192,8 @@ def body_of(error: BaseException, metrics: telemetry.Metrics) -> dict[str, Any]:
     kind = problem_type(error) if isinstance(error, errors.LungscopeError) else INTERNAL
     if kind is INTERNAL:
         logger.error("unhandled error", exc_info=error)
-        return _body(metrics, kind, detail=FAILED)
-    return _body(metrics, kind, **_details(error))
+        return _problem(metrics, kind, detail=FAILED).model_dump(exclude_none=True)
+    return _problem(metrics, kind, **_details(error)).model_dump(exclude_none=True)
 
 
 def _details(error: BaseException) -> dict[str, str]:
@@ -203,9 +202,9 @@ def _details(error: BaseException) -> dict[str, str]:
     return {"detail": str(error), "found": error.found, "expected": error.expected, "remedy": error.remedy}
 
 
-def _body(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> dict[str, Any]:
+def _problem(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> Problem:
     metrics.problems.labels(kind.code).inc()
-    problem = Problem(
+    return Problem(
         type=f"urn:lungscope:problem:{kind.code}",
         title=kind.title,
         status=kind.status,
@@ -213,7 +212,6 @@ def _body(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> dict
         instance=f"urn:uuid:{telemetry.request_id.get()}",
         **{"detail": kind.title, **details},
     )
-    return problem.model_dump(exclude_none=True)
 
 
 def _respond(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> Response:
@@ -222,4 +220,5 @@ def _respond(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> R
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if kind.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(_body(metrics, kind, **details), kind.status, headers, media_type=MEDIA_TYPE)
+    body = _problem(metrics, kind, **details).model_dump_json(exclude_none=True)
+    return Response(body, kind.status, headers, media_type=MEDIA_TYPE)

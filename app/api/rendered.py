@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, Final, Literal, TypeAlias
 
@@ -17,7 +18,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.api import events
-from app.api.accepted import accepted
+from app.api.accepted import KNOWN_HEADERS, accept_header, accepted, parsed
 from app.api.judging import shown_instances
 from app.api.related import DICOM, RELATED, related
 from app.api.renderings import dicom_files, fhir_bundle
@@ -70,7 +71,12 @@ class Rendered:
 
 def slice_format(request: Request) -> Format:
     """What a caller who sends a slice asks for; JSON where it does not matter. Raises NotAcceptable."""
-    return FORMATS[accepted(request).best(*OF_SLICE)]
+    return _slice_format(accept_header(request))
+
+
+@lru_cache(maxsize=KNOWN_HEADERS)
+def _slice_format(header: str) -> Format:
+    return FORMATS[parsed(header).best(*OF_SLICE)]
 
 
 def series_format(request: Request) -> Format:
