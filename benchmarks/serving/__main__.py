@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -90,13 +91,13 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         form_pairs = begun("raw bodies and forms", stages.forms, bench, server)
         ours = dict(told(stages.all_bodies(bench, server), "bodies"))
         explaining = begun("evidence", stages.explaining, bench, server)
-        open_loop = begun("fixed rates", stages.open_loop, bench, server)
+        open_loop = tuple(told(stages.open_loop(bench, server), "fixed rates: round"))
         beside = begun("beside a series", stages.beside, bench, server)
         real_slice = _real_slice(bench, server, given.data)
-    bare = begun("the loop behind a socket", stages.bare, bench)
+        peers = () if given.without_peers else _peers(bench, server, rounds[0].loop.malignancy)
+    bare = tuple(told(stages.bare(bench), "the loop behind a socket: round"))
     say("the loop in TensorFlow")
     tensorflow_loop = bench.loop(TENSORFLOW, bench.plan.load_s)
-    peers = () if given.without_peers else _peers(bench, rounds[0].loop.malignancy)
     return Results(
         machine=facts,
         quick=given.quick,
@@ -129,10 +130,11 @@ def _real_slice(bench: stages.Bench, server: Server, data: Path) -> dict[str, fl
     return stages.real_slice(replace(bench, ct_slice=real), server)
 
 
-def _peers(bench: stages.Bench, malignancy: float) -> tuple[rivals.PeerResult, ...]:
-    """Every peer, each of which must first answer with the loop's malignancy."""
+def _peers(bench: stages.Bench, server: Server, malignancy: float) -> tuple[rivals.PeerResult, ...]:
+    """Every peer, in turn with the service; each must first answer with the loop's malignancy."""
     job = rivals.Job(usable_cores(), bench.ct_slice, bench.patch)
-    return tuple(told(rivals.measure_peers(job, malignancy, bench.plan), "peer"))
+    service = partial(stages.rate, bench, server)
+    return tuple(told(rivals.measure_peers(job, malignancy, bench.plan, service), "peer"))
 
 
 def _as_json(found: Results) -> dict[str, object]:

@@ -9,15 +9,18 @@ from typing import Final
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Seconds, and how often: `rounds` of in-process loops and service alternate, so that drift
-    meets both alike, as do `form_rounds` of raw body and form; `variants` of peers are measured too."""
+    meets both alike, as do `form_rounds` of raw body and form, and `peer_rounds` of each peer and the service. Fixed
+    rates come in `arrival_rounds`; `variants` of peers are measured too."""
 
     rounds: int
     round_s: float
     form_rounds: int
     load_s: float
     peer_s: float
+    peer_rounds: int
     peer_clients: tuple[int, ...]
     variants: bool
+    arrival_rounds: int
     arrivals_s: float
     beside_s: float
     explain_rounds: int
@@ -32,9 +35,11 @@ FULL: Final = Plan(
     form_rounds=10,
     load_s=5,
     peer_s=5,
+    peer_rounds=6,
     peer_clients=(1, 16, 64),
     variants=True,
-    arrivals_s=15,
+    arrival_rounds=5,
+    arrivals_s=8,
     beside_s=8,
     explain_rounds=4,
     starts=3,
@@ -45,8 +50,10 @@ QUICK: Final = Plan(
     form_rounds=2,
     load_s=1,
     peer_s=1,
+    peer_rounds=1,
     peer_clients=(16,),
     variants=False,
+    arrival_rounds=1,
     arrivals_s=4,
     beside_s=4,
     explain_rounds=1,

@@ -38,7 +38,8 @@ class Starts:
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """The plain loop behind a socket: its peak, one client, and a fixed rate that is the same share of its peak."""
+    """A round of the plain loop behind a socket: its peak, one client, and a fixed rate that is the same share of its
+    peak."""
 
     peak: float
     unloaded: Load
@@ -48,8 +49,8 @@ class Bare:
 
 @dataclass(frozen=True, slots=True)
 class OpenLoop:
-    """`peak` is of a closed loop just before; `unloaded` is one client, closed; the rates are those asked for, a
-    second. `crowd` are ten times the clients."""
+    """A round of fixed rates: `peak` is of a closed loop just before; `unloaded` is one client, closed; the rates are
+    those asked for, a second. `crowd` are ten times the clients."""
 
     peak: float
     unloaded: Load
@@ -103,7 +104,7 @@ class Results:
     peers: tuple[PeerResult, ...]
     peer_versions: dict[str, str]
     starts: Starts
-    open_loop: OpenLoop
-    bare: Bare
+    open_loop: tuple[OpenLoop, ...]
+    bare: tuple[Bare, ...]
     beside_series: BesideSeries
     explaining: Explaining

@@ -14,7 +14,7 @@ import numpy as np
 
 from app.imaging.patches import PatchSpec
 from benchmarks.serving.closed import Load, drive
-from benchmarks.serving.plan import Plan
+from benchmarks.serving.plan import COMPARED_AT, Plan
 from benchmarks.serving.processes import LOGS, REPOSITORY, NotStarted, Server, without_folders
 from benchmarks.serving.slices import Body, Slice, form, raw
 from tests.service import free_port
@@ -71,12 +71,14 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class PeerResult:
-    """What was measured of a peer, or why there is nothing."""
+    """What was measured of a peer, or why there is nothing. `pairs` are its requests a second and those of the service
+    just after, at the clients of the comparison."""
 
     name: str
     settings: str
     ready_s: float | None = None
     loads: tuple[Load, ...] = ()
+    pairs: tuple[tuple[float, float], ...] = ()
     error: str = ""
 
 
@@ -118,18 +120,18 @@ PEERS: Final = (
 )
 
 
-def measure_peers(job: Job, malignancy: float, plan: Plan) -> Iterator[PeerResult]:
-    """Each peer in turn, the others not running."""
+def measure_peers(job: Job, malignancy: float, plan: Plan, service: Callable[[], float]) -> Iterator[PeerResult]:
+    """Each peer in turn, the others not running; `service` gives a rate of the service, which stands idle meanwhile."""
     for peer in PEERS:
         if peer.variant and not plan.variants:
             continue
         try:
-            yield _measure(peer, job, malignancy, plan.peer_clients, plan.peer_s)
+            yield _measure(peer, job, malignancy, plan, service)
         except (NotStarted, OSError) as error:
             yield PeerResult(peer.name, peer.settings, error=without_folders(str(error)))
 
 
-def _measure(peer: Peer, job: Job, malignancy: float, clients: tuple[int, ...], seconds: float) -> PeerResult:
+def _measure(peer: Peer, job: Job, malignancy: float, plan: Plan, service: Callable[[], float]) -> PeerResult:
     port = free_port()
     log = LOGS / f"{peer.module.replace(':', '-')}.log"
     body = peer.body(job.ct_slice)
@@ -138,9 +140,10 @@ def _measure(peer: Peer, job: Job, malignancy: float, clients: tuple[int, ...], 
         said = malignancy_of(answer)
         if said is None or abs(said - malignancy) > AGREEMENT:
             raise NotStarted(f"it answers {said} where the model says {malignancy}")
-        drive(server, body, max(clients), WARM_UP_S)
-        loads = tuple(drive(server, body, n, seconds) for n in clients)
-        return PeerResult(peer.name, peer.settings, ready_s, loads)
+        drive(server, body, max(plan.peer_clients), WARM_UP_S)
+        loads = tuple(drive(server, body, n, plan.peer_s) for n in plan.peer_clients)
+        pairs = ((drive(server, body, COMPARED_AT, plan.round_s).rate, service()) for _ in range(plan.peer_rounds))
+        return PeerResult(peer.name, peer.settings, ready_s, loads, tuple(pairs))
 
 
 def malignancy_of(answer: bytes) -> float | None:

@@ -27,6 +27,7 @@ PATIENCE_S: Final = 120
 STEADY: Final = 0.7  # of the peak
 OVERLOAD: Final = 2.0
 CROWD: Final = 10  # times the clients of the comparison
+PEAK_S: Final = 2.0  # long enough to find the peak, short enough that it still holds
 MEGABYTE: Final = 1e6
 RAW: Final = "dicom, raw"
 FORM: Final = "dicom, form"
@@ -92,6 +93,11 @@ def alternate(bench: Bench, server: Server) -> Iterator[Round]:
             yield Round(own_loop=own(), loop=plain(), service=drive(server, body, COMPARED_AT, seconds))
 
 
+def rate(bench: Bench, server: Server) -> float:
+    """Requests a second of a short turn at the clients of the comparison."""
+    return drive(server, bodies(bench.ct_slice)[RAW], COMPARED_AT, bench.plan.round_s).rate
+
+
 def forms(bench: Bench, server: Server) -> tuple[tuple[float, float], ...]:
     """Requests a second as raw body and as form, in turn."""
     raw, form = (bodies(bench.ct_slice)[kind] for kind in (RAW, FORM))
@@ -128,36 +134,37 @@ def workers_mb(server: Server) -> list[float]:
     return sorted((size / MEGABYTE for size in resident if size > MIN_WORKER_BYTES), reverse=True)
 
 
-def open_loop(bench: Bench, server: Server) -> OpenLoop:
+def open_loop(bench: Bench, server: Server) -> Iterator[OpenLoop]:
     """Arrivals below and beyond the peak, and a crowd that waits as it is told.
 
-    The peak is found just before: the machine may have been faster minutes ago.
+    The peak is found just before each: the machine may have been faster minutes ago.
     """
-    body = bodies(bench.ct_slice)[RAW]
-    peak = max(drive(server, body, clients, bench.plan.load_s).rate for clients in CLIENTS)
-    overload, crowd = OVERLOAD * peak, CROWD * COMPARED_AT
-    return OpenLoop(
-        peak=peak,
-        unloaded=drive(server, body, 1, bench.plan.load_s),
-        steady_rate=STEADY * peak,
-        steady=_arrivals(bench, server, STEADY * peak),
-        overload_rate=overload,
-        overload=_arrivals(bench, server, overload),
-        crowd_clients=crowd,
-        crowd=run(replace(_task(bench, server), clients=crowd), body),
-    )
+    body, crowd = bodies(bench.ct_slice)[RAW], CROWD * COMPARED_AT
+    for _ in range(bench.plan.arrival_rounds):
+        unloaded, *busy = (drive(server, body, clients, PEAK_S) for clients in CLIENTS)
+        peak = max(load.rate for load in busy)
+        yield OpenLoop(
+            peak=peak,
+            unloaded=unloaded,
+            steady_rate=STEADY * peak,
+            steady=_arrivals(bench, server, STEADY * peak),
+            overload_rate=OVERLOAD * peak,
+            overload=_arrivals(bench, server, OVERLOAD * peak),
+            crowd_clients=crowd,
+            crowd=run(replace(_task(bench, server), clients=crowd), body),
+        )
 
 
-def bare(bench: Bench) -> Bare:
-    """The same at the bare server."""
+def bare(bench: Bench) -> Iterator[Bare]:
+    """The same below the peak at the bare server."""
     port, body = free_port(), bodies(bench.ct_slice)[RAW]
     loop = json.dumps(asdict(bench.loop_on(PLAIN, "", 0)))
     command = [sys.executable, "-m", "benchmarks.serving.bare", str(port), str(bench.workers), loop]
     with Server(command, port, LOGS / "bare.log", **KEEP_MEMORY) as server:
         server.wait_for(body, PATIENCE_S)
-        peak = drive(server, body, COMPARED_AT, bench.plan.load_s).rate
-        unloaded = drive(server, body, 1, bench.plan.load_s)
-        return Bare(peak, unloaded, STEADY * peak, _arrivals(bench, server, STEADY * peak))
+        for _ in range(bench.plan.arrival_rounds):
+            unloaded, load = (drive(server, body, clients, PEAK_S) for clients in (1, COMPARED_AT))
+            yield Bare(load.rate, unloaded, STEADY * load.rate, _arrivals(bench, server, STEADY * load.rate))
 
 
 def _arrivals(bench: Bench, server: Server, rate: float) -> Tally:

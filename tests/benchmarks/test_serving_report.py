@@ -31,8 +31,9 @@ def results() -> Results:
     """Service 300/s at 5 ms beside a loop of 400/s at 4 ms; the best peer 100/s, the naive one 60/s."""
     loop = Lap(4000, 10.0, 16.0, 0.9)
     peers = (
-        PeerResult(NAIVE, "plain", 3.0, (load(60),)),
-        PeerResult("Quick", "tuned", 4.0, (load(100),)),
+        PeerResult(NAIVE, "plain", 3.0, (load(60),), ((60.0, 300.0), (70.0, 340.0), (50.0, 270.0))),
+        PeerResult("Quick", "tuned", 4.0, (load(100),), ((100.0, 300.0),)),
+        PeerResult("Quick, form", "tuned", 4.0, (load(150),), ((150.0, 300.0),)),
         PeerResult("Silent", "tuned", error="no such | thing"),
     )
     return Results(
@@ -52,8 +53,11 @@ def results() -> Results:
         peer_versions={},
         starts=Starts((2.0, 2.2, 9.0), (200.0, 190.0)),
         beside_series=BesideSeries(600, 2, load(100, 1), replace(load(60, 1), p99_ms=45.0), valid=True),
-        open_loop=OpenLoop(310.0, load(100, 1), 217.0, tally(2170), 620.0, tally(2945, 3000), 160, tally(2790, 5)),
-        bare=Bare(350.0, load(120, 1), 245.0, tally(2450)),
+        open_loop=tuple(
+            OpenLoop(310.0, load(100, 1), 217.0, tally(2170, 0, p99), 620.0, tally(good, 3000), 160, tally(2790, 5))
+            for p99, good in ((25.0, 2945), (90.0, 2480), (24.0, 3000))
+        ),
+        bare=(Bare(350.0, load(120, 1), 245.0, tally(2450)),),
         explaining=Explaining(((300.0, 285.0), (300.0, 291.0), (300.0, 288.0)), 2.0, 0.125, 0.075),
     )
 
@@ -71,7 +75,7 @@ def test_figures_by_the_services_own_loop_and_of_the_bare_server_stand_beside() 
     found = replace(found, rounds=tuple(replace(r, own_loop=quicker) for r in found.rounds))
     assert report.own_throughput_ratio(found) == pytest.approx(0.6)
     assert report.own_cpu_ratio(found) == pytest.approx(5 / 3.2)
-    assert report.bare_tail(found) == pytest.approx(2.5)
+    assert report.bare_tails(found) == pytest.approx([2.5])
     assert "server CPU 1.56, throughput 0.6." in report.summary(found)
 
 
@@ -79,6 +83,12 @@ def test_spread_of_the_rounds_is_told() -> None:
     assert report.middle_half([1.0, 2.0, 3.0, 4.0, 5.0]) == (3.0, 2.0, 4.0)
     assert report.middle_half([2.0]) == (2.0, 2.0, 2.0)
     assert "The middle half of the 3 rounds lies within 1.25 and 1.25 for server CPU" in report.summary(results())
+
+
+def test_the_summary_tells_each_round_of_a_fixed_rate() -> None:
+    text = report.summary(results())
+    assert "p99 at 70 % of peak by it, round by round: 2.5, 9, 2.4." in text
+    assert "Goodput at 2x peak: 0.95, 0.8, 0.968." in text
 
 
 def test_targets_are_met_at_their_bound_and_missed_beyond() -> None:
@@ -101,7 +111,8 @@ def test_a_caller_beside_a_series_that_failed_judges_nothing() -> None:
 
 def test_no_good_answer_at_a_fixed_rate_misses_its_target() -> None:
     found = results()
-    silent = replace(found, open_loop=replace(found.open_loop, steady=Tally(10.0, {503: 3}, {503: {"p99": 1.0}})))
+    refused = Tally(10.0, {503: 3}, {503: {"p99": 1.0}})
+    silent = replace(found, open_loop=tuple(replace(o, steady=refused) for o in found.open_loop))
     target = report.targets(silent)[5]
     assert target.reached == math.inf
     assert target.met is False
