@@ -45,19 +45,15 @@ class Endpoint:
 
 
 class Application(FastAPI):
-    """FastAPI, of which POST on `direct_path`, once that is set, is answered by `direct` before all its middleware."""
+    """FastAPI, of which POST on `direct_path`, once that is set, is answered by `direct` instead."""
 
     direct_path: str | None = None
     direct: ASGIApp
 
-    def build_middleware_stack(self) -> ASGIApp:
-        """What answers a request."""
-        stack = super().build_middleware_stack()
-
-        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "http" and scope["path"] == self.direct_path and scope["method"] == "POST":
-                await self.direct(scope, receive, send)
-            else:
-                await stack(scope, receive, send)
-
-        return answer
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"] == self.direct_path and scope["method"] == "POST":
+            scope["app"] = self
+            await self.direct(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)

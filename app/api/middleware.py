@@ -6,21 +6,22 @@ import logging
 import random
 import time
 import uuid
+from collections.abc import Iterable
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import telemetry
 from app.api import problems
 
-REQUEST_ID: Final = "x-request-id"
+REQUEST_ID: Final = b"x-request-id"
 SECURITY_HEADERS: Final = (
-    ("x-content-type-options", "nosniff"),
-    ("cache-control", "no-store"),
-    ("referrer-policy", "no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
 )
 STATIC_PREFIX: Final = "/docs/assets/"  # the docs pages' files may be cached
+Header = tuple[bytes, bytes]
 logger = logging.getLogger("lungscope.access")
 
 
@@ -36,7 +37,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _accepted_id(Headers(scope=scope).get(REQUEST_ID))
+        request_id = _accepted_id(next((value for name, value in scope["headers"] if name == REQUEST_ID), b""))
         token = telemetry.request_id.set(request_id)
         started = time.perf_counter()
         status: int | None = None
@@ -45,11 +46,8 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID] = request_id
-                if not scope["path"].startswith(STATIC_PREFIX):
-                    for name, value in SECURITY_HEADERS:
-                        headers.setdefault(name, value)
+                own = () if scope["path"].startswith(STATIC_PREFIX) else SECURITY_HEADERS
+                message["headers"] = _with(message.get("headers", ()), (REQUEST_ID, request_id.encode()), *own)
             await send(message)
 
         self._metrics.in_flight.inc()
@@ -76,10 +74,17 @@ class RequestContext:
         logger.info("request", extra={"fields": fields})
 
 
-def _accepted_id(given: str | None) -> str:
+def _with(headers: Iterable[Header], *others: Header) -> list[Header]:
+    """Headers and those of the others whose names are not among them; ASGI has names in small letters."""
+    given = list(headers)
+    names = {name for name, _ in given}
+    return given + [header for header in others if header[0] not in names]
+
+
+def _accepted_id(given: bytes) -> str:
     """The caller's id if it is a UUID, a new one otherwise."""
     try:
-        return str(uuid.UUID(given)) if given else _new_id()
+        return str(uuid.UUID(given.decode("latin-1"))) if given else _new_id()
     except ValueError:
         return _new_id()
 

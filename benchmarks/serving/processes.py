@@ -21,6 +21,8 @@ from tests.service import free_port
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 LOGS: Final = REPOSITORY / "build" / "bench-logs"
 POLL_S: Final = 0.05
+SETTLED_WITHIN_S: Final = 2.0
+IDLE_SHARE: Final = 0.2  # of one core: less is what servers do with nothing to do
 GRACE_S: Final = 8.0  # to drain after SIGTERM; what is left is killed
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -104,6 +106,15 @@ class Server:
         tree = list(tree_of(self.process.pid))
         ticks = [_ticks(pid) for pid in tree]
         return Usage(sum(ticks) / TICKS_PER_S, {pid: resident_bytes(pid) for pid in tree})
+
+    def settle(self) -> None:
+        """Wait until it has done what a generator that stopped has left to it; SETTLED_WITHIN_S at most."""
+        deadline, spent_s = time.perf_counter() + SETTLED_WITHIN_S, self.usage().cpu_s
+        while time.perf_counter() < deadline:
+            time.sleep(POLL_S)
+            before_s, spent_s = spent_s, self.usage().cpu_s
+            if spent_s - before_s < IDLE_SHARE * POLL_S:
+                return
 
     def end(self) -> None:
         """SIGTERM to the first process, then SIGKILL to whatever of the tree is left."""

@@ -142,8 +142,14 @@ def _measure(peer: Peer, job: Job, malignancy: float, plan: Plan, service: Calla
             raise NotStarted(f"it answers {said} where the model says {malignancy}")
         drive(server, body, max(plan.peer_clients), WARM_UP_S)
         loads = tuple(drive(server, body, n, plan.peer_s) for n in plan.peer_clients)
-        pairs = ((drive(server, body, COMPARED_AT, plan.round_s).rate, service()) for _ in range(plan.peer_rounds))
-        return PeerResult(peer.name, peer.settings, ready_s, loads, tuple(pairs))
+        pairs = tuple((_turn(server, body, plan.round_s), service()) for _ in range(plan.peer_rounds))
+        return PeerResult(peer.name, peer.settings, ready_s, loads, pairs)
+
+
+def _turn(server: Server, body: Body, seconds: float) -> float:
+    load = drive(server, body, COMPARED_AT, seconds)
+    server.settle()
+    return load.rate
 
 
 def malignancy_of(answer: bytes) -> float | None:

@@ -91,11 +91,14 @@ def alternate(bench: Bench, server: Server) -> Iterator[Round]:
     with bench.loops(OWN, seconds) as own, bench.loops(PLAIN, seconds) as plain:
         for _ in range(bench.plan.rounds):
             yield Round(own_loop=own(), loop=plain(), service=drive(server, body, COMPARED_AT, seconds))
+            server.settle()
 
 
 def rate(bench: Bench, server: Server) -> float:
-    """Requests a second of a short turn at the clients of the comparison."""
-    return drive(server, bodies(bench.ct_slice)[RAW], COMPARED_AT, bench.plan.round_s).rate
+    """Requests a second of a short turn at the clients of the comparison, after which it is idle."""
+    load = drive(server, bodies(bench.ct_slice)[RAW], COMPARED_AT, bench.plan.round_s)
+    server.settle()
+    return load.rate
 
 
 def forms(bench: Bench, server: Server) -> tuple[tuple[float, float], ...]:
