@@ -91,11 +91,10 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         form_pairs = begun("raw bodies and forms", stages.forms, bench, server)
         ours = dict(told(stages.all_bodies(bench, server), "bodies"))
         explaining = begun("evidence", stages.explaining, bench, server)
-        open_loop = tuple(told(stages.open_loop(bench, server), "fixed rates: round"))
+        fixed = tuple(told(stages.fixed_rates(bench, server), "fixed rates: round"))
         beside = begun("beside a series", stages.beside, bench, server)
         real_slice = _real_slice(bench, server, given.data)
         peers = () if given.without_peers else _peers(bench, server, rounds[0].loop.malignancy)
-    bare = tuple(told(stages.bare(bench), "the loop behind a socket: round"))
     say("the loop in TensorFlow")
     tensorflow_loop = bench.loop(TENSORFLOW, bench.plan.load_s)
     return Results(
@@ -114,8 +113,8 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         peers=peers,
         peer_versions=rivals.versions() if peers else {},
         starts=starts,
-        open_loop=open_loop,
-        bare=bare,
+        open_loop=tuple(ours for ours, _ in fixed),
+        bare=tuple(bare for _, bare in fixed),
         beside_series=beside,
         explaining=explaining,
     )

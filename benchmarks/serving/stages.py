@@ -137,7 +137,12 @@ def workers_mb(server: Server) -> list[float]:
     return sorted((size / MEGABYTE for size in resident if size > MIN_WORKER_BYTES), reverse=True)
 
 
-def open_loop(bench: Bench, server: Server) -> Iterator[OpenLoop]:
+def fixed_rates(bench: Bench, server: Server) -> Iterator[tuple[OpenLoop, Bare]]:
+    """The service and the bare server in turn: the machine's own tail changes from minute to minute."""
+    yield from zip(_open_loop(bench, server), _bare(bench), strict=True)
+
+
+def _open_loop(bench: Bench, server: Server) -> Iterator[OpenLoop]:
     """Arrivals below and beyond the peak, and a crowd that waits as it is told.
 
     The peak is found just before each: the machine may have been faster minutes ago.
@@ -158,7 +163,7 @@ def open_loop(bench: Bench, server: Server) -> Iterator[OpenLoop]:
         )
 
 
-def bare(bench: Bench) -> Iterator[Bare]:
+def _bare(bench: Bench) -> Iterator[Bare]:
     """The same below the peak at the bare server."""
     port, body = free_port(), bodies(bench.ct_slice)[RAW]
     loop = json.dumps(asdict(bench.loop_on(PLAIN, "", 0)))
