@@ -96,7 +96,9 @@ def test_the_narrow_convolution_of_the_shipped_network_is_computed_by_phases_and
     assert_same(outputs_of(model, hu), as_written)
 
 
-def doubling_network(outputs: int, mode: str = "nearest", kernel: int = 3, reader: int = 1) -> Any:
+def doubling_network(
+    outputs: int, mode: str = "nearest", kernel: int = 3, reader: int = 1, coordinates: str = "asymmetric"
+) -> Any:
     """A doubled image (3 channels) beside one (2 channels) of 8 x 6, convolved, normalised, activated and read."""
     from openvino import opset13 as ops
 
@@ -114,7 +116,7 @@ def doubling_network(outputs: int, mode: str = "nearest", kernel: int = 3, reade
         mode,
         "scales",
         axes=np.array([2, 3]),
-        coordinate_transformation_mode="asymmetric",
+        coordinate_transformation_mode=coordinates,
         nearest_mode="floor",
     )
     pad = [kernel // 2] * 2
@@ -143,7 +145,11 @@ def test_phases_give_what_the_doubled_image_gives_to_its_edges(outputs: int) -> 
     np.testing.assert_allclose(answer_of(model), as_written, rtol=0, atol=SAME)
 
 
-@pytest.mark.parametrize("other", [{"outputs": 9}, {"mode": "linear"}, {"kernel": 1}, {"reader": 3}], ids=str)
+@pytest.mark.parametrize(
+    "other",
+    [{"outputs": 9}, {"mode": "linear"}, {"coordinates": "align_corners"}, {"kernel": 1}, {"reader": 3}],
+    ids=str,
+)
 def test_what_only_looks_like_a_narrow_convolution_stays_as_it_is(other: dict[str, Any]) -> None:
     model = doubling_network(**{"outputs": 3, **other})
     as_written = answer_of(model)

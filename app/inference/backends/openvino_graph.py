@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple  # OpenVINO does not declare its types (no py.typed)
 
 import numpy as np
@@ -17,6 +18,9 @@ TAIL: Final = ("Multiply", "Add", "Relu", "Convolution")  # batch normalisation,
 DENSE: Final = {"strides": [1, 1], "dilations": [1, 1]}
 SAME_3X3: Final = {**DENSE, "pads_begin": [1, 1], "pads_end": [1, 1]}
 POINTWISE: Final = {**DENSE, "pads_begin": [0, 0], "pads_end": [0, 0]}
+
+# Other rules for coordinates take other pixels at the edge.
+DOUBLING: Final = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
 Weights = NDArray[np.float32]
 
@@ -41,15 +45,8 @@ def join_doublings(model: Any) -> int:
     for node in model.get_ordered_ops():
         source = _doubled(node)
         if source is not None:
-            doubled = opset13.interpolate(
-                source,
-                np.array([2, 2], np.float32),
-                "nearest",
-                "scales",
-                axes=np.array([2, 3]),
-                coordinate_transformation_mode="asymmetric",
-                nearest_mode="floor",
-            )
+            twice, axes = np.array([2, 2], np.float32), np.array([2, 3])
+            doubled = opset13.interpolate(source, twice, shape_calculation_mode="scales", axes=axes, **DOUBLING)
             node.output(0).replace(doubled.output(0))
             joined += 1
     model.validate_nodes_and_infer_types()
@@ -105,14 +102,14 @@ def _narrow_tail(node: Any) -> tuple[Any, ...] | None:
     return tail if per_channel and _data(tail[3], 1).shape[2:] == (1, 1) and _has(tail[3], POINTWISE) else None
 
 
-def _has(node: Any, attributes: dict[str, list[int]]) -> bool:
+def _has(node: Any, attributes: Mapping[str, str | list[int]]) -> bool:
     found = node.get_attributes()
-    return all(list(found[name]) == value for name, value in attributes.items())
+    return all(type(value)(found[name]) == value for name, value in attributes.items())
 
 
 def _is_doubling(node: Any) -> bool:
     """Whether a node is one that `join_doublings` makes."""
-    if node.get_type_name() != "Interpolate" or node.get_attributes()["mode"] != "nearest":
+    if node.get_type_name() != "Interpolate" or not _has(node, DOUBLING):
         return False
     before, after = (port.get_partial_shape().to_shape() for port in (node.input_value(0), node.output(0)))
     return list(after) == [*before[:2], *(2 * side for side in before[2:])]
