@@ -170,10 +170,19 @@ def pockets_inside(
         for label in largest.tolist()
         if areas_mm2[label - 1] >= min_mm2
     ]
-    cut = set(labelled[edge_of_view(hu).view(np.bool_)].tolist())
-    return labelled, [
-        p for p in pockets if p.label not in cut or _radius_px(labelled, p) * pixel_mm >= MIN_CUT_RADIUS_MM
-    ]
+    cut = _touching(labelled, count, hu)
+    return labelled, [p for p in pockets if not cut[p.label] or _radius_px(labelled, p) * pixel_mm >= MIN_CUT_RADIUS_MM]
+
+
+def _touching(labels: NDArray[np.int32], count: int, hu: FloatImage) -> Mask:
+    """Which of `count` labels are on `edge_of_view`."""
+    touching = np.zeros(count, np.bool_)
+    if _fills_view(hu):
+        for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+            touching[edge] = True
+    else:
+        touching[labels[edge_of_view(hu).view(np.bool_)]] = True
+    return touching
 
 
 def closed(labels: NDArray[np.int32], groups: Iterable[list[int]], pixel_mm: float = WORK_SPACING_MM) -> ByteMask:
@@ -270,10 +279,12 @@ def filled_body(hu: FloatImage, pixel_mm: float) -> ByteMask:
     dense = (hu > AIRLIKE_HU).view(np.uint8)
     if _fills_view(hu):
         reach = _smoothing_reach_px(pixel_mm)
-        # What smooths the outermost row, and no more.
+        # What smooths the outermost row, and no more; along most edges there is nothing but air.
         for edge, beside in ((0, np.s_[: reach + 1]), (-1, np.s_[-reach - 1 :])):
-            dense[edge] |= _dense_as_lung(_smoothed(hu[beside], pixel_mm)[edge])
-            dense[:, edge] |= _dense_as_lung(_smoothed(hu[:, beside], pixel_mm)[:, edge])
+            if _holds_lung(hu[beside]):
+                dense[edge] |= _dense_as_lung(_smoothed(hu[beside], pixel_mm)[edge])
+            if _holds_lung(hu[:, beside]):
+                dense[:, edge] |= _dense_as_lung(_smoothed(hu[:, beside], pixel_mm)[:, edge])
     else:
         dense |= edge_of_view(hu) & _dense_as_lung(_smoothed(hu, pixel_mm))
     outlines, _ = cv2.findContours(dense, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -285,3 +296,8 @@ def filled_body(hu: FloatImage, pixel_mm: float) -> ByteMask:
 
 def _dense_as_lung(hu: FloatImage) -> ByteMask:
     return (hu > LUNG_MEDIAN_HU[0]).view(np.uint8)
+
+
+def _holds_lung(hu: FloatImage) -> bool:
+    """Whether any of it is as dense as lung: no average is, otherwise."""
+    return bool(hu.max() > LUNG_MEDIAN_HU[0])
