@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from pydantic import HttpUrl, SecretStr
@@ -21,6 +21,7 @@ from app.api.direct import Application, Endpoint
 from app.api.judging import SeriesJudge
 from app.api.load_board import LoadBoard
 from app.api.middleware import RequestContext
+from app.api.refusal import Refusal
 from app.api.routes import dicomweb, docs, health, models, predict, studies
 from app.api.sharing import Sharing
 from app.api.slices import judge_slice
@@ -31,11 +32,12 @@ from app.delivery.worker import Backoff, Delivering, Delivery, Judging
 from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.backends import Backend
 from app.inference.bundle import find_bundle, load_bundle
+from app.inference.cores import Cores
 from app.inference.engine import Engine, SeriesLane
 from app.inference.model import create_backend
 from app.inference.registry import ModelRegistry, verify_detector
-from app.security import MEGABYTE
-from app.settings import Settings
+from app.security import MEGABYTE, REFUSE
+from app.settings import Settings, own_cores
 from app.telemetry import Metrics
 
 DESCRIPTION = (
@@ -118,11 +120,21 @@ def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, boa
         if sharing is not None:
             sharing.publish_series(series)
 
-    engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, slices_changed)
+    cores = _cores(settings.threads, board, sharing)
+    engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, slices_changed, cores.keep)
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way)
     folder = settings.spool_dir
     delivery = None if folder is None else _delivery(folder, settings, registry, lane, metrics)
     return Services(settings, registry, engine, lane, metrics, sharing, delivery)
+
+
+def _cores(threads: int, board: LoadBoard | None, sharing: Sharing | None) -> Cores:
+    """A core for each thread of all workers, where there is one for each and no more."""
+    own = own_cores()
+    workers = 1 if board is None else board.workers
+    return Cores(
+        own if len(own) == threads * workers else (), threads, (lambda: 0) if sharing is None else sharing.rank
+    )
 
 
 def _delivery(
@@ -179,13 +191,13 @@ def _access(
 
 def _lifespan(
     services: Services, on_fatal: Callable[[Exception], None] | None, *, load_first: bool
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         loading = asyncio.create_task(_get_ready(services, on_fatal))
         if load_first:
             await loading
-        yield
+        yield {REFUSE: Refusal(services, predict.ROUTE)}
         services.registry.stop()
         services.metrics.ready.set(0)
         await loading

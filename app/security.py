@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -13,11 +13,13 @@ from typing import Final, Protocol
 import numpy as np
 from fastapi import Request
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from app.errors import InputTooLarge, InvalidParameter, NotAuthorised, UploadTooSlow
 
 MEGABYTE: Final = 1024 * 1024
 WHOLE_BODY: Final = "lungscope.whole_body"  # extension of the ASGI scope: a WholeBody
+REFUSE: Final = "lungscope.refuse"  # in the application's state of the ASGI scope: a Refuse
 MIN_RATE: Final = 32 * 1024  # bytes per second on average: a slice of 0.5 MB in 16 s, a series of 64 MB in half an hour
 
 
@@ -45,6 +47,24 @@ class WholeBody(Protocol):
 
     async def arrived(self) -> bool:
         """Whether it is all there, once it is, or the client has gone. May be given up and called again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyAnswer:
+    """A whole answer: its status, its headers as ASGI has them, Content-Length included, and its body."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Refuse(Protocol):
+    """What an application has an ASGI server ask before it takes a request with a body of known length."""
+
+    def __call__(self, scope: Scope, length: int) -> EarlyAnswer | None:
+        """The answer to the request of `scope`, if that is known before any of its `length` bytes were read; they are
+        not wanted then. None for a request that is to take its way."""
         ...
 
 

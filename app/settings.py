@@ -27,6 +27,12 @@ def usable_cores(root: Path = Path("/")) -> int:
     return max(1, min([scheduled, *map(math.floor, _cpu_quotas(root))]))
 
 
+def own_cores() -> tuple[int, ...]:
+    """The cores this process may be scheduled on, where no quota keeps it from using all of them; else none."""
+    scheduled = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
+    return scheduled if usable_cores() == len(scheduled) else ()
+
+
 def _cpu_quotas(root: Path) -> Iterator[float]:
     """CPU quotas in cores, of this process's control group and of each above it: cgroup v2 cpu.max, v1 cpu.cfs_*."""
     for line in _text(root / "proc/self/cgroup").splitlines():

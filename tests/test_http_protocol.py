@@ -11,7 +11,7 @@ import socket
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.cli.http_protocol import HEADERS_BYTES, PIECE_BYTES, Body
-from app.security import WHOLE_BODY
+from app.security import REFUSE, WHOLE_BODY, EarlyAnswer
 from tests.service import PATIENCE_S
 
 Scope = dict[str, Any]
@@ -40,7 +40,20 @@ class App:
         self.left = threading.Event()
         self.buffers: list[weakref.ref[NDArray[np.uint8]]] = []
 
+    def refuse(self, scope: Scope, length: int) -> EarlyAnswer | None:
+        """Of `/refused`, whose body is not wanted."""
+        if scope["path"] != "/refused":
+            return None
+        body = json.dumps({"how": "refused", "length": length, "method": scope["method"]}).encode()
+        return EarlyAnswer(200, [(b"content-length", str(len(body)).encode())], body)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            scope["state"][REFUSE] = self.refuse
+            for phase in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{phase}.complete"})
+            return
         match scope["path"]:
             case "/whole":
                 answer = await self._whole(scope, receive)
@@ -95,16 +108,17 @@ def described(body: bytes, how: str) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(app: App, loop: str) -> Iterator[int]:
-    """The port of a server in a thread."""
+def serving(app: App, loop: str, keep_alive_s: int = 5) -> Iterator[int]:
+    """The port of a server in a thread, which hangs up on connections that are idle for `keep_alive_s`."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(
             app,
             http="app.cli.http_protocol:Connection",
             loop=loop,
-            lifespan="off",
+            lifespan="on",
             ws="none",
             log_config=None,
+            timeout_keep_alive=keep_alive_s,
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -216,7 +230,8 @@ def test_requests_sent_at_once_are_answered_in_turn(port: int) -> None:
 
 @given(
     sent=st.lists(
-        st.tuples(st.sampled_from(["/whole", "/chunks", "/first", "/unread"]), st.sampled_from(SIZES)), max_size=5
+        st.tuples(st.sampled_from(["/whole", "/chunks", "/first", "/unread", "/refused"]), st.sampled_from(SIZES)),
+        max_size=5,
     ),
     cuts=st.lists(st.floats(0, 1), max_size=6),
 )
@@ -235,7 +250,53 @@ def test_any_requests_in_any_pieces_are_answered_in_turn(
         if path in ("/whole", "/chunks"):
             assert answer["sha256"] == hashlib.sha256(content(size, seed=n)).hexdigest()
         else:
-            assert answer["how"] in ("first chunk", "unread")
+            assert answer["how"] in ("first chunk", "unread", "refused")
+
+
+@pytest.mark.parametrize("size", [LARGE, 3 * PIECE_BYTES + 7])
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_request_is_refused_before_its_body_comes_and_the_body_is_dropped(port: int, size: int, pieces: int) -> None:
+    sent = request("/refused", content(size))
+    with Client(port) as client:
+        for _ in range(2):
+            client.send(sent[:-size])
+            assert client.answer() == {"how": "refused", "length": size, "method": "POST"}
+            client.send(sent[-size:], pieces)
+            assert client.post("/whole", content(LARGE)) == described(content(LARGE), "whole")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(request("/refused", content(HEADERS_BYTES)), id="small"),
+        pytest.param(request("/refused", content(LARGE), "Connection: close"), id="the last of its connection"),
+        pytest.param(request("/refused", content(LARGE), "Expect: 100-continue"), id="asks whether to send its body"),
+        pytest.param(
+            request("/refused", content(LARGE), "Connection: keep-alive").replace(b"HTTP/1.1", b"HTTP/1.0"),
+            id="of another version",
+        ),
+        pytest.param(
+            b"POST /refused HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+            % (LARGE, content(LARGE)),
+            id="of unknown length",
+        ),
+    ],
+)
+def test_other_requests_reach_the_application_before_they_are_refused(port: int, sent: bytes) -> None:
+    with Client(port) as client:
+        client.send(sent)
+        assert client.answer() == {"how": "unread"}
+
+
+@pytest.mark.parametrize("path", ["/refused", "/unread"])
+def test_connection_is_closed_when_the_rest_of_an_unwanted_body_does_not_come(path: str) -> None:
+    sent = request(path, content(PIECE_BYTES))
+    with serving(App(), "uvloop", keep_alive_s=1) as port, Client(port) as client:
+        client.send(sent[:LARGE])
+        client.answer()
+        client.send(sent[LARGE:-1])
+        with suppress(ConnectionResetError):
+            assert client.socket.recv(1) == b""
 
 
 def test_body_of_unknown_length_comes_in_chunks(port: int) -> None:

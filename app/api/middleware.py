@@ -9,10 +9,12 @@ import uuid
 from collections.abc import Iterable
 from typing import Final
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import telemetry
 from app.api import problems
+from app.errors import LungscopeError
 
 REQUEST_ID: Final = b"x-request-id"
 SECURITY_HEADERS: Final = (
@@ -37,7 +39,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _accepted_id(next((value for name, value in scope["headers"] if name == REQUEST_ID), b""))
+        request_id = _id_of(scope)
         token = telemetry.request_id.set(request_id)
         started = time.perf_counter()
         status: int | None = None
@@ -61,17 +63,40 @@ class RequestContext:
             await problems.internal_error(self._metrics)(scope, receive, send_with_headers)
         finally:
             self._metrics.in_flight.dec()
-            self._record(scope, status or 500, time.perf_counter() - started)
+            _record(self._metrics, scope, status or 500, time.perf_counter() - started)
             telemetry.request_id.reset(token)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        # The route's template, never the path: a path may name a study, and metrics need few labels.
-        route = getattr(scope.get("route"), "path", "unknown")
-        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
-        self._metrics.requests.labels(method, route, status).inc()
-        self._metrics.latency.labels(route).observe(seconds)
-        fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
-        logger.info("request", extra={"fields": fields})
+
+def early_answer(scope: Scope, error: LungscopeError, metrics: telemetry.Metrics) -> Response:
+    """The answer to a request for which nothing else was done, with all that `RequestContext` gives others.
+
+    `scope` holds its headers, method and route.
+    """
+    started = time.perf_counter()
+    request_id = _id_of(scope)
+    token = telemetry.request_id.set(request_id)
+    try:
+        response = problems.response_to(error, metrics)
+        response.raw_headers = _with(response.raw_headers, (REQUEST_ID, request_id.encode()), *SECURITY_HEADERS)
+        _record(metrics, scope, response.status_code, time.perf_counter() - started)
+    finally:
+        telemetry.request_id.reset(token)
+    return response
+
+
+def _record(metrics: telemetry.Metrics, scope: Scope, status: int, seconds: float) -> None:
+    # The route's template, never the path: a path may name a study, and metrics need few labels.
+    route = getattr(scope.get("route"), "path", "unknown")
+    method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
+    metrics.requests.labels(method, route, status).inc()
+    metrics.latency.labels(route).observe(seconds)
+    fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+    logger.info("request", extra={"fields": fields})
+
+
+def _id_of(scope: Scope) -> str:
+    """The request's own id, or a new one."""
+    return _accepted_id(next((value for name, value in scope["headers"] if name == REQUEST_ID), b""))
 
 
 def _with(headers: Iterable[Header], *others: Header) -> list[Header]:

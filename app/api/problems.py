@@ -146,6 +146,11 @@ def internal_error(metrics: telemetry.Metrics) -> Response:
     return _respond(metrics, INTERNAL, detail=FAILED)
 
 
+def response_to(error: errors.LungscopeError, metrics: telemetry.Metrics) -> Response:
+    """The answer to an error that was raised on purpose."""
+    return _respond(metrics, problem_type(error), **_details(error))
+
+
 def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
     """What answers each error that was raised on purpose; others are bugs (`RequestContext` answers those)."""
 

@@ -75,6 +75,10 @@ class Sharing:
         # A series weighs like one slice: whoever judges it always has one at work.
         return self._slices + self._series
 
+    def rank(self) -> int:
+        """How many workers stand before this one, by their places."""
+        return self._board.rank(self._place)
+
     def publish_slices(self, slices: int) -> None:
         """Say how many slices this worker has at hand."""
         self._slices = slices

@@ -1,7 +1,8 @@
 """uvicorn's HTTP/1.1, with which the application can have a body of known length received into one buffer.
 
 Otherwise half a megabyte is copied four times in pieces: out of the socket, out of the parser, into the next message,
-and out of that.
+and out of that. A request that is refused on its headers (`app.security.Refuse`) is not passed on by ASGI at all, which
+would cost more than to refuse it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any, Final, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from app.security import WHOLE_BODY
+from app.security import REFUSE, WHOLE_BODY, EarlyAnswer, Refuse
 
 HEADERS_BYTES: Final = 16 * 1024  # one read: most of a body is to stay in the socket until it is asked for
 PIECE_BYTES: Final = 256 * 1024  # one read of a body that is taken in pieces
@@ -112,6 +113,7 @@ class _Http(HttpToolsProtocol):
 
     bypassing: Body | None = None
     _offered: Body | None = None
+    _refused = False
     _at_work: RequestResponseCycle | None = None
 
     @property
@@ -124,6 +126,9 @@ class _Http(HttpToolsProtocol):
         length = _announced(self.headers)
         # One that stands in the queue behind another has its body read in pieces.
         offered = length > HEADERS_BYTES and (self.cycle is None or self.cycle.response_complete)
+        if offered and (answer := self._early_answer(length)) is not None:
+            self._refuse(answer, length)
+            return
         self._offered = Body(length, self._bypass) if offered else None
         if offered:
             self.scope["extensions"] = {WHOLE_BODY: self._offered}  # type: ignore[dict-item]
@@ -135,7 +140,8 @@ class _Http(HttpToolsProtocol):
         """Take what stands in one read with the headers, or a chunk for who asks for chunks."""
         if self._offered is not None:
             self._offered.received += len(body)
-        super().on_body(body)
+        if not self._refused:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End a body that was taken in chunks."""
@@ -158,14 +164,18 @@ class _Http(HttpToolsProtocol):
 
     def body_received(self, body: Body, nbytes: int) -> None:
         """So many bytes more are there."""
-        self._unset_keepalive_if_required()
         body.received += nbytes
         body.last_s = self.loop.time()
+        if self._refused or self.cycle.response_complete:
+            self._expect_more()
+        else:
+            self._unset_keepalive_if_required()
         if body.received == body.length:
             # The parser saw nothing of the body, and would wait for it.
             self.parser = httptools.HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            self.cycle.more_body = False
+            if not self._refused:
+                self.cycle.more_body = False
             self._end_body()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -184,10 +194,37 @@ class _Http(HttpToolsProtocol):
         self.bypassing = body
         self.flow.resume_reading()
 
+    def _early_answer(self, length: int) -> EarlyAnswer | None:
+        """The answer of an application that refuses this request on its headers."""
+        refuse: Refuse | None = self.app_state.get(REFUSE)
+        # uvicorn knows what follows an answer to these, and waits for who does not read his answers.
+        plain = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
+        if refuse is None or not plain or self.expect_100_continue or self.flow.write_paused:
+            return None
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["path"] = httptools.parse_url(self.url).path.decode("ascii")
+        return refuse(cast(dict[str, Any], self.scope), length)
+
+    def _refuse(self, answer: EarlyAnswer, length: int) -> None:
+        """Answer at once, and drop the body."""
+        self._refused = True
+        self._offered = self.bypassing = Body(length, lambda: None)
+        headers = (*self.server_state.default_headers, *answer.headers)
+        lines = (b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(b"".join((STATUS_LINE[answer.status], *lines, b"\r\n", answer.body)))
+        self.server_state.total_requests += 1
+        self._expect_more()
+
+    def _expect_more(self) -> None:
+        """Have the connection closed when nothing comes for as long as an idle one is kept."""
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
     def _end_body(self) -> None:
         if self._offered is not None:
             self._offered.end()
         self._offered = self.bypassing = None
+        self._refused = False
 
 
 def _announced(headers: list[tuple[bytes, bytes]]) -> int:

@@ -29,9 +29,13 @@ class _Threads:
     processor time where this takes 0.07.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, settle: Callable[[int], None]) -> None:
+        """`settle` is called in each thread, with its number, before each of its errands."""
+        self._settle = settle
         self._errands: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = SimpleQueue()
-        self._threads = [threading.Thread(target=self._run, name=f"engine-{n}", daemon=True) for n in range(count)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(n,), name=f"engine-{n}", daemon=True) for n in range(count)
+        ]
         self._started = False
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -59,8 +63,9 @@ class _Threads:
             for thread in self._threads:
                 thread.start()
 
-    def _run(self) -> None:
+    def _run(self, number: int) -> None:
         while (errand := self._errands.get()) is not None:
+            self._settle(number)
             work, answer = errand
             if not answer.cancelled():
                 answer.get_loop().call_soon_threadsafe(_settle, answer, *_outcome(work))
@@ -87,12 +92,18 @@ def _settle(answer: asyncio.Future[T | None], result: T | None, error: BaseExcep
 
 class Engine:
     """At most `threads` pieces of work run and `queue_limit` more wait, none of them when what they hold exceeds
-    `max_bytes`; beyond that callers are told at once. `changed` is told how many there are whenever that changes."""
+    `max_bytes`; beyond that callers are told at once. `changed` is told how many there are whenever that changes;
+    `settle` is called in each thread, with its number, before each piece of its work."""
 
     def __init__(
-        self, threads: int, queue_limit: int, max_bytes: int, changed: Callable[[int], None] = lambda _: None
+        self,
+        threads: int,
+        queue_limit: int,
+        max_bytes: int,
+        changed: Callable[[int], None] = lambda _: None,
+        settle: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._threads = _Threads(threads)
+        self._threads = _Threads(threads, settle)
         self._limit = threads + queue_limit
         self._max_bytes = max_bytes
         self._changed = changed
@@ -115,15 +126,21 @@ class Engine:
                     raise Abandoned
                 return await self._threads.run(work)
 
+    def refusal(self, size_bytes: int) -> Overloaded | None:
+        """Why work that holds `size_bytes` would not be taken now; None where it would."""
+        # An empty queue takes whatever was let in: the bound on one body is not this one's business.
+        if not self._accepted or (self._accepted < self._limit and self._bytes + size_bytes <= self._max_bytes):
+            return None
+        return Overloaded(
+            found=f"{self._accepted} requests of {self._bytes} bytes at work or waiting",
+            expected=f"at most {self._limit}, of {self._max_bytes} bytes",
+            remedy="Try again after the seconds in Retry-After.",
+        )
+
     def require_room(self, size_bytes: int) -> None:
         """Raise Overloaded when work that holds `size_bytes` would not be taken now: ask before it is received."""
-        # An empty queue takes whatever was let in: the bound on one body is not this one's business.
-        if self._accepted and (self._accepted >= self._limit or self._bytes + size_bytes > self._max_bytes):
-            raise Overloaded(
-                found=f"{self._accepted} requests of {self._bytes} bytes at work or waiting",
-                expected=f"at most {self._limit}, of {self._max_bytes} bytes",
-                remedy="Try again after the seconds in Retry-After.",
-            )
+        if (refusal := self.refusal(size_bytes)) is not None:
+            raise refusal
 
     def give_way(self) -> None:
         """Hold up the calling thread while there is work here, for GIVE_WAY_S at most."""

@@ -6,16 +6,21 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
 import pytest
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 from starlette.types import Message
 
 from app.api.schemas import Answer
-from tests.api.conftest import ON_NODULE, STATED, png
-from tests.fakes import ArithmeticBackend
+from app.main import create_app
+from app.security import REFUSE, EarlyAnswer, Refuse
+from app.settings import Settings
+from tests.api.conftest import ON_NODULE, STATED, png, wait_until_ready
+from tests.fakes import ArithmeticBackend, ArithmeticFilter
 from tests.inference.slices import chest
 
 
@@ -217,18 +222,27 @@ def test_request_id_is_the_callers_if_it_is_a_uuid(client: TestClient, suspiciou
     assert uuid.UUID(replaced.json()["request_id"]).version == 4
 
 
-def test_full_queue_answers_503_at_once(client: TestClient, backend: ArithmeticBackend, suspicious: bytes) -> None:
-    backend.hold()
+@contextmanager
+def filled(client: TestClient, backend: ArithmeticBackend, suspicious: bytes) -> Iterator[None]:
+    """The service's only place is taken within the block, by a request that is answered after it."""
     answers: list[int] = []
     first = threading.Thread(
         target=lambda: answers.append(client.post("/v1/predict", params=ON_NODULE, content=suspicious).status_code)
     )
+    backend.hold()
     first.start()
     assert backend.started.wait(timeout=30)
-    second = client.post("/v1/predict", params=ON_NODULE, content=suspicious)
-    backend.release()
-    first.join()
+    try:
+        yield
+    finally:
+        backend.release()
+        first.join()
     assert answers == [200]
+
+
+def test_full_queue_answers_503_at_once(client: TestClient, backend: ArithmeticBackend, suspicious: bytes) -> None:
+    with filled(client, backend, suspicious):
+        second = client.post("/v1/predict", params=ON_NODULE, content=suspicious)
     assert (second.status_code, code(second)) == (503, "overloaded")
     assert int(second.headers["retry-after"]) > 0
 
@@ -248,14 +262,60 @@ def test_full_queue_answers_before_it_has_received_anything(
         scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"", "headers": []}
         await client.app(scope, receive, send)
 
-    backend.hold()
-    first = threading.Thread(target=lambda: client.post("/v1/predict", params=ON_NODULE, content=suspicious))
-    first.start()
-    assert backend.started.wait(timeout=30)
-    asyncio.run(ask())
-    backend.release()
-    first.join()
+    with filled(client, backend, suspicious):
+        asyncio.run(ask())
     assert sent[0]["status"] == 503
+
+
+def early_answer(
+    client: TestClient, *headers: tuple[bytes, bytes], method: str = "POST", path: str = "/v1/predict"
+) -> EarlyAnswer | None:
+    """What the server would be told to answer on the headers alone."""
+    refuse: Refuse = client.app_state[REFUSE]
+    return refuse({"type": "http", "method": method, "path": path, "headers": list(headers)}, 500_000)
+
+
+def test_full_service_says_the_same_on_the_headers_alone(
+    client: TestClient, backend: ArithmeticBackend, suspicious: bytes
+) -> None:
+    given = str(uuid.uuid4())
+    with filled(client, backend, suspicious):
+        said = client.post("/v1/predict", content=suspicious, headers={"x-request-id": given})
+        early = early_answer(client, (b"x-request-id", given.encode()))
+    assert early is not None
+    assert (early.status, early.body) == (503, said.content)
+    assert {name.decode(): value.decode() for name, value in early.headers} == dict(said.headers)
+    metrics = client.get("/metrics").text
+    assert 'lungscope_requests_total{method="POST",route="/v1/predict",status="503"} 2.0' in metrics
+    assert 'lungscope_problems_total{code="overloaded"} 2.0' in metrics
+
+
+def test_nothing_else_is_refused_on_its_headers(
+    client: TestClient, backend: ArithmeticBackend, suspicious: bytes
+) -> None:
+    with filled(client, backend, suspicious):
+        assert early_answer(client, path="/v1/studies") is None
+        assert early_answer(client, method="PUT") is None
+
+
+def test_service_with_room_refuses_nothing_on_its_headers(client: TestClient) -> None:
+    assert early_answer(client) is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "refused"), [(b"Bearer 0123456789abcdef", True), (b"Bearer another", False), (b"", False)]
+)
+def test_who_may_not_call_is_not_told_that_there_is_no_room(
+    settings: Settings, backend: ArithmeticBackend, suspicious: bytes, shown: bytes, refused: bool
+) -> None:
+    guarded = settings.model_copy(update={"api_token": SecretStr("0123456789abcdef")})
+    headers = {"Authorization": "Bearer 0123456789abcdef"}
+    with TestClient(
+        create_app(guarded, backend=backend, detector_backend=ArithmeticFilter()), headers=headers
+    ) as client:
+        wait_until_ready(client)
+        with filled(client, backend, suspicious):
+            assert (early_answer(client, (b"authorization", shown)) is not None) == refused
 
 
 def test_bug_is_a_500_that_tells_nothing(client: TestClient, backend: ArithmeticBackend, suspicious: bytes) -> None:

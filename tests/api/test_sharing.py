@@ -39,6 +39,19 @@ async def fail(_: Job) -> Judgement:
     raise EmptyInput(found="", expected="", remedy="")
 
 
+def test_ranks_have_no_gap_while_workers_are_replaced_one_by_one(board: LoadBoard) -> None:
+    async def scenario() -> None:
+        assert board.workers == 2
+        workers = [Sharing(board), Sharing(board)]
+        for _ in range(5):
+            workers.append(Sharing(board))
+            assert {worker.rank() for worker in workers} == {0, 1, 2}
+            await workers.pop(0).stop()
+            assert {worker.rank() for worker in workers} == {0, 1}
+
+    asyncio.run(scenario())
+
+
 def test_busy_worker_hands_over_to_the_one_with_least_at_hand(board: LoadBoard) -> None:
     async def scenario() -> None:
         one, other, third = workers = Sharing(board), Sharing(board), Sharing(board)
