@@ -23,6 +23,7 @@ from typing import Final, cast
 import numpy as np
 import uvloop
 
+from benchmarks.serving.machine import Stolen
 from benchmarks.serving.processes import REPOSITORY
 
 MAX_CONNECTIONS: Final = 1024  # what is due beyond them is counted as unsent
@@ -52,7 +53,8 @@ class Task:
 class Tally:
     """Answers by status, 0 for a broken connection; latencies by status in ms, from when a request was due.
 
-    `late_ms` is by how much the generator itself missed that moment, `cpu_s` its own processor time.
+    `late_ms` is by how much the generator itself missed that moment, `cpu_s` its own processor time, `stolen` the
+    fraction of all cores' time that a virtual machine's host gave to others meanwhile.
     """
 
     seconds: float = 0.0
@@ -61,6 +63,7 @@ class Tally:
     unsent: int = 0
     late_ms: dict[str, float] = field(default_factory=dict)
     cpu_s: float = 0.0
+    stolen: float = 0.0
 
     @property
     def goodput(self) -> float:
@@ -159,7 +162,7 @@ class Generator:
         started = time.perf_counter()
         self._counted_from = started + self._task.warm_up_s
         self._until = started + self._task.seconds
-        cpu_s = time.process_time()
+        cpu_s, stolen = time.process_time(), Stolen()
         work = self._arrivals(started) if self._task.rate else self._patient_clients()
         await work
         await self._hang_up()
@@ -170,6 +173,7 @@ class Generator:
             unsent=self._unsent,
             late_ms=quantiles(self._late),
             cpu_s=time.process_time() - cpu_s,
+            stolen=stolen.fraction(),
         )
 
     async def _arrivals(self, started: float) -> None:
@@ -264,6 +268,7 @@ def run_task(task: Task) -> Tally:
         unsent=found["unsent"],
         late_ms=found["late_ms"],
         cpu_s=found["cpu_s"],
+        stolen=found["stolen"],
     )
 
 

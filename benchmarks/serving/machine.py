@@ -30,6 +30,24 @@ def facts() -> dict[str, str]:
     }
 
 
+class Stolen:
+    """How much of the cores' time the host of a virtual machine gives to others, from now on (proc_stat(5))."""
+
+    def __init__(self) -> None:
+        self._before = _ticks()
+
+    def fraction(self) -> float:
+        """Of all cores' time until now, 0 where the system does not say."""
+        stolen, total = (after - before for after, before in zip(_ticks(), self._before, strict=True))
+        return stolen / total if total else 0.0
+
+
+def _ticks() -> tuple[int, int]:
+    """Stolen, and all; guests' time is in the user's already."""
+    fields = next((line.split()[1:9] for line in _lines("/proc/stat") if line.startswith("cpu ")), ["0"] * 8)
+    return int(fields[7]), sum(map(int, fields))
+
+
 def _lines(path: str) -> list[str]:
     try:
         return Path(path).read_text().splitlines()

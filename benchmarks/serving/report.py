@@ -226,7 +226,8 @@ def open_loop_table(found: Results) -> str:
         *((f"{load.crowd_clients} clients that honour Retry-After", load.crowd) for load in loads),
         *((f"bare server, {bare.steady_rate:.0f} a second (70 % of its peak)", bare.steady) for bare in found.bare),
     ]
-    head = ("", "good a second", "p50 ms", "p99 ms", "503 a second", "p99 of 503 ms", "broken", "unsent", "late p99 ms")
+    good, refused = ("good a second", "p50 ms", "p99 ms"), ("503 a second", "p99 of 503 ms")
+    head = ("", *good, *refused, "broken", "unsent", "late p99 ms", "stolen %")
     return table(head, [(name, *_tally_cells(tally)) for name, tally in runs])
 
 
@@ -239,6 +240,7 @@ def _tally_cells(tally: Tally) -> Iterator[str]:
     yield str(sum(n for status, n in tally.answers.items() if status not in (OK, REFUSED)))
     yield str(tally.unsent)
     yield number(tally.late_ms.get("p99"))
+    yield number(100 * tally.stolen)
 
 
 def summary(found: Results) -> str:
