@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from app.imaging.ct import CTSlice, FloatImage, PointPx, QualityNote
 from app.imaging.lung_survey import LungSurvey
-from app.imaging.lungs import AIRLIKE_HU, Mask, cut_length_mm, distance_to_lung_mm, is_surely_near_lung, lung_area_cm2
+from app.imaging.lungs import (
+    AIRLIKE_HU,
+    Mask,
+    cut_length_mm,
+    distance_to_lung_mm,
+    is_surely_near_lung,
+    lung_area_cm2,
+    median,
+)
 from app.imaging.patches import Patch
 from app.imaging.volume_lungs import VolumeLungs
 
@@ -113,7 +121,7 @@ def check_roi_place(ct_slice: CTSlice, survey: LungSurvey, roi_px: PointPx) -> t
 def check_roi(patch: Patch) -> tuple[QualityNote, ...]:
     """Whether the middle of a patch can be a nodule at all: not air, not bone, lung nearby, inside the image."""
     spec = patch.transform.spec
-    core = float(np.median(patch.hu[_disc(spec.size_px, CORE_RADIUS_MM / spec.spacing_mm)]))
+    core = median(patch.hu[_disc(spec.size_px, CORE_RADIUS_MM / spec.spacing_mm)])
     lung = np.count_nonzero((patch.hu > LUNG_HU[0]) & (patch.hu < LUNG_HU[1])) / patch.hu.size
     notes = []
     if patch.outside > MAX_OUTSIDE:

@@ -70,11 +70,11 @@ def find_outline(mask: NDArray[np.float32], transform: PatchTransform) -> Outlin
     """The component of a (size, size) mask of probabilities at the middle of the patch, or None."""
     spec = transform.spec
     inside = mask > MASK_THRESHOLD
-    nearest_first, offsets_mm = _from_the_middle(spec)
-    first = int(inside.ravel()[nearest_first].argmax())
-    nearest = nearest_first[first]
-    if not inside.flat[nearest] or offsets_mm[first] > MAX_CENTRE_OFFSET_MM:
+    nearest_first = _around_the_middle(spec)
+    within = inside.ravel()[nearest_first]
+    if not within.any():
         return None
+    nearest = nearest_first[within.argmax()]
     _, labels = cv2.connectedComponents(inside.view(np.uint8))
     component = np.asarray(labels == labels.flat[nearest], np.bool_)
     area_mm2 = float(np.count_nonzero(component)) * spec.spacing_mm**2
@@ -100,12 +100,11 @@ def _border(component: NDArray[np.float32], box: Sequence[int]) -> NDArray[np.fl
 
 
 @cache
-def _from_the_middle(spec: PatchSpec) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The pixels of a patch by their distance from its middle, as flat indices, and these distances in mm."""
+def _around_the_middle(spec: PatchSpec) -> NDArray[np.intp]:
+    """Flat indices of the pixels no further than MAX_CENTRE_OFFSET_MM from a patch's middle, the nearest first."""
     along = np.arange(spec.size_px) - spec.middle_px
     distances_mm = (np.hypot(along[:, None], along) * spec.spacing_mm).ravel()
-    order = np.argsort(distances_mm, kind="stable")
-    return order, distances_mm[order]
+    return np.argsort(distances_mm, kind="stable")[: np.count_nonzero(distances_mm <= MAX_CENTRE_OFFSET_MM)]
 
 
 def _rectangle(transform: PatchTransform) -> tuple[float, float, float, float]:

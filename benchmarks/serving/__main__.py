@@ -92,7 +92,7 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         ours = dict(told(stages.all_bodies(bench, server), "bodies"))
         explaining = begun("evidence", stages.explaining, bench, server)
         fixed = tuple(told(stages.fixed_rates(bench, server), "fixed rates: round"))
-        beside = begun("beside a series", stages.beside, bench, server)
+        beside = tuple(told(stages.beside(bench, server), "beside a series: round"))
         real_slice = _real_slice(bench, server, given.data)
         peers = () if given.without_peers else _peers(bench, server, rounds[0].loop.malignancy)
     say("the loop in TensorFlow")

@@ -6,7 +6,7 @@ import http.client
 import io
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, TypeVar
@@ -26,14 +26,16 @@ BROKEN: Final = 0  # in place of a status
 T = TypeVar("T")
 
 
-def beside_series(server: Server, body: Body, ct_slice: Slice, seconds: float) -> BesideSeries:
-    """One caller alone, then while series of SLICES slices, `ct_slice` at as many places, are received and judged."""
+def beside_series(server: Server, body: Body, ct_slice: Slice, seconds: float, rounds: int) -> Iterator[BesideSeries]:
+    """One caller alone, then while series of SLICES slices, `ct_slice` at as many places, are received and judged;
+    again and again."""
     series = _series(ct_slice)
-    alone = drive(server, body, 1, seconds)
-    beside, statuses = while_repeated(
-        partial(post_series, server.port, series), lambda: drive(server, body, 1, seconds)
-    )
-    return BesideSeries(SLICES, len(statuses), alone, beside, valid=set(statuses) == {http.client.OK})
+    for _ in range(rounds):
+        alone = drive(server, body, 1, seconds)
+        beside, statuses = while_repeated(
+            partial(post_series, server.port, series), lambda: drive(server, body, 1, seconds)
+        )
+        yield BesideSeries(SLICES, len(statuses), alone, beside, valid=set(statuses) == {http.client.OK})
 
 
 def while_repeated(request: Callable[[], int], measure: Callable[[], T]) -> tuple[T, list[int]]:

@@ -8,9 +8,9 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Seconds, and how often: `rounds` of in-process loops and service alternate, so that drift
-    meets both alike, as do `form_rounds` of raw body and form, and `peer_rounds` of each peer and the service. Fixed
-    rates come in `arrival_rounds`; `variants` of peers are measured too."""
+    """Seconds, and how often: `rounds` of in-process loops and service alternate, so that drift meets both alike, as do
+    `form_rounds` of raw body and form, and `peer_rounds` of each peer and the service. Fixed rates come in
+    `arrival_rounds`, a caller alone and beside series in `beside_rounds`; `variants` of peers are measured too."""
 
     rounds: int
     round_s: float
@@ -22,6 +22,7 @@ class Plan:
     variants: bool
     arrival_rounds: int
     arrivals_s: float
+    beside_rounds: int
     beside_s: float
     explain_rounds: int
     starts: int
@@ -34,13 +35,14 @@ FULL: Final = Plan(
     round_s=1,
     form_rounds=10,
     load_s=5,
-    peer_s=5,
-    peer_rounds=6,
+    peer_s=4,
+    peer_rounds=10,
     peer_clients=(1, 16, 64),
     variants=True,
     arrival_rounds=7,
     arrivals_s=8,
-    beside_s=8,
+    beside_rounds=5,
+    beside_s=6,
     explain_rounds=4,
     starts=3,
 )
@@ -55,6 +57,7 @@ QUICK: Final = Plan(
     variants=False,
     arrival_rounds=1,
     arrivals_s=4,
+    beside_rounds=1,
     beside_s=4,
     explain_rounds=1,
     starts=1,

@@ -64,8 +64,8 @@ class OpenLoop:
 
 @dataclass(frozen=True, slots=True)
 class BesideSeries:
-    """One caller of single slices alone and while `series` of `slices` each are judged one after the other; `valid`
-    when all of them were."""
+    """A round of one caller of single slices alone and while `series` of `slices` each are judged one after the other;
+    `valid` when all of them were."""
 
     slices: int
     series: int
@@ -106,5 +106,5 @@ class Results:
     starts: Starts
     open_loop: tuple[OpenLoop, ...]
     bare: tuple[Bare, ...]
-    beside_series: BesideSeries
+    beside_series: tuple[BesideSeries, ...]
     explaining: Explaining

@@ -184,9 +184,10 @@ def _task(bench: Bench, server: Server) -> Task:
     return Task(server.port, "", seconds, seconds / 5)
 
 
-def beside(bench: Bench, server: Server) -> BesideSeries:
-    """One caller alone and beside series."""
-    return beside_series(server, bodies(bench.ct_slice)[RAW], bench.ct_slice, bench.plan.beside_s)
+def beside(bench: Bench, server: Server) -> Iterator[BesideSeries]:
+    """One caller alone and beside series, in turn."""
+    plan = bench.plan
+    return beside_series(server, bodies(bench.ct_slice)[RAW], bench.ct_slice, plan.beside_s, plan.beside_rounds)
 
 
 def explaining(bench: Bench, server: Server) -> Explaining:

@@ -52,7 +52,10 @@ def results() -> Results:
         peers=peers,
         peer_versions={},
         starts=Starts((2.0, 2.2, 9.0), (200.0, 190.0)),
-        beside_series=BesideSeries(600, 2, load(100, 1), replace(load(60, 1), p99_ms=45.0), valid=True),
+        beside_series=tuple(
+            BesideSeries(600, 2, load(100, 1), replace(load(60, 1), p99_ms=p99_ms), valid=True)
+            for p99_ms in (45.0, 120.0, 30.0)
+        ),
         open_loop=tuple(
             OpenLoop(310.0, load(100, 1), 217.0, tally(2170, 0, p99), 620.0, tally(good, 3000), 160, tally(2790, 5))
             for p99, good in ((25.0, 2945), (90.0, 2480), (24.0, 3000))
@@ -89,6 +92,7 @@ def test_the_summary_tells_each_round_of_a_fixed_rate() -> None:
     text = report.summary(results())
     assert "p99 at 70 % of peak by it, round by round: 2.5, 9, 2.4." in text
     assert "Goodput at 2x peak: 0.95, 0.8, 0.968." in text
+    assert "beside a series by that alone, round by round: 1.5, 4, 1." in text
 
 
 def test_targets_are_met_at_their_bound_and_missed_beyond() -> None:
@@ -105,7 +109,8 @@ def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
 
 def test_a_caller_beside_a_series_that_failed_judges_nothing() -> None:
     found = results()
-    short = replace(found, beside_series=replace(found.beside_series, valid=False))
+    *others, last = found.beside_series
+    short = replace(found, beside_series=(*others, replace(last, valid=False)))
     assert [target.met for target in report.targets(short)].count(None) == 1
 
 
