@@ -10,7 +10,7 @@ from contextlib import suppress
 class Cores:
     """Gives each of the engine's threads, over all workers, a core of its own.
 
-    Left to the scheduler, the slowest requests wait half as long again (docs/decisions/0014). `cores` are all there are
+    Left to the scheduler, the slowest requests take a third longer (docs/decisions/0014). `cores` are all there are
     for as many threads; with none, threads are left to the scheduler. `rank` says how many workers stand before this
     one, each with `threads` threads; it may change while workers are replaced.
     """
