@@ -131,7 +131,7 @@ class _Http(HttpToolsProtocol):
             return
         self._offered = Body(length, self._bypass) if offered else None
         if offered:
-            self.scope["extensions"] = {WHOLE_BODY: self._offered}  # type: ignore[dict-item]
+            self.scope["extensions"] = {WHOLE_BODY: self._offered}  # type: ignore[dict-item]  # uvicorn: dicts only
         super().on_headers_complete()
         if offered:
             self.flow.pause_reading()
