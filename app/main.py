@@ -23,8 +23,7 @@ from app.api.load_board import LoadBoard
 from app.api.middleware import RequestContext
 from app.api.refusal import Refusal
 from app.api.routes import dicomweb, docs, health, models, predict, studies
-from app.api.sharing import Sharing
-from app.api.slices import judge_slice
+from app.api.sharing import PASS_ON, Sharing
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.store import ObjectKind, ResultStore
@@ -109,7 +108,7 @@ def _registry(settings: Settings, backend: Backend | None, detector_backend: Bac
 
 
 def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, board: LoadBoard | None) -> Services:
-    sharing = None if board is None else Sharing(board, metrics.slice_handed_over)
+    sharing = None if board is None else Sharing(board, predict.ROUTE.path, metrics.handed_over.inc)
 
     def slices_changed(slices: int) -> None:
         if sharing is not None:
@@ -197,7 +196,10 @@ def _lifespan(
         loading = asyncio.create_task(_get_ready(services, on_fatal))
         if load_first:
             await loading
-        yield {REFUSE: Refusal(services, predict.ROUTE)}
+        state: dict[str, Any] = {REFUSE: Refusal(services, predict.ROUTE)}
+        if services.sharing is not None:
+            state[PASS_ON] = services.sharing.pass_on
+        yield state
         services.registry.stop()
         services.metrics.ready.set(0)
         await loading
@@ -221,7 +223,7 @@ async def _get_ready(services: Services, on_fatal: Callable[[Exception], None] |
     if services.delivery is not None:
         services.delivery.start()
     if services.sharing is not None:
-        await services.sharing.start(partial(judge_slice, services))
+        await services.sharing.start()
     services.metrics.ready.set(1)
     origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
     logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
@@ -237,7 +239,7 @@ def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
 
 
 async def _drain(services: Services) -> None:
-    """End what was begun, taking nothing new: slices of other workers, the series, what is at work."""
+    """End what was begun, taking nothing new: connections of other workers, the series, what is at work."""
     if services.sharing is not None:
         await services.sharing.stop()
     with services.delivery.stopping() if services.delivery is not None else nullcontext():

@@ -95,8 +95,7 @@ class _OfRequests:
         )
         self.handed_over = Counter(
             "lungscope_slices_handed_over",
-            "Slices that a busy worker handed to another, by whether that judged them.",
-            ["outcome"],
+            "Slices that came to a busy worker and went to another, with their connection.",
             registry=registry,
         )
         self.decisions = Counter("lungscope_decisions", "Predictions by decision.", ["decision"], registry=registry)
@@ -183,10 +182,6 @@ class Metrics(_OfRequests, _OfSeries, _OfDelivery):
             registry=self.registry,
             multiprocess_mode="livemax",
         )
-
-    def slice_handed_over(self, judged: bool) -> None:
-        """Count a slice that went to another worker."""
-        self.handed_over.labels("judged" if judged else "returned").inc()
 
     def at_scrape(self, gauge: Gauge, read: Callable[[], float]) -> None:
         """Set a gauge whenever it is looked at, by whichever worker is asked."""

@@ -6,128 +6,17 @@ import asyncio
 import gc
 import hashlib
 import itertools
-import json
-import socket
-import threading
-import weakref
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Iterator
+from contextlib import suppress
 
-import numpy as np
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from app.cli.http_protocol import HEADERS_BYTES, PIECE_BYTES, Body
-from app.security import REFUSE, WHOLE_BODY, EarlyAnswer
+from tests.raw_http import LARGE, SIZES, App, Client, content, described, request, serving
 from tests.service import PATIENCE_S
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-LARGE = HEADERS_BYTES + 1
-SIZES = (0, 1, HEADERS_BYTES, LARGE, PIECE_BYTES, 3 * PIECE_BYTES + 7)
-
-
-class App:
-    """Answers with length and digest of the body, and how it was received; the path says what to do with it."""
-
-    def __init__(self) -> None:
-        self.left = threading.Event()
-        self.buffers: list[weakref.ref[NDArray[np.uint8]]] = []
-
-    def refuse(self, scope: Scope, length: int) -> EarlyAnswer | None:
-        """Of `/refused`, whose body is not wanted."""
-        if scope["path"] != "/refused":
-            return None
-        body = json.dumps({"how": "refused", "length": length, "method": scope["method"]}).encode()
-        return EarlyAnswer(200, [(b"content-length", str(len(body)).encode())], body)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            scope["state"][REFUSE] = self.refuse
-            for phase in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{phase}.complete"})
-            return
-        match scope["path"]:
-            case "/whole":
-                answer = await self._whole(scope, receive)
-            case "/chunks":
-                answer = described(b"".join([chunk async for chunk in chunks_of(receive)]), "chunks")
-            case "/wait":
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                self.left.set()
-                return
-            case "/first":
-                await receive()
-                answer = {"how": "first chunk"}
-            case "/given-up":
-                answer = await given_up(scope)
-            case _:
-                answer = {"how": "unread"}
-        body = json.dumps(answer).encode()
-        headers = [(b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    async def _whole(self, scope: Scope, receive: Receive) -> dict[str, Any]:
-        offered = scope.get("extensions", {}).get(WHOLE_BODY)
-        if offered is None:
-            return described(b"".join([chunk async for chunk in chunks_of(receive)]), "chunks")
-        buffer = np.empty(int(dict(scope["headers"])[b"content-length"]), np.uint8)
-        self.buffers.append(weakref.ref(buffer))
-        with offered.into(buffer.data):
-            if not await offered.arrived():
-                self.left.set()
-                return {}
-        return described(buffer.tobytes(), "whole")
-
-
-async def given_up(scope: Scope) -> dict[str, Any]:
-    offered = scope["extensions"][WHOLE_BODY]
-    with offered.into(memoryview(bytearray(offered.length))):
-        return {"how": "given up", "all there": offered.received == offered.length}
-
-
-async def chunks_of(receive: Receive) -> Any:
-    more = True
-    while more:
-        message = await receive()
-        more = message.get("more_body", False)
-        yield message["body"]
-
-
-def described(body: bytes, how: str) -> dict[str, Any]:
-    return {"how": how, "length": len(body), "sha256": hashlib.sha256(body).hexdigest()}
-
-
-@contextmanager
-def serving(app: App, loop: str, keep_alive_s: int = 5) -> Iterator[int]:
-    """The port of a server in a thread, which hangs up on connections that are idle for `keep_alive_s`."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(
-            app,
-            http="app.cli.http_protocol:Connection",
-            loop=loop,
-            lifespan="on",
-            ws="none",
-            log_config=None,
-            timeout_keep_alive=keep_alive_s,
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join(PATIENCE_S)
 
 
 @pytest.fixture(scope="module", params=["uvloop", "asyncio"])
@@ -140,54 +29,6 @@ def app_and_port(request: pytest.FixtureRequest) -> Iterator[tuple[App, int]]:
 @pytest.fixture
 def port(app_and_port: tuple[App, int]) -> int:
     return app_and_port[1]
-
-
-class Client:
-    """One connection that is kept."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
-        self._answers = self.socket.makefile("rb")
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._answers.close()
-        self.socket.close()
-
-    def post(self, path: str, body: bytes, pieces: int = 1) -> dict[str, Any]:
-        self.send(request(path, body), pieces)
-        return self.answer()
-
-    def send(self, data: bytes, pieces: int = 1) -> None:
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for start, stop in itertools.pairwise(np.linspace(0, len(data), pieces + 1, dtype=int).tolist()):
-            self.socket.sendall(data[start:stop])
-
-    def status(self) -> bytes:
-        """The status line, its headers passed over."""
-        first = self._answers.readline()
-        assert first, "the server hung up"
-        return first
-
-    def answer(self) -> dict[str, Any]:
-        assert self.status().startswith(b"HTTP/1.1 200 ")
-        length = 0
-        while (line := self._answers.readline().strip()) != b"":
-            name, _, value = line.partition(b":")
-            length = int(value) if name == b"content-length" else length
-        answer: dict[str, Any] = json.loads(self._answers.read(length))
-        return answer
-
-
-def request(path: str, body: bytes, *headers: str) -> bytes:
-    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers, "", ""]
-    return "\r\n".join(lines).encode() + body
-
-
-def content(size: int, seed: int = 0) -> bytes:
-    return np.random.default_rng(seed).bytes(size)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -284,7 +125,7 @@ def test_request_is_refused_before_its_body_comes_and_the_body_is_dropped(port: 
 )
 def test_other_requests_reach_the_application_before_they_are_refused(port: int, sent: bytes) -> None:
     with Client(port) as client:
-        client.send(sent)
+        client.send(sent[:HEADERS_BYTES])  # a connection that is closed with bytes unread may take the answer along
         assert client.answer() == {"how": "unread"}
 
 

@@ -33,8 +33,6 @@ class Refusal:
         refusal = services.engine.refusal(length)
         if refusal is None or not self._authorised(scope):
             return None
-        if services.sharing is not None and services.sharing.idler() is not None:
-            return None
         scope["route"] = self._route
         response = early_answer(scope, refusal, services.metrics)
         return EarlyAnswer(response.status_code, response.raw_headers, bytes(response.body))

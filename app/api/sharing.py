@@ -1,79 +1,75 @@
-"""Workers on one port share their work: one that is busy hands a slice to one that is not.
+"""Workers on one port share their work: one that is busy passes a connection on to one that is not.
 
 A client with a lasting connection stays with its worker however busy that is, and the system hands out new connections
-without asking either: of two workers one would queue while the other idles.
+without asking either: of two workers one would queue while the other idles. So when the headers of a request are there,
+the connection goes to the worker that has least at hand, as a file descriptor (unix(7), SCM_RIGHTS) with the bytes that
+were read of it. The body is still in the socket and comes along at no cost. What follows on the connection stays there
+too, until that worker is the busy one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import struct
-from collections.abc import Awaitable, Callable, Mapping
+import socket
+from array import array
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
-from typing import Any, Final
+from typing import Final, Protocol, runtime_checkable
 
-from app import telemetry
-from app.api.load_board import LoadBoard
-from app.errors import LungscopeError
-from app.inference.vocabulary import Language
+from starlette.types import Scope
 
-DEEP: Final = 4  # so many more at hand are worth handing over however much the other has
-LENGTHS: Final = struct.Struct(">II")  # of header and payload, before each message
-UNREACHABLE: Final = 1 << 30  # more than any worker has at hand
-BUFFER_BYTES: Final = 1 << 20  # a slice in one piece
+from app.api.load_board import UNREACHABLE, LoadBoard
+
+PASS_ON: Final = "lungscope.pass_on"  # in the application's state of the ASGI scope: a PassOn
+NEXT: Final = 1  # slices at hand, behind which the next has its turn
+DEEP: Final = 4  # so many more at hand are worth the way however much the other has
+MAX_BEGUN_BYTES: Final = 64 * 1024  # what is read of a request with its headers is less
+SENDING_S: Final = 0.001
+LAST_ANSWERS_S: Final = 5.0  # the server has waited before for all it had when its end began
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A slice to be judged and answered in JSON: its file, the parameters as they were sent, the language of the
-    answer, and the request's id and age."""
+class PassOn(Protocol):
+    """What an application has an ASGI server ask when the headers of a request are there."""
 
-    data: bytes | memoryview
-    parameters: Mapping[str, str]
-    language: Language
-    request_id: str
-    age_ms: float
+    def __call__(self, scope: Scope, connection: int, begun: memoryview) -> bool:
+        """Whether the file descriptor `connection` went to another process, which answers the request of `scope`, of
+        which `begun` was received, and all that follow it. The caller then closes its own descriptor in silence."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """The answer as it is sent, and what is counted of it: its decision and the time of each stage."""
+@runtime_checkable
+class TakesOver(Protocol):
+    """An event loop whose server takes connections over."""
 
-    body: bytes
-    decision: str
-    timing_ms: Mapping[str, float]
+    def accepts(self) -> bool:
+        """Whether the server takes new connections."""
+        ...
 
-
-Judge = Callable[[Job], Awaitable[Judgement]]
+    async def take_over(self, accepted: socket.socket, begun: bytes) -> None:
+        """Serve a connection, of which `begun` was received, to its end. One that comes when the server does not take
+        new ones any more ends after its first answer."""
+        ...
 
 
 class Sharing:
-    """One worker's dealings with the others. What cannot be handed over is left to the one who asked."""
+    """One worker's dealings with the others. What cannot be passed on stays with the worker that has it."""
 
-    def __init__(self, board: LoadBoard, handed_over: Callable[[bool], None] = lambda _: None) -> None:
-        """`handed_over` is told of each slice that went to another worker, and whether that judged it."""
+    def __init__(self, board: LoadBoard, path: str, passed_on: Callable[[], None] = lambda: None) -> None:
+        """POST on `path` is passed on; `passed_on` is called for each."""
         self._board = board
-        self._handed_over = handed_over
+        self._path = path
+        self._passed_on = passed_on
         self._place = board.join()
-        self._board.publish(self._place, UNREACHABLE)
         self._ready = False
         self._slices = 0
         self._series = 0
-        self._lent: dict[int, int] = {}
-        self._lines: dict[int, list[_Line]] = {}
-        self._server: asyncio.Server | None = None
-        self._served: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
-
-    @property
-    def _at_hand(self) -> int:
-        # A series weighs like one slice: whoever judges it always has one at work.
-        return self._slices + self._series
+        self._outbox: socket.socket | None = None
+        self._inbox: socket.socket | None = None
+        self._loop: TakesOver
+        self._reachable = False
+        self._taken: set[asyncio.Task[None]] = set()
 
     def rank(self) -> int:
         """How many workers stand before this one, by their places."""
@@ -91,122 +87,109 @@ class Sharing:
 
     def idler(self) -> int | None:
         """The place of the worker to which the next slice should go; None when that is this one, or there is none."""
-        if self._ready and not self._at_hand:
+        at_hand = self._at_hand
+        if self._ready and not at_hand:
             return None
-        # What is under way to a worker is not on the board yet.
-        others = {
-            place: max(at_hand, self._lent.get(place, 0))
-            for place, at_hand in self._board.loads().items()
-            if place != self._place and at_hand < UNREACHABLE
-        }
-        if not others:
+        loads = self._board.loads()
+        loads.pop(self._place, None)
+        if not loads:
             return None
-        least = min(others, key=others.__getitem__)
-        # The longer it would wait there too, the less a few places in the queue are worth the way.
-        worth = self._at_hand - others[least] >= min(others[least] + 1, DEEP)
+        least = min(loads, key=loads.__getitem__)
+        # Where both have enough to do, a few places in the queue are not worth the way.
+        worth = loads[least] < at_hand and (loads[least] <= NEXT or at_hand - loads[least] >= DEEP)
+        # One that is still loading passes everything on.
         return least if worth or not self._ready else None
 
-    async def start(self, judge: Judge) -> None:
-        """Listen for the others, now that `judge` can. Until then every slice goes to one that listens."""
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._served[writer] = asyncio.current_task()
-            try:
-                with suppress(OSError, asyncio.IncompleteReadError):
-                    await _serve(_Line(reader, writer), judge)
-            finally:
-                writer.close()
-                del self._served[writer]
-
-        path = self._board.socket_of(self._place)
-        try:
-            self._server = await asyncio.start_unix_server(serve, path, limit=BUFFER_BYTES)
-        except OSError as error:  # the name of a socket has a hundred characters at most
-            logger.warning("other workers cannot reach this one at %s: %s", path, error)
-        self._ready = True
-        self._publish()
-
-    def _publish(self) -> None:
-        self._board.publish(self._place, UNREACHABLE if self._server is None else self._at_hand)
-
-    async def stop(self) -> None:
-        """Take no more from the others; what is under way is left to those who asked."""
-        self._board.leave(self._place)
-        for line in chain.from_iterable(self._lines.values()):
-            line.writer.close()
-        if self._server is not None:
-            self._server.close()
-        serving = [task for task in self._served.values() if task is not None]
-        for writer in self._served:
-            writer.close()
-        if serving:
-            await asyncio.wait(serving)
-
-    async def hand_over(self, job: Job) -> Judgement | None:
-        """What an idler worker makes of it; None when there is none, or when it cannot."""
+    def pass_on(self, scope: Scope, connection: int, begun: memoryview) -> bool:
+        """A `PassOn` to the worker that has less at hand than this one."""
+        if scope["path"] != self._path or scope["method"] != "POST":
+            return False
         place = self.idler()
         if place is None:
-            return None
-        self._lent[place] = self._lent.get(place, 0) + 1
-        found = None
+            return False
+        if self._outbox is None:
+            self._outbox = _datagrams()
+        descriptor = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [connection]))]
+        with self._board.sending(self._place, place) as received:
+            if not received:
+                return False
+            try:
+                self._outbox.sendmsg([begun], descriptor, 0, str(self._board.socket_of(place)))
+            except OSError:  # it has just died, or has not looked at the last ten yet
+                return False
+        self._board.add(place)
+        self._passed_on()
+        return True
+
+    async def start(self) -> None:
+        """Take what others pass on, now that it can be judged. Until then everything goes to one that can."""
+        self._ready = True
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, TakesOver):
+            return
+        path = self._board.socket_of(self._place)
+        inbox = _datagrams()
         try:
-            found = await self._ask(place, job)
-        except (OSError, asyncio.IncompleteReadError):
-            logger.warning("the worker at place %s did not do what was handed to it", place)
-        finally:
-            self._lent[place] -= 1
-        self._handed_over(found is not None)
-        return found
+            path.unlink(missing_ok=True)  # of a worker that had the place before
+            inbox.bind(str(path))
+        except OSError as error:  # the name of a socket has a hundred characters at most
+            inbox.close()
+            logger.warning("other workers cannot reach this one at %s: %s", path, error)
+            return
+        self._inbox, self._loop, self._reachable = inbox, loop, True
+        loop.add_reader(inbox, self._take)
+        self._publish()
 
-    async def _ask(self, place: int, job: Job) -> Judgement | None:
-        free = self._lines.setdefault(place, [])
-        line = free.pop() if free else await _connect(self._board.socket_of(place))
-        header = {
-            "parameters": job.parameters,
-            "language": job.language,
-            "request_id": job.request_id,
-            "age_ms": job.age_ms,
-        }
-        try:
-            await line.send(header, job.data)
-            found, body = await line.receive()
-        except BaseException:
-            # A caller who left included: what comes back on this line is nobody's.
-            line.writer.close()
-            raise
-        free.append(line)
-        return Judgement(body, found["decision"], found["timing_ms"]) if found else None
+    async def stop(self) -> None:
+        """Take no more, once what is under way from others is answered."""
+        self._reachable = False
+        self._publish()
+        while self._board.awaited(self._place):
+            await asyncio.sleep(SENDING_S)
+        if self._inbox is not None:
+            asyncio.get_running_loop().remove_reader(self._inbox)
+            with suppress(BlockingIOError):
+                while True:
+                    self._take_one(self._inbox)
+            if self._taken:
+                await asyncio.wait(self._taken, timeout=LAST_ANSWERS_S)
+            self._inbox.close()
+            self._inbox = None
+        if self._outbox is not None:
+            self._outbox.close()
+        self._board.leave(self._place)
+
+    @property
+    def _at_hand(self) -> int:
+        # A series weighs like one slice: whoever judges it always has one at work.
+        return self._slices + self._series
+
+    def _publish(self) -> None:
+        self._board.publish(self._place, self._at_hand if self._reachable else UNREACHABLE)
+
+    def _take(self) -> None:
+        assert self._inbox is not None
+        # The server's end begins before the application's.
+        if self._reachable and not self._loop.accepts():
+            self._reachable = False
+            self._publish()
+        with suppress(BlockingIOError):
+            self._take_one(self._inbox)
+
+    def _take_one(self, inbox: socket.socket) -> None:
+        """Take over what came first; raises BlockingIOError when nothing did."""
+        begun, descriptors, _, _ = socket.recv_fds(inbox, MAX_BEGUN_BYTES, 1)
+        if not descriptors:
+            logger.error("a connection is lost: this process may have no more of them open")
+            return
+        accepted = socket.socket(fileno=descriptors[0])
+        accepted.setblocking(False)
+        taken = asyncio.get_running_loop().create_task(self._loop.take_over(accepted, begun))
+        self._taken.add(taken)
+        taken.add_done_callback(self._taken.discard)
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """Messages between two workers: a JSON header and a payload each, one answer to one question."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    async def send(self, header: Mapping[str, Any], payload: bytes | memoryview) -> None:
-        head = json.dumps(header).encode()
-        self.writer.writelines((LENGTHS.pack(len(head), len(payload)), head, payload))
-        await self.writer.drain()
-
-    async def receive(self) -> tuple[dict[str, Any], bytes]:
-        head, payload = LENGTHS.unpack(await self.reader.readexactly(LENGTHS.size))
-        return json.loads(await self.reader.readexactly(head)), await self.reader.readexactly(payload)
-
-
-async def _connect(path: Path) -> _Line:
-    return _Line(*await asyncio.open_unix_connection(path, limit=BUFFER_BYTES))
-
-
-async def _serve(line: _Line, judge: Judge) -> None:
-    while True:
-        header, data = await line.receive()
-        telemetry.request_id.set(header["request_id"])
-        try:
-            found = await judge(Job(data, **header))
-        # The one who asked does it again, and answers with the error.
-        except LungscopeError:
-            await line.send({}, b"")
-        else:
-            await line.send({"decision": found.decision, "timing_ms": found.timing_ms}, found.body)
+def _datagrams() -> socket.socket:
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    opened.setblocking(False)
+    return opened

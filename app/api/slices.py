@@ -1,9 +1,10 @@
-"""One uploaded slice to its answer, judged off the event loop by whichever worker has the time."""
+"""One uploaded slice to its answer, judged off the event loop."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from starlette.requests import ClientDisconnect
@@ -12,24 +13,31 @@ from app.api.answers import answer
 from app.api.deps import Services
 from app.api.parameters import PredictParameters, parse_parameters
 from app.api.rendered import Format, Rendered, Renderer, slice_renderer
-from app.api.sharing import Job, Judgement
 from app.imaging.read import read_slice
 from app.inference.detector import Detector
 from app.inference.diagnose import diagnose
 from app.inference.engine import Abandoned
 from app.inference.model import Model
 from app.inference.prediction import Prediction
+from app.inference.vocabulary import Language
 
 Gone = Callable[[], Awaitable[bool]]
 
 
-async def never() -> bool:
-    """Somebody waits for the answer."""
-    return False
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A slice to be judged: its file, the parameters as they were sent, the language of the answer, and the request's
+    id and age."""
+
+    data: bytes | memoryview
+    parameters: Mapping[str, str]
+    language: Language
+    request_id: str
+    age_ms: float
 
 
-async def judge_slice(services: Services, job: Job, gone: Gone = never) -> Judgement:
-    """The answer in JSON.
+async def judge_slice(services: Services, job: Job, gone: Gone) -> bytes:
+    """The answer in JSON, counted.
 
     Raises the errors of bad input, Overloaded, and ClientDisconnect for a caller who was `gone` when the turn came.
     """
@@ -47,7 +55,8 @@ async def judge_slice(services: Services, job: Job, gone: Gone = never) -> Judge
         timing_ms=timing_ms,
         notes=parameters.notes,
     )
-    return Judgement(body.model_dump_json().encode(), prediction.decision, timing_ms)
+    _count(services, prediction.decision, timing_ms)
+    return body.model_dump_json().encode()
 
 
 async def render_slice(services: Services, job: Job, wanted: Format, gone: Gone) -> Rendered:
@@ -58,12 +67,11 @@ async def render_slice(services: Services, job: Job, wanted: Format, gone: Gone)
     started = time.perf_counter()
     prediction, decode_ms, rendered = await _judged(services, job, parameters, render, gone)
     assert rendered is not None
-    count_slice(services, prediction.decision, _timing_ms(prediction, decode_ms, job.age_ms + _since_ms(started)))
+    _count(services, prediction.decision, _timing_ms(prediction, decode_ms, job.age_ms + _since_ms(started)))
     return rendered
 
 
-def count_slice(services: Services, decision: str, timing_ms: Mapping[str, float]) -> None:
-    """Count an answer in the metrics."""
+def _count(services: Services, decision: str, timing_ms: Mapping[str, float]) -> None:
     services.metrics.decisions.labels(decision).inc()
     for stage, ms in timing_ms.items():
         services.metrics.stages.labels(stage).observe(ms / 1000)

@@ -2,7 +2,8 @@
 
 Otherwise half a megabyte is copied four times in pieces: out of the socket, out of the parser, into the next message,
 and out of that. A request that is refused on its headers (`app.security.Refuse`) is not passed on by ASGI at all, which
-would cost more than to refuse it.
+would cost more than to refuse it. A connection may go to another process once the headers of a request are there
+(`app.api.sharing`), and come from one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from app.api.sharing import PASS_ON, PassOn
 from app.security import REFUSE, WHOLE_BODY, EarlyAnswer, Refuse
 
 HEADERS_BYTES: Final = 16 * 1024  # one read: most of a body is to stay in the socket until it is asked for
@@ -29,14 +31,30 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._http = _Http(*args, **kwargs)
+        self._ended = asyncio.Event()
+        self._begun = b""
+        self._once = False
+
+    def begin_with(self, begun: bytes, *, once: bool) -> None:
+        """Begin with what another process received, a request's whole head at least; with `once`, end after it."""
+        self._begun, self._once = begun, once
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._http.connection_made(cast(asyncio.Transport, transport))
+        if self._begun:
+            self._http.data_received(self._begun)
+        if self._once:
+            self._http.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._http.connection_lost(exc)
+        self._ended.set()
+
+    async def ended(self) -> None:
+        """Return when it is over."""
+        await self._ended.wait()
 
     def pause_writing(self) -> None:
         """Hold answers back."""
@@ -59,7 +77,7 @@ class Connection(asyncio.BufferedProtocol):
         if body is not None:
             self._http.body_received(body, nbytes)
         else:
-            self._http.data_received(cast(bytes, SCRATCH[:nbytes]))  # its parser takes any buffer
+            self._http.piece_received(SCRATCH[:nbytes])
 
 
 class Body:
@@ -70,6 +88,7 @@ class Body:
         self.length = length
         self.received = 0  # those that went through the parser included
         self.last_s = 0.0
+        self.early: bytes | bytearray = b""  # the whole of one that went through the parser before it was asked for
         self._ask: Callable[[], None] | None = ask
         self._buffer: memoryview | None = None
         self._ended = asyncio.Event()
@@ -78,6 +97,7 @@ class Body:
     def into(self, buffer: memoryview) -> Iterator[None]:
         """Receive into `buffer` within the block."""
         self._buffer = buffer
+        self.put(self.early)
         if self._ask is not None:
             self._ask()
         try:
@@ -114,6 +134,9 @@ class _Http(HttpToolsProtocol):
     bypassing: Body | None = None
     _offered: Body | None = None
     _refused = False
+    _passed_on = False
+    _within_head = False
+    _begun: memoryview | None = None  # what another process would need of the request whose headers are there
     _at_work: RequestResponseCycle | None = None
 
     @property
@@ -121,8 +144,26 @@ class _Http(HttpToolsProtocol):
         """Whether the next bytes belong to a body that is taken in pieces."""
         return self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
 
+    def piece_received(self, piece: memoryview) -> None:
+        """The next bytes that are not those of a body `bypassing`."""
+        between = not self._within_head and (self.cycle is None or self.cycle.response_complete)
+        self._begun = piece if between else None
+        self.data_received(cast(bytes, piece))  # its parser takes any buffer
+        self._begun = None
+        if self.flow.read_paused:
+            # Of a connection that was taken over: uvloop starts to read once it is made, whoever paused it before.
+            self.transport.pause_reading()
+
+    def on_message_begin(self) -> None:
+        """Start on the headers of a request."""
+        self._within_head = True
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """Start on a request; the rest of its body waits until it is asked for."""
+        self._within_head = False
+        if self._passed_on or self._pass_on():
+            return
         length = _announced(self.headers)
         # One that stands in the queue behind another has its body read in pieces.
         offered = length > HEADERS_BYTES and (self.cycle is None or self.cycle.response_complete)
@@ -140,12 +181,17 @@ class _Http(HttpToolsProtocol):
         """Take what stands in one read with the headers, or a chunk for who asks for chunks."""
         if self._offered is not None:
             self._offered.received += len(body)
-        if not self._refused:
+        if not self._refused and not self._passed_on:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End a body that was taken in chunks."""
+        self._begun = None  # the next request does not begin where these bytes do
+        if self._passed_on:
+            return
         super().on_message_complete()
+        if self._offered is not None and self.bypassing is None:
+            self._offered.early = self.cycle.body
         self._end_body()
 
     def on_response_complete(self) -> None:
@@ -194,6 +240,22 @@ class _Http(HttpToolsProtocol):
         self.bypassing = body
         self.flow.resume_reading()
 
+    def _pass_on(self) -> bool:
+        """Whether the connection went to another process."""
+        pass_on: PassOn | None = self.app_state.get(PASS_ON)
+        if pass_on is None or self._begun is None:
+            return False
+        self._name_request()
+        connection = self.transport.get_extra_info("socket").fileno()
+        self._passed_on = pass_on(cast(dict[str, Any], self.scope), connection, self._begun)
+        if self._passed_on:
+            self.transport.abort()  # closes this descriptor; the connection lives on
+        return self._passed_on
+
+    def _name_request(self) -> None:
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["path"] = httptools.parse_url(self.url).path.decode("ascii")
+
     def _early_answer(self, length: int) -> EarlyAnswer | None:
         """The answer of an application that refuses this request on its headers."""
         refuse: Refuse | None = self.app_state.get(REFUSE)
@@ -201,8 +263,7 @@ class _Http(HttpToolsProtocol):
         plain = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
         if refuse is None or not plain or self.expect_100_continue or self.flow.write_paused:
             return None
-        self.scope["method"] = self.parser.get_method().decode("ascii")
-        self.scope["path"] = httptools.parse_url(self.url).path.decode("ascii")
+        self._name_request()
         return refuse(cast(dict[str, Any], self.scope), length)
 
     def _refuse(self, answer: EarlyAnswer, length: int) -> None:

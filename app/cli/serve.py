@@ -114,7 +114,8 @@ def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factor
         factory=factory,
         host=options.host,
         port=options.port,
-        http="app.cli.http_protocol:Connection",  # imported where it is used, in each worker
+        http="app.cli.http_protocol:Connection",  # imported where they are used, in each worker
+        loop="app.cli.server_loop:ServerLoop",
         ws="none",
         log_config=None,
         access_log=False,

@@ -49,15 +49,16 @@ class Bare:
 
 @dataclass(frozen=True, slots=True)
 class OpenLoop:
-    """A round of fixed rates: `peak` is of a closed loop just before; `unloaded` is one client, closed; the rates are
-    those asked for, a second. `crowd` are ten times the clients."""
+    """A round of fixed rates: `unloaded` is one client, closed; the rates are those asked for, a second; a peak is the
+    mean of a closed loop's just before and just after. `crowd` are ten times the clients."""
 
-    peak: float
     unloaded: Load
     steady_rate: float
     steady: Tally
+    overload_peak: float
     overload_rate: float
     overload: Tally
+    crowd_peak: float
     crowd_clients: int
     crowd: Tally
 

@@ -143,24 +143,32 @@ def fixed_rates(bench: Bench, server: Server) -> Iterator[tuple[OpenLoop, Bare]]
 
 
 def _open_loop(bench: Bench, server: Server) -> Iterator[OpenLoop]:
-    """Arrivals below and beyond the peak, and a crowd that waits as it is told.
-
-    The peak is found just before each: the machine may have been faster minutes ago.
-    """
-    body, crowd = bodies(bench.ct_slice)[RAW], CROWD * COMPARED_AT
+    """Arrivals below and beyond the peak, and a crowd that waits as it is told, with the peak found anew between them:
+    the machine's pace changes."""
+    crowd = replace(_task(bench, server), clients=CROWD * COMPARED_AT)
+    body = bodies(bench.ct_slice)[RAW]
     for _ in range(bench.plan.arrival_rounds):
-        unloaded, *busy = (drive(server, body, clients, PEAK_S) for clients in CLIENTS)
-        peak = max(load.rate for load in busy)
+        unloaded, first = drive(server, body, 1, PEAK_S), _peak(bench, server)
+        steady, second = _arrivals(bench, server, STEADY * first), _peak(bench, server)
+        overload, third = _arrivals(bench, server, OVERLOAD * second), _peak(bench, server)
+        patient, fourth = run(crowd, body), _peak(bench, server)
         yield OpenLoop(
-            peak=peak,
             unloaded=unloaded,
-            steady_rate=STEADY * peak,
-            steady=_arrivals(bench, server, STEADY * peak),
-            overload_rate=OVERLOAD * peak,
-            overload=_arrivals(bench, server, OVERLOAD * peak),
-            crowd_clients=crowd,
-            crowd=run(replace(_task(bench, server), clients=crowd), body),
+            steady_rate=STEADY * first,
+            steady=steady,
+            overload_peak=(second + third) / 2,
+            overload_rate=OVERLOAD * second,
+            overload=overload,
+            crowd_peak=(third + fourth) / 2,
+            crowd_clients=crowd.clients,
+            crowd=patient,
         )
+
+
+def _peak(bench: Bench, server: Server) -> float:
+    """Good answers a second to the clients of the comparison, for a short while, once what was before is done."""
+    server.settle()
+    return drive(server, bodies(bench.ct_slice)[RAW], COMPARED_AT, PEAK_S).rate
 
 
 def _bare(bench: Bench) -> Iterator[Bare]:
@@ -171,8 +179,8 @@ def _bare(bench: Bench) -> Iterator[Bare]:
     with Server(command, port, LOGS / "bare.log", **KEEP_MEMORY) as server:
         server.wait_for(body, PATIENCE_S)
         for _ in range(bench.plan.arrival_rounds):
-            unloaded, load = (drive(server, body, clients, PEAK_S) for clients in (1, COMPARED_AT))
-            yield Bare(load.rate, unloaded, STEADY * load.rate, _arrivals(bench, server, STEADY * load.rate))
+            unloaded, peak = drive(server, body, 1, PEAK_S), _peak(bench, server)
+            yield Bare(peak, unloaded, STEADY * peak, _arrivals(bench, server, STEADY * peak))
 
 
 def _arrivals(bench: Bench, server: Server, rate: float) -> Tally:

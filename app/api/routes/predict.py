@@ -15,8 +15,7 @@ from app.api.examples import PREDICT_ANSWERS
 from app.api.language import preferred_language
 from app.api.problems import responses_for
 from app.api.rendered import SLICE_CONTENT, slice_format
-from app.api.sharing import Job
-from app.api.slices import count_slice, judge_slice, render_slice
+from app.api.slices import Job, judge_slice, render_slice
 from app.api.upload import read_upload
 from app.security import announced_bytes
 
@@ -88,20 +87,16 @@ async def predict(
     """Read the upload, have it judged, answer."""
     started = time.perf_counter()
     wanted = slice_format(request)
-    if services.sharing is None or services.sharing.idler() is None:
-        services.registry.model()
-        services.engine.require_room(announced_bytes(request))
+    services.registry.model()
+    services.engine.require_room(announced_bytes(request))
     upload = await read_upload(request, services.slice_limit)
     headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
     age_ms = (time.perf_counter() - started) * 1000
     job = Job(upload.data, upload.parameters, language, telemetry.request_id.get() or "", age_ms)
     if wanted != "json":
         return (await render_slice(services, job, wanted, request.is_disconnected)).response(headers)
-    judged = None if services.sharing is None else await services.sharing.hand_over(job)
-    if judged is None:
-        judged = await judge_slice(services, job, request.is_disconnected)
-    count_slice(services, judged.decision, judged.timing_ms)
-    return Response(judged.body, media_type="application/json", headers=headers)
+    body = await judge_slice(services, job, request.is_disconnected)
+    return Response(body, media_type="application/json", headers=headers)
 
 
 (ROUTE,) = (route for route in router.routes if isinstance(route, APIRoute))
