@@ -35,11 +35,13 @@ class BodyLimit:
 class WholeBody(Protocol):
     """A body of known length, as an ASGI server offers it that receives it into one buffer: instead of by its chunks.
 
-    `received` bytes have come, the last of them at `last_s` of the event loop's time.
+    `received` bytes have come, the last of them at `last_s` of the event loop's time. `left` is whether the client has
+    gone, until the request is answered.
     """
 
     received: int
     last_s: float
+    left: bool
 
     def into(self, buffer: memoryview) -> AbstractContextManager[None]:
         """Receive into `buffer`, as long as the body, within the block; what comes after the block is dropped."""
@@ -89,7 +91,7 @@ def announced_bytes(request: Request) -> int:
 
 async def read_body(request: Request, limit: BodyLimit) -> bytes | memoryview:
     """A request's body, whole; raises the errors of `bounded_body`, and ClientDisconnect."""
-    whole: WholeBody | None = request.scope.get("extensions", {}).get(WHOLE_BODY)
+    whole = _whole_body(request)
     if whole is None:
         return b"".join([chunk async for chunk in bounded_body(request, limit)])
     length = announced_bytes(request)
@@ -99,6 +101,18 @@ async def read_body(request: Request, limit: BodyLimit) -> bytes | memoryview:
         if not await _arrived(whole, limit):
             raise ClientDisconnect
     return data
+
+
+async def has_left(request: Request) -> bool:
+    """Whether the client of a request whose body was read has gone."""
+    whole = _whole_body(request)
+    # Starlette asks by a cancelled wait, which takes 0.05 ms.
+    return await request.is_disconnected() if whole is None else whole.left
+
+
+def _whole_body(request: Request) -> WholeBody | None:
+    found: WholeBody | None = request.scope.get("extensions", {}).get(WHOLE_BODY)
+    return found
 
 
 async def _arrived(body: WholeBody, limit: BodyLimit) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import json
@@ -32,6 +33,7 @@ class App:
 
     def __init__(self) -> None:
         self.left = threading.Event()
+        self.took = threading.Event()
         self.buffers: list[weakref.ref[NDArray[np.uint8]]] = []
 
     def refuse(self, scope: Scope, length: int) -> EarlyAnswer | None:
@@ -56,6 +58,13 @@ class App:
             case "/wait":
                 while (await receive())["type"] != "http.disconnect":
                     pass
+                self.left.set()
+                return
+            case "/left":
+                await self._whole(scope, receive)
+                self.took.set()
+                while not scope["extensions"][WHOLE_BODY].left:
+                    await asyncio.sleep(0)
                 self.left.set()
                 return
             case "/first":

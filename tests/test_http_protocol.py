@@ -193,6 +193,17 @@ def test_client_who_leaves_a_request_at_work_is_noticed_also_when_another_was_se
     assert app.left.wait(PATIENCE_S)
 
 
+def test_client_who_leaves_after_the_body_is_noticed(app_and_port: tuple[App, int]) -> None:
+    app, port = app_and_port
+    app.left.clear()
+    app.took.clear()
+    with Client(port) as client:
+        client.send(request("/left", content(LARGE)))
+        assert app.took.wait(PATIENCE_S)
+        assert not app.left.is_set()
+    assert app.left.wait(PATIENCE_S)
+
+
 def test_announced_body_that_waits_stays_in_the_socket(port: int) -> None:
     """A body of any size is announced; memory is given for what the application asks for."""
     with Client(port) as client:

@@ -88,6 +88,7 @@ class Body:
         self.length = length
         self.received = 0  # those that went through the parser included
         self.last_s = 0.0
+        self.left = False
         self.early: bytes | bytearray = b""  # the whole of one that went through the parser before it was asked for
         self._ask: Callable[[], None] | None = ask
         self._buffer: memoryview | None = None
@@ -205,6 +206,8 @@ class _Http(HttpToolsProtocol):
         if self._at_work is not None and not self._at_work.response_complete:
             self._at_work.disconnected = True
             self._at_work.message_event.set()
+            if (body := self._at_work.scope.get("extensions", {}).get(WHOLE_BODY)) is not None:
+                cast(Body, body).left = True
         super().connection_lost(exc)
         self._end_body()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -17,7 +18,7 @@ from app.api.problems import responses_for
 from app.api.rendered import SLICE_CONTENT, slice_format
 from app.api.slices import Job, judge_slice, render_slice
 from app.api.upload import read_upload
-from app.security import announced_bytes
+from app.security import announced_bytes, has_left
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
 
@@ -93,9 +94,10 @@ async def predict(
     headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
     age_ms = (time.perf_counter() - started) * 1000
     job = Job(upload.data, upload.parameters, language, telemetry.request_id.get() or "", age_ms)
+    gone = partial(has_left, request)
     if wanted != "json":
-        return (await render_slice(services, job, wanted, request.is_disconnected)).response(headers)
-    body = await judge_slice(services, job, request.is_disconnected)
+        return (await render_slice(services, job, wanted, gone)).response(headers)
+    body = await judge_slice(services, job, gone)
     return Response(body, media_type="application/json", headers=headers)
 
 
