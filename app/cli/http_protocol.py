@@ -163,7 +163,12 @@ class _Http(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start on a request; the rest of its body waits until it is asked for."""
         self._within_head = False
-        if self._passed_on or self._pass_on():
+        if self._passed_on:
+            return
+        # Who is asked below wants to know; uvicorn says so later.
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["path"] = httptools.parse_url(self.url).path.decode("ascii")
+        if self._pass_on():
             return
         length = _announced(self.headers)
         # One that stands in the queue behind another has its body read in pieces.
@@ -248,16 +253,11 @@ class _Http(HttpToolsProtocol):
         pass_on: PassOn | None = self.app_state.get(PASS_ON)
         if pass_on is None or self._begun is None:
             return False
-        self._name_request()
         connection = self.transport.get_extra_info("socket").fileno()
         self._passed_on = pass_on(cast(dict[str, Any], self.scope), connection, self._begun)
         if self._passed_on:
             self.transport.abort()  # closes this descriptor; the connection lives on
         return self._passed_on
-
-    def _name_request(self) -> None:
-        self.scope["method"] = self.parser.get_method().decode("ascii")
-        self.scope["path"] = httptools.parse_url(self.url).path.decode("ascii")
 
     def _early_answer(self, length: int) -> EarlyAnswer | None:
         """The answer of an application that refuses this request on its headers."""
@@ -266,7 +266,6 @@ class _Http(HttpToolsProtocol):
         plain = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
         if refuse is None or not plain or self.expect_100_continue or self.flow.write_paused:
             return None
-        self._name_request()
         return refuse(cast(dict[str, Any], self.scope), length)
 
     def _refuse(self, answer: EarlyAnswer, length: int) -> None:
