@@ -121,7 +121,7 @@ def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, boa
 
     cores = _cores(settings.threads, board, sharing)
     engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, slices_changed, cores.keep)
-    lane = SeriesLane(settings.max_series, series_changed, engine.give_way)
+    lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.roam)
     folder = settings.spool_dir
     delivery = None if folder is None else _delivery(folder, settings, registry, lane, metrics)
     return Services(settings, registry, engine, lane, metrics, sharing, delivery)

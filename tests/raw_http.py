@@ -34,6 +34,7 @@ class App:
     def __init__(self) -> None:
         self.left = threading.Event()
         self.took = threading.Event()
+        self.go = threading.Event()
         self.buffers: list[weakref.ref[NDArray[np.uint8]]] = []
 
     def refuse(self, scope: Scope, length: int) -> EarlyAnswer | None:
@@ -67,6 +68,10 @@ class App:
                     await asyncio.sleep(0)
                 self.left.set()
                 return
+            case "/later":
+                while not self.go.is_set():
+                    await asyncio.sleep(0)
+                answer = {"how": "unread"}
             case "/first":
                 await receive()
                 answer = {"how": "first chunk"}

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import itertools
 import os
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -223,6 +224,21 @@ def test_client_who_leaves_is_noticed_by_the_server_that_took_the_connection(
     assert taker.left.wait(PATIENCE_S)
     (over,) = taker.over
     eventually(over.done)
+
+
+def test_body_that_nobody_asked_for_yet_stays_in_the_socket(taker_and_port: tuple[Taker, int]) -> None:
+    taker, port = taker_and_port
+    left = memoryview(request("/later", bytes(64_000_000), ON))
+    with Client(port) as client:
+        client.socket.setblocking(False)
+        while select.select([], [client.socket], [], 1)[1]:  # until both sockets are full
+            left = left[client.socket.send(left) :]
+        assert len(left) > 32_000_000
+        client.socket.settimeout(PATIENCE_S)
+        taker.go.set()
+        assert client.answer() == {"how": "unread"}
+        client.socket.sendall(left)
+        assert client.post("/whole", b"next") == described(b"next", "chunks")
 
 
 def test_connection_that_comes_at_the_end_is_answered_once(taker_and_port: tuple[Taker, int]) -> None:

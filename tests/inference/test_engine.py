@@ -17,7 +17,7 @@ import pytest
 from app.errors import Overloaded
 from app.inference import engine as engine_module
 from app.inference.cores import Cores
-from app.inference.engine import Abandoned, Engine
+from app.inference.engine import Abandoned, Engine, SeriesLane
 
 
 async def waits() -> bool:
@@ -43,12 +43,15 @@ def test_each_thread_keeps_to_a_core_of_its_own_and_moves_when_workers_are_repla
         return await submit(engine, lambda: os.sched_getaffinity(0))
 
     async def scenario() -> None:
-        rank = 0
+        rank, every = 0, os.sched_getaffinity(0)
         engine = Engine(1, 1, 1, settle=Cores(CORES[:2], 1, lambda: rank).keep)
         other = Engine(1, 1, 1, settle=Cores(CORES[:2], 1, lambda: 1 - rank).keep)
         assert (await where(engine), await where(other)) == ({CORES[0]}, {CORES[1]})
+        assert os.sched_getaffinity(0) == {CORES[1]}  # this loop's, which is that of both
         rank = 1
         assert (await where(engine), await where(other)) == ({CORES[1]}, {CORES[0]})
+        assert os.sched_getaffinity(0) == {CORES[0]}
+        os.sched_setaffinity(0, every)
         two = Engine(2, 0, 2, settle=Cores(CORES[:2], 2).keep)
         meet = threading.Barrier(2)
 
@@ -63,6 +66,21 @@ def test_each_thread_keeps_to_a_core_of_its_own_and_moves_when_workers_are_repla
         assert os.sched_getaffinity(0) == set(CORES)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.skipif(len(CORES) < 2, reason="there are no two cores to choose from")
+def test_series_may_run_on_any_core_whatever_its_event_loop_keeps_to() -> None:
+    async def scenario() -> set[int]:
+        every = os.sched_getaffinity(0)
+        cores = Cores(CORES, 1)
+        try:
+            cores.keep(0, threading.get_native_id())
+            with SeriesLane(1, begin=cores.roam).slot() as slot:
+                return await slot.run(lambda: os.sched_getaffinity(0))
+        finally:
+            os.sched_setaffinity(0, every)
+
+    assert asyncio.run(scenario()) == set(CORES)
 
 
 @pytest.mark.skipif(not CORES, reason="this system does not say which cores a thread may use")
