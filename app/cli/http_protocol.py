@@ -44,6 +44,7 @@ class Connection(asyncio.BufferedProtocol):
         self._http.connection_made(cast(asyncio.Transport, transport))
         if self._begun:
             self._http.data_received(self._begun)
+            self._begun = b""  # somebody's image: kept no longer than the request
         if self._once:
             self._http.shutdown()
 

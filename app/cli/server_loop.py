@@ -39,6 +39,7 @@ class _TakesOver(_Mixed):
         new ones any more ends after its first answer."""
         connection = self._connect()
         connection.begin_with(begun, once=not self.accepts())
+        del begun  # this waits for the end of the connection
         try:
             await self.connect_accepted_socket(lambda: connection, accepted)
         except OSError:  # the client has gone meanwhile
