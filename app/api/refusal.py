@@ -6,6 +6,7 @@ Under overload most requests end so, and what each costs is taken from those tha
 from __future__ import annotations
 
 import hmac
+from typing import Final
 
 from starlette.routing import Route
 from starlette.types import Scope
@@ -14,10 +15,16 @@ from app.api.deps import Services
 from app.api.middleware import early_answer
 from app.security import EarlyAnswer
 
+EXPECTED: Final = "lungscope.expected"  # in the ASGI scope of a request that was let in: what the engine knows it by
+
 
 class Refusal:
     """An `app.security.Refuse` for POST on the path of `route`. Whatever else may be said of such a request is left to
-    the route, which finds the same when there is no room."""
+    the route, which finds the same when there is no room.
+
+    One that is let in counts from then on: of many that come in one turn of the event loop, each would find the room
+    that one can have.
+    """
 
     def __init__(self, services: Services, route: Route) -> None:
         self._services = services
@@ -31,7 +38,10 @@ class Refusal:
             return None
         services = self._services
         refusal = services.engine.refusal(length)
-        if refusal is None or not self._authorised(scope):
+        if not self._authorised(scope):
+            return None
+        if refusal is None:
+            scope[EXPECTED] = services.engine.expect()
             return None
         scope["route"] = self._route
         response = early_answer(scope, refusal, services.metrics)

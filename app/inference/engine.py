@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any, Final, TypeVar
 from app.errors import Overloaded
 
 T = TypeVar("T")
+SOON_S: Final = 0.1  # most bodies are there by then; those of slow clients take no place from others
 GIVE_WAY_S: Final = 0.05  # a series goes on after each batch however busy the engine is: a third of the time or more
 
 
@@ -113,6 +115,7 @@ class Engine:
         self._changed = changed
         self._accepted = 0
         self._bytes = 0
+        self._coming: dict[object, float] = {}  # since when by the monotonic clock, the longest first
         # One more than run: a thread that has finished finds the next without waiting for the event loop.
         self._places = asyncio.Semaphore(threads + 1)
         self._idle = threading.Event()
@@ -131,20 +134,28 @@ class Engine:
                 return await self._threads.run(work)
 
     def refusal(self, size_bytes: int) -> Overloaded | None:
-        """Why work that holds `size_bytes` would not be taken now; None where it would."""
-        # An empty queue takes whatever was let in: the bound on one body is not this one's business.
-        if not self._accepted or (self._accepted < self._limit and self._bytes + size_bytes <= self._max_bytes):
-            return None
-        return Overloaded(
-            found=f"{self._accepted} requests of {self._bytes} bytes at work or waiting",
-            expected=f"at most {self._limit}, of {self._max_bytes} bytes",
-            remedy="Try again after the seconds in Retry-After.",
-        )
+        """Why work that holds `size_bytes` would not be taken once it was received; None where it would."""
+        return self._refusal(self._accepted + self._coming_soon(), size_bytes)
 
-    def require_room(self, size_bytes: int) -> None:
-        """Raise Overloaded when work that holds `size_bytes` would not be taken now: ask before it is received."""
-        if (refusal := self.refusal(size_bytes)) is not None:
-            raise refusal
+    def expect(self) -> object:
+        """Count work that will be received for SOON_S as if it had been, or until it was received (`coming`), so that
+        no more is begun than will be taken. Returns what `coming` is to be told."""
+        expected = object()
+        self._coming[expected] = time.monotonic()
+        return expected
+
+    @contextmanager
+    def coming(self, size_bytes: int, expected: object = None) -> Iterator[None]:
+        """Have work that holds `size_bytes` received in the block; raises Overloaded for what would not be taken and
+        was not `expected` either."""
+        if expected is None:
+            if (refusal := self.refusal(size_bytes)) is not None:
+                raise refusal
+            expected = self.expect()
+        try:
+            yield
+        finally:
+            self._coming.pop(expected, None)
 
     def give_way(self) -> None:
         """Hold up the calling thread while there is work here, for GIVE_WAY_S at most."""
@@ -154,9 +165,26 @@ class Engine:
         """Finish what runs and stop the threads."""
         self._threads.close()
 
+    def _coming_soon(self) -> int:
+        late = time.monotonic() - SOON_S
+        while self._coming and self._coming[first := next(iter(self._coming))] < late:
+            del self._coming[first]
+        return len(self._coming)
+
+    def _refusal(self, before: int, size_bytes: int) -> Overloaded | None:
+        # With none before it whatever was let in is taken: the bound on one body is not this one's business.
+        if not before or (before < self._limit and self._bytes + size_bytes <= self._max_bytes):
+            return None
+        return Overloaded(
+            found=f"{before} requests at work, waiting or coming, {self._bytes} bytes of them here",
+            expected=f"at most {self._limit}, of {self._max_bytes} bytes",
+            remedy="Try again after the seconds in Retry-After.",
+        )
+
     @contextmanager
     def _admitted(self, size_bytes: int) -> Iterator[None]:
-        self.require_room(size_bytes)
+        if (refusal := self._refusal(self._accepted, size_bytes)) is not None:
+            raise refusal
         self._accepted += 1
         self._bytes += size_bytes
         self._changed(self._accepted)

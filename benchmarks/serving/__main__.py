@@ -18,7 +18,7 @@ from typing import ParamSpec, TypeVar
 
 from app.inference.bundle import load_bundle
 from app.settings import usable_cores
-from benchmarks.serving import machine, report, rivals, stages
+from benchmarks.serving import machine, memory_pace, report, rivals, stages
 from benchmarks.serving.ceiling import TENSORFLOW
 from benchmarks.serving.chart import draw
 from benchmarks.serving.closed import require_wrk
@@ -91,6 +91,7 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         form_pairs = begun("raw bodies and forms", stages.forms, bench, server)
         ours = dict(told(stages.all_bodies(bench, server), "bodies"))
         explaining = begun("evidence", stages.explaining, bench, server)
+        pace = begun("the memory's pace", memory_pace.measure, bench.plan.memory_s)
         fixed = tuple(told(stages.fixed_rates(bench, server), "fixed rates: round"))
         beside = tuple(told(stages.beside(bench, server), "beside a series: round"))
         real_slice = _real_slice(bench, server, given.data)
@@ -115,6 +116,7 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         starts=starts,
         open_loop=tuple(ours for ours, _ in fixed),
         bare=tuple(bare for _, bare in fixed),
+        memory_pace=pace,
         beside_series=beside,
         explaining=explaining,
     )

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.serving.plan import COMPARED_AT
-from benchmarks.serving.report import at, loop_rate, rate_of
+from benchmarks.serving.report import at, loop_rate, number, rate_of
 from benchmarks.serving.results import Results
 
 DOTS_PER_INCH: Final = 110
@@ -45,7 +45,7 @@ def _bars(found: Results) -> list[Bar]:
 
 def _panel(axes: Axes, bars: list[Bar], values: list[float], title: str) -> None:
     drawn = axes.barh([bar[0] for bar in bars], values, color=[bar[3] for bar in bars])
-    axes.bar_label(drawn, [f"{value:.3g}" for value in values], padding=3, fontsize=8)
+    axes.bar_label(drawn, [number(value) for value in values], padding=3, fontsize=8)
     axes.set_title(title, fontsize=9)
     axes.tick_params(labelsize=8)
     axes.margins(x=0.12)

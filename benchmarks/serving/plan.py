@@ -10,7 +10,8 @@ from typing import Final
 class Plan:
     """Seconds, and how often: `rounds` of in-process loops and service alternate, so that drift meets both alike, as do
     `form_rounds` of raw body and form, and `peer_rounds` of each peer and the service. Fixed rates come in
-    `arrival_rounds`, a caller alone and beside series in `beside_rounds`; `variants` of peers are measured too."""
+    `arrival_rounds`, before which the memory's pace is watched for `memory_s`; a caller alone and beside series in
+    `beside_rounds`; `variants` of peers are measured too."""
 
     rounds: int
     round_s: float
@@ -22,6 +23,7 @@ class Plan:
     variants: bool
     arrival_rounds: int
     arrivals_s: float
+    memory_s: float
     beside_rounds: int
     beside_s: float
     explain_rounds: int
@@ -41,6 +43,7 @@ FULL: Final = Plan(
     variants=True,
     arrival_rounds=7,
     arrivals_s=8,
+    memory_s=20,
     beside_rounds=5,
     beside_s=6,
     explain_rounds=4,
@@ -57,6 +60,7 @@ QUICK: Final = Plan(
     variants=False,
     arrival_rounds=1,
     arrivals_s=4,
+    memory_s=4,
     beside_rounds=1,
     beside_s=4,
     explain_rounds=1,

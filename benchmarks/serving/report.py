@@ -269,6 +269,7 @@ def summary(found: Results) -> str:
         f"By the loop on OpenVINO as the service runs it: server CPU {number(own_cpu_ratio(found))}, throughput "
         f"{number(own_throughput_ratio(found))}.",
         _tails_text(found),
+        _memory_text(found),
         f"Against a server that does nothing, wrk reaches "
         f"{proof.wrk.rate:.0f} a second at {proof.wrk.generator_cpu_ms:.2f} ms of processor a request, the open-loop "
         f"generator {own}; both include that server's own work on the same cores.",
@@ -292,6 +293,17 @@ def _tails_text(found: Results) -> str:
     return (
         f"Unloaded median {unloaded}; p99 at 70 % of peak by it, round by round: {_each(tails(found))}. The bare "
         f"server's {bare}; {_each(bare_tails(found))}. Goodput at 2x peak: {_each(goodputs(found))}."
+    )
+
+
+def _memory_text(found: Results) -> str:
+    pace, spells = found.memory_pace, found.memory_pace.spells_ms
+    longest = (
+        f", the longest {number(max(spells), ' ms')}, together {100 * pace.share:.2g} % of the time" if spells else ""
+    )
+    return (
+        f"Just before the fixed rates, with the service idle, the memory was slow on all cores {len(spells)} times in "
+        f"{pace.seconds:.0f} s{longest}."
     )
 
 

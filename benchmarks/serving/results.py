@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from benchmarks.serving.arrivals import Tally
 from benchmarks.serving.ceiling import Lap
 from benchmarks.serving.closed import Load
+from benchmarks.serving.memory_pace import MemoryPace
 from benchmarks.serving.rivals import PeerResult
 
 
@@ -107,5 +108,6 @@ class Results:
     starts: Starts
     open_loop: tuple[OpenLoop, ...]
     bare: tuple[Bare, ...]
+    memory_pace: MemoryPace
     beside_series: tuple[BesideSeries, ...]
     explaining: Explaining

@@ -302,6 +302,30 @@ def test_service_with_room_refuses_nothing_on_its_headers(client: TestClient) ->
     assert early_answer(client) is None
 
 
+def test_of_many_requests_that_come_at_once_those_are_let_in_that_have_room(
+    client: TestClient, suspicious: bytes
+) -> None:
+    """Here there is room for one, which is received and judged."""
+    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"roi=32,32", "headers": []}
+    refuse: Refuse = client.app_state[REFUSE]
+    assert refuse(scope, len(suspicious)) is None
+    assert early_answer(client) is not None
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": suspicious}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        await client.app(scope, receive, send)
+
+    asyncio.run(ask())
+    assert sent[0]["status"] == 200
+    assert early_answer(client) is None
+
+
 @pytest.mark.parametrize(
     ("shown", "refused"), [(b"Bearer 0123456789abcdef", True), (b"Bearer another", False), (b"", False)]
 )
@@ -316,6 +340,18 @@ def test_who_may_not_call_is_not_told_that_there_is_no_room(
         wait_until_ready(client)
         with filled(client, backend, suspicious):
             assert (early_answer(client, (b"authorization", shown)) is not None) == refused
+
+
+def test_who_may_not_call_takes_no_place(settings: Settings, backend: ArithmeticBackend) -> None:
+    guarded = settings.model_copy(update={"api_token": SecretStr("0123456789abcdef")})
+    headers = {"Authorization": "Bearer 0123456789abcdef"}
+    with TestClient(
+        create_app(guarded, backend=backend, detector_backend=ArithmeticFilter()), headers=headers
+    ) as client:
+        wait_until_ready(client)
+        assert early_answer(client, (b"authorization", b"Bearer another")) is None
+        assert early_answer(client, (b"authorization", b"Bearer 0123456789abcdef")) is None
+        assert early_answer(client, (b"authorization", b"Bearer 0123456789abcdef")) is not None
 
 
 def test_bug_is_a_500_that_tells_nothing(client: TestClient, backend: ArithmeticBackend, suspicious: bytes) -> None:

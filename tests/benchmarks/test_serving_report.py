@@ -13,6 +13,7 @@ from benchmarks.serving.arrivals import Tally
 from benchmarks.serving.ceiling import Lap, together
 from benchmarks.serving.chart import draw
 from benchmarks.serving.closed import Load, account
+from benchmarks.serving.memory_pace import MemoryPace
 from benchmarks.serving.results import Bare, BesideSeries, Explaining, OpenLoop, Proof, Results, Round, Starts
 from benchmarks.serving.rivals import NAIVE, PEERS, PeerResult, malignancy_of
 from benchmarks.serving.soak import Segment, growth
@@ -52,6 +53,7 @@ def results() -> Results:
         peers=peers,
         peer_versions={},
         starts=Starts((2.0, 2.2, 9.0), (200.0, 190.0)),
+        memory_pace=MemoryPace(20.0, (40.0, 10.0)),
         beside_series=tuple(
             BesideSeries(600, 2, load(100, 1), replace(load(60, 1), p99_ms=p99_ms), valid=True)
             for p99_ms in (45.0, 120.0, 30.0)

@@ -9,6 +9,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
@@ -71,16 +72,13 @@ def test_each_thread_keeps_to_a_core_of_its_own_and_moves_when_workers_are_repla
 @pytest.mark.skipif(len(CORES) < 2, reason="there are no two cores to choose from")
 def test_series_may_run_on_any_core_whatever_its_event_loop_keeps_to() -> None:
     async def scenario() -> set[int]:
-        every = os.sched_getaffinity(0)
         cores = Cores(CORES, 1)
-        try:
-            cores.keep(0, threading.get_native_id())
-            with SeriesLane(1, begin=cores.roam).slot() as slot:
-                return await slot.run(lambda: os.sched_getaffinity(0))
-        finally:
-            os.sched_setaffinity(0, every)
+        cores.keep(0, threading.get_native_id())
+        with SeriesLane(1, begin=cores.roam).slot() as slot:
+            return await slot.run(lambda: os.sched_getaffinity(0))
 
-    assert asyncio.run(scenario()) == set(CORES)
+    with ThreadPoolExecutor(1) as apart:  # the thread of the tests stays as it is
+        assert apart.submit(asyncio.run, scenario()).result() == set(CORES)
 
 
 @pytest.mark.skipif(not CORES, reason="this system does not say which cores a thread may use")
@@ -152,6 +150,44 @@ def test_beyond_either_bound_callers_are_told_at_once_and_later_ones_are_served(
         engine.close()
 
     asyncio.run(scenario())
+
+
+def test_no_more_is_begun_to_be_received_than_will_be_taken() -> None:
+    async def scenario() -> None:
+        engine = Engine(threads=1, queue_limit=1, max_bytes=100)
+        with engine.coming(1):
+            expected = engine.expect()
+            assert engine.refusal(1) is not None
+            with pytest.raises(Overloaded), engine.coming(1):
+                raise AssertionError("there are two already")
+            with engine.coming(1, expected):
+                assert engine.refusal(1) is not None
+            assert engine.refusal(1) is None
+        engine.expect()
+        assert engine.refusal(1) is None
+        engine.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_was_received_is_taken_however_much_comes_after_it() -> None:
+    async def scenario() -> None:
+        engine = Engine(threads=1, queue_limit=0, max_bytes=100)
+        with engine.coming(1):
+            pass
+        engine.expect()
+        assert await submit(engine, lambda: "served") == "served"
+        engine.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_does_not_come_soon_takes_no_place_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(threads=1, queue_limit=0, max_bytes=100)
+    with engine.coming(1):
+        assert engine.refusal(1) is not None
+        monkeypatch.setattr(engine_module, "SOON_S", -1.0)
+        assert engine.refusal(1) is None
 
 
 def test_idle_engine_takes_what_is_larger_than_its_bound() -> None:

@@ -15,6 +15,7 @@ from app.api.deps import LanguageDep, ServicesDep, authorise, bearer
 from app.api.examples import PREDICT_ANSWERS
 from app.api.language import preferred_language
 from app.api.problems import responses_for
+from app.api.refusal import EXPECTED
 from app.api.rendered import SLICE_CONTENT, slice_format
 from app.api.slices import Job, judge_slice, render_slice
 from app.api.upload import read_upload
@@ -89,8 +90,8 @@ async def predict(
     started = time.perf_counter()
     wanted = slice_format(request)
     services.registry.model()
-    services.engine.require_room(announced_bytes(request))
-    upload = await read_upload(request, services.slice_limit)
+    with services.engine.coming(announced_bytes(request), request.scope.get(EXPECTED)):
+        upload = await read_upload(request, services.slice_limit)
     headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
     age_ms = (time.perf_counter() - started) * 1000
     job = Job(upload.data, upload.parameters, language, telemetry.request_id.get() or "", age_ms)
