@@ -302,11 +302,13 @@ def test_service_with_room_refuses_nothing_on_its_headers(client: TestClient) ->
     assert early_answer(client) is None
 
 
+@pytest.mark.parametrize(("accept", "status"), [(b"application/json", 200), (b"audio/mpeg", 406)])
 def test_of_many_requests_that_come_at_once_those_are_let_in_that_have_room(
-    client: TestClient, suspicious: bytes
+    client: TestClient, suspicious: bytes, accept: bytes, status: int
 ) -> None:
-    """Here there is room for one, which is received and judged."""
-    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"roi=32,32", "headers": []}
+    """Here there is room for one, which is received and judged, or not; then for the next."""
+    headers = [(b"accept", accept)]
+    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"roi=32,32", "headers": headers}
     refuse: Refuse = client.app_state[REFUSE]
     assert refuse(scope, len(suspicious)) is None
     assert early_answer(client) is not None
@@ -322,7 +324,7 @@ def test_of_many_requests_that_come_at_once_those_are_let_in_that_have_room(
         await client.app(scope, receive, send)
 
     asyncio.run(ask())
-    assert sent[0]["status"] == 200
+    assert sent[0]["status"] == status
     assert early_answer(client) is None
 
 

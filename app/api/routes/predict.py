@@ -88,9 +88,9 @@ async def predict(
 ) -> Response:
     """Read the upload, have it judged, answer."""
     started = time.perf_counter()
-    wanted = slice_format(request)
-    services.registry.model()
     with services.engine.coming(announced_bytes(request), request.scope.get(EXPECTED)):
+        wanted = slice_format(request)
+        services.registry.model()
         upload = await read_upload(request, services.slice_limit)
     headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
     age_ms = (time.perf_counter() - started) * 1000
