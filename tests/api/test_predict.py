@@ -328,29 +328,28 @@ def test_of_many_requests_that_come_at_once_those_are_let_in_that_have_room(
     assert early_answer(client) is None
 
 
+@contextmanager
+def guarded_by(token: str, settings: Settings, backend: ArithmeticBackend) -> Iterator[TestClient]:
+    """The service, which asks for a token, and who shows it."""
+    guarded = settings.model_copy(update={"api_token": SecretStr(token)})
+    app = create_app(guarded, backend=backend, detector_backend=ArithmeticFilter())
+    with TestClient(app, headers={"Authorization": f"Bearer {token}"}) as client:
+        wait_until_ready(client)
+        yield client
+
+
 @pytest.mark.parametrize(
     ("shown", "refused"), [(b"Bearer 0123456789abcdef", True), (b"Bearer another", False), (b"", False)]
 )
 def test_who_may_not_call_is_not_told_that_there_is_no_room(
     settings: Settings, backend: ArithmeticBackend, suspicious: bytes, shown: bytes, refused: bool
 ) -> None:
-    guarded = settings.model_copy(update={"api_token": SecretStr("0123456789abcdef")})
-    headers = {"Authorization": "Bearer 0123456789abcdef"}
-    with TestClient(
-        create_app(guarded, backend=backend, detector_backend=ArithmeticFilter()), headers=headers
-    ) as client:
-        wait_until_ready(client)
-        with filled(client, backend, suspicious):
-            assert (early_answer(client, (b"authorization", shown)) is not None) == refused
+    with guarded_by("0123456789abcdef", settings, backend) as client, filled(client, backend, suspicious):
+        assert (early_answer(client, (b"authorization", shown)) is not None) == refused
 
 
 def test_who_may_not_call_takes_no_place(settings: Settings, backend: ArithmeticBackend) -> None:
-    guarded = settings.model_copy(update={"api_token": SecretStr("0123456789abcdef")})
-    headers = {"Authorization": "Bearer 0123456789abcdef"}
-    with TestClient(
-        create_app(guarded, backend=backend, detector_backend=ArithmeticFilter()), headers=headers
-    ) as client:
-        wait_until_ready(client)
+    with guarded_by("0123456789abcdef", settings, backend) as client:
         assert early_answer(client, (b"authorization", b"Bearer another")) is None
         assert early_answer(client, (b"authorization", b"Bearer 0123456789abcdef")) is None
         assert early_answer(client, (b"authorization", b"Bearer 0123456789abcdef")) is not None
