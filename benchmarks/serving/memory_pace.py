@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-COPIED_BYTES: Final = 4 << 20  # there and back: four times a core's own cache
+COPIED_BYTES: Final = 2 << 20  # with the copy more than most cores have of a cache of their own
 SLOW: Final = 1.8  # times the median
 APART_S: Final = 0.002  # slow copies less than this apart are one spell
 MIN_SPELL_S: Final = 0.005
@@ -26,7 +26,8 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class MemoryPace:
-    """Spells in ms in which copies took SLOW times as long on all cores, in so many seconds."""
+    """Spells in ms in which copies took SLOW times as long on all cores, in so many seconds: where spells of each core,
+    of MIN_SPELL_S at least, overlap."""
 
     seconds: float
     spells_ms: tuple[float, ...]
@@ -38,7 +39,7 @@ class MemoryPace:
 
 
 def measure(seconds: float) -> MemoryPace:
-    """Copy on every core for some seconds."""
+    """Copy from one place to another on every core for some seconds."""
     cores = sorted(os.sched_getaffinity(0))
     until = time.perf_counter() + seconds
     with ProcessPoolExecutor(len(cores), get_context("spawn")) as pool:
@@ -51,7 +52,7 @@ def measure(seconds: float) -> MemoryPace:
 def _copy(core: int, until: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """When each copy began by the system's monotonic clock, and what it took."""
     os.sched_setaffinity(0, [core])
-    source, target = (np.ones(COPIED_BYTES // 2, np.uint8) for _ in range(2))
+    source, target = (np.ones(COPIED_BYTES, np.uint8) for _ in range(2))
     times = [time.perf_counter()]
     while times[-1] < until:
         np.copyto(target, source)
