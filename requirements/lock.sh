@@ -15,7 +15,7 @@ compile() { # compile NAME EXTRA... -- [OPTION...]
     done
     shift
     # shellcheck disable=SC2086  # $extras is words
-    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header \
         pyproject.toml requirements/build.in $extras --output-file "requirements/$name.lock" "$@"
 }
 

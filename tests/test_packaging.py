@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ EXTRAS = {
     "full": {"openvino", "tensorflow", "train"},
     "dev": {"openvino", "tensorflow", "train", "dev"},
 }
-PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>[^ ;\\]+)", re.MULTILINE)
+PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)(?:\[(?P<extras>[a-z0-9,-]+)\])?==(?P<version>[^ ;\\]+)", re.MULTILINE)
 # Locks and build files name packages; whoever installs names the index.
 INDEX_OPTION = re.compile(r"--(?:extra-)?index-url|--find-links|--trusted-host")
 ADDRESS = re.compile(r"\b(https?|file|git\+\w+)://")
@@ -72,6 +73,24 @@ def test_every_locked_package_is_hashed(lock: str) -> None:
 @pytest.mark.parametrize("lock", ["serve", "full"])
 def test_smaller_locks_hold_nothing_that_the_dev_lock_does_not(lock: str) -> None:
     assert set(lock_entries(lock)) <= set(lock_entries("dev"))
+
+
+def test_extras_that_packages_ask_of_each_other_stay_in_the_lock() -> None:
+    """pip takes `name[extra]` for another package than a pinned `name`, and looks for its newest release, whose hash no
+    lock knows."""
+    locked = pins("dev")
+    pinned = [matched for entry in lock_entries("dev") if (matched := PIN.match(entry))]
+    with_extras = {(canonicalize_name(m["name"]), extra) for m in pinned for extra in (m["extras"] or "").split(",")}
+    asked = {
+        (canonicalize_name(requirement.name), extra)
+        for distribution in metadata.distributions()
+        if canonicalize_name(distribution.name) in locked
+        for requirement in map(Requirement, distribution.requires or ())
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        for extra in requirement.extras
+    }
+    assert ("coverage", "toml") in asked
+    assert asked <= with_extras
 
 
 @pytest.mark.parametrize("lock", LOCKS)
