@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -54,10 +54,10 @@ class WholeBody(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EarlyAnswer:
-    """A whole answer: its status, its headers as ASGI has them, Content-Length included, and its body."""
+    """A whole answer: its status, the lines of its headers as they are sent, Content-Length included, and its body."""
 
     status: int
-    headers: Sequence[tuple[bytes, bytes]]
+    header_lines: bytes
     body: bytes
 
 

@@ -42,7 +42,7 @@ class App:
         if scope["path"] != "/refused":
             return None
         body = json.dumps({"how": "refused", "length": length, "method": scope["method"]}).encode()
-        return EarlyAnswer(200, [(b"content-length", str(len(body)).encode())], body)
+        return EarlyAnswer(200, b"content-length: %d\r\n" % len(body), body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

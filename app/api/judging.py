@@ -47,7 +47,7 @@ class SeriesJudge:
             prediction = diagnose(image, None, model, detector)
         else:
             prediction = diagnose_volume(image, model, detector, lambda _stage, _done, _of: None, cancelled)
-        self.metrics.decisions.labels(prediction.decision).inc()
+        self.metrics.decisions(prediction.decision).inc()
         headers = _headers(paths, shown_instances(prediction, image))
         digest = detector.digest
         return result_objects(Report(prediction, image, headers, model.bundle, arrived, detector_digest=digest), wanted)

@@ -7,14 +7,16 @@ import random
 import time
 import uuid
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import telemetry
 from app.api import problems
+from app.api.problems import ProblemType
 from app.errors import LungscopeError
+from app.security import EarlyAnswer
 
 REQUEST_ID: Final = b"x-request-id"
 SECURITY_HEADERS: Final = (
@@ -22,6 +24,8 @@ SECURITY_HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
 )
+ANY_ID: Final = str(uuid.UUID(int=0)).encode()  # as long as any
+WRITTEN: Final = 128  # a full worker says so with a few numbers of requests
 STATIC_PREFIX: Final = "/docs/assets/"  # the docs pages' files may be cached
 Header = tuple[bytes, bytes]
 logger = logging.getLogger("lungscope.access")
@@ -67,31 +71,45 @@ class RequestContext:
             telemetry.request_id.reset(token)
 
 
-def early_answer(scope: Scope, error: LungscopeError, metrics: telemetry.Metrics) -> Response:
+def early_answer(scope: Scope, error: LungscopeError, metrics: telemetry.Metrics) -> EarlyAnswer:
     """The answer to a request for which nothing else was done, with all that `RequestContext` gives others.
 
     `scope` holds its headers, method and route.
     """
     started = time.perf_counter()
     request_id = _id_of(scope)
+    kind = problems.problem_type(error)
+    lines, body = _written(kind, str(error), error.found, error.expected, error.remedy)
+    metrics.problems(kind.code).inc()
     token = telemetry.request_id.set(request_id)
-    try:
-        response = problems.response_to(error, metrics)
-        response.raw_headers = _with(response.raw_headers, (REQUEST_ID, request_id.encode()), *SECURITY_HEADERS)
-        _record(metrics, scope, response.status_code, time.perf_counter() - started)
-    finally:
-        telemetry.request_id.reset(token)
-    return response
+    _record(metrics, scope, kind.status, time.perf_counter() - started)
+    telemetry.request_id.reset(token)
+    own = request_id.encode()
+    return EarlyAnswer(kind.status, lines.replace(ANY_ID, own), body.replace(ANY_ID, own))
+
+
+@lru_cache(maxsize=WRITTEN)
+def _written(kind: ProblemType, detail: str, found: str, expected: str, remedy: str) -> tuple[bytes, bytes]:
+    """The lines of the headers, and the body, of the answer to a problem, with ANY_ID for the request's id.
+
+    To write it anew takes as long as all else that is done for such a request.
+    """
+    token = telemetry.request_id.set(ANY_ID.decode())
+    response = problems.response_of(kind, detail=detail, found=found, expected=expected, remedy=remedy)
+    telemetry.request_id.reset(token)
+    headers = _with(response.raw_headers, (REQUEST_ID, ANY_ID), *SECURITY_HEADERS)
+    return b"".join(b"%b: %b\r\n" % header for header in headers), bytes(response.body)
 
 
 def _record(metrics: telemetry.Metrics, scope: Scope, status: int, seconds: float) -> None:
     # The route's template, never the path: a path may name a study, and metrics need few labels.
     route = getattr(scope.get("route"), "path", "unknown")
     method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
-    metrics.requests.labels(method, route, status).inc()
-    metrics.latency.labels(route).observe(seconds)
-    fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
-    logger.info("request", extra={"fields": fields})
+    metrics.requests(method, route, status).inc()
+    metrics.latency(route).observe(seconds)
+    if logger.isEnabledFor(logging.INFO):
+        fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+        logger.info("request", extra={"fields": fields})
 
 
 def _id_of(scope: Scope) -> str:

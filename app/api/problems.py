@@ -146,9 +146,15 @@ def internal_error(metrics: telemetry.Metrics) -> Response:
     return _respond(metrics, INTERNAL, detail=FAILED)
 
 
-def response_to(error: errors.LungscopeError, metrics: telemetry.Metrics) -> Response:
-    """The answer to an error that was raised on purpose."""
-    return _respond(metrics, problem_type(error), **_details(error))
+def response_of(kind: ProblemType, **details: str) -> Response:
+    """The answer to a problem with the `details` of a `Problem`, for others to count."""
+    headers = {}
+    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if kind.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = _problem(kind, **details).model_dump_json(exclude_none=True)
+    return Response(body, kind.status, headers, media_type=MEDIA_TYPE)
 
 
 def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
@@ -197,8 +203,9 @@ def body_of(error: BaseException, metrics: telemetry.Metrics) -> dict[str, Any]:
     kind = problem_type(error) if isinstance(error, errors.LungscopeError) else INTERNAL
     if kind is INTERNAL:
         logger.error("unhandled error", exc_info=error)
-        return _problem(metrics, kind, detail=FAILED).model_dump(exclude_none=True)
-    return _problem(metrics, kind, **_details(error)).model_dump(exclude_none=True)
+    metrics.problems(kind.code).inc()
+    details = {"detail": FAILED} if kind is INTERNAL else _details(error)
+    return _problem(kind, **details).model_dump(exclude_none=True)
 
 
 def _details(error: BaseException) -> dict[str, str]:
@@ -207,8 +214,7 @@ def _details(error: BaseException) -> dict[str, str]:
     return {"detail": str(error), "found": error.found, "expected": error.expected, "remedy": error.remedy}
 
 
-def _problem(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> Problem:
-    metrics.problems.labels(kind.code).inc()
+def _problem(kind: ProblemType, **details: str) -> Problem:
     return Problem(
         type=f"urn:lungscope:problem:{kind.code}",
         title=kind.title,
@@ -220,10 +226,5 @@ def _problem(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> P
 
 
 def _respond(metrics: telemetry.Metrics, kind: ProblemType, **details: str) -> Response:
-    headers = {}
-    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
-    if kind.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
-    body = _problem(metrics, kind, **details).model_dump_json(exclude_none=True)
-    return Response(body, kind.status, headers, media_type=MEDIA_TYPE)
+    metrics.problems(kind.code).inc()
+    return response_of(kind, **details)

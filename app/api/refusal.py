@@ -44,8 +44,7 @@ class Refusal:
             scope[EXPECTED] = services.engine.expect()
             return None
         scope["route"] = self._route
-        response = early_answer(scope, refusal, services.metrics)
-        return EarlyAnswer(response.status_code, response.raw_headers, bytes(response.body))
+        return early_answer(scope, refusal, services.metrics)
 
     def _authorised(self, scope: Scope) -> bool:
         """Whether the token is there; one that is shown in another way is looked at by the route."""

@@ -72,9 +72,9 @@ async def render_slice(services: Services, job: Job, wanted: Format, gone: Gone)
 
 
 def _count(services: Services, decision: str, timing_ms: Mapping[str, float]) -> None:
-    services.metrics.decisions.labels(decision).inc()
+    services.metrics.decisions(decision).inc()
     for stage, ms in timing_ms.items():
-        services.metrics.stages.labels(stage).observe(ms / 1000)
+        services.metrics.stages(stage).observe(ms / 1000)
 
 
 async def _judged(

@@ -140,6 +140,8 @@ class _Http(HttpToolsProtocol):
     _within_head = False
     _begun: memoryview | None = None  # what another process would need of the request whose headers are there
     _at_work: RequestResponseCycle | None = None
+    _timer: asyncio.TimerHandle | None = None  # of a body that nobody wants
+    _last_s = 0.0  # when the last piece of it came
 
     @property
     def within_body(self) -> bool:
@@ -220,10 +222,10 @@ class _Http(HttpToolsProtocol):
     def body_received(self, body: Body, nbytes: int) -> None:
         """So many bytes more are there."""
         body.received += nbytes
-        body.last_s = self.loop.time()
         if self._refused or self.cycle.response_complete:
             self._expect_more()
         else:
+            body.last_s = self.loop.time()
             self._unset_keepalive_if_required()
         if body.received == body.length:
             # The parser saw nothing of the body, and would wait for it.
@@ -273,16 +275,28 @@ class _Http(HttpToolsProtocol):
         """Answer at once, and drop the body."""
         self._refused = True
         self._offered = self.bypassing = Body(length, lambda: None)
-        headers = (*self.server_state.default_headers, *answer.headers)
-        lines = (b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(b"".join((STATUS_LINE[answer.status], *lines, b"\r\n", answer.body)))
+        lines = (b"%b: %b\r\n" % header for header in self.server_state.default_headers)
+        self.transport.write(b"".join((STATUS_LINE[answer.status], *lines, answer.header_lines, b"\r\n", answer.body)))
         self.server_state.total_requests += 1
         self._expect_more()
 
     def _expect_more(self) -> None:
         """Have the connection closed when nothing comes for as long as an idle one is kept."""
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._last_s = self.loop.time()
+        # One timer for all pieces: it looks what came meanwhile.
+        if self.timeout_keep_alive_task is None or self.timeout_keep_alive_task is not self._timer:
+            self._unset_keepalive_if_required()
+            self._look_again_in(self.timeout_keep_alive)
+
+    def _look_again_in(self, seconds: float) -> None:
+        self._timer = self.timeout_keep_alive_task = self.loop.call_later(seconds, self._close_if_nothing_came)
+
+    def _close_if_nothing_came(self) -> None:
+        rest_s = self._last_s + self.timeout_keep_alive - self.loop.time()
+        if rest_s > 0:
+            self._look_again_in(rest_s)
+        else:
+            self.timeout_keep_alive_handler()
 
     def _end_body(self) -> None:
         if self._offered is not None:

@@ -95,6 +95,10 @@ def _settle(answer: asyncio.Future[T | None], result: T | None, error: BaseExcep
         answer.set_exception(error)
 
 
+def _overloaded(found: str, expected: str) -> Overloaded:
+    return Overloaded(found=found, expected=expected, remedy="Try again after the seconds in Retry-After.")
+
+
 class Engine:
     """At most `threads` pieces of work run and `queue_limit` more wait, none of them when what they hold exceeds
     `max_bytes`; beyond that callers are told at once. `changed` is told how many there are whenever that changes;
@@ -175,11 +179,9 @@ class Engine:
         # With none before it whatever was let in is taken: the bound on one body is not this one's business.
         if not before or (before < self._limit and self._bytes + size_bytes <= self._max_bytes):
             return None
-        return Overloaded(
-            found=f"{before} requests at work, waiting or coming, {self._bytes} bytes of them here",
-            expected=f"at most {self._limit}, of {self._max_bytes} bytes",
-            remedy="Try again after the seconds in Retry-After.",
-        )
+        if before < self._limit:
+            return _overloaded(f"{self._bytes} bytes at work or waiting", f"at most {self._max_bytes} with this one's")
+        return _overloaded(f"{before} requests at work, waiting or coming", f"at most {self._limit}")
 
     @contextmanager
     def _admitted(self, size_bytes: int) -> Iterator[None]:

@@ -206,7 +206,7 @@ def _forget(work: asyncio.Task[Any]) -> None:
 
 def _count(services: Services, prediction: Prediction, timing_ms: dict[str, float]) -> None:
     metrics = services.metrics
-    metrics.decisions.labels(prediction.decision).inc()
+    metrics.decisions(prediction.decision).inc()
     if prediction.series is not None:
         metrics.series_slices.observe(prediction.series.slices)
     for stage, ms in timing_ms.items():
