@@ -70,7 +70,7 @@ class LoadBoard:
 
     def loads(self) -> dict[int, int]:
         """What the worker at each place has at hand, of those that can be reached."""
-        every = enumerate(zip(self._pids, self._at_hand, strict=True))
+        every = enumerate(zip(self._pids[:], self._at_hand[:], strict=True))  # a slice is one call into ctypes
         return {place: at_hand for place, (pid, at_hand) in every if pid != FREE and at_hand < UNREACHABLE}
 
     @contextmanager

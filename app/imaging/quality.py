@@ -32,7 +32,7 @@ MIN_LUNG_CM2: Final = 2.5  # an apex with 3 cm² in the whole scan shows a littl
 MAX_CUT_MM: Final = 20.0  # lung along the edge of the view; what lies beyond may hold a nodule
 MAX_END_CM2: Final = 10.0  # lung on the outermost slice of a scan; a recess or an apex ends within a few slices of it
 MIN_HU_SPAN: Final = 300.0  # lung against soft tissue spans twice as much
-SAMPLE_PX: Final = 8  # between the pixels looked at first; any slice of a body spans enough on these
+SAMPLE_ROWS: Final = 32  # between the rows looked at first: a body with the air around it spans enough on these
 MIN_WHOLE_BODY_MM: Final = 220.0  # a whole chest is wider; reconstructions of one lung are narrower
 MAX_LUNG_DISTANCE_MM: Final = 20.0  # the middle of a large mass on the pleura
 CORE_RADIUS_MM: Final = 2.0  # the middle of the smallest nodule of interest
@@ -55,7 +55,7 @@ def check_slice(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
         message = f"Slice thickness is {thickness:g} mm; above {MAX_THICKNESS_MM:g} mm small nodules fade."
         notes.append(QualityNote("thick_slice", "warning", message))
     # A sample that spans enough spares the rest.
-    if _span_hu(ct_slice.hu[::SAMPLE_PX, ::SAMPLE_PX]) < MIN_HU_SPAN and (span := _span_hu(ct_slice.hu)) < MIN_HU_SPAN:
+    if _span_hu(ct_slice.hu[::SAMPLE_ROWS]) < MIN_HU_SPAN and (span := _span_hu(ct_slice.hu)) < MIN_HU_SPAN:
         message = f"Values span {span:.0f} HU; a CT slice of the chest spans more than {MIN_HU_SPAN:g}."
         notes.append(QualityNote("no_contrast", "error", message))
     return tuple(notes)
