@@ -6,6 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 uv=$(realpath "${UV:-.venv/bin/uv}")
 
+# Extras stay: to pip coverage[toml] is not the pinned coverage, and it would look for its newest release.
 compile() { # compile NAME EXTRA... -- [OPTION...]
     name=$1 extras=
     shift

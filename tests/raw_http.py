@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import uvicorn
@@ -181,6 +181,53 @@ class Client:
     def taken_over(self) -> bool:
         """Whether the last answer came from the taker."""
         return b"taken-over" in self.headers
+
+
+class Clock:
+    """An event loop's time and timers, set forward by hand."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def time(self) -> float:
+        return self._now
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(self._now + delay, callback, args, cast(asyncio.AbstractEventLoop, self))
+        self._timers.append(timer)
+        return timer
+
+    def get_debug(self) -> bool:
+        return False
+
+    def _timer_handle_cancelled(self, timer: asyncio.TimerHandle) -> None:
+        self._timers.remove(timer)
+
+    def forward(self, seconds: float) -> None:
+        """Let time pass, and call what was due by its end."""
+        self._now += seconds
+        while due := [timer for timer in self._timers if timer.when() <= self._now]:
+            self._timers.remove(due[0])
+            due[0]._run()
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self._closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        self._closing = True
 
 
 def request(path: str, body: bytes, *headers: str) -> bytes:

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from uvicorn.server import ServerState
 
-from app.cli.http_protocol import HEADERS_BYTES, PIECE_BYTES, Body
-from tests.raw_http import LARGE, SIZES, App, Client, content, described, request, serving
+from app.cli.http_protocol import HEADERS_BYTES, PIECE_BYTES, Body, Connection
+from app.security import REFUSE
+from tests.raw_http import LARGE, SIZES, App, Client, Clock, Wire, config_of, content, described, request, serving
 from tests.service import PATIENCE_S
 
 
@@ -138,6 +140,29 @@ def test_connection_is_closed_when_the_rest_of_an_unwanted_body_does_not_come(pa
         client.send(sent[LARGE:-1])
         with suppress(ConnectionResetError):
             assert client.socket.recv(1) == b""
+
+
+def test_who_goes_on_sending_what_is_not_wanted_has_as_long_for_each_piece() -> None:
+    app, clock, wire = App(), Clock(), Wire()
+    connection = Connection(
+        config=config_of(app, "asyncio", keep_alive_s=5),
+        server_state=ServerState(),
+        app_state={REFUSE: app.refuse},
+        _loop=clock,
+    )
+    connection.connection_made(wire)
+    sent = memoryview(request("/refused", content(4 * HEADERS_BYTES)))
+    while sent:
+        assert not wire.is_closing()
+        buffer = connection.get_buffer(-1)
+        count = min(len(buffer), len(sent), HEADERS_BYTES)
+        buffer[:count], sent = sent[:count], sent[count:]
+        connection.buffer_updated(count)
+        clock.forward(4)
+    assert b'"refused"' in wire.written
+    assert not wire.is_closing()
+    clock.forward(1)
+    assert wire.is_closing()
 
 
 def test_body_of_unknown_length_comes_in_chunks(port: int) -> None:
