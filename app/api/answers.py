@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pydantic_core import to_json
+
 from app.api.schemas import (
+    DISCLAIMER,
     Answer,
     DetectorDetail,
     EvidenceOut,
@@ -40,7 +43,7 @@ def answer(
 ) -> Answer:
     """Write one prediction; `detector` is what searched, if anything did; `notes` are remarks about the request, put
     before those about the image."""
-    return Answer(
+    written = Answer(
         request_id=request_id,
         decision=prediction.decision,
         display=DECISION_WORDS[prediction.decision][language],
@@ -52,12 +55,21 @@ def answer(
         quality=[
             QualityOut(code=n.code, severity=n.severity, message=n.message) for n in (*notes, *prediction.quality)
         ],
-        key_slices=_key_slices(prediction),
-        model=ModelRef(**_identity(bundle)),
-        detector=None if detector is None else ModelRef(**_identity(detector)),
+        model=_identity(bundle),
         source=_source(prediction),
         timing_ms={name: round(ms, 2) for name, ms in timing_ms.items()},
+        disclaimer=DISCLAIMER,
     )
+    if detector is not None:
+        written["detector"] = _identity(detector)
+    if prediction.series is not None:
+        written["key_slices"] = [_key_slice(key) for key in prediction.series.key_slices]
+    return written
+
+
+def as_json(written: Answer) -> bytes:
+    """An answer as it is sent."""
+    return to_json(written, inf_nan_mode="null")
 
 
 def model_summary(registry: ModelRegistry) -> ModelSummary:
@@ -115,25 +127,30 @@ def _summary(registry: ModelRegistry, bundle: Bundle | Detector, backend: str) -
     )
 
 
-def _identity(bundle: Bundle | Detector) -> dict[str, str]:
-    return {"name": bundle.manifest.name, "version": str(bundle.manifest.version), "digest": bundle.digest}
+def _identity(bundle: Bundle | Detector) -> ModelRef:
+    return ModelRef(name=bundle.manifest.name, version=str(bundle.manifest.version), digest=bundle.digest)
 
 
 def _finding(finding: Finding, language: Language, *, explain: bool) -> FindingOut:
-    return FindingOut(
+    written = FindingOut(
         id=finding.id,
         center_px=finding.center_px,
         center_mm=finding.center_mm,
         nodule_probability=finding.nodule_probability,
-        detector_score=None if finding.detector_score is None else round(finding.detector_score, 3),
         probability=finding.probability,
         diameter_mm=None if finding.diameter_mm is None else round(finding.diameter_mm, 2),
         traits={trait.name: _trait(trait, language) for trait in finding.traits},
         outline_px=finding.outline_px.round(2).tolist(),
-        evidence=_evidence(finding.evidence) if explain and finding.probability is not None else None,
-        slice=None if finding.slice is None else _slice(finding.slice),
-        slices=[_slice(ref) for ref in finding.slices] or None,
     )
+    if finding.detector_score is not None:
+        written["detector_score"] = round(finding.detector_score, 3)
+    if explain and finding.probability is not None:
+        written["evidence"] = _evidence(finding.evidence)
+    if finding.slice is not None:
+        written["slice"] = _slice(finding.slice)
+    if finding.slices:
+        written["slices"] = [_slice(ref) for ref in finding.slices]
+    return written
 
 
 def _slice(ref: SliceRef) -> SliceOut:
@@ -151,10 +168,6 @@ def _evidence(evidence: Evidence) -> EvidenceOut:
     return EvidenceOut(shape=(height, width), rectangle_px=evidence.rectangle_px, values=values)
 
 
-def _key_slices(prediction: Prediction) -> list[KeySliceOut] | None:
-    return None if prediction.series is None else [_key_slice(key) for key in prediction.series.key_slices]
-
-
 def _key_slice(key: KeySlice) -> KeySliceOut:
     ref = key.slice
     return KeySliceOut(index=ref.index, sop_instance_uid=ref.sop_instance_uid, findings=list(key.finding_ids))
@@ -162,18 +175,18 @@ def _key_slice(key: KeySlice) -> KeySliceOut:
 
 def _source(prediction: Prediction) -> SourceOut:
     source, series = prediction.source, prediction.series
-    return SourceOut(
+    written = SourceOut(
         kind=source.kind,
         rows=source.rows,
         columns=source.columns,
         frame=source.frame,
         pixel_spacing_mm=prediction.spacing_mm,
-        series=None
-        if series is None
-        else SeriesOut(
+    )
+    if series is not None:
+        written["series"] = SeriesOut(
             series_instance_uid=series.series_instance_uid,
             study_instance_uid=series.study_instance_uid,
             slices=series.slices,
             slice_spacing_mm=series.slice_spacing_mm,
-        ),
-    )
+        )
+    return written

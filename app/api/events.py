@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 MEDIA_TYPE: Final = "application/x-ndjson"
 MIN_INTERVAL_S: Final = 0.1  # a screen shows no more, and a slow client must not be flooded
@@ -38,7 +38,7 @@ def wanted(accept: str | None) -> bool:
     return False
 
 
-def line(event: str, content: dict[str, Any]) -> bytes:
+def line(event: str, content: Mapping[str, object]) -> bytes:
     """One event as a line."""
     return json.dumps({"event": event, **content}, ensure_ascii=False).encode() + b"\n"
 

@@ -1,10 +1,15 @@
-"""What goes over the wire, as pydantic models; `app.api.answers` writes them."""
+"""What goes over the wire; `app.api.answers` writes it.
+
+Judgements are dictionaries of declared types, which mypy checks: pydantic models of what was computed a moment before
+take a thirtieth of a slice's whole time to build (docs/decisions/0017).
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict  # pydantic takes this one only before Python 3.12
 
 from app.imaging.ct import PointMm, PointPx
 from app.inference.bundle import Finding as Label
@@ -20,7 +25,7 @@ class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class TraitOut(_Schema):
+class TraitOut(TypedDict):
     """A rating on its LIDC scale and the word for it."""
 
     value: float
@@ -28,7 +33,7 @@ class TraitOut(_Schema):
     display: str
 
 
-class EvidenceOut(_Schema):
+class EvidenceOut(TypedDict):
     """Class-activation map of malignancy, rows of numbers from 0 to 1, and the rectangle it covers."""
 
     shape: tuple[int, int]
@@ -38,39 +43,33 @@ class EvidenceOut(_Schema):
     values: list[list[float]]
 
 
-def _absent(value: object) -> bool:
-    return value is None
-
-
-class SliceOut(_Schema):
+class SliceOut(TypedDict):
     """One slice of a series."""
 
     index: Annotated[int, Field(ge=0, description="0-based, in spatial order along the slice normal")]
     sop_instance_uid: str | None
 
 
-class FindingOut(_Schema):
+class FindingOut(TypedDict):
     """One nodule. In a series, pixels are those of `slice`, on which it is largest."""
 
     id: int
     center_px: Annotated[PointPx, Field(description="column, row of the sent image")]
     center_mm: Annotated[PointMm | None, Field(description="DICOM patient coordinates; null when unknown")]
     nodule_probability: Annotated[float, Field(description="that it is a nodule at all, by the model that judges it")]
-    detector_score: Annotated[
-        float | None, Field(exclude_if=_absent, description="logit of the search; only where nobody gave a roi")
-    ] = None
+    detector_score: NotRequired[
+        Annotated[float, Field(description="logit of the search; only where nobody gave a roi")]
+    ]
     probability: Annotated[float | None, Field(description="calibrated; null when not judged")]
     diameter_mm: Annotated[float | None, Field(description="of the circle with the outline's area")]
     traits: dict[str, TraitOut]
     outline_px: list[PointPx]
-    evidence: Annotated[EvidenceOut | None, Field(exclude_if=_absent, description="only with explain=true")] = None
-    slice: Annotated[SliceOut | None, Field(exclude_if=_absent, description="of a series: where it is largest")] = None
-    slices: Annotated[
-        list[SliceOut] | None, Field(exclude_if=_absent, description="of a series: all on which it shows")
-    ] = None
+    evidence: NotRequired[Annotated[EvidenceOut, Field(description="only with explain=true")]]
+    slice: NotRequired[Annotated[SliceOut, Field(description="of a series: where it is largest")]]
+    slices: NotRequired[Annotated[list[SliceOut], Field(description="of a series: all on which it shows")]]
 
 
-class QualityOut(_Schema):
+class QualityOut(TypedDict):
     """A remark about what was sent."""
 
     code: str
@@ -78,7 +77,7 @@ class QualityOut(_Schema):
     message: str
 
 
-class ModelRef(_Schema):
+class ModelRef(TypedDict):
     """Which model answered."""
 
     name: str
@@ -92,7 +91,7 @@ class KeySliceOut(SliceOut):
     findings: Annotated[list[int], Field(description="ids of those that are largest on it")]
 
 
-class SeriesOut(_Schema):
+class SeriesOut(TypedDict):
     """Which series was sent."""
 
     series_instance_uid: str | None
@@ -101,7 +100,7 @@ class SeriesOut(_Schema):
     slice_spacing_mm: float
 
 
-class SourceOut(_Schema):
+class SourceOut(TypedDict):
     """What was sent."""
 
     kind: Literal["dicom", "png", "jpeg", "tiff", "array"]
@@ -109,10 +108,10 @@ class SourceOut(_Schema):
     columns: int
     frame: int | None
     pixel_spacing_mm: Annotated[tuple[float, float], Field(description="between rows, between columns")]
-    series: Annotated[SeriesOut | None, Field(exclude_if=_absent)] = None
+    series: NotRequired[SeriesOut]
 
 
-class Answer(_Schema):
+class Answer(TypedDict):
     """The judgement of one slice, or of one series."""
 
     request_id: str
@@ -124,19 +123,17 @@ class Answer(_Schema):
     findings: list[FindingOut]
     reasons: Annotated[list[str], Field(description="stable codes: why it was rejected or left open")]
     quality: list[QualityOut]
-    key_slices: Annotated[
-        list[KeySliceOut] | None,
-        Field(
-            exclude_if=_absent, description="of a series: the slices to look at, the most suspicious finding's first"
-        ),
-    ] = None
+    key_slices: NotRequired[
+        Annotated[
+            list[KeySliceOut],
+            Field(description="of a series: the slices to look at, the most suspicious finding's first"),
+        ]
+    ]
     model: ModelRef
-    detector: Annotated[
-        ModelRef | None, Field(exclude_if=_absent, description="what searched, where nobody gave a roi")
-    ] = None
+    detector: NotRequired[Annotated[ModelRef, Field(description="what searched, where nobody gave a roi")]]
     source: SourceOut
     timing_ms: dict[str, float]
-    disclaimer: str = DISCLAIMER
+    disclaimer: str
 
 
 class ModelSummary(_Schema):

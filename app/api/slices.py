@@ -9,7 +9,7 @@ from functools import partial
 
 from starlette.requests import ClientDisconnect
 
-from app.api.answers import answer
+from app.api.answers import answer, as_json
 from app.api.deps import Services
 from app.api.parameters import PredictParameters, parse_parameters
 from app.api.rendered import Format, Rendered, Renderer, slice_renderer
@@ -56,7 +56,7 @@ async def judge_slice(services: Services, job: Job, gone: Gone) -> bytes:
         notes=parameters.notes,
     )
     _count(services, prediction.decision, timing_ms)
-    return body.model_dump_json().encode()
+    return as_json(body)
 
 
 async def render_slice(services: Services, job: Job, wanted: Format, gone: Gone) -> Rendered:

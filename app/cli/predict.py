@@ -228,18 +228,19 @@ def _writer(options: argparse.Namespace, stack: ExitStack) -> Callable[[Outcome]
 def _json_line(outcome: Outcome) -> str:
     if outcome.answer is None:
         return json.dumps({"path": str(outcome.path), "error": {"code": outcome.error_code, "detail": outcome.error}})
-    return json.dumps({"path": str(outcome.path), **outcome.answer.model_dump(mode="json")}, ensure_ascii=False)
+    return json.dumps({"path": str(outcome.path), **outcome.answer}, ensure_ascii=False)
 
 
 def _csv_row(outcome: Outcome) -> dict[str, object]:
     row: dict[str, object] = {"path": outcome.path, "error_code": outcome.error_code, "error": outcome.error}
     answer = outcome.answer
     if answer is not None:
-        row |= {"decision": answer.decision, "probability": answer.probability, "findings": len(answer.findings)}
-        row |= {"reasons": ";".join(answer.reasons), "quality": ";".join(note.code for note in answer.quality)}
-        if answer.source.series is not None:
-            row |= {"slices": answer.source.series.slices}
-            row |= {"series_instance_uid": answer.source.series.series_instance_uid}
+        row |= {"decision": answer["decision"], "probability": answer["probability"]}
+        row |= {"findings": len(answer["findings"]), "reasons": ";".join(answer["reasons"])}
+        row |= {"quality": ";".join(note["code"] for note in answer["quality"])}
+        if "series" in answer["source"]:
+            series = answer["source"]["series"]
+            row |= {"slices": series["slices"], "series_instance_uid": series["series_instance_uid"]}
     return row
 
 
@@ -247,8 +248,8 @@ def _text_line(outcome: Outcome) -> str:
     answer = outcome.answer
     if answer is None:
         return f"{outcome.path}: {outcome.error_code}: {outcome.error}"
-    probability = "" if answer.probability is None else f" (probability {answer.probability:.3f})"
-    details = [f"{len(answer.findings)} finding(s)", *answer.reasons]
-    series = answer.source.series
-    what = outcome.path if series is None else f"{outcome.path} ({series.slices} slices)"
-    return f"{what}: {answer.display}{probability}; {', '.join(details)}"
+    probability = "" if answer["probability"] is None else f" (probability {answer['probability']:.3f})"
+    details = [f"{len(answer['findings'])} finding(s)", *answer["reasons"]]
+    series = answer["source"].get("series")
+    what = outcome.path if series is None else f"{outcome.path} ({series['slices']} slices)"
+    return f"{what}: {answer['display']}{probability}; {', '.join(details)}"

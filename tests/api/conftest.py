@@ -8,8 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
+from app.api.schemas import Answer
 from app.main import create_app
 from app.settings import Settings
 from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
@@ -18,7 +20,13 @@ from tests.inference.slices import chest
 NODULE = (75, 125)
 WINDOW = (1024.0, 4096.0)
 STATED = {"pixel_spacing_mm": "1.4", "window": "1024,4096"}
+ANSWER = TypeAdapter(Answer)
 ON_NODULE = {**STATED, "roi": "75,125"}
+
+
+def declared(content: bytes) -> Answer:
+    """An answer that is of the declared types, to the letter, with nothing beside."""
+    return ANSWER.validate_json(content, strict=True, extra="forbid")
 
 
 def png(hu: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bytes:

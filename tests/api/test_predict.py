@@ -15,11 +15,10 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from app.api.schemas import Answer
 from app.main import create_app
 from app.security import REFUSE, EarlyAnswer, Refuse
 from app.settings import Settings
-from tests.api.conftest import ON_NODULE, STATED, png, wait_until_ready
+from tests.api.conftest import ON_NODULE, STATED, declared, png, wait_until_ready
 from tests.fakes import ArithmeticBackend, ArithmeticFilter
 from tests.inference.slices import chest
 
@@ -37,10 +36,27 @@ def test_form_and_raw_body_give_the_same_answer(client: TestClient, suspicious: 
     assert all(form.json()[part] == raw.json()[part] == mixed.json()[part] for part in parts)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "decision"),
+    [
+        pytest.param(ON_NODULE | {"explain": "true"}, "cancer_suspected", id="with evidence"),
+        pytest.param(STATED, "cancer_suspected", id="searched"),
+        pytest.param(STATED | {"explain": "true"}, "cancer_suspected", id="searched, with evidence"),
+        pytest.param(STATED | {"roi": "2,2"}, "rejected", id="rejected"),
+        pytest.param(ON_NODULE | {"unknown": "1"}, "cancer_suspected", id="with a remark"),
+    ],
+)
+def test_every_answer_is_of_the_declared_types(
+    client: TestClient, suspicious: bytes, parameters: dict[str, str], decision: str
+) -> None:
+    response = client.post("/v1/predict", params=parameters, content=suspicious)
+    assert declared(response.content)["decision"] == decision
+
+
 def test_answer_holds_what_the_design_promises(client: TestClient, suspicious: bytes) -> None:
     response = client.post("/v1/predict", files={"file": suspicious}, data=ON_NODULE)
     body = response.json()
-    Answer.model_validate(body)
+    declared(response.content)
     assert body["decision"] == "cancer_suspected"
     assert body["display"] == "Lung cancer suspected"
     assert body["probability"] == pytest.approx(0.7, abs=0.001)

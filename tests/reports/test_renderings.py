@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from app.api.answers import answer
+from app.api.answers import answer, as_json
 from app.explain.canvas import draw_text, text_size, text_width
 from app.explain.legend import percent
 from app.imaging.raster import spread
@@ -64,10 +64,8 @@ def assert_same(found: dict[int, Said], report: Report, tolerance: float = EXACT
 @DECIDED
 def test_json(make: Make, decision: Decision, bundle: Bundle) -> None:
     report = make(decision, bundle)
-    written = answer(
-        report.prediction, bundle, None, request_id="1", language="en", explain=True, timing_ms={}
-    ).model_dump_json()
-    said = json.loads(written)
+    written = answer(report.prediction, bundle, None, request_id="1", language="en", explain=True, timing_ms={})
+    said = json.loads(as_json(written))
     assert said["decision"] == decision
     assert said["probability"] == pytest.approx(report.prediction.probability, abs=EXACT)
     only = report.prediction.source.sop_instance_uid

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from app import telemetry
 from app.api import events, problems, schemas
-from app.api.answers import answer
+from app.api.answers import answer, as_json
 from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, authorise
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
@@ -108,7 +108,7 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
         rendered = await _while_connected(request, slot, _render(services, slot, asked, builder, wanted))
         return rendered.response(headers)
     body = await _while_connected(request, slot, _judge(services, slot, asked, _tell_nobody))
-    return Response(body.model_dump_json(), media_type="application/json", headers=headers)
+    return Response(as_json(body), media_type="application/json", headers=headers)
 
 
 async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: Progress) -> schemas.Answer:
@@ -194,7 +194,7 @@ async def _streamed(services: Services, slot: SeriesSlot, asked: _Asked) -> Asyn
 def _last_line(work: asyncio.Task[schemas.Answer], services: Services) -> bytes:
     error = work.exception()
     if error is None:
-        return events.line("result", work.result().model_dump(mode="json"))
+        return events.line("result", work.result())
     return events.line("problem", problems.body_of(error, services.metrics))
 
 
