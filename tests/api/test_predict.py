@@ -356,6 +356,19 @@ def guarded_by(token: str, settings: Settings, backend: ArithmeticBackend) -> It
 
 
 @pytest.mark.parametrize(
+    ("shown", "status"),
+    [("Bearer 0123456789abcdef", 200), ("Bearer another", 401), ("0123456789abcdef", 401), ("", 401)],
+)
+def test_slices_are_judged_for_those_who_may_call(
+    settings: Settings, backend: ArithmeticBackend, suspicious: bytes, shown: str, status: int
+) -> None:
+    with guarded_by("0123456789abcdef", settings, backend) as client:
+        headers = {"Authorization": shown}
+        response = client.post("/v1/predict", params=ON_NODULE, content=suspicious, headers=headers)
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize(
     ("shown", "refused"), [(b"Bearer 0123456789abcdef", True), (b"Bearer another", False), (b"", False)]
 )
 def test_who_may_not_call_is_not_told_that_there_is_no_room(

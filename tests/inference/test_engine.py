@@ -133,16 +133,18 @@ def test_nothing_that_was_sent_is_kept_until_a_collection(outcome: Callable[[Sen
         gc.enable()
 
 
-@pytest.mark.parametrize(("queue_limit", "max_bytes"), [(1, 100), (100, 2)])
+@pytest.mark.parametrize(
+    ("queue_limit", "max_bytes", "found"), [(1, 100, "2 requests at work"), (100, 2, "2 bytes at work")]
+)
 def test_beyond_either_bound_callers_are_told_at_once_and_later_ones_are_served(
-    queue_limit: int, max_bytes: int
+    queue_limit: int, max_bytes: int, found: str
 ) -> None:
     async def scenario() -> None:
         engine = Engine(1, queue_limit, max_bytes)
         release = threading.Event()
         working = [asyncio.create_task(submit(engine, release.wait)) for _ in range(2)]
         await asyncio.sleep(0)  # lets both be accepted
-        with pytest.raises(Overloaded):
+        with pytest.raises(Overloaded, match=found):
             await submit(engine, lambda: None)
         release.set()
         assert await asyncio.gather(*working) == [True, True]
