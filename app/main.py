@@ -149,7 +149,7 @@ def _delivery(
     backoff = Backoff(settings.retry_seconds)
     metrics.at_scrape(metrics.spooled_waiting, lambda: len(spool))
     for each in destinations:
-        metrics.at_scrape(metrics.deliveries_waiting.labels(each.name), partial(store.waiting, each.name))
+        metrics.at_scrape(metrics.deliveries_waiting(each.name), partial(store.waiting, each.name))
     return Delivery(
         spool,
         store,
@@ -234,7 +234,7 @@ def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
     detector = registry.detector_bundle
     for bundle, backend in ((registry.bundle, registry.backend_name), (detector, detector.backend.name)):
         identity = (bundle.manifest.name, str(bundle.manifest.version), bundle.digest, backend)
-        metrics.model.labels(*identity).set(1)
+        metrics.model(*identity).set(1)
         logger.info("model loaded: %s/%s %s on %s", *identity)
 
 

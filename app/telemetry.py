@@ -10,11 +10,12 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+Labelled = TypeVar("Labelled", Counter, Gauge, Histogram)
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 LATENCY_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -70,55 +71,65 @@ def worker_restarts(registry: CollectorRegistry) -> Counter:
     return Counter("lungscope_worker_restarts", "Workers that died and were replaced.", registry=registry)
 
 
-class _OfRequests:
-    """What every request counts.
+def _by_labels(metric: Labelled) -> Callable[..., Labelled]:
+    """A metric as it is counted: called with the values of its labels, of which there are few.
 
-    What has labels is called with their values: to look a known one up costs a tenth of what `labels` does.
+    To look a known one up takes a tenth of the time that prometheus_client's own `labels` takes.
     """
+    return cache(metric.labels)
+
+
+class _OfRequests:
+    """What every request counts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        requests = Counter("lungscope_requests", "Requests answered.", ["method", "route", "status"], registry=registry)
-        self.requests = cache(requests.labels)
+        self.requests = _by_labels(
+            Counter("lungscope_requests", "Requests answered.", ["method", "route", "status"], registry=registry)
+        )
         self.in_flight = Gauge(
             "lungscope_requests_in_flight", "Requests being answered.", registry=registry, multiprocess_mode="livesum"
         )
-        latency = Histogram(
-            "lungscope_request_seconds",
-            "Time from the first byte of a request to the last of its answer.",
-            ["route"],
-            buckets=LATENCY_BUCKETS_S,
-            registry=registry,
+        self.latency = _by_labels(
+            Histogram(
+                "lungscope_request_seconds",
+                "Time from the first byte of a request to the last of its answer.",
+                ["route"],
+                buckets=LATENCY_BUCKETS_S,
+                registry=registry,
+            )
         )
-        self.latency = cache(latency.labels)
-        stages = Histogram(
-            "lungscope_stage_seconds",
-            "Time in one stage of a prediction.",
-            ["stage"],
-            buckets=LATENCY_BUCKETS_S,
-            registry=registry,
+        self.stages = _by_labels(
+            Histogram(
+                "lungscope_stage_seconds",
+                "Time in one stage of a prediction.",
+                ["stage"],
+                buckets=LATENCY_BUCKETS_S,
+                registry=registry,
+            )
         )
-        self.stages = cache(stages.labels)
         self.handed_over = Counter(
             "lungscope_slices_handed_over",
             "Slices that came to a busy worker and went to another, with their connection.",
             registry=registry,
         )
-        decisions = Counter("lungscope_decisions", "Predictions by decision.", ["decision"], registry=registry)
-        self.decisions = cache(decisions.labels)
-        problems = Counter("lungscope_problems", "Error answers by code.", ["code"], registry=registry)
-        self.problems = cache(problems.labels)
+        self.decisions = _by_labels(
+            Counter("lungscope_decisions", "Predictions by decision.", ["decision"], registry=registry)
+        )
+        self.problems = _by_labels(Counter("lungscope_problems", "Error answers by code.", ["code"], registry=registry))
 
 
 class _OfSeries:
     """What every series counts besides."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.series_stages = Histogram(
-            "lungscope_series_stage_seconds",
-            "Time in one stage of judging a series; total is from its first byte.",
-            ["stage"],
-            buckets=SERIES_BUCKETS_S,
-            registry=registry,
+        self.series_stages = _by_labels(
+            Histogram(
+                "lungscope_series_stage_seconds",
+                "Time in one stage of judging a series; total is from its first byte.",
+                ["stage"],
+                buckets=SERIES_BUCKETS_S,
+                registry=registry,
+            )
         )
         self.series_slices = Histogram(
             "lungscope_series_slices", "Slices of a judged series.", buckets=SLICES_BUCKETS, registry=registry
@@ -135,14 +146,16 @@ class _OfDelivery:
     """What comes by STOW-RS, and what is sent of it."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.stow_instances = Counter(
-            "lungscope_stow_instances", "Instances sent by STOW-RS.", ["outcome"], registry=registry
+        self.stow_instances = _by_labels(
+            Counter("lungscope_stow_instances", "Instances sent by STOW-RS.", ["outcome"], registry=registry)
         )
-        self.spooled_series = Counter(
-            "lungscope_spooled_series",
-            "Series that came by STOW-RS, by what became of them.",
-            ["outcome"],
-            registry=registry,
+        self.spooled_series = _by_labels(
+            Counter(
+                "lungscope_spooled_series",
+                "Series that came by STOW-RS, by what became of them.",
+                ["outcome"],
+                registry=registry,
+            )
         )
         self.spooled_waiting = Gauge(
             "lungscope_spooled_series_waiting",
@@ -150,15 +163,17 @@ class _OfDelivery:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
-        self.deliveries = Counter(
-            "lungscope_deliveries", "Attempts to send a result.", ["destination", "outcome"], registry=registry
+        self.deliveries = _by_labels(
+            Counter("lungscope_deliveries", "Attempts to send a result.", ["destination", "outcome"], registry=registry)
         )
-        self.deliveries_waiting = Gauge(
-            "lungscope_deliveries_waiting",
-            "Results to be sent, of all workers.",
-            ["destination"],
-            registry=registry,
-            multiprocess_mode="livemostrecent",
+        self.deliveries_waiting = _by_labels(
+            Gauge(
+                "lungscope_deliveries_waiting",
+                "Results to be sent, of all workers.",
+                ["destination"],
+                registry=registry,
+                multiprocess_mode="livemostrecent",
+            )
         )
 
 
@@ -182,12 +197,14 @@ class Metrics(_OfRequests, _OfSeries, _OfDelivery):
             registry=self.registry,
             multiprocess_mode="livemin",
         )
-        self.model = Gauge(
-            "lungscope_model_info",
-            "Always 1.",
-            ["name", "version", "digest", "backend"],
-            registry=self.registry,
-            multiprocess_mode="livemax",
+        self.model = _by_labels(
+            Gauge(
+                "lungscope_model_info",
+                "Always 1.",
+                ["name", "version", "digest", "backend"],
+                registry=self.registry,
+                multiprocess_mode="livemax",
+            )
         )
 
     def at_scrape(self, gauge: Gauge, read: Callable[[], float]) -> None:

@@ -1,4 +1,5 @@
-"""A server with our HTTP protocol on loopback, an application that says what it received, and a client of raw bytes."""
+"""A server with our HTTP protocol on loopback, an application that says what it received, and a client of raw bytes;
+a clock and a transport for what is asked of the protocol alone."""
 
 from __future__ import annotations
 

@@ -79,24 +79,28 @@ def early_answer(scope: Scope, error: LungscopeError, metrics: telemetry.Metrics
     started = time.perf_counter()
     request_id = _id_of(scope)
     kind = problems.problem_type(error)
-    lines, body = _written(kind, str(error), error.found, error.expected, error.remedy)
+    lines, body = _written(kind, **problems.details_of(error))
     metrics.problems(kind.code).inc()
     token = telemetry.request_id.set(request_id)
-    _record(metrics, scope, kind.status, time.perf_counter() - started)
-    telemetry.request_id.reset(token)
+    try:
+        _record(metrics, scope, kind.status, time.perf_counter() - started)
+    finally:
+        telemetry.request_id.reset(token)
     own = request_id.encode()
     return EarlyAnswer(kind.status, lines.replace(ANY_ID, own), body.replace(ANY_ID, own))
 
 
 @lru_cache(maxsize=WRITTEN)
-def _written(kind: ProblemType, detail: str, found: str, expected: str, remedy: str) -> tuple[bytes, bytes]:
+def _written(kind: ProblemType, **details: str) -> tuple[bytes, bytes]:
     """The lines of the headers, and the body, of the answer to a problem, with ANY_ID for the request's id.
 
     To write it anew takes as long as all else that is done for such a request.
     """
     token = telemetry.request_id.set(ANY_ID.decode())
-    response = problems.response_of(kind, detail=detail, found=found, expected=expected, remedy=remedy)
-    telemetry.request_id.reset(token)
+    try:
+        response = problems.response_of(kind, **details)
+    finally:
+        telemetry.request_id.reset(token)
     headers = _with(response.raw_headers, (REQUEST_ID, ANY_ID), *SECURITY_HEADERS)
     return b"".join(b"%b: %b\r\n" % header for header in headers), bytes(response.body)
 

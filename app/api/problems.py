@@ -167,7 +167,7 @@ def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
         if kind is INTERNAL:
             logger.error("an error outside the table of problems", exc_info=error)
             return _respond(metrics, kind)
-        return _respond(metrics, kind, **_details(error))
+        return _respond(metrics, kind, **details_of(error))
 
     async def on_http(_: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
@@ -204,11 +204,12 @@ def body_of(error: BaseException, metrics: telemetry.Metrics) -> dict[str, Any]:
     if kind is INTERNAL:
         logger.error("unhandled error", exc_info=error)
     metrics.problems(kind.code).inc()
-    details = {"detail": FAILED} if kind is INTERNAL else _details(error)
+    details = {"detail": FAILED} if kind is INTERNAL else details_of(error)
     return _problem(kind, **details).model_dump(exclude_none=True)
 
 
-def _details(error: BaseException) -> dict[str, str]:
+def details_of(error: BaseException) -> dict[str, str]:
+    """What a `Problem` says of an error beside its kind; nothing of one that nobody raised on purpose."""
     if not isinstance(error, errors.LungscopeError):
         return {}
     return {"detail": str(error), "found": error.found, "expected": error.expected, "remedy": error.remedy}

@@ -112,7 +112,7 @@ class Judging:
         # Whatever else a decoder or a runtime raises must not stop the next series.
         except Exception as error:
             logger.error("judging a spooled series failed, attempt %d of %d", attempt, MAX_ATTEMPTS, exc_info=error)
-        self.metrics.spooled_series.labels(outcome).inc()
+        self.metrics.spooled_series(outcome).inc()
         if outcome == "interrupted":
             claim.forgive()
         if outcome == "interrupted" or (outcome == "failed" and attempt < MAX_ATTEMPTS):
@@ -136,7 +136,7 @@ class Judging:
     def _sweep(self, now: float) -> None:
         if dropped := self.spool.sweep(now):
             logger.error("%d spooled series were too old to be judged and are dropped", dropped)
-            self.metrics.spooled_series.labels("expired").inc(dropped)
+            self.metrics.spooled_series("expired").inc(dropped)
         if expired := self.store.expire(now):
             logger.error("%d results could not be delivered in time and are dropped", expired)
 
@@ -175,7 +175,7 @@ class Delivering:
     def _send(self, item: Due, now: float) -> bool:
         name = self.destination.name
         outcome = self.destination.send(item.content)
-        self.metrics.deliveries.labels(name, outcome).inc()
+        self.metrics.deliveries(name, outcome).inc()
         if outcome == "retry":
             self.store.postpone(name, item.uid, now + self.backoff.pause_s(item.attempts + 1))
             return False

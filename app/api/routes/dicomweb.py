@@ -119,7 +119,7 @@ async def _store(request: Request, services: Services, delivery: Delivery, study
         status, dataset = intake.answer()
         await asyncio.to_thread(reception.commit)
     for outcome, count in intake.counts().items():
-        services.metrics.stow_instances.labels(outcome).inc(count)
+        services.metrics.stow_instances(outcome).inc(count)
     return _json(dataset.to_json_dict(), status)
 
 

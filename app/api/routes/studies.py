@@ -210,4 +210,4 @@ def _count(services: Services, prediction: Prediction, timing_ms: dict[str, floa
     if prediction.series is not None:
         metrics.series_slices.observe(prediction.series.slices)
     for stage, ms in timing_ms.items():
-        metrics.series_stages.labels(stage).observe(ms / 1000)
+        metrics.series_stages(stage).observe(ms / 1000)
