@@ -17,26 +17,27 @@ from pydantic import HttpUrl, SecretStr
 from app import __version__
 from app.api import contract, problems
 from app.api.deps import Services
-from app.api.direct import Application, Endpoint
-from app.api.judging import SeriesJudge
-from app.api.load_board import LoadBoard
 from app.api.middleware import RequestContext
 from app.api.refusal import Refusal
 from app.api.routes import dicomweb, docs, health, models, predict, studies
-from app.api.sharing import PASS_ON, Sharing
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
 from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.store import ObjectKind, ResultStore
+from app.delivery.store import ResultStore
 from app.delivery.worker import Backoff, Delivering, Delivery, Judging
 from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.backends import Backend
 from app.inference.bundle import find_bundle, load_bundle
-from app.inference.cores import Cores
 from app.inference.engine import Engine, SeriesLane
 from app.inference.model import create_backend
 from app.inference.registry import ModelRegistry, verify_detector
-from app.security import MEGABYTE, REFUSE
-from app.settings import Settings, own_cores
+from app.judgement.judge import Judge
+from app.judgement.spooled import SpooledJudge
+from app.reports.result import ObjectKind
+from app.server.cores import Cores
+from app.server.hooks import PASS_ON, REFUSE
+from app.server.load_board import LoadBoard
+from app.server.sharing import Sharing
+from app.settings import MEGABYTE, Settings, own_cores
 from app.telemetry import Metrics
 
 DESCRIPTION = (
@@ -68,15 +69,17 @@ def create_app(
     spare_threads()
     sys.setswitchinterval(THREAD_SWITCH_S)
     registry = _registry(settings, backend, detector_backend)
-    services = _services(settings, registry, Metrics(metrics_folder), board)
-    app = Application(
+    metrics = Metrics(metrics_folder)
+    sharing = None if board is None else Sharing(board, predict.ROUTE.path, metrics.handed_over.inc)
+    services = _services(settings, registry, metrics, sharing, board)
+    app = FastAPI(
         title="Lungscope",
         version=__version__,
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(services, on_fatal, load_first=load_first),
+        lifespan=_lifespan(services, sharing, on_fatal, load_first=load_first),
     )
     app.state.services = services
     app.openapi = lambda: contract.write(app, guarded=settings.api_token is not None)  # type: ignore[method-assign]  # FastAPI documents this way to change it
@@ -84,13 +87,11 @@ def create_app(
     return app
 
 
-def _add_routes(app: Application, metrics: Metrics) -> None:
-    handlers = problems.handlers(metrics)
-    for error, handler in handlers.items():
+def _add_routes(app: FastAPI, metrics: Metrics) -> None:
+    for error, handler in problems.handlers(metrics).items():
         app.add_exception_handler(error, handler)
     app.add_middleware(RequestContext, metrics=metrics)
-    app.direct_path = predict.ROUTE.path
-    app.direct = RequestContext(Endpoint(predict.predict_directly, predict.ROUTE, handlers), metrics)
+    # Slices come most often: the route that is looked at first is theirs.
     for module in (predict, studies, dicomweb, models, health, docs):
         app.include_router(module.router)
     docs.mount_assets(app)
@@ -107,9 +108,9 @@ def _registry(settings: Settings, backend: Backend | None, detector_backend: Bac
     )
 
 
-def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, board: LoadBoard | None) -> Services:
-    sharing = None if board is None else Sharing(board, predict.ROUTE.path, metrics.handed_over.inc)
-
+def _services(
+    settings: Settings, registry: ModelRegistry, metrics: Metrics, sharing: Sharing | None, board: LoadBoard | None
+) -> Services:
     def slices_changed(slices: int) -> None:
         if sharing is not None:
             sharing.publish_slices(slices)
@@ -123,8 +124,9 @@ def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, boa
     engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, slices_changed, cores.keep)
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.roam)
     folder = settings.spool_dir
-    delivery = None if folder is None else _delivery(folder, settings, registry, lane, metrics)
-    return Services(settings, registry, engine, lane, metrics, sharing, delivery)
+    judge = Judge(registry, metrics, settings.max_slices)
+    delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
+    return Services(settings, registry, judge, engine, lane, metrics, delivery)
 
 
 def _cores(threads: int, board: LoadBoard | None, sharing: Sharing | None) -> Cores:
@@ -136,16 +138,13 @@ def _cores(threads: int, board: LoadBoard | None, sharing: Sharing | None) -> Co
     )
 
 
-def _delivery(
-    folder: Path, settings: Settings, registry: ModelRegistry, lane: SeriesLane, metrics: Metrics
-) -> Delivery:
+def _delivery(folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics) -> Delivery:
     limits = SpoolLimits(
         settings.spool_mb * MEGABYTE, settings.spool_hours, settings.settle_seconds, settings.quiet_seconds
     )
     spool, destinations = Spool(folder / "spool", limits), _destinations(settings)
     store = ResultStore(folder / "results.sqlite3")
     owed: dict[ObjectKind, list[str]] = {each.kind: [each.name] for each in destinations}
-    judge = SeriesJudge(registry, metrics, settings.max_slices)
     backoff = Backoff(settings.retry_seconds)
     metrics.at_scrape(metrics.spooled_waiting, lambda: len(spool))
     for each in destinations:
@@ -153,7 +152,7 @@ def _delivery(
     return Delivery(
         spool,
         store,
-        Judging(spool, store, lane, judge, owed, metrics, settings.result_hours),
+        Judging(spool, store, lane, SpooledJudge(judge), owed, metrics, settings.result_hours),
         [Delivering(store, each, folder / f"{each.name}.lock", backoff, metrics) for each in destinations],
     )
 
@@ -189,26 +188,26 @@ def _access(
 
 
 def _lifespan(
-    services: Services, on_fatal: Callable[[Exception], None] | None, *, load_first: bool
+    services: Services, sharing: Sharing | None, on_fatal: Callable[[Exception], None] | None, *, load_first: bool
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        loading = asyncio.create_task(_get_ready(services, on_fatal))
+        loading = asyncio.create_task(_get_ready(services, sharing, on_fatal))
         if load_first:
             await loading
         state: dict[str, Any] = {REFUSE: Refusal(services, predict.ROUTE)}
-        if services.sharing is not None:
-            state[PASS_ON] = services.sharing.pass_on
+        if sharing is not None:
+            state[PASS_ON] = sharing.pass_on
         yield state
         services.registry.stop()
         services.metrics.ready.set(0)
         await loading
-        await _drain(services)
+        await _drain(services, sharing)
 
     return lifespan
 
 
-async def _get_ready(services: Services, on_fatal: Callable[[Exception], None] | None) -> None:
+async def _get_ready(services: Services, sharing: Sharing | None, on_fatal: Callable[[Exception], None] | None) -> None:
     """Load the models and begin what needs them, or report why that cannot be."""
     registry = services.registry
     try:
@@ -222,8 +221,8 @@ async def _get_ready(services: Services, on_fatal: Callable[[Exception], None] |
     _name_models(registry, services.metrics)
     if services.delivery is not None:
         services.delivery.start()
-    if services.sharing is not None:
-        await services.sharing.start()
+    if sharing is not None:
+        await sharing.start()
     services.metrics.ready.set(1)
     origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
     logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
@@ -238,10 +237,10 @@ def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
         logger.info("model loaded: %s/%s %s on %s", *identity)
 
 
-async def _drain(services: Services) -> None:
+async def _drain(services: Services, sharing: Sharing | None) -> None:
     """End what was begun, taking nothing new: connections of other workers, the series, what is at work."""
-    if services.sharing is not None:
-        await services.sharing.stop()
+    if sharing is not None:
+        await sharing.stop()
     with services.delivery.stopping() if services.delivery is not None else nullcontext():
         services.lane.close()
     services.engine.close()

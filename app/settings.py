@@ -16,6 +16,7 @@ from app.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIN_TOKEN_LENGTH = 16
+MEGABYTE = 1024 * 1024
 
 
 def usable_cores(root: Path = Path("/")) -> int:

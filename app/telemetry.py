@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
@@ -206,6 +206,19 @@ class Metrics(_OfRequests, _OfSeries, _OfDelivery):
                 multiprocess_mode="livemax",
             )
         )
+
+    def slice_judged(self, decision: str, stages_ms: Mapping[str, float]) -> None:
+        """Count one slice, and the milliseconds that each stage took."""
+        self.decisions(decision).inc()
+        for stage, ms in stages_ms.items():
+            self.stages(stage).observe(ms / 1000)
+
+    def series_judged(self, decision: str, slices: int, stages_ms: Mapping[str, float]) -> None:
+        """Count one series of so many slices, and the milliseconds that each stage took."""
+        self.decisions(decision).inc()
+        self.series_slices.observe(slices)
+        for stage, ms in stages_ms.items():
+            self.series_stages(stage).observe(ms / 1000)
 
     def at_scrape(self, gauge: Gauge, read: Callable[[], float]) -> None:
         """Set a gauge whenever it is looked at, by whichever worker is asked."""

@@ -28,7 +28,7 @@ from app.imaging.quality import MIN_LUNG_CM2
 from app.imaging.volume import CTVolume
 from app.imaging.volume_candidates import find_volume_candidates
 from app.imaging.volume_lungs import VolumeLungs, segment_volume
-from tests.imaging.lung_volumes import series_volume
+from phantoms.lung_volumes import series_volume
 from training.lidc_xml import parse_reading
 from training.marks import draw, group_marks, largest_region
 

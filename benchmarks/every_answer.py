@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from benchmarks.serving.processes import Server, resident_bytes
-from tests.generated_series import SLICES, slice_file, zipped
-from tests.phantoms import (
+from phantoms.series import SLICES, slice_file, zipped
+from phantoms.slices import (
     ENCODERS,
     EXAMPLE_NODULE,
     WINDOW_16_BIT,

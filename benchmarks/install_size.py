@@ -29,8 +29,8 @@ from tqdm import tqdm
 from benchmarks import every_answer, traced_service
 from benchmarks.every_answer import MB, Answered
 from benchmarks.serving.processes import LOGS, REPOSITORY, Server, leave_nothing_behind
-from tests.delivery.receiver import Receiver, receiving
-from tests.service import eventually, free_port
+from benchmarks.serving.receiver import Receiver, receiving
+from benchmarks.serving.service import eventually, free_port
 
 MAX_MB: Final = 720  # of the whole install
 LISTED_MB: Final = 1.0  # a package below it has no line of its own, unless nothing imports it

@@ -30,7 +30,7 @@ from typing import Any, Final
 import pydicom
 from pydicom.uid import EnhancedCTImageStorage, generate_uid
 
-from tests.service import PATIENCE_S, Service
+from benchmarks.serving.service import PATIENCE_S, Service
 
 COMMAND: Final = "python -m benchmarks.series DATA --out docs/results/series.json"
 SERIES: Final = "series/lidc-0012"

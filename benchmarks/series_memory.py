@@ -25,7 +25,7 @@ from app.imaging.archive import archive_files
 from app.imaging.chunked import ChunkedFile, FileBytes
 from app.imaging.read import quiet_decoders
 from app.imaging.series import SeriesBuilder
-from tests.phantoms import chest, derived_uid, dicom
+from phantoms.slices import chest, derived_uid, dicom
 
 MAX_MB_PER_SLICE: Final = 0.6
 MB: Final = 1_000_000

@@ -8,7 +8,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.phantoms import EXAMPLE_NODULE, example_slice  # noqa: E402  # found by the line above
+from phantoms.slices import EXAMPLE_NODULE, example_slice  # noqa: E402  # found by the line above
 
 OUTPUT = REPOSITORY / "app" / "web" / "example-slice.dcm"
 

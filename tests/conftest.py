@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import Service
+from benchmarks.serving.service import Service
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("LUNGSCOPE_DATA", REPOSITORY.parent / "shared" / "data"))

@@ -14,7 +14,7 @@ from app.imaging.lungs import segment_lungs
 from app.imaging.patches import PatchSpec, extract_patch
 from app.imaging.quality import check_lungs, check_roi, check_slice
 from app.imaging.read import read_slice
-from tests.phantoms import EXAMPLE_NODULE, example_slice
+from phantoms.slices import EXAMPLE_NODULE, example_slice
 
 FILE = Path(__file__).resolve().parents[1] / "app" / "web" / "example-slice.dcm"
 MAX_BYTES = 150_000

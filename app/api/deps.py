@@ -9,14 +9,15 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.api.language import preferred_language
-from app.api.sharing import Sharing
+from app.api.negotiation import preferred_language
+from app.api.uploads.body import BodyLimit
 from app.delivery.worker import Delivery
 from app.inference.engine import Engine, SeriesLane, SeriesSlot
 from app.inference.registry import ModelRegistry
 from app.inference.vocabulary import Language
-from app.security import MEGABYTE, BodyLimit, require_token
-from app.settings import Settings
+from app.judgement.judge import Judge
+from app.security import require_token
+from app.settings import MEGABYTE, Settings
 from app.telemetry import Metrics
 
 
@@ -26,10 +27,10 @@ class Services:
 
     settings: Settings
     registry: ModelRegistry
+    judge: Judge
     engine: Engine
     lane: SeriesLane
     metrics: Metrics
-    sharing: Sharing | None = None
     delivery: Delivery | None = None
 
     @property

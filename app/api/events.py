@@ -43,6 +43,11 @@ def line(event: str, content: Mapping[str, object]) -> bytes:
     return json.dumps({"event": event, **content}, ensure_ascii=False).encode() + b"\n"
 
 
+def result_line(answer: bytes) -> bytes:
+    """An answer in JSON, an object, as the line of the result."""
+    return b'{"event": "result", ' + answer[1:] + b"\n"
+
+
 def progress_line(stage: str, done: int, of: int) -> bytes:
     """One step of one stage as a line."""
     return line("progress", {"stage": stage, "done": done, "of": of})

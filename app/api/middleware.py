@@ -16,7 +16,7 @@ from app import telemetry
 from app.api import problems
 from app.api.problems import ProblemType
 from app.errors import LungscopeError
-from app.security import EarlyAnswer
+from app.server.hooks import EarlyAnswer
 
 REQUEST_ID: Final = b"x-request-id"
 SECURITY_HEADERS: Final = (

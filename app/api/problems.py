@@ -31,74 +31,55 @@ class ProblemType:
     title: str
 
 
-PROBLEMS: Final[dict[type[errors.LungscopeError], ProblemType]] = {
-    errors.EmptyInput: ProblemType(HTTPStatus.BAD_REQUEST, "empty_body", "Nothing was sent"),
-    errors.MalformedDicom: ProblemType(HTTPStatus.BAD_REQUEST, "malformed_dicom", "Malformed DICOM"),
-    errors.MalformedPicture: ProblemType(HTTPStatus.BAD_REQUEST, "malformed_picture", "Malformed picture"),
-    errors.MalformedForm: ProblemType(HTTPStatus.BAD_REQUEST, "malformed_form", "Malformed multipart body"),
-    errors.FileMissing: ProblemType(HTTPStatus.BAD_REQUEST, "one_file_expected", "One file expected"),
-    errors.InvalidParameter: ProblemType(HTTPStatus.BAD_REQUEST, "invalid_parameter", "Invalid parameter"),
-    errors.MalformedArchive: ProblemType(HTTPStatus.BAD_REQUEST, "malformed_archive", "Malformed archive"),
-    errors.NotAuthorised: ProblemType(HTTPStatus.UNAUTHORIZED, "not_authorised", "Not authorised"),
-    errors.UnknownModel: ProblemType(HTTPStatus.NOT_FOUND, "unknown_model", "Unknown model"),
-    errors.UploadTooSlow: ProblemType(HTTPStatus.REQUEST_TIMEOUT, "upload_too_slow", "The upload is too slow"),
-    errors.InputTooLarge: ProblemType(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "input_too_large", "Too much was sent"),
-    errors.ArchiveTooLarge: ProblemType(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "archive_too_large", "The archive holds too much"
-    ),
-    errors.SeriesTooLarge: ProblemType(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "series_too_large", "The series is too large"
-    ),
-    errors.UnsupportedMediaType: ProblemType(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type"
-    ),
-    errors.UnsupportedTransferSyntax: ProblemType(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_transfer_syntax", "Unsupported transfer syntax"
-    ),
-    errors.UnsupportedArchive: ProblemType(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_archive", "Unsupported archive"
-    ),
-    errors.WrongSopClass: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "wrong_sop_class", "Not a CT image"),
-    errors.WrongModality: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "wrong_modality", "Not CT"),
-    errors.LocalizerImage: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "localizer", "A localizer, not a slice"),
-    errors.NoPixelData: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "no_pixel_data", "No pixel data"),
-    errors.NotHounsfield: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "not_hounsfield", "Not in Hounsfield units"),
-    errors.NoPixelSpacing: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "no_pixel_spacing", "No pixel spacing"),
-    errors.UnsupportedPixelFormat: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "unsupported_pixel_format", "Unsupported pixel format"
-    ),
-    errors.ImageSizeOutOfRange: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "image_size_out_of_range", "Image size out of range"
-    ),
-    errors.FrameRequired: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "frame_required", "Frame required"),
-    errors.FrameOutOfRange: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "frame_out_of_range", "No such frame"),
-    errors.RoiOutsideImage: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "roi_outside_image", "Roi outside the image"),
-    errors.NoDicomSource: ProblemType(HTTPStatus.NOT_ACCEPTABLE, "no_dicom_source", "No DICOM source to refer to"),
-    errors.NoCtSlices: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "no_ct_slices", "No CT slices"),
-    errors.TooFewSlices: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "too_few_slices", "Too few slices"),
-    errors.MixedSeries: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "mixed_series", "Several series"),
-    errors.MixedGeometry: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "mixed_geometry", "Slices that do not match"),
-    errors.NoSlicePosition: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "no_slice_position", "No slice position"),
-    errors.ConflictingInstances: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "conflicting_instances", "Different slices under one UID"
-    ),
-    errors.DuplicatePosition: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "duplicate_position", "Different slices at one place"
-    ),
-    errors.MissingSlices: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "missing_slices", "Missing slices"),
-    errors.IrregularSpacing: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "irregular_spacing", "Irregular slice spacing"
-    ),
-    errors.SpacingTooLarge: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "spacing_too_large", "Slices too far apart"),
-    errors.GantryTilt: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "gantry_tilt", "Gantry tilt"),
-    errors.NotAxial: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "not_axial", "Not axial"),
-    errors.ModelLoading: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "model_loading", "The model is not ready"),
-    errors.UnknownResult: ProblemType(HTTPStatus.NOT_FOUND, "unknown_result", "No such result"),
-    errors.NotAcceptable: ProblemType(HTTPStatus.NOT_ACCEPTABLE, "not_acceptable", "No acceptable format"),
-    errors.DicomwebOff: ProblemType(HTTPStatus.NOT_IMPLEMENTED, "dicomweb_off", "DICOMweb is not set up"),
-    errors.SpoolFull: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "spool_full", "Too many series waiting"),
-    errors.Overloaded: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too many requests at work"),
+_STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str]]] = {
+    errors.EmptyInput: (HTTPStatus.BAD_REQUEST, "Nothing was sent"),
+    errors.MalformedDicom: (HTTPStatus.BAD_REQUEST, "Malformed DICOM"),
+    errors.MalformedPicture: (HTTPStatus.BAD_REQUEST, "Malformed picture"),
+    errors.MalformedForm: (HTTPStatus.BAD_REQUEST, "Malformed multipart body"),
+    errors.FileMissing: (HTTPStatus.BAD_REQUEST, "One file expected"),
+    errors.InvalidParameter: (HTTPStatus.BAD_REQUEST, "Invalid parameter"),
+    errors.MalformedArchive: (HTTPStatus.BAD_REQUEST, "Malformed archive"),
+    errors.NotAuthorised: (HTTPStatus.UNAUTHORIZED, "Not authorised"),
+    errors.UnknownModel: (HTTPStatus.NOT_FOUND, "Unknown model"),
+    errors.UploadTooSlow: (HTTPStatus.REQUEST_TIMEOUT, "The upload is too slow"),
+    errors.InputTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too much was sent"),
+    errors.ArchiveTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The archive holds too much"),
+    errors.SeriesTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The series is too large"),
+    errors.UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type"),
+    errors.UnsupportedTransferSyntax: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported transfer syntax"),
+    errors.UnsupportedArchive: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported archive"),
+    errors.WrongSopClass: (HTTPStatus.UNPROCESSABLE_ENTITY, "Not a CT image"),
+    errors.WrongModality: (HTTPStatus.UNPROCESSABLE_ENTITY, "Not CT"),
+    errors.LocalizerImage: (HTTPStatus.UNPROCESSABLE_ENTITY, "A localizer, not a slice"),
+    errors.NoPixelData: (HTTPStatus.UNPROCESSABLE_ENTITY, "No pixel data"),
+    errors.NotHounsfield: (HTTPStatus.UNPROCESSABLE_ENTITY, "Not in Hounsfield units"),
+    errors.NoPixelSpacing: (HTTPStatus.UNPROCESSABLE_ENTITY, "No pixel spacing"),
+    errors.UnsupportedPixelFormat: (HTTPStatus.UNPROCESSABLE_ENTITY, "Unsupported pixel format"),
+    errors.ImageSizeOutOfRange: (HTTPStatus.UNPROCESSABLE_ENTITY, "Image size out of range"),
+    errors.FrameRequired: (HTTPStatus.UNPROCESSABLE_ENTITY, "Frame required"),
+    errors.FrameOutOfRange: (HTTPStatus.UNPROCESSABLE_ENTITY, "No such frame"),
+    errors.RoiOutsideImage: (HTTPStatus.UNPROCESSABLE_ENTITY, "Roi outside the image"),
+    errors.NoDicomSource: (HTTPStatus.NOT_ACCEPTABLE, "No DICOM source to refer to"),
+    errors.NoCtSlices: (HTTPStatus.UNPROCESSABLE_ENTITY, "No CT slices"),
+    errors.TooFewSlices: (HTTPStatus.UNPROCESSABLE_ENTITY, "Too few slices"),
+    errors.MixedSeries: (HTTPStatus.UNPROCESSABLE_ENTITY, "Several series"),
+    errors.MixedGeometry: (HTTPStatus.UNPROCESSABLE_ENTITY, "Slices that do not match"),
+    errors.NoSlicePosition: (HTTPStatus.UNPROCESSABLE_ENTITY, "No slice position"),
+    errors.ConflictingInstances: (HTTPStatus.UNPROCESSABLE_ENTITY, "Different slices under one UID"),
+    errors.DuplicatePosition: (HTTPStatus.UNPROCESSABLE_ENTITY, "Different slices at one place"),
+    errors.MissingSlices: (HTTPStatus.UNPROCESSABLE_ENTITY, "Missing slices"),
+    errors.IrregularSpacing: (HTTPStatus.UNPROCESSABLE_ENTITY, "Irregular slice spacing"),
+    errors.SpacingTooLarge: (HTTPStatus.UNPROCESSABLE_ENTITY, "Slices too far apart"),
+    errors.GantryTilt: (HTTPStatus.UNPROCESSABLE_ENTITY, "Gantry tilt"),
+    errors.NotAxial: (HTTPStatus.UNPROCESSABLE_ENTITY, "Not axial"),
+    errors.ModelLoading: (HTTPStatus.SERVICE_UNAVAILABLE, "The model is not ready"),
+    errors.UnknownResult: (HTTPStatus.NOT_FOUND, "No such result"),
+    errors.NotAcceptable: (HTTPStatus.NOT_ACCEPTABLE, "No acceptable format"),
+    errors.DicomwebOff: (HTTPStatus.NOT_IMPLEMENTED, "DICOMweb is not set up"),
+    errors.SpoolFull: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many series waiting"),
+    errors.Overloaded: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests at work"),
 }
+PROBLEMS: Final = {kind: ProblemType(status, kind.code, title) for kind, (status, title) in _STATUS_AND_TITLE.items()}
 INTERNAL: Final = ProblemType(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Internal error")
 FAILED: Final = "The service failed; its log has the request id in `instance`."
 CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; nobody reads this answer, but logs and metrics show it

@@ -13,14 +13,14 @@ from starlette.types import Scope
 
 from app.api.deps import Services
 from app.api.middleware import early_answer
-from app.security import EarlyAnswer
+from app.server.hooks import EarlyAnswer
 
 EXPECTED: Final = "lungscope.expected"  # in the ASGI scope of a request that was let in: what the engine knows it by
 
 
 class Refusal:
-    """An `app.security.Refuse` for POST on the path of `route`. Whatever else may be said of such a request is left to
-    the route, which finds the same when there is no room.
+    """An `app.server.hooks.Refuse` for POST on the path of `route`. Whatever else may be said of such a request is left
+    to the route, which finds the same when there is no room.
 
     One that is let in counts from then on: of many that come in one turn of the event loop, each would find the room
     that one can have.

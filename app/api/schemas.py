@@ -1,139 +1,18 @@
-"""What goes over the wire; `app.api.answers` writes it.
-
-Judgements are dictionaries of declared types, which mypy checks: pydantic models of what was computed a moment before
-take a thirtieth of a slice's whole time to build (docs/decisions/0017).
-"""
+"""The bodies of answers about the service and its models; those of judgements are in `app.judgement.answer_types`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from typing_extensions import TypedDict  # pydantic takes this one only before Python 3.12
 
-from app.imaging.ct import PointMm, PointPx
-from app.inference.bundle import Finding as Label
 from app.inference.bundle import OperatingPoint, Performance, TrainingData
 from app.inference.detector import DetectorPerformance, HardNegatives, ScoreThreshold, SecondReader
 from app.inference.registry import Status
-from app.inference.vocabulary import Decision
-
-DISCLAIMER = "Research use only. Not a medical device."
 
 
 class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class TraitOut(TypedDict):
-    """A rating on its LIDC scale and the word for it."""
-
-    value: float
-    scale: tuple[int, int]
-    display: str
-
-
-class EvidenceOut(TypedDict):
-    """Class-activation map of malignancy, rows of numbers from 0 to 1, and the rectangle it covers."""
-
-    shape: tuple[int, int]
-    rectangle_px: Annotated[
-        tuple[float, float, float, float], Field(description="left, top, right, bottom; pixel borders included")
-    ]
-    values: list[list[float]]
-
-
-class SliceOut(TypedDict):
-    """One slice of a series."""
-
-    index: Annotated[int, Field(ge=0, description="0-based, in spatial order along the slice normal")]
-    sop_instance_uid: str | None
-
-
-class FindingOut(TypedDict):
-    """One nodule. In a series, pixels are those of `slice`, on which it is largest."""
-
-    id: int
-    center_px: Annotated[PointPx, Field(description="column, row of the sent image")]
-    center_mm: Annotated[PointMm | None, Field(description="DICOM patient coordinates; null when unknown")]
-    nodule_probability: Annotated[float, Field(description="that it is a nodule at all, by the model that judges it")]
-    detector_score: NotRequired[
-        Annotated[float, Field(description="logit of the search; only where nobody gave a roi")]
-    ]
-    probability: Annotated[float | None, Field(description="calibrated; null when not judged")]
-    diameter_mm: Annotated[float | None, Field(description="of the circle with the outline's area")]
-    traits: dict[str, TraitOut]
-    outline_px: list[PointPx]
-    evidence: NotRequired[Annotated[EvidenceOut, Field(description="only with explain=true")]]
-    slice: NotRequired[Annotated[SliceOut, Field(description="of a series: where it is largest")]]
-    slices: NotRequired[Annotated[list[SliceOut], Field(description="of a series: all on which it shows")]]
-
-
-class QualityOut(TypedDict):
-    """A remark about what was sent."""
-
-    code: str
-    severity: Literal["info", "warning", "error"]
-    message: str
-
-
-class ModelRef(TypedDict):
-    """Which model answered."""
-
-    name: str
-    version: str
-    digest: str
-
-
-class KeySliceOut(SliceOut):
-    """A slice to look at."""
-
-    findings: Annotated[list[int], Field(description="ids of those that are largest on it")]
-
-
-class SeriesOut(TypedDict):
-    """Which series was sent."""
-
-    series_instance_uid: str | None
-    study_instance_uid: str | None
-    slices: int
-    slice_spacing_mm: float
-
-
-class SourceOut(TypedDict):
-    """What was sent."""
-
-    kind: Literal["dicom", "png", "jpeg", "tiff", "array"]
-    rows: int
-    columns: int
-    frame: int | None
-    pixel_spacing_mm: Annotated[tuple[float, float], Field(description="between rows, between columns")]
-    series: NotRequired[SeriesOut]
-
-
-class Answer(TypedDict):
-    """The judgement of one slice, or of one series."""
-
-    request_id: str
-    decision: Decision
-    display: str
-    probability: Annotated[float | None, Field(ge=0, le=1, description="null exactly when rejected")]
-    operating_point: Annotated[float, Field(description="the one in force: the bundle's, unless the site set its own")]
-    prediction_set: list[Label]
-    findings: list[FindingOut]
-    reasons: Annotated[list[str], Field(description="stable codes: why it was rejected or left open")]
-    quality: list[QualityOut]
-    key_slices: NotRequired[
-        Annotated[
-            list[KeySliceOut],
-            Field(description="of a series: the slices to look at, the most suspicious finding's first"),
-        ]
-    ]
-    model: ModelRef
-    detector: NotRequired[Annotated[ModelRef, Field(description="what searched, where nobody gave a roi")]]
-    source: SourceOut
-    timing_ms: dict[str, float]
-    disclaimer: str
 
 
 class ModelSummary(_Schema):

@@ -7,37 +7,28 @@ import csv
 import json
 import os
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
 from tqdm import tqdm
 
-from app.api import schemas
-from app.api.answers import answer
-from app.api.parameters import KNOWN, PredictParameters, parse_parameters
-from app.api.problems import problem_type
 from app.cli.exits import CANNOT_START, OK, SOME_FAILED
 from app.cli.models import verified_registry
 from app.errors import InputError
-from app.imaging.archive import files_of, is_zip
-from app.imaging.chunked import ChunkedFile
+from app.imaging.archive import is_zip
 from app.imaging.dicom import DicomImage
-from app.imaging.read import quiet_decoders, read_slice
-from app.imaging.series import SeriesBuilder, SeriesLimits
-from app.inference.detector import Detector
-from app.inference.diagnose import diagnose
-from app.inference.model import Model
-from app.inference.prediction import Prediction
-from app.inference.registry import ModelRegistry
-from app.inference.series import diagnose_volume
+from app.imaging.read import quiet_decoders
 from app.inference.vocabulary import Language
+from app.judgement.answer_types import Answer
+from app.judgement.answers import answer
+from app.judgement.judge import Judge, Judgement
+from app.judgement.parameters import KNOWN, Parameters, parse_parameters
 from app.settings import Settings
+from app.telemetry import Metrics
 
 CSV_COLUMNS: Final = (
     "path",
@@ -66,7 +57,7 @@ class Outcome:
     """One file or series: its answer, or the code and text of its error."""
 
     path: Path
-    answer: schemas.Answer | None = None
+    answer: Answer | None = None
     error_code: str = ""
     error: str = ""
 
@@ -84,12 +75,12 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     tasks = list(_tasks(options.paths, alone=alone))
     registry = verified_registry(settings)
     registry.load()
-    judge = partial(_outcome, parameters=parameters, registry=registry, language=options.language, settings=settings)
+    judge = Judge(registry, Metrics(), settings.max_slices)
     failed = 0
     with ExitStack() as stack:
         show = _writer(options, stack)
         for task in tqdm(tasks, unit="task", disable=len(tasks) < 2, file=sys.stderr):
-            outcome = judge(task)
+            outcome = _outcome(task, parameters, judge, options.language)
             failed += outcome.answer is None
             show(outcome)
     if failed or not tasks:
@@ -149,48 +140,20 @@ def _holds_series(path: Path, image: DicomImage | None) -> bool:
         return False
 
 
-def _outcome(
-    task: Task, parameters: PredictParameters, registry: ModelRegistry, language: Language, settings: Settings
-) -> Outcome:
-    started = time.perf_counter()
-    model, detector = registry.model(), registry.detector()
+def _outcome(task: Task, parameters: Parameters, judge: Judge, language: Language) -> Outcome:
     try:
         if task.series:
-            prediction, timing = _judge_series(task, parameters, model, detector, settings.max_slices)
+            judgement = _judge_series(task, parameters, judge)
         else:
-            prediction, timing = _judge_slice(task.path, parameters, model, detector)
+            judgement = judge.slice(task.path.read_bytes(), parameters)
     except InputError as error:
-        return Outcome(task.path, error_code=problem_type(error).code, error=str(error))
+        return Outcome(task.path, error_code=error.code, error=str(error))
     except OSError as error:
         return Outcome(task.path, error_code="unreadable_file", error=error.strerror or "cannot be read")
-    written = answer(
-        prediction,
-        model.bundle,
-        detector if parameters.roi_px is None else None,
-        request_id=str(uuid.uuid4()),
-        language=language,
-        explain=parameters.explain,
-        timing_ms={**timing, "total": (time.perf_counter() - started) * 1000},
-        notes=parameters.notes,
-    )
-    return Outcome(task.path, written)
+    return Outcome(task.path, answer(judgement, language, str(uuid.uuid4())))
 
 
-def _judge_slice(
-    path: Path, parameters: PredictParameters, model: Model, detector: Detector
-) -> tuple[Prediction, dict[str, float]]:
-    started = time.perf_counter()
-    ct_slice = read_slice(path.read_bytes(), parameters.options)
-    decode_ms = (time.perf_counter() - started) * 1000
-    prediction = diagnose(ct_slice, parameters.roi_px, model, detector)
-    timing = {"decode": decode_ms, "search": prediction.timing.search_ms, "infer": prediction.timing.infer_ms}
-    return prediction, timing
-
-
-def _judge_series(
-    task: Task, parameters: PredictParameters, model: Model, detector: Detector, max_slices: int
-) -> tuple[Prediction, dict[str, float]]:
-    started = time.perf_counter()
+def _judge_series(task: Task, parameters: Parameters, judge: Judge) -> Judgement:
     with tqdm(desc="read", unit="step", file=sys.stderr, leave=False) as bar:
 
         def show(stage: str, done: int, of: int) -> None:
@@ -199,15 +162,7 @@ def _judge_series(
                 bar.reset(of)
             bar.update(done - bar.n)
 
-        builder = SeriesBuilder(SeriesLimits(max_slices=max_slices), parameters.options)
-        for done, path in enumerate(task.series, start=1):
-            for data in files_of(ChunkedFile.at(path)):
-                builder.add(data)
-            show("read", done, len(task.series))
-        volume = builder.build()
-        decode_ms = (time.perf_counter() - started) * 1000
-        prediction = diagnose_volume(volume, model, detector, show, lambda: False)
-    return prediction, {"decode": decode_ms, **prediction.timing.stages_ms}
+        return judge.files(task.series, parameters, show, lambda: False)
 
 
 def _writer(options: argparse.Namespace, stack: ExitStack) -> Callable[[Outcome], None]:

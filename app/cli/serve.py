@@ -15,13 +15,13 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from app.api.load_board import LoadBoard
 from app.cli.exits import CANNOT_START, OK
-from app.cli.metrics_folder import hold, shared_metrics_folder
 from app.cli.models import verified_registry
-from app.cli.worker_process import end_with_parent, interrupt_nobody, made_to_stay
 from app.errors import StartupError
-from app.settings import Settings, usable_cores
+from app.server.load_board import LoadBoard
+from app.server.metrics_folder import hold, shared_metrics_folder
+from app.server.worker_process import end_with_parent, interrupt_nobody, made_to_stay
+from app.settings import Settings, counts_shared_in, usable_cores
 
 logger = logging.getLogger(__name__)
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     if options.workers == 1:
         _configure(settings, options.host)
         return _alone(options, settings)
-    with shared_metrics_folder() as folder:
+    with shared_metrics_folder() as folder, counts_shared_in(folder):
         _configure(settings, options.host)
         return _supervised(options, settings, folder)
 
@@ -70,7 +70,7 @@ def _alone(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _supervised(options: argparse.Namespace, settings: Settings, folder: Path) -> int:
-    from app.cli.supervisor import Supervisor
+    from app.server.supervisor import Supervisor
 
     # Here and not in every worker: once, and before the port is taken.
     verified_registry(settings)
@@ -114,8 +114,8 @@ def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factor
         factory=factory,
         host=options.host,
         port=options.port,
-        http="app.cli.http_protocol:Connection",  # imported where they are used, in each worker
-        loop="app.cli.server_loop:ServerLoop",
+        http="app.server.connection:Connection",  # imported where they are used, in each worker
+        loop="app.server.loop:ServerLoop",
         ws="none",
         log_config=None,
         access_log=False,

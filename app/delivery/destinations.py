@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Protocol
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from app.delivery.store import ObjectKind
+from app.reports.result import ObjectKind
 
 Outcome = Literal["delivered", "retry", "refused"]
 CONNECT_TIMEOUT_S: Final = 10.0

@@ -25,8 +25,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from app.delivery.locks import held, held_if_free, try_lock
 from app.errors import SpoolFull
+from app.locks import held, held_if_free, try_lock
 
 LOCK: Final = ".lock"
 WHOLE: Final = ".whole"  # several instances of the series came in one request

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-ObjectKind = Literal["dicom", "fhir"]
+from app.reports.result import ObjectKind, ResultObject
+
 BUSY_TIMEOUT_S: Final = 30.0  # another process writes some megabytes meanwhile
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -21,19 +22,6 @@ CREATE TABLE IF NOT EXISTS deliveries (
     attempts INTEGER NOT NULL DEFAULT 0, due_at REAL NOT NULL, PRIMARY KEY (destination, uid));
 CREATE TABLE IF NOT EXISTS judged (claim TEXT PRIMARY KEY, expires_at REAL NOT NULL);
 """
-
-
-@dataclass(frozen=True, slots=True)
-class ResultObject:
-    """One finished result: a DICOM file, or a FHIR bundle. `attributes` is the data set without its pixels as DICOM
-    JSON (PS3.18 F), `{}` for what is no DICOM; `uid` is the same whenever the same series is judged again."""
-
-    uid: str
-    kind: ObjectKind
-    study_uid: str
-    series_uid: str
-    attributes: str
-    content: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from app.delivery.destinations import Destination
-from app.delivery.locks import held_if_free
 from app.delivery.spool import HOUR_S, Claim, Spool
-from app.delivery.store import Due, ObjectKind, ResultObject, ResultStore
+from app.delivery.store import Due, ResultStore
 from app.errors import InputError, Overloaded
 from app.inference.engine import SeriesLane
 from app.inference.series import Cancelled
+from app.locks import held_if_free
+from app.reports.result import ObjectKind, ResultObject
 from app.telemetry import Metrics
 
 POLL_S: Final = 1.0  # a series waits for seconds anyway

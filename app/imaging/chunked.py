@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from app.errors import ArchiveTooLarge
-from app.imaging.mapped import mapped
+from app.imaging.memory import mapped
 
 BLOCK_BYTES: Final = 1 << 20
 LARGE_BYTES: Final = 12 << 20  # a slice of the largest size has 8; what has more is multi-frame and shrinks on the way

@@ -29,7 +29,7 @@ from app.imaging.chunked import FileBytes, piece_of
 from app.imaging.ct import COSINE_TOLERANCE, CTSlice, FloatImage, Orientation, PointMm, QualityNote, SliceSource
 from app.imaging.dicom import DicomImage
 from app.imaging.header import malformed, pack_header, unpack_header
-from app.imaging.mapped import mapped_zeros
+from app.imaging.memory import mapped_zeros
 from app.imaging.options import ReadOptions
 from app.imaging.quality import MAX_THICKNESS_MM
 from app.imaging.read import SNIFFED_BYTES, sniff

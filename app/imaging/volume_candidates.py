@@ -21,7 +21,7 @@ from scipy.special import ndtr
 from app.imaging.candidates import MARGIN_MM, OUTSIDE_HU, Blobs, search_field, shrink_factor
 from app.imaging.ct import FloatImage, PointPx
 from app.imaging.lungs import WORK_SPACING_MM, ByteMask, shrink
-from app.imaging.mapped import mapped_zeros
+from app.imaging.memory import mapped_zeros
 from app.imaging.volume import CTVolume
 from app.imaging.volume_lungs import Progress, VolumeLungs
 

@@ -21,8 +21,8 @@ from app.imaging.patches import extract_patch
 from app.imaging.quality import check_lungs, check_roi, check_roi_place, check_slice, check_view
 from app.inference.decision import OUT_OF_DISTRIBUTION, predict
 from app.inference.detector import MIN_SEPARATION_MM, Detector, ScoreThreshold
-from app.inference.judge import Judged, judge, traits_of
 from app.inference.model import Model
+from app.inference.patch_outputs import Judged, judge, traits_of
 from app.inference.prediction import Finding, Prediction, Timing
 
 NOT_A_NODULE: Final = "not_a_nodule"

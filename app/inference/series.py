@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.imaging.ct import PointMm, PointPx
+from app.imaging.memory import give_back_freed
 from app.imaging.patches import Patch, extract_patch
 from app.imaging.quality import check_volume_lungs
 from app.imaging.volume import CTVolume
@@ -22,9 +23,8 @@ from app.imaging.volume_lungs import segment_volume
 from app.inference.decision import predict
 from app.inference.detector import Detector
 from app.inference.diagnose import SLICE_LEVEL, distinct, errors_of, search_note
-from app.inference.freed import give_back_freed
-from app.inference.judge import Judged, Outline, judge, traits_of
 from app.inference.model import Model
+from app.inference.patch_outputs import Judged, Outline, judge, traits_of
 from app.inference.prediction import Finding, KeySlice, Prediction, Series, SliceRef, Timing
 
 Progress = Callable[[str, int, int], None]

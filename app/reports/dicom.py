@@ -11,7 +11,6 @@ from app.reports.capture import Draw, write_captures
 from app.reports.evidence_map import write_evidence_map
 from app.reports.report import Report
 from app.reports.segmentation import write_segmentation
-from app.reports.standard import cut_to_own_objects
 from app.reports.structured import write_structured_report
 
 
@@ -29,7 +28,6 @@ def write_results(report: Report, draw: Draw) -> tuple[Dataset, ...]:
     """
     report.require_uids()
     quiet_highdicom()
-    cut_to_own_objects()
     maps = (write_evidence_map(report), write_segmentation(report))
     return (write_structured_report(report), *write_captures(report, draw), *(m for m in maps if m is not None))
 

@@ -15,8 +15,8 @@ from app.imaging.patches import extract_patch
 from app.imaging.read import read_slice
 from app.inference.bundle import find_bundle, load_bundle
 from app.inference.diagnose import diagnose
-from app.inference.judge import judge, traits_of
 from app.inference.model import create_backend
+from app.inference.patch_outputs import judge, traits_of
 from app.inference.registry import ModelRegistry, verify_detector
 from app.settings import Settings
 from benchmarks.serving.slices import Slice

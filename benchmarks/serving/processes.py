@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Final, Self
 
+from benchmarks.serving.service import free_port
 from benchmarks.serving.slices import Body
-from tests.service import free_port
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 LOGS: Final = REPOSITORY / "build" / "bench-logs"

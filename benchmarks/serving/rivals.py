@@ -16,8 +16,8 @@ from app.imaging.patches import PatchSpec
 from benchmarks.serving.closed import Load, drive
 from benchmarks.serving.plan import COMPARED_AT, Plan
 from benchmarks.serving.processes import LOGS, REPOSITORY, NotStarted, Server, without_folders
+from benchmarks.serving.service import free_port
 from benchmarks.serving.slices import Body, Slice, form, raw
-from tests.service import free_port
 
 ENVIRONMENTS: Final = REPOSITORY / "build" / "peers"
 PATIENCE_S: Final = 120

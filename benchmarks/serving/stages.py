@@ -19,8 +19,8 @@ from benchmarks.serving.explaining import measure_parts
 from benchmarks.serving.plan import CLIENTS, COMPARED_AT, Plan
 from benchmarks.serving.processes import LOGS, Server, serve_ours
 from benchmarks.serving.results import Bare, BesideSeries, Explaining, OpenLoop, Proof, Round, Starts
+from benchmarks.serving.service import free_port
 from benchmarks.serving.slices import Body, Slice, bodies
-from tests.service import free_port
 
 READY: Final = "/health/ready"
 PATIENCE_S: Final = 120

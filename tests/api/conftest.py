@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
-from app.api.schemas import Answer
+from app.judgement.answer_types import Answer
 from app.main import create_app
 from app.settings import Settings
 from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models

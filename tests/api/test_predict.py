@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from app.main import create_app
-from app.security import REFUSE, EarlyAnswer, Refuse
+from app.server.hooks import REFUSE, EarlyAnswer, Refuse
 from app.settings import Settings
 from tests.api.conftest import ON_NODULE, STATED, declared, png, wait_until_ready
 from tests.fakes import ArithmeticBackend, ArithmeticFilter

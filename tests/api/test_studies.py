@@ -17,10 +17,10 @@ from app.api.events import Throttle, wanted
 from app.inference.engine import SeriesLane
 from app.main import create_app
 from app.settings import Settings
+from phantoms.series import NODULE_SLICES, SIZE_PX, SLICE_MM, SLICES, SPACING_MM, slice_file, zipped
+from phantoms.slices import derived_uid, water
 from tests.api.conftest import declared, wait_until_ready
 from tests.fakes import ArithmeticBackend, ArithmeticFilter
-from tests.generated_series import NODULE_SLICES, SIZE_PX, SLICE_MM, SLICES, SPACING_MM, slice_file, zipped
-from tests.phantoms import derived_uid, water
 
 FORM = "multipart/form-data; boundary=x"
 FILE = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.dcm"\r\n\r\n'

@@ -6,7 +6,7 @@ import http.client
 import threading
 
 from benchmarks.serving.beside import BROKEN, post_series, while_repeated
-from tests.service import free_port
+from benchmarks.serving.service import free_port
 
 PATIENCE_S = 60
 

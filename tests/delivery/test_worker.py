@@ -18,16 +18,17 @@ from pydicom import dcmread
 
 from app.delivery.destinations import Access, FhirDestination, Outcome, StowDestination
 from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.store import ObjectKind, ResultObject, ResultStore
+from app.delivery.store import ResultStore
 from app.delivery.worker import MAX_ATTEMPTS, Backoff, Delivering, Judging
 from app.errors import GantryTilt
 from app.inference.engine import SeriesLane
 from app.inference.series import Cancelled
+from app.reports.result import ObjectKind, ResultObject
 from app.telemetry import Metrics
-from tests.delivery.receiver import Receiver, receiving
+from benchmarks.serving.receiver import Receiver, receiving
+from benchmarks.serving.service import Service, eventually
+from phantoms.series import SLICES, slice_file
 from tests.delivery.test_spool import receive
-from tests.generated_series import SLICES, slice_file
-from tests.service import Service, eventually
 
 LATER = 4e9
 

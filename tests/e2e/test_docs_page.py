@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 from app.api.routes.docs import EXAMPLE_SLICE
-from tests.generated_series import SLICES, slice_file
-from tests.service import Service
+from benchmarks.serving.service import Service
+from phantoms.series import SLICES, slice_file
 
 pytestmark = pytest.mark.e2e
 # No look-ups, no background traffic: what a page cannot get from us it cannot get at all.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from app.imaging.ct import CTSlice, PointPx, SliceSource
 from app.imaging.patches import extract_patch
-from app.inference.judge import judge
 from app.inference.model import Model
+from app.inference.patch_outputs import judge
 from app.inference.prediction import Finding, Prediction, Timing
 
 SPACING_MM: Final = 0.7

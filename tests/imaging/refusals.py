@@ -9,7 +9,7 @@ import pytest
 from app.errors import InputError
 from app.imaging.options import ReadOptions
 from app.imaging.read import read_slice
-from tests.phantoms import SECRET_ID, SECRET_NAME, derived_uid
+from phantoms.slices import SECRET_ID, SECRET_NAME, derived_uid
 
 SECRETS = (SECRET_NAME, SECRET_ID, *(derived_uid(name) for name in ("instance", "series", "study")))
 Refusal = TypeVar("Refusal", bound=InputError)

@@ -16,8 +16,8 @@ from app.errors import InputError
 from app.imaging.chunked import FileBytes
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
+from phantoms.slices import PLAIN, PixelCoding, derived_uid, dicom, enhanced_dicom, functional_group
 from tests.imaging.refusals import assert_explains
-from tests.phantoms import PLAIN, PixelCoding, derived_uid, dicom, enhanced_dicom, functional_group
 
 SIZE_PX: Final = 32
 SPACING_MM: Final = 1.5

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from app.imaging.candidates import DIAMETERS_MM, MAX_CANDIDATES, Candidate, find_candidates
 from app.imaging.ct import CTSlice
 from app.imaging.lungs import segment_lungs
-from tests.imaging.lung_volumes import slice_of
-from tests.phantoms import CENTRAL_NODULE, LUNG_HU, Disc, chest
+from phantoms.lung_volumes import slice_of
+from phantoms.slices import CENTRAL_NODULE, LUNG_HU, Disc, chest
 
 
 def candidates_of(ct_slice: CTSlice) -> tuple[Candidate, ...]:

@@ -29,8 +29,8 @@ from app.errors import ImageSizeOutOfRange, InputTooLarge, MalformedDicom, NoPix
 from app.imaging.header import SMALL_INFLATED_BYTES
 from app.imaging.options import ReadOptions
 from app.imaging.read import read_slice
+from phantoms.slices import ENCODERS, LOSSLESS_SYNTAXES, NATIVE, PixelCoding, derived_uid, dicom, relabelled, small
 from tests.imaging.refusals import refused
-from tests.phantoms import ENCODERS, LOSSLESS_SYNTAXES, NATIVE, PixelCoding, derived_uid, dicom, relabelled, small
 
 HU = small()
 HEVC = "1.2.840.10008.1.2.4.107"

@@ -21,8 +21,7 @@ from app.errors import InputError
 from app.imaging.ct import MAX_SPACING_MM, MIN_SPACING_MM
 from app.imaging.options import ReadOptions
 from app.imaging.read import read_slice
-from tests.imaging.refusals import assert_explains
-from tests.phantoms import (
+from phantoms.slices import (
     WINDOW_8_BIT,
     WINDOW_16_BIT,
     PixelCoding,
@@ -33,6 +32,7 @@ from tests.phantoms import (
     small,
     windowed,
 )
+from tests.imaging.refusals import assert_explains
 
 HU = small()
 EIGHT, SIXTEEN = windowed(HU, WINDOW_8_BIT, 8), windowed(HU, WINDOW_16_BIT, 16)

@@ -37,8 +37,7 @@ from app.imaging.ct import AIR_HU, CTSlice
 from app.imaging.dicom import DicomImage
 from app.imaging.options import ReadOptions, Window
 from app.imaging.read import read_slice
-from tests.imaging.refusals import refused
-from tests.phantoms import (
+from phantoms.slices import (
     LOSSLESS_SYNTAXES,
     PixelCoding,
     derived_uid,
@@ -47,6 +46,7 @@ from tests.phantoms import (
     functional_group,
     small,
 )
+from tests.imaging.refusals import refused
 
 HU = small()
 MEASURES = functional_group("PixelMeasuresSequence", PixelSpacing=[0.8, 0.6], SliceThickness=1.25)

@@ -18,7 +18,7 @@ from app.errors import InputError
 from app.imaging.ct import CTSlice
 from app.imaging.elements import Elements, plain_elements
 from app.imaging.read import read_slice
-from tests.phantoms import LOSSLESS_SYNTAXES, PixelCoding, derived_uid, dicom, enhanced_dicom, functional_group, small
+from phantoms.slices import LOSSLESS_SYNTAXES, PixelCoding, derived_uid, dicom, enhanced_dicom, functional_group, small
 from tests.reference_scans import SERIES, UNFIT, VARIANTS_ORIGINAL
 
 HU = small()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from app.imaging.lung_survey import LungSurvey, survey_lungs
 from app.imaging.lungs import Pocket, cut_length_mm, distance_to_lung_mm, lung_area_cm2, segment_lungs
 from app.imaging.quality import MAX_LUNG_DISTANCE_MM, check_lungs, check_roi_place, check_view
-from tests.imaging.lung_volumes import slice_of
-from tests.phantoms import AIR_HU, Disc, chest, water
+from phantoms.lung_volumes import slice_of
+from phantoms.slices import AIR_HU, Disc, chest, water
 
 TRUE_AREA_CM2 = 2 * math.pi * 5.5 * 7.8
 

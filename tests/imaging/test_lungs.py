@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from app.imaging.candidates import find_candidates
 from app.imaging.lungs import distance_to_lung_mm, is_surely_near_lung, lung_area_cm2, segment_lungs
-from tests.imaging.lung_volumes import slice_of
-from tests.phantoms import AIR_HU, CENTRAL_NODULE, Disc, chest, water
+from phantoms.lung_volumes import slice_of
+from phantoms.slices import AIR_HU, CENTRAL_NODULE, Disc, chest, water
 
 TRACHEA_PX, SPINE_PX, RIB_PX = (127, 106), (127, 179), (31, 127)
 LEFT_LUNG_PX, RIGHT_LUNG_PX = (90, 100), (178, 124)

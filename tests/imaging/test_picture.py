@@ -22,8 +22,8 @@ from app.errors import (
 from app.imaging.ct import CTSlice
 from app.imaging.options import ReadOptions, Window
 from app.imaging.read import read_slice
+from phantoms.slices import WINDOW_8_BIT, WINDOW_16_BIT, chest, picture, windowed
 from tests.imaging.refusals import refused
-from tests.phantoms import WINDOW_8_BIT, WINDOW_16_BIT, chest, picture, windowed
 
 HU = chest(size_px=64, spacing_mm=5.6)
 EIGHT = windowed(HU, WINDOW_8_BIT, 8)

@@ -16,7 +16,7 @@ from app.imaging.lungs import segment_lungs
 from app.imaging.patches import PatchSpec, extract_patch
 from app.imaging.quality import check_lungs, check_roi, check_roi_place, check_slice, check_view
 from app.imaging.read import read_slice
-from tests.phantoms import AIR_HU, CENTRAL_NODULE, Disc, chest, water
+from phantoms.slices import AIR_HU, CENTRAL_NODULE, Disc, chest, water
 from tests.reference_scans import UNFIT, ReferenceScan
 
 SPEC = PatchSpec(48, 0.7)

@@ -13,8 +13,8 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from app.errors import EmptyInput, InputError, MalformedDicom, UnsupportedMediaType, WrongSopClass
 from app.imaging.options import ReadOptions
 from app.imaging.read import quiet_decoders, read_slice, sniff
+from phantoms.slices import SECRET_ID, PixelCoding, derived_uid, dicom, picture, small
 from tests.imaging.refusals import SECRETS, refused
-from tests.phantoms import SECRET_ID, PixelCoding, derived_uid, dicom, picture, small
 
 HU = small()
 SECRET_TEXT = f"{SECRET_ID} is not a value"

@@ -15,8 +15,8 @@ from app.imaging.lungs import lung_area_cm2, segment_lungs
 from app.imaging.options import ReadOptions
 from app.imaging.quality import check_lungs, check_slice
 from app.imaging.read import read_slice
+from phantoms.slices import WINDOW_8_BIT, WINDOW_16_BIT, picture, windowed
 from tests.imaging.refusals import assert_explains
-from tests.phantoms import WINDOW_8_BIT, WINDOW_16_BIT, picture, windowed
 from tests.reference_scans import (
     LOSSLESS_VARIANTS,
     LOSSY_VARIANTS,

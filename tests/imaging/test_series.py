@@ -32,6 +32,17 @@ from app.imaging.options import ReadOptions
 from app.imaging.read import quiet_decoders, read_slice
 from app.imaging.series import SeriesBuilder, SeriesLimits
 from app.imaging.volume import CTVolume
+from phantoms.slices import (
+    NATIVE,
+    SECRET_ID,
+    PixelCoding,
+    derived_uid,
+    dicom,
+    functional_group,
+    picture,
+    relabelled,
+    small,
+)
 from tests.imaging.refusals import assert_explains
 from tests.imaging.series_files import (
     LOWEST_MM,
@@ -46,17 +57,6 @@ from tests.imaging.series_files import (
     slice_hu,
 )
 from tests.imaging.test_damaged_files import changes, damaged
-from tests.phantoms import (
-    NATIVE,
-    SECRET_ID,
-    PixelCoding,
-    derived_uid,
-    dicom,
-    functional_group,
-    picture,
-    relabelled,
-    small,
-)
 
 SCOUT: Final = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
 SAGITTAL_SCOUT: Final = slice_file(

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from app.imaging import series
 from app.imaging.chunked import ChunkedFile
 from app.imaging.ct import CTSlice
-from app.imaging.mapped import mapped_zeros
+from app.imaging.memory import mapped_zeros
 from app.imaging.series import SeriesBuilder, SeriesLimits
+from phantoms.slices import derived_uid, dicom, enhanced_dicom, functional_group
 from tests.imaging.series_files import AXIAL, TO_HU, built, enhanced_file, plane_position, slice_file, zipped
-from tests.phantoms import derived_uid, dicom, enhanced_dicom, functional_group
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_multi_frame_file_in_blocks_shrinks_while_its_frames_are_taken() -> No
 PEAK = """
 import sys
 from pathlib import Path
-from app.api.received import Received
+from app.api.uploads.file_buffer import Received
 from app.imaging.series import SeriesBuilder
 
 def memory(field):

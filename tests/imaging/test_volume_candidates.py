@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.imaging import volume_candidates
-from app.imaging.mapped import mapped_zeros
+from app.imaging.memory import mapped_zeros
 from app.imaging.volume import CTVolume
 from app.imaging.volume_candidates import MAX_PER_SLICE, VolumeCandidate, find_volume_candidates
 from app.imaging.volume_lungs import segment_volume
-from tests.imaging.lung_volumes import Ball, chest_volume, series_volume, volume_of
+from phantoms.lung_volumes import Ball, chest_volume, series_volume, volume_of
 
 CENTRE_PX = (74.0, 120.0)
 TUMOUR = (110.0, 171.0, -193.0)  # column, row, z in mm: read by the maintainers, no radiologist

@@ -11,8 +11,8 @@ import pytest
 from app.imaging.lungs import cut_length_mm, segment_lungs
 from app.imaging.quality import MIN_LUNG_CM2, check_lungs, check_volume_lungs
 from app.imaging.volume_lungs import segment_volume
-from tests.imaging.lung_volumes import chest_volume, series_volume, slice_of
-from tests.phantoms import chest
+from phantoms.lung_volumes import chest_volume, series_volume, slice_of
+from phantoms.slices import chest
 
 TRUE_AREA_CM2 = 2 * math.pi * 5.5 * 7.8
 MAX_BYTES_PER_SLICE = 50_000

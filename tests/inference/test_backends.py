@@ -21,7 +21,7 @@ from app.inference.backends.openvino_graph import join_doublings, narrow_by_phas
 from app.inference.backends.tensorflow import TensorFlowBackend
 from app.inference.bundle import find_bundle, load_bundle
 from app.inference.model import Model
-from tests.service import MODELS
+from benchmarks.serving.service import MODELS
 
 BUNDLE = find_bundle(MODELS, "nodule-classifier")
 SIZE_PX = load_bundle(BUNDLE).manifest.input.size_px

@@ -17,8 +17,8 @@ import pytest
 
 from app.errors import Overloaded
 from app.inference import engine as engine_module
-from app.inference.cores import Cores
 from app.inference.engine import Abandoned, Engine, SeriesLane
+from app.server.cores import Cores
 
 
 async def waits() -> bool:

@@ -12,9 +12,9 @@ from typing import Any, Final
 import pytest
 import urllib3
 
+from benchmarks.serving.service import free_port
 from tests.conftest import REPOSITORY
 from tests.reports.conftest import absent
-from tests.service import free_port
 
 RECIPE: Final = REPOSITORY / "deploy" / "orthanc"
 PLUGIN: Final = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")

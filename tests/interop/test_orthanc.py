@@ -13,8 +13,8 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
+from benchmarks.serving.service import Service, eventually, free_port
 from tests.interop.conftest import Orthanc, require_orthanc
-from tests.service import Service, eventually, free_port
 
 pytestmark = pytest.mark.interop
 TOKEN = secrets.token_hex(16)

@@ -31,7 +31,7 @@ from app.inference.prediction import (
 )
 from app.inference.vocabulary import Decision
 from app.reports.report import Report, ReportedSlice
-from tests import phantoms
+from phantoms import slices as phantom
 from tests.fakes import TRAITS
 
 DECISIONS: Final[tuple[Decision, ...]] = get_args(Decision)
@@ -58,15 +58,15 @@ def draw_report(report: Report, shown: ReportedSlice) -> NDArray[np.uint8]:
 
 def slice_file(**attributes: Any) -> bytes:
     """A DICOM file of one phantom slice."""
-    hu = phantoms.chest(size_px=SIZE_PX, spacing_mm=PIXEL_MM)
-    return phantoms.dicom(hu, spacing_mm=PIXEL_MM, **attributes)
+    hu = phantom.chest(size_px=SIZE_PX, spacing_mm=PIXEL_MM)
+    return phantom.dicom(hu, spacing_mm=PIXEL_MM, **attributes)
 
 
 def series_files(slices: int = SLICES, **attributes: Any) -> list[bytes]:
     """The files of one phantom series, 2.5 mm apart, from the head down."""
     return [
         slice_file(
-            SOPInstanceUID=phantoms.derived_uid(f"instance {n}"),
+            SOPInstanceUID=phantom.derived_uid(f"instance {n}"),
             ImagePositionPatient=[-178.5, -178.5, -140.0 - 2.5 * n],
             InstanceNumber=n + 1,
             **attributes,
@@ -77,9 +77,9 @@ def series_files(slices: int = SLICES, **attributes: Any) -> list[bytes]:
 
 def enhanced_file() -> bytes:
     """One multi-frame file with as many slices as the series, from the feet up."""
-    frames = [phantoms.chest(size_px=SIZE_PX, spacing_mm=PIXEL_MM, seed=n) for n in range(SLICES)]
-    group = phantoms.functional_group
-    return phantoms.enhanced_dicom(
+    frames = [phantom.chest(size_px=SIZE_PX, spacing_mm=PIXEL_MM, seed=n) for n in range(SLICES)]
+    group = phantom.functional_group
+    return phantom.enhanced_dicom(
         frames,
         shared=[
             group("PixelMeasuresSequence", PixelSpacing=[PIXEL_MM, PIXEL_MM], SliceThickness=2.5),

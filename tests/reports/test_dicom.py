@@ -21,7 +21,7 @@ from app.reports.capture import write_captures
 from app.reports.dicom import to_bytes, write_results
 from app.reports.headers import UTF_8, reference
 from app.reports.report import Report
-from tests import phantoms
+from phantoms import slices as phantom
 from tests.reports.cases import (
     DIAMETERS_MM,
     WRITTEN,
@@ -58,7 +58,7 @@ def in_charset(charset: str, name: str) -> bytes:
     procedure.CodeValue, procedure.CodingSchemeDesignator = "1", "99LOCAL"
     procedure.CodeMeaning = dataset.StudyDescription
     dataset.ProcedureCodeSequence = [procedure]
-    return phantoms.file_bytes(dataset, dataset.file_meta.TransferSyntaxUID)
+    return phantom.file_bytes(dataset, dataset.file_meta.TransferSyntaxUID)
 
 
 def test_the_same_report_gives_the_same_bytes(bundle: Bundle) -> None:
@@ -250,8 +250,8 @@ def test_a_picture_points_where_its_slice_does(bundle: Bundle) -> None:
 
 
 def test_a_picture_has_no_dicom_to_refer_to(bundle: Bundle) -> None:
-    hu = phantoms.chest(size_px=128, spacing_mm=2.8)
-    png = phantoms.picture(phantoms.windowed(hu, phantoms.WINDOW_8_BIT, 8))
+    hu = phantom.chest(size_px=128, spacing_mm=2.8)
+    png = phantom.picture(phantom.windowed(hu, phantom.WINDOW_8_BIT, 8))
     ct_slice = read_slice(png, ReadOptions(pixel_spacing_mm=(2.8, 2.8)))
     prediction = predict("normal", [], ct_slice.source, ct_slice.spacing_mm)
     report = Report(prediction, ct_slice, [], bundle, WRITTEN)
@@ -279,4 +279,4 @@ def test_nothing_is_logged(bundle: Bundle, caplog: pytest.LogCaptureFixture) -> 
 def test_highdicom_sees_no_patient(bundle: Bundle) -> None:
     report = slice_report("normal", bundle)
     (shown,) = report.slices()
-    assert phantoms.SECRET_ID not in str(reference(shown, report))
+    assert phantom.SECRET_ID not in str(reference(shown, report))

@@ -17,7 +17,7 @@ from app.inference.bundle import Bundle
 from app.inference.vocabulary import Decision
 from app.reports.fhir import write_bundle
 from app.reports.report import Report
-from tests import phantoms
+from phantoms import slices as phantom
 from tests.reports.cases import DECISIONS, WRITTEN, finding, predict, series_report, slice_file, slice_report
 
 
@@ -37,8 +37,8 @@ def of_type(bundle: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 
 
 def picture_report(bundle: Bundle) -> Report:
-    hu = phantoms.chest(size_px=128, spacing_mm=2.8)
-    png = phantoms.picture(phantoms.windowed(hu, phantoms.WINDOW_8_BIT, 8))
+    hu = phantom.chest(size_px=128, spacing_mm=2.8)
+    png = phantom.picture(phantom.windowed(hu, phantom.WINDOW_8_BIT, 8))
     ct_slice = read_slice(png, ReadOptions(pixel_spacing_mm=(2.8, 2.8)))
     found = finding(1, ct_slice, (40.0, 60.0), 12.0, 0.9)
     return Report(predict("cancer_suspected", [found], ct_slice.source, (2.8, 2.8)), ct_slice, [], bundle, WRITTEN)
@@ -74,7 +74,7 @@ def test_a_transaction_puts_results_and_keeps_what_the_server_knows(bundle: Bund
     assert identifier == f"{own['system']}|{own['value']}"
     assert requests["ImagingStudy"]["method"] == requests["Device"]["method"] == "POST"
     (study,) = parse_qs(requests["ImagingStudy"]["ifNoneExist"])["identifier"]
-    assert study == f"urn:dicom:uid|urn:oid:{phantoms.derived_uid('study')}"
+    assert study == f"urn:dicom:uid|urn:oid:{phantom.derived_uid('study')}"
 
 
 def test_the_same_report_gives_the_same_bundle(bundle: Bundle) -> None:
@@ -89,12 +89,12 @@ def test_patient_date_and_accession_number_are_those_of_the_image(bundle: Bundle
     written = write_bundle(slice_report("normal", bundle, data))
     (report,) = of_type(written, "DiagnosticReport")
     subject = report["subject"]["identifier"]
-    assert subject == {"value": phantoms.SECRET_ID, "assigner": {"display": "Hospital"}}
+    assert subject == {"value": phantom.SECRET_ID, "assigner": {"display": "Hospital"}}
     assert report["effectiveDateTime"] == "2026-03-01"
     assert report["issued"] == "2026-03-14T15:09:26+08:00"
     (study,) = of_type(written, "ImagingStudy")
     assert study["identifier"][1]["value"] == "A-17"
-    assert phantoms.SECRET_NAME not in json.dumps(written)
+    assert phantom.SECRET_NAME not in json.dumps(written)
 
 
 def test_a_date_that_is_none_is_left_out(bundle: Bundle) -> None:

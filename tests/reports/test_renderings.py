@@ -14,13 +14,15 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from app.api.answers import answer, as_json
 from app.explain.canvas import draw_text, text_size, text_width
 from app.explain.legend import percent
 from app.imaging.raster import spread
 from app.inference.bundle import Bundle
 from app.inference.prediction import NEUTRAL_EVIDENCE, Finding
 from app.inference.vocabulary import DECISION_WORDS, Decision
+from app.judgement.answers import json_answer
+from app.judgement.judge import Judgement
+from app.judgement.parameters import Parameters
 from app.reports import codes
 from app.reports.fhir import write_bundle
 from app.reports.report import Report
@@ -64,8 +66,8 @@ def assert_same(found: dict[int, Said], report: Report, tolerance: float = EXACT
 @DECIDED
 def test_json(make: Make, decision: Decision, bundle: Bundle) -> None:
     report = make(decision, bundle)
-    written = answer(report.prediction, bundle, None, request_id="1", language="en", explain=True, timing_ms={})
-    said = json.loads(as_json(written))
+    judgement = Judgement(report.image, Parameters(explain=True), report.prediction, bundle, None, {})
+    said = json.loads(json_answer(judgement, "en", "1"))
     assert said["decision"] == decision
     assert said["probability"] == pytest.approx(report.prediction.probability, abs=EXACT)
     only = report.prediction.source.sop_instance_uid

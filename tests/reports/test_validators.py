@@ -19,7 +19,7 @@ from app.reports import codes
 from app.reports.dicom import to_bytes, write_results
 from app.reports.fhir import write_bundle
 from app.reports.report import Report
-from tests import phantoms
+from phantoms import slices as phantom
 from tests.reports.cases import DECISIONS, draw_report, enhanced_file, series_report, slice_file, slice_report
 from tests.reports.written import Make, Written
 
@@ -107,7 +107,7 @@ def test_dciodvfy_has_no_error_where_the_source_is_poor(
 def without(data: bytes, keyword: str) -> bytes:
     dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(data))
     delattr(dataset, keyword)
-    return phantoms.file_bytes(dataset, dataset.file_meta.TransferSyntaxUID)
+    return phantom.file_bytes(dataset, dataset.file_meta.TransferSyntaxUID)
 
 
 @FOR_ALL

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.phantoms import Disc, chest, derived_uid, dicom
+from phantoms.slices import Disc, chest, derived_uid, dicom
 from training.lidc_xml import NAMESPACE
 from training.nodules import TRAIT_SCALES
 

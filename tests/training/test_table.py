@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.phantoms import WINDOW_16_BIT, chest, dicom, picture, windowed
+from phantoms.slices import WINDOW_16_BIT, chest, dicom, picture, windowed
 from training.datasets import Dataset, DatasetMalformed, DatasetMissing, PatientLeak, hold_out, read_dataset
 from training.nodules import TRAIT_SCALES
 

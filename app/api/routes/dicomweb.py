@@ -12,16 +12,16 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from app.api.accepted import Accepted, accepted
 from app.api.deps import Services, ServicesDep, authorise
-from app.api.matching import Level, Query, search
+from app.api.dicomweb.intake import Intake
+from app.api.dicomweb.multipart_related import DICOM, RELATED, RelatedReader, related
+from app.api.dicomweb.queries import Level, Query, search
+from app.api.negotiation import Accepted, accepted
 from app.api.problems import responses_for
-from app.api.related import DICOM, RELATED, RelatedReader, related
-from app.api.stow import Intake
+from app.api.uploads.body import bounded_body
 from app.delivery.spool import Reception
 from app.delivery.worker import Delivery
 from app.errors import DicomwebOff, UnknownResult
-from app.security import bounded_body
 
 JSON: Final = "application/dicom+json"
 ROOT: Final = "/dicom-web"

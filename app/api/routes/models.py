@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Response
 from fastapi.openapi.models import Example
 
-from app.api import answers, schemas
+from app.api import model_cards, schemas
 from app.api.deps import ServicesDep, authorise
 from app.api.problems import responses_for
 from app.errors import UnknownModel
@@ -23,7 +23,7 @@ Name = Annotated[str, Path(description="Name of the model.", openapi_examples=SH
 async def list_models(services: ServicesDep) -> schemas.ModelList:
     """Identity, digest, backend and state of each model of this service."""
     registry = services.registry
-    return schemas.ModelList(models=[answers.model_summary(registry), answers.detector_summary(registry)])
+    return schemas.ModelList(models=[model_cards.model_summary(registry), model_cards.detector_summary(registry)])
 
 
 @router.get("/{name}", summary="Describe one model", responses=responses_for(401, 404, 500))
@@ -31,9 +31,9 @@ async def describe_model(name: Name, services: ServicesDep) -> schemas.ModelDeta
     """Input contract, labels, thresholds, training data and measured performance of a model."""
     registry = services.registry
     if name == registry.detector_bundle.manifest.name:
-        return answers.detector_detail(registry)
+        return model_cards.detector_detail(registry)
     if name == registry.bundle.manifest.name:
-        return answers.model_detail(registry)
+        return model_cards.model_detail(registry)
     raise _unknown(registry)
 
 

@@ -8,18 +8,20 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 
 from app import telemetry
-from app.api import schemas
-from app.api.deps import LanguageDep, Services, ServicesDep, authorise, bearer
+from app.api.deps import LanguageDep, ServicesDep, authorise
 from app.api.examples import PREDICT_ANSWERS
-from app.api.language import preferred_language
 from app.api.problems import responses_for
 from app.api.refusal import EXPECTED
-from app.api.rendered import SLICE_CONTENT, slice_format
-from app.api.slices import Job, judge_slice, render_slice
-from app.api.upload import read_upload
-from app.security import announced_bytes, has_left
+from app.api.representations import SLICE_CONTENT, response, slice_format
+from app.api.uploads.body import announced_bytes, has_left
+from app.api.uploads.slice import read_upload
+from app.inference.engine import Abandoned
+from app.judgement.answer_types import Answer
+from app.judgement.objects import Wanted, headers_of, write
+from app.judgement.parameters import parse_parameters
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
 
@@ -74,7 +76,7 @@ DESCRIPTION: Final = (
     "/predict",
     summary="Judge one CT slice",
     description=DESCRIPTION,
-    response_model=schemas.Answer,
+    response_model=Answer,
     responses={
         200: {"description": "The judgement, or why there is none.", "content": ANSWERS},
         **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500),
@@ -87,27 +89,21 @@ async def predict(
     language: LanguageDep,
 ) -> Response:
     """Read the upload, have it judged, answer."""
-    started = time.perf_counter()
+    began = time.perf_counter()
     with services.engine.coming(announced_bytes(request), request.scope.get(EXPECTED)):
-        wanted = slice_format(request)
+        wanted = Wanted(slice_format(request), language, telemetry.request_id.get() or "")
         services.registry.model()
         upload = await read_upload(request, services.slice_limit)
-    headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
-    age_ms = (time.perf_counter() - started) * 1000
-    job = Job(upload.data, upload.parameters, language, telemetry.request_id.get() or "", age_ms)
-    gone = partial(has_left, request)
-    if wanted != "json":
-        return (await render_slice(services, job, wanted, gone)).response(headers)
-    body = await judge_slice(services, job, gone)
-    return Response(body, media_type="application/json", headers=headers)
+    parameters = parse_parameters(upload.parameters)
+
+    def work() -> tuple[bytes, ...]:
+        return write(services.judge.slice(upload.data, parameters, began), wanted, headers_of(upload.data))
+
+    try:
+        files = await services.engine.submit(work, len(upload.data), partial(has_left, request))
+    except Abandoned:
+        raise ClientDisconnect from None
+    return response(wanted.format, files, language)
 
 
 (ROUTE,) = (route for route in router.routes if isinstance(route, APIRoute))
-
-
-async def predict_directly(request: Request) -> Response:
-    """As the operation above, without FastAPI's solving of dependencies (see `app.api.direct`)."""
-    services: Services = request.app.state.services
-    if services.settings.api_token is not None:
-        await authorise(services, await bearer(request))
-    return await predict(request, services, preferred_language(request.headers.get("accept-language")))

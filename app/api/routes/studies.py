@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,22 +13,18 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from app import telemetry
-from app.api import events, problems, schemas
-from app.api.answers import answer, as_json
+from app.api import events, problems
 from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, authorise
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
-from app.api.parameters import SeriesParameters, parse_series_parameters
 from app.api.problems import responses_for
-from app.api.rendered import SERIES_CONTENT, Format, Rendered, render_series, series_format
-from app.api.study_upload import StudyUpload, read_study
-from app.imaging.series import SeriesBuilder, SeriesLimits
-from app.inference.detector import Detector
+from app.api.representations import SERIES_CONTENT, headers, response, series_format
+from app.api.uploads.series import StudyUpload, read_study
 from app.inference.engine import SeriesSlot
-from app.inference.model import Model
-from app.inference.prediction import Prediction
-from app.inference.series import Progress, diagnose_volume
-from app.inference.vocabulary import Language
+from app.inference.series import Progress
+from app.judgement.answer_types import Answer
+from app.judgement.objects import Format, Wanted, write
+from app.judgement.parameters import Parameters, parse_series_parameters
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
 
@@ -69,19 +64,19 @@ DESCRIPTION: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One series, what was asked of it, and when it began (`time.perf_counter`)."""
+    """One series, what was asked of it, how the answer is to be written, and when the request began."""
 
     upload: StudyUpload
-    parameters: SeriesParameters
-    language: Language
-    started: float
+    parameters: Parameters
+    wanted: Wanted
+    began: float
 
 
 @router.post(
     "/studies",
     summary="Judge one CT series",
     description=DESCRIPTION,
-    response_model=schemas.Answer,
+    response_model=Answer,
     responses={
         200: {
             "description": "The judgement, or why there is none.",
@@ -93,60 +88,32 @@ class _Asked:
 )
 async def judge_study(request: Request, services: ServicesDep, language: LanguageDep, slot: SlotDep) -> Response:
     """Decode the files as they arrive, judge the series in its own lane, write the answer or stream it."""
-    started = time.perf_counter()
+    began = time.perf_counter()
     wanted = series_format(request)
-    limits = SeriesLimits(max_slices=services.settings.max_slices)
-    builder = SeriesBuilder(limits, keep_headers=wanted in ("dicom", "fhir"))
+    builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "fhir"))
     upload = await read_study(request, builder, slot, services.study_limit)
-    asked = _Asked(upload, parse_series_parameters(upload.parameters), language, started)
-    headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
+    written: Format = "json" if wanted == "events" else wanted
+    how = Wanted(written, language, telemetry.request_id.get() or "")
+    asked = _Asked(upload, parse_series_parameters(upload.parameters), how, began)
     if wanted == "events":
         stream = _streamed(services, slot, asked)
         # No proxy may gather the lines before it passes them on.
-        return StreamingResponse(stream, media_type=events.MEDIA_TYPE, headers={**headers, "X-Accel-Buffering": "no"})
-    if wanted != "json":
-        rendered = await _while_connected(request, slot, _render(services, slot, asked, builder, wanted))
-        return rendered.response(headers)
-    body = await _while_connected(request, slot, _judge(services, slot, asked, _tell_nobody))
-    return Response(as_json(body), media_type="application/json", headers=headers)
+        own = {**headers(language), "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream, media_type=events.MEDIA_TYPE, headers=own)
+    files = await _while_connected(request, slot, _judge(services, slot, asked, _tell_nobody))
+    return response(written, files, language)
 
 
-async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: Progress) -> schemas.Answer:
-    model, detector = services.registry.model(), services.registry.detector()
-    prediction, timing = await _predict(services, slot, asked, model, detector, progress)
-    return answer(
-        prediction,
-        model.bundle,
-        detector,
-        request_id=telemetry.request_id.get() or "",
-        language=asked.language,
-        explain=asked.parameters.explain,
-        timing_ms=timing,
-        notes=asked.parameters.notes,
-    )
+async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: Progress) -> tuple[bytes, ...]:
+    def work() -> tuple[bytes, ...]:
+        upload = asked.upload
+        judgement = services.judge.series(
+            upload.volume, asked.parameters, upload.decode_ms, progress, slot.cancelled, asked.began
+        )
+        return write(judgement, asked.wanted, upload.headers)
 
-
-async def _render(
-    services: Services, slot: SeriesSlot, asked: _Asked, builder: SeriesBuilder, wanted: Format
-) -> Rendered:
-    model, detector = services.registry.model(), services.registry.detector()
-    prediction, _ = await _predict(services, slot, asked, model, detector, _tell_nobody)
-    volume, language = asked.upload.volume, asked.language
-    return await slot.run(partial(render_series, wanted, prediction, volume, builder, model, detector, language))
-
-
-async def _predict(
-    services: Services, slot: SeriesSlot, asked: _Asked, model: Model, detector: Detector, progress: Progress
-) -> tuple[Prediction, dict[str, float]]:
-    work = partial(diagnose_volume, asked.upload.volume, model, detector, progress, slot.cancelled)
-    prediction = await slot.run(work)
-    timing = {
-        "decode": asked.upload.decode_ms,
-        **prediction.timing.stages_ms,
-        "total": (time.perf_counter() - asked.started) * 1000,
-    }
-    _count(services, prediction, timing)
-    return prediction, timing
+    services.registry.model()
+    return await slot.run(work)
 
 
 def _tell_nobody(_stage: str, _done: int, _of: int) -> None:
@@ -191,10 +158,11 @@ async def _streamed(services: Services, slot: SeriesSlot, asked: _Asked) -> Asyn
         work.add_done_callback(_forget)
 
 
-def _last_line(work: asyncio.Task[schemas.Answer], services: Services) -> bytes:
+def _last_line(work: asyncio.Task[tuple[bytes, ...]], services: Services) -> bytes:
     error = work.exception()
     if error is None:
-        return events.line("result", work.result())
+        (answer,) = work.result()
+        return events.result_line(answer)
     return events.line("problem", problems.body_of(error, services.metrics))
 
 
@@ -202,12 +170,3 @@ def _forget(work: asyncio.Task[Any]) -> None:
     """Take note of how abandoned work ended, or asyncio reports that nobody did."""
     if not work.cancelled():
         work.exception()
-
-
-def _count(services: Services, prediction: Prediction, timing_ms: dict[str, float]) -> None:
-    metrics = services.metrics
-    metrics.decisions(prediction.decision).inc()
-    if prediction.series is not None:
-        metrics.series_slices.observe(prediction.series.slices)
-    for stage, ms in timing_ms.items():
-        metrics.series_stages(stage).observe(ms / 1000)

@@ -1,0 +1,64 @@
+"""What `/v1/models` says of each model."""
+
+from __future__ import annotations
+
+from app.api.schemas import DetectorDetail, ModelDetail, ModelSummary
+from app.inference.bundle import Bundle
+from app.inference.detector import Detector
+from app.inference.registry import ModelRegistry
+from app.judgement.answers import identity
+
+
+def model_summary(registry: ModelRegistry) -> ModelSummary:
+    """Identity and state of the model that judges."""
+    return _summary(registry, registry.bundle, registry.backend_name)
+
+
+def detector_summary(registry: ModelRegistry) -> ModelSummary:
+    """Identity and state of the model that searches."""
+    detector = registry.detector_bundle
+    return _summary(registry, detector, detector.backend.name)
+
+
+def model_detail(registry: ModelRegistry) -> ModelDetail:
+    """What the manifest says, without arrays and file digests, and the operating point in force."""
+    manifest = registry.bundle.manifest
+    return ModelDetail(
+        **model_summary(registry).model_dump(),
+        intended_use=manifest.intended_use,
+        created=manifest.created.isoformat(),
+        input=manifest.input.model_dump(),
+        labels=[label.model_dump() for label in manifest.labels],
+        operating_point=manifest.operating_point,
+        operating_point_in_force=registry.threshold,
+        conformal_coverage=manifest.conformal.coverage,
+        nodule_threshold=manifest.nodule_threshold,
+        training_data=list(manifest.training_data),
+        performance=manifest.performance,
+    )
+
+
+def detector_detail(registry: ModelRegistry) -> DetectorDetail:
+    """As `model_detail`, of the model that searches."""
+    manifest = registry.detector_bundle.manifest
+    return DetectorDetail(
+        **detector_summary(registry).model_dump(),
+        intended_use=manifest.intended_use,
+        created=manifest.created.isoformat(),
+        input=manifest.input.model_dump(),
+        slice_threshold=manifest.slice_threshold,
+        series_threshold=manifest.series_threshold,
+        second_reader=manifest.second_reader,
+        training_data=list(manifest.training_data),
+        hard_negatives=list(manifest.hard_negatives),
+        performance=manifest.performance,
+    )
+
+
+def _summary(registry: ModelRegistry, bundle: Bundle | Detector, backend: str) -> ModelSummary:
+    return ModelSummary(
+        **identity(bundle),
+        description=bundle.manifest.description,
+        backend=backend,
+        status=registry.status,
+    )

@@ -1,0 +1,116 @@
+"""What a client prefers: media types (Accept, RFC 9110 12.5.1) and languages (Accept-Language, 12.5.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from fastapi import Request
+from pydicom.uid import ExplicitVRLittleEndian
+from python_multipart.multipart import parse_options_header
+
+from app.api.dicomweb.multipart_related import DICOM, RELATED
+from app.errors import NotAcceptable
+from app.inference.vocabulary import Language
+
+ANYTHING: Final = "*/*"
+KNOWN_HEADERS: Final = 64  # a client sends the same ones each time
+# What parts and files of results are, and so what a range for DICOM may ask for (PS3.18 8.7.3.5.1 and .2).
+PARTS: Final = (DICOM, "application/*", ANYTHING)
+SYNTAXES: Final = (ExplicitVRLittleEndian, "*")
+IN_WORDS: Final = {
+    RELATED: f'{RELATED}; type="{DICOM}"; transfer-syntax={ExplicitVRLittleEndian}',
+    DICOM: f"{DICOM}; transfer-syntax={ExplicitVRLittleEndian}",
+}
+
+DEFAULT_LANGUAGE: Language = "en"
+LANGUAGES: Final[dict[str, Language]] = {"en": "en", "zh": "zh"}
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Media ranges by weight; without those for DICOM of another kind than results are."""
+
+    weights: dict[str, float]
+
+    def weight(self, media_type: str) -> float:
+        """0 to 1, by the most specific range that fits; 0 when none does."""
+        ranges = (media_type, media_type.split("/")[0] + "/*", ANYTHING)
+        return next((self.weights[each] for each in ranges if each in self.weights), 0.0)
+
+    def prefers(self, one: str, other: str) -> bool:
+        """Whether `one` is asked for more than `other`."""
+        return self.weight(one) > self.weight(other)
+
+    def best(self, *offered: str) -> str:
+        """The one asked for most, the first of equals; raises NotAcceptable."""
+        best = max(offered, key=self.weight)
+        if self.weight(best) == 0:
+            raise NotAcceptable(
+                found="an Accept header that excludes every format of the answer",
+                expected=" or ".join(IN_WORDS.get(each, each) for each in offered),
+                remedy="Accept one of them.",
+            )
+        return best
+
+    def require(self, media_type: str) -> None:
+        """Raise NotAcceptable unless `media_type` will do."""
+        self.best(media_type)
+
+
+def accepted(request: Request) -> Accepted:
+    """Read the header; without one, everything will do."""
+    return parsed(accept_header(request))
+
+
+def accept_header(request: Request) -> str:
+    """All of it as one; empty without."""
+    return ",".join(request.headers.getlist("accept"))
+
+
+@lru_cache(maxsize=KNOWN_HEADERS)
+def parsed(header: str) -> Accepted:
+    """Read what `accept_header` gives."""
+    parts = header.split(",")
+    ranges = [(kind.decode("latin-1").lower(), options) for kind, options in map(parse_options_header, parts) if kind]
+    weights: dict[str, float] = {}
+    for name, options in ranges:
+        if _can_be_given(name, options):
+            weights[name] = max(weights.get(name, 0.0), read_weight(options.get(b"q", b"1")))
+    return Accepted(weights if ranges else {ANYTHING: 1.0})
+
+
+def _can_be_given(name: str, options: Mapping[bytes, bytes]) -> bool:
+    """Whether results can be what a range's parameters say; other types than those for DICOM have none that matter."""
+    asked = {option: value.decode("latin-1").lower() for option, value in options.items()}
+    if name == RELATED and asked.get(b"type", DICOM) not in PARTS:
+        return False
+    return name not in (RELATED, DICOM) or asked.get(b"transfer-syntax", "*") in SYNTAXES
+
+
+def read_weight(text: str | bytes) -> float:
+    """A quality value (RFC 9110 12.4.2) within 0 to 1; 0 when it is no number."""
+    try:
+        return min(max(float(text), 0.0), 1.0)
+    except ValueError:
+        return 0.0
+
+
+@lru_cache(maxsize=KNOWN_HEADERS)
+def preferred_language(accept_language: str | None) -> Language:
+    """The known language with the highest weight; English where none is wanted or the header makes no sense."""
+    best: tuple[float, Language] = (0.0, DEFAULT_LANGUAGE)
+    for part in (accept_language or "").split(","):
+        tag, _, parameter = part.strip().partition(";")
+        language = LANGUAGES.get(tag.strip().lower().split("-")[0])
+        weight = _weight(parameter)
+        if language is not None and weight > best[0]:
+            best = (weight, language)
+    return best[1]
+
+
+def _weight(parameter: str) -> float:
+    name, _, value = parameter.strip().partition("=")
+    return read_weight(value) if name.strip().lower() == "q" else 1.0

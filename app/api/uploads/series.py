@@ -1,0 +1,78 @@
+"""The files of a series as they arrive: each is decoded as soon as it is complete, and its bytes are dropped."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from fastapi import Request
+
+from app.api.uploads.body import BodyLimit, bounded_body
+from app.api.uploads.file_buffer import Received
+from app.api.uploads.form_parts import is_form, parts_of
+from app.api.uploads.slice import merged, unique
+from app.errors import EmptyInput, MalformedForm
+from app.imaging.chunked import LARGE_BYTES
+from app.imaging.memory import give_back_freed
+from app.imaging.series import SeriesBuilder
+from app.imaging.volume import CTVolume
+from app.inference.engine import SeriesSlot
+from app.inference.series import Cancelled
+from app.judgement.objects import Headers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyUpload:
+    """One series, the texts of all parameters, the milliseconds that decoding took, and the headers that were kept."""
+
+    volume: CTVolume
+    parameters: dict[str, str]
+    decode_ms: float
+    headers: Headers
+
+
+async def read_study(request: Request, builder: SeriesBuilder, slot: SeriesSlot, limit: BodyLimit) -> StudyUpload:
+    """Read a series with its parameters; raises the errors of `app.errors` for what cannot be one."""
+    query = unique(request.query_params.multi_items())
+    await slot.run(give_back_freed)
+    content_type = request.headers.get("content-type", "")
+    body = bounded_body(request, limit)
+    fields: list[tuple[str, str]] = []
+    decode_ms = 0.0
+    if is_form(content_type):
+        async for part in parts_of(content_type, body):
+            if part.is_file:
+                decode_ms += await slot.run(partial(_take, part.content, builder, slot))
+            else:
+                fields.append((part.name, _text(part.content)))
+    else:
+        received = Received()
+        async for chunk in body:
+            received.append(chunk)
+        if not len(received):
+            raise EmptyInput(found="no bytes", expected="a CT series", remedy="Check that the files were attached.")
+        decode_ms += await slot.run(partial(_take, received, builder, slot))
+    parameters = merged(query, unique(fields))
+    return StudyUpload(await slot.run(builder.build), parameters, decode_ms, builder.headers)
+
+
+def _take(received: Received, builder: SeriesBuilder, slot: SeriesSlot) -> float:
+    """Give one file, or every file of one archive, to the builder; returns milliseconds."""
+    started = time.perf_counter()
+    if len(received) > LARGE_BYTES:
+        give_back_freed()
+    for data in received.files():
+        if slot.cancelled():
+            raise Cancelled
+        builder.add(data)
+    return (time.perf_counter() - started) * 1000
+
+
+def _text(received: Received) -> str:
+    try:
+        return received.taken().decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedForm(
+            found="a field that is not UTF-8", expected="UTF-8 text (RFC 7578 5.1.2)", remedy="Send it as UTF-8."
+        ) from None

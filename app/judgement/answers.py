@@ -1,0 +1,123 @@
+"""Writes a judgement as an answer (`app.judgement.answer_types`)."""
+
+from __future__ import annotations
+
+from pydantic_core import to_json
+
+from app.inference.bundle import Bundle
+from app.inference.detector import Detector
+from app.inference.prediction import Evidence, Finding, KeySlice, Prediction, SliceRef, Trait
+from app.inference.vocabulary import DECISION_WORDS, Language, trait_word
+from app.judgement.answer_types import (
+    DISCLAIMER,
+    Answer,
+    EvidenceOut,
+    FindingOut,
+    KeySliceOut,
+    ModelRef,
+    QualityOut,
+    SeriesOut,
+    SliceOut,
+    SourceOut,
+    TraitOut,
+)
+from app.judgement.judge import Judgement
+
+
+def answer(judgement: Judgement, language: Language, request_id: str) -> Answer:
+    """Write one judgement; remarks about the request stand before those about the image."""
+    prediction, parameters, detector = judgement.prediction, judgement.parameters, judgement.detector
+    written = Answer(
+        request_id=request_id,
+        decision=prediction.decision,
+        display=DECISION_WORDS[prediction.decision][language],
+        probability=prediction.probability,
+        operating_point=prediction.operating_point,
+        prediction_set=list(prediction.prediction_set),
+        findings=[_finding(finding, language, explain=parameters.explain) for finding in prediction.findings],
+        reasons=list(prediction.reasons),
+        quality=[
+            QualityOut(code=n.code, severity=n.severity, message=n.message)
+            for n in (*parameters.notes, *prediction.quality)
+        ],
+        model=identity(judgement.bundle),
+        source=_source(prediction),
+        timing_ms={name: round(ms, 2) for name, ms in judgement.timing_ms.items()},
+        disclaimer=DISCLAIMER,
+    )
+    if detector is not None:
+        written["detector"] = identity(detector)
+    if prediction.series is not None:
+        written["key_slices"] = [_key_slice(key) for key in prediction.series.key_slices]
+    return written
+
+
+def json_answer(judgement: Judgement, language: Language, request_id: str) -> bytes:
+    """As `answer`, in JSON."""
+    return to_json(answer(judgement, language, request_id), inf_nan_mode="null")
+
+
+def identity(bundle: Bundle | Detector) -> ModelRef:
+    """Name, version and digest of a model."""
+    return ModelRef(name=bundle.manifest.name, version=str(bundle.manifest.version), digest=bundle.digest)
+
+
+def _finding(finding: Finding, language: Language, *, explain: bool) -> FindingOut:
+    written = FindingOut(
+        id=finding.id,
+        center_px=finding.center_px,
+        center_mm=finding.center_mm,
+        nodule_probability=finding.nodule_probability,
+        probability=finding.probability,
+        diameter_mm=None if finding.diameter_mm is None else round(finding.diameter_mm, 2),
+        traits={trait.name: _trait(trait, language) for trait in finding.traits},
+        outline_px=finding.outline_px.round(2).tolist(),
+    )
+    if finding.detector_score is not None:
+        written["detector_score"] = round(finding.detector_score, 3)
+    if explain and finding.probability is not None:
+        written["evidence"] = _evidence(finding.evidence)
+    if finding.slice is not None:
+        written["slice"] = _slice(finding.slice)
+    if finding.slices:
+        written["slices"] = [_slice(ref) for ref in finding.slices]
+    return written
+
+
+def _slice(ref: SliceRef) -> SliceOut:
+    return SliceOut(index=ref.index, sop_instance_uid=ref.sop_instance_uid)
+
+
+def _trait(trait: Trait, language: Language) -> TraitOut:
+    word = trait_word(trait.name, trait.value, language)
+    return TraitOut(value=round(trait.value, 2), scale=trait.scale, display=word)
+
+
+def _evidence(evidence: Evidence) -> EvidenceOut:
+    height, width = evidence.values.shape
+    values = evidence.values.round(4).tolist()
+    return EvidenceOut(shape=(height, width), rectangle_px=evidence.rectangle_px, values=values)
+
+
+def _key_slice(key: KeySlice) -> KeySliceOut:
+    ref = key.slice
+    return KeySliceOut(index=ref.index, sop_instance_uid=ref.sop_instance_uid, findings=list(key.finding_ids))
+
+
+def _source(prediction: Prediction) -> SourceOut:
+    source, series = prediction.source, prediction.series
+    written = SourceOut(
+        kind=source.kind,
+        rows=source.rows,
+        columns=source.columns,
+        frame=source.frame,
+        pixel_spacing_mm=prediction.spacing_mm,
+    )
+    if series is not None:
+        written["series"] = SeriesOut(
+            series_instance_uid=series.series_instance_uid,
+            study_instance_uid=series.study_instance_uid,
+            slices=series.slices,
+            slice_spacing_mm=series.slice_spacing_mm,
+        )
+    return written

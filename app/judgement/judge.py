@@ -1,0 +1,127 @@
+"""The judge: reads an image, diagnoses it, times and counts that, in the same way for every caller."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from app.imaging.archive import files_of
+from app.imaging.chunked import ChunkedFile
+from app.imaging.ct import CTSlice
+from app.imaging.read import read_slice
+from app.imaging.series import SeriesBuilder, SeriesLimits
+from app.imaging.volume import CTVolume
+from app.inference.bundle import Bundle
+from app.inference.detector import Detector
+from app.inference.diagnose import diagnose
+from app.inference.prediction import Prediction
+from app.inference.registry import ModelRegistry
+from app.inference.series import Cancelled, Progress, diagnose_volume
+from app.inference.vocabulary import Language
+from app.judgement.parameters import Parameters
+from app.reports.report import Report
+from app.telemetry import Metrics
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    """One image, what was asked of it, what is said of it, by which models, and the milliseconds that each stage took.
+
+    `detector` is what searched; None where somebody pointed at a nodule.
+    """
+
+    image: CTSlice | CTVolume
+    parameters: Parameters
+    prediction: Prediction
+    bundle: Bundle
+    detector: Detector | None
+    timing_ms: dict[str, float]
+
+    @property
+    def shown_instances(self) -> set[str | None]:
+        """SOP Instance UIDs of the slices that a report shows: those with findings, and the middle one."""
+        sources = self.image.sources if isinstance(self.image, CTVolume) else (self.image.source,)
+        middle = sources[len(sources) // 2].sop_instance_uid
+        return {f.slice.sop_instance_uid for f in self.prediction.findings if f.slice is not None} or {middle}
+
+    def report(self, headers: Sequence[Dataset], written: datetime, language: Language = "en") -> Report:
+        """What renderings are made from; `headers` are the data sets of `shown_instances`, none for a picture."""
+        digest = None if self.detector is None else self.detector.digest
+        roi_px = self.parameters.roi_px
+        return Report(self.prediction, self.image, headers, self.bundle, written, roi_px, digest, language)
+
+
+class Judge:
+    """Judges slices and series with the models of `registry`, and counts in `metrics` what came of it."""
+
+    def __init__(self, registry: ModelRegistry, metrics: Metrics, max_slices: int) -> None:
+        self.registry = registry
+        self._metrics = metrics
+        self._limits = SeriesLimits(max_slices=max_slices)
+
+    def slice(self, data: bytes | memoryview, parameters: Parameters, began: float | None = None) -> Judgement:
+        """Judge the image in a file. `began` is when the request did (`time.perf_counter`), if before this call.
+
+        Raises the errors of reading, RoiOutsideImage, and ModelLoading.
+        """
+        model, detector = self.registry.model(), self.registry.detector()
+        started = time.perf_counter()
+        image = read_slice(data, parameters.options)
+        decode_ms = _since_ms(started)
+        prediction = diagnose(image, parameters.roi_px, model, detector)
+        timing = prediction.timing
+        timing_ms = {"decode": decode_ms, "search": timing.search_ms, "infer": timing.infer_ms}
+        timing_ms["total"] = _since_ms(began or started)
+        self._metrics.slice_judged(prediction.decision, timing_ms)
+        searched = detector if parameters.roi_px is None else None
+        return Judgement(image, parameters, prediction, model.bundle, searched, timing_ms)
+
+    def builder(self, parameters: Parameters, *, keep_headers: bool = False) -> SeriesBuilder:
+        """What takes the files of one series that will be judged."""
+        return SeriesBuilder(self._limits, parameters.options, keep_headers=keep_headers)
+
+    def series(
+        self,
+        volume: CTVolume,
+        parameters: Parameters,
+        decode_ms: float,
+        progress: Progress,
+        cancelled: Callable[[], bool],
+        began: float,
+    ) -> Judgement:
+        """Judge a volume that took `decode_ms` to read, since the request `began` (`time.perf_counter`).
+
+        Raises Cancelled and ModelLoading.
+        """
+        model, detector = self.registry.model(), self.registry.detector()
+        prediction = diagnose_volume(volume, model, detector, progress, cancelled)
+        timing_ms = {"decode": decode_ms, **prediction.timing.stages_ms, "total": _since_ms(began)}
+        self._metrics.series_judged(prediction.decision, len(volume.sources), timing_ms)
+        return Judgement(volume, parameters, prediction, model.bundle, detector, timing_ms)
+
+    def files(
+        self, paths: Sequence[Path], parameters: Parameters, progress: Progress, cancelled: Callable[[], bool]
+    ) -> Judgement:
+        """Judge the series in some files, each read, decoded and dropped before the next.
+
+        Raises the errors of a series that is unfit, OSError, Cancelled and ModelLoading.
+        """
+        began = time.perf_counter()
+        builder = self.builder(parameters)
+        for done, path in enumerate(paths, start=1):
+            for data in files_of(ChunkedFile.at(path)):
+                if cancelled():
+                    raise Cancelled
+                builder.add(data)
+            progress("read", done, len(paths))
+        volume = builder.build()
+        return self.series(volume, parameters, _since_ms(began), progress, cancelled, began)
+
+
+def _since_ms(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

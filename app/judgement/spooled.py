@@ -1,0 +1,51 @@
+"""A spooled series to its result objects: what is done for a client of /v1/studies, for one that did not wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from app.errors import FrameRequired
+from app.judgement.judge import Judge, Judgement
+from app.judgement.objects import result_objects
+from app.judgement.parameters import Parameters
+from app.reports.result import ObjectKind, ResultObject
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledJudge:
+    """Judges the files of one spooled series."""
+
+    judge: Judge
+
+    def __call__(
+        self, paths: Sequence[Path], arrived: datetime, cancelled: Callable[[], bool], wanted: Collection[ObjectKind]
+    ) -> list[ResultObject]:
+        """Results of the kinds `wanted`; they bear the time at which the series had `arrived`, so that a second attempt
+        writes the same. A series of one slice is judged as that. Raises the errors of a series that is unfit, and
+        Cancelled."""
+        judgement = self._only_slice(paths) or self.judge.files(paths, Parameters(), _tell_nobody, cancelled)
+        return result_objects(judgement.report(_headers(paths, judgement.shown_instances), arrived), wanted)
+
+    def _only_slice(self, paths: Sequence[Path]) -> Judgement | None:
+        """The judgement of a series of one single-frame file; None for any other."""
+        if len(paths) > 1:
+            return None
+        try:
+            return self.judge.slice(paths[0].read_bytes(), Parameters())
+        except FrameRequired:
+            return None
+
+
+def _tell_nobody(_stage: str, _done: int, _of: int) -> None:
+    pass
+
+
+def _headers(paths: Sequence[Path], uids: set[str | None]) -> list[Dataset]:
+    every = (pydicom.dcmread(path, stop_before_pixels=True) for path in paths)
+    return [header for header in every if header.get("SOPInstanceUID") in uids]

@@ -1,0 +1,1 @@
+"""What only the shipped server needs: connections, the event loop, workers and their supervisor."""

@@ -1,0 +1,312 @@
+"""uvicorn's HTTP/1.1, with which the application can have a body of known length received into one buffer.
+
+Otherwise half a megabyte is copied four times in pieces: out of the socket, out of the parser, into the next message,
+and out of that. A request that is refused on its headers (`hooks.Refuse`) is not passed on by ASGI at all, which would
+cost more than to refuse it. A connection may go to another process once the headers of a request are there
+(`app.server.sharing`), and come from one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from app.server.hooks import PASS_ON, REFUSE, WHOLE_BODY, EarlyAnswer, PassOn, Refuse
+
+HEADERS_BYTES: Final = 16 * 1024  # one read: most of a body is to stay in the socket until it is asked for
+PIECE_BYTES: Final = 256 * 1024  # one read of a body that is taken in pieces
+# One for all connections: a selector's event loop fills it and tells of it in one go.
+SCRATCH: Final = memoryview(bytearray(PIECE_BYTES))
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One connection: decides where the next bytes go, and leaves the rest to uvicorn's protocol."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._http = _Http(*args, **kwargs)
+        self._ended = asyncio.Event()
+        self._begun = b""
+        self._once = False
+
+    def begin_with(self, begun: bytes, *, once: bool) -> None:
+        """Begin with what another process received, a request's whole head at least; with `once`, end after it."""
+        self._begun, self._once = begun, once
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._http.connection_made(cast(asyncio.Transport, transport))
+        if self._begun:
+            self._http.data_received(self._begun)
+            self._begun = b""  # somebody's image: kept no longer than the request
+        if self._once:
+            self._http.shutdown()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._http.connection_lost(exc)
+        self._ended.set()
+
+    async def ended(self) -> None:
+        """Return when it is over."""
+        await self._ended.wait()
+
+    def pause_writing(self) -> None:
+        """Hold answers back."""
+        self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Go on with answers."""
+        self._http.resume_writing()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's interface
+        """Where the next bytes go."""
+        body = self._http.bypassing
+        if body is not None:
+            return body.rest
+        return SCRATCH if self._http.within_body else SCRATCH[:HEADERS_BYTES]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes are there."""
+        body = self._http.bypassing
+        if body is not None:
+            self._http.body_received(body, nbytes)
+        else:
+            self._http.piece_received(SCRATCH[:nbytes])
+
+
+class Body:
+    """The body of one request, of `length` bytes, which stays in the socket until it is asked for by `ask`; see
+    `app.server.hooks.WholeBody`. It is told of each piece and of the end of the connection."""
+
+    def __init__(self, length: int, ask: Callable[[], None]) -> None:
+        self.length = length
+        self.received = 0  # those that went through the parser included
+        self.last_s = 0.0
+        self.left = False
+        self.early: bytes | bytearray = b""  # the whole of one that went through the parser before it was asked for
+        self._ask: Callable[[], None] | None = ask
+        self._buffer: memoryview | None = None
+        self._ended = asyncio.Event()
+
+    @contextmanager
+    def into(self, buffer: memoryview) -> Iterator[None]:
+        """Receive into `buffer` within the block."""
+        self._buffer = buffer
+        self.put(self.early)
+        if self._ask is not None:
+            self._ask()
+        try:
+            yield
+        finally:
+            self._buffer = None
+
+    async def arrived(self) -> bool:
+        """Whether it is all there, once it is, or the client has gone."""
+        await self._ended.wait()
+        return self.received == self.length
+
+    @property
+    def rest(self) -> memoryview:
+        """Where what was not received yet goes; nowhere, if nobody wants it."""
+        if self._buffer is None:
+            return SCRATCH[: self.length - self.received]
+        return self._buffer[self.received :]
+
+    def put(self, head: bytes | bytearray) -> None:
+        """What was received before it was asked for."""
+        if self._buffer is not None:
+            self._buffer[: len(head)] = head
+
+    def end(self) -> None:
+        """No more will come."""
+        self._ask = None  # the connection, which holds the request, which holds this
+        self._ended.set()
+
+
+class _Http(HttpToolsProtocol):
+    """uvicorn's protocol. The next bytes are those of the body `bypassing`, unless it is None."""
+
+    bypassing: Body | None = None
+    _offered: Body | None = None
+    _refused = False
+    _passed_on = False
+    _within_head = False
+    _begun: memoryview | None = None  # what another process would need of the request whose headers are there
+    _at_work: RequestResponseCycle | None = None
+    _timer: asyncio.TimerHandle | None = None  # of a body that nobody wants
+    _last_s = 0.0  # when the last piece of it came
+
+    @property
+    def within_body(self) -> bool:
+        """Whether the next bytes belong to a body that is taken in pieces."""
+        return self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
+
+    def piece_received(self, piece: memoryview) -> None:
+        """The next bytes that are not those of a body `bypassing`."""
+        between = not self._within_head and (self.cycle is None or self.cycle.response_complete)
+        self._begun = piece if between else None
+        self.data_received(cast(bytes, piece))  # its parser takes any buffer
+        self._begun = None
+        if self.flow.read_paused:
+            # Of a connection that was taken over: uvloop starts to read once it is made, whoever paused it before.
+            self.transport.pause_reading()
+
+    def on_message_begin(self) -> None:
+        """Start on the headers of a request."""
+        self._within_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Start on a request; the rest of its body waits until it is asked for."""
+        self._within_head = False
+        if self._passed_on:
+            return
+        # Who is asked below wants to know; uvicorn says so later.
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["path"] = httptools.parse_url(self.url).path.decode("ascii")
+        if self._pass_on():
+            return
+        length = _announced(self.headers)
+        # One that stands in the queue behind another has its body read in pieces.
+        offered = length > HEADERS_BYTES and (self.cycle is None or self.cycle.response_complete)
+        if offered and (answer := self._early_answer(length)) is not None:
+            self._refuse(answer, length)
+            return
+        self._offered = Body(length, self._bypass) if offered else None
+        if offered:
+            self.scope["extensions"] = {WHOLE_BODY: self._offered}  # type: ignore[dict-item]  # uvicorn: dicts only
+        super().on_headers_complete()
+        if offered:
+            self.flow.pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        """Take what stands in one read with the headers, or a chunk for who asks for chunks."""
+        if self._offered is not None:
+            self._offered.received += len(body)
+        if not self._refused and not self._passed_on:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a body that was taken in chunks."""
+        self._begun = None  # the next request does not begin where these bytes do
+        if self._passed_on:
+            return
+        super().on_message_complete()
+        if self._offered is not None and self.bypassing is None:
+            self._offered.early = self.cycle.body
+        self._end_body()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, past a body that nobody wanted."""
+        if self._offered is not None and self.bypassing is None and not self.transport.is_closing():
+            self._bypass()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who waits for the body, and the request at work: uvicorn tells the last one that was sent."""
+        if self._at_work is not None and not self._at_work.response_complete:
+            self._at_work.disconnected = True
+            self._at_work.message_event.set()
+            if (body := self._at_work.scope.get("extensions", {}).get(WHOLE_BODY)) is not None:
+                cast(Body, body).left = True
+        super().connection_lost(exc)
+        self._end_body()
+
+    def body_received(self, body: Body, nbytes: int) -> None:
+        """So many bytes more are there."""
+        body.received += nbytes
+        if self._refused or self.cycle.response_complete:
+            self._expect_more()
+        else:
+            body.last_s = self.loop.time()
+            self._unset_keepalive_if_required()
+        if body.received == body.length:
+            # The parser saw nothing of the body, and would wait for it.
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            if not self._refused:
+                self.cycle.more_body = False
+            self._end_body()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._at_work = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _bypass(self) -> None:
+        body, cycle = self._offered, self.cycle
+        assert body is not None
+        if cycle.waiting_for_100_continue:
+            cycle.waiting_for_100_continue = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body.put(cycle.body)
+        cycle.body = bytearray()
+        cycle.message_event.clear()
+        self.bypassing = body
+        self.flow.resume_reading()
+
+    def _pass_on(self) -> bool:
+        """Whether the connection went to another process."""
+        pass_on: PassOn | None = self.app_state.get(PASS_ON)
+        if pass_on is None or self._begun is None:
+            return False
+        connection = self.transport.get_extra_info("socket").fileno()
+        self._passed_on = pass_on(cast(dict[str, Any], self.scope), connection, self._begun)
+        if self._passed_on:
+            self.transport.abort()  # closes this descriptor; the connection lives on
+        return self._passed_on
+
+    def _early_answer(self, length: int) -> EarlyAnswer | None:
+        """The answer of an application that refuses this request on its headers."""
+        refuse: Refuse | None = self.app_state.get(REFUSE)
+        # uvicorn knows what follows an answer to these, and waits for who does not read his answers.
+        plain = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
+        if refuse is None or not plain or self.expect_100_continue or self.flow.write_paused:
+            return None
+        return refuse(cast(dict[str, Any], self.scope), length)
+
+    def _refuse(self, answer: EarlyAnswer, length: int) -> None:
+        """Answer at once, and drop the body."""
+        self._refused = True
+        self._offered = self.bypassing = Body(length, lambda: None)
+        lines = (b"%b: %b\r\n" % header for header in self.server_state.default_headers)
+        self.transport.write(b"".join((STATUS_LINE[answer.status], *lines, answer.header_lines, b"\r\n", answer.body)))
+        self.server_state.total_requests += 1
+        self._expect_more()
+
+    def _expect_more(self) -> None:
+        """Have the connection closed when nothing comes for as long as an idle one is kept."""
+        self._last_s = self.loop.time()
+        # One timer for all pieces: it looks what came meanwhile.
+        if self.timeout_keep_alive_task is None or self.timeout_keep_alive_task is not self._timer:
+            self._unset_keepalive_if_required()
+            self._look_again_in(self.timeout_keep_alive)
+
+    def _look_again_in(self, seconds: float) -> None:
+        self._timer = self.timeout_keep_alive_task = self.loop.call_later(seconds, self._close_if_nothing_came)
+
+    def _close_if_nothing_came(self) -> None:
+        rest_s = self._last_s + self.timeout_keep_alive - self.loop.time()
+        if rest_s > 0:
+            self._look_again_in(rest_s)
+        else:
+            self.timeout_keep_alive_handler()
+
+    def _end_body(self) -> None:
+        if self._offered is not None:
+            self._offered.end()
+        self._offered = self.bypassing = None
+        self._refused = False
+
+
+def _announced(headers: list[tuple[bytes, bytes]]) -> int:
+    """Content-Length; 0 where it is not given, or where something else says where the body ends."""
+    given = dict(headers)
+    if b"transfer-encoding" in given or b"upgrade" in given:
+        return 0
+    return int(given.get(b"content-length", 0))

@@ -1,0 +1,64 @@
+"""What the shipped server and the application agree on beyond ASGI. All of it is optional: any ASGI server will do.
+
+The server offers WHOLE_BODY as an extension of a request's scope. The application puts REFUSE and PASS_ON into the
+state that its lifespan yields, and the server asks them when the headers of a request are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+WHOLE_BODY: Final = "lungscope.whole_body"  # extension of the ASGI scope: a WholeBody
+REFUSE: Final = "lungscope.refuse"  # in the application's state of the ASGI scope: a Refuse
+PASS_ON: Final = "lungscope.pass_on"  # in the application's state of the ASGI scope: a PassOn
+Scope: TypeAlias = MutableMapping[str, Any]  # an ASGI connection scope
+
+
+class WholeBody(Protocol):
+    """A body of known length, as an ASGI server offers it that receives it into one buffer: instead of by its chunks.
+
+    `received` bytes have come, the last of them at `last_s` of the event loop's time. `left` is whether the client has
+    gone, until the request is answered.
+    """
+
+    received: int
+    last_s: float
+    left: bool
+
+    def into(self, buffer: memoryview) -> AbstractContextManager[None]:
+        """Receive into `buffer`, as long as the body, within the block; what comes after the block is dropped."""
+        ...
+
+    async def arrived(self) -> bool:
+        """Whether it is all there, once it is, or the client has gone. May be given up and called again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyAnswer:
+    """A whole answer: its status, the lines of its headers as they are sent, Content-Length included, and its body."""
+
+    status: int
+    header_lines: bytes
+    body: bytes
+
+
+class Refuse(Protocol):
+    """What an application has an ASGI server ask before it takes a request with a body of known length."""
+
+    def __call__(self, scope: Scope, length: int) -> EarlyAnswer | None:
+        """The answer to the request of `scope`, if that is known before any of its `length` bytes were read; they are
+        not wanted then. None for a request that is to take its way."""
+        ...
+
+
+class PassOn(Protocol):
+    """What an application has an ASGI server ask when the headers of a request are there."""
+
+    def __call__(self, scope: Scope, connection: int, begun: memoryview) -> bool:
+        """Whether the file descriptor `connection` went to another process, which answers the request of `scope`, of
+        which `begun` was received, and all that follow it. The caller then closes its own descriptor in silence."""
+        ...

@@ -1,0 +1,79 @@
+"""`lungscope serve` as a real process, on the shipped bundle."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+PATIENCE_S = 120
+
+
+POLL_S = 0.1
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(ask: Callable[[], T]) -> T:
+    """What `ask` gives once that is true: other processes say when they are done only when asked."""
+    for _ in range(int(PATIENCE_S / POLL_S)):
+        if answer := ask():
+            return answer
+        time.sleep(POLL_S)
+    raise AssertionError(f"not after {PATIENCE_S} s")
+
+
+class Service:
+    """`lungscope serve` as a child process, with further variables in its environment."""
+
+    def __init__(
+        self,
+        models: Path = MODELS,
+        workers: int = 1,
+        *,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.port = port or free_port()
+        command = [sys.executable, "-c", "import sys; from app.cli import main; sys.exit(main())"]
+        self.process = subprocess.Popen(
+            [*command, "serve", "--port", str(self.port), "--workers", str(workers)],
+            env={**os.environ, "LUNGSCOPE_MODELS_DIR": str(models), **(environment or {})},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_until_ready(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if "model ready" in line:
+                return
+        raise AssertionError(f"ended with {self.process.wait(PATIENCE_S)} before it was ready")
+
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def end(self) -> int:
+        """The exit code, once the process has ended; its log is read and closed."""
+        self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode

@@ -1,0 +1,1 @@
+"""Generated scans with known content, for tests, benchmarks and examples. No patient."""

@@ -1,0 +1,221 @@
+"""The command line, in process, on the arithmetic model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from app import cli
+from app.cli import models
+from app.imaging.chunked import piece_of
+from phantoms.series import SLICES, slice_file, zipped
+from phantoms.slices import derived_uid
+from tests.api.conftest import png
+from tests.fakes import ArithmeticModels, write_models
+from tests.imaging.series_files import enhanced_file, taken_files
+from tests.inference.slices import chest
+
+STATED = ["--pixel-spacing-mm", "1.4", "--window", "1024,4096"]
+
+
+@pytest.fixture(autouse=True)
+def arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_models(tmp_path / "models")
+    monkeypatch.setenv("LUNGSCOPE_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setattr(models, "create_backend", lambda _name, _threads: ArithmeticModels())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two slices, one of them in a folder below, a hidden file and a text."""
+    folder = tmp_path / "case"
+    (folder / "more").mkdir(parents=True)
+    (folder / "a.png").write_bytes(png(chest({(75, 125): (20, 400)}).hu))
+    (folder / "more" / "b.png").write_bytes(png(chest(lungs=False).hu))
+    (folder / ".hidden").write_bytes(b"?")
+    return folder
+
+
+def test_one_slice_with_roi_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["predict", str(folder / "a.png"), "--roi", "75,125", "--json", *STATED]) == cli.OK
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["decision"] == "cancer_suspected"
+    assert answer["probability"] == pytest.approx(0.7, abs=0.001)
+    assert answer["path"].endswith("a.png")
+
+
+def test_folder_shows_progress_and_reports_each_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["predict", str(folder), "--language", "zh", *STATED]) == cli.OK
+    shown = capsys.readouterr()
+    assert re.search(r"a\.png: .*\(probability 0\.\d+\); \d+ finding", shown.out)
+    assert re.search(r"b\.png: 未判读; 0 finding\(s\), no_lung", shown.out)
+    assert "2/2" in shown.err
+
+
+def test_partial_failure_is_reported_and_the_rest_is_done(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "b.txt").write_text("no image")
+    table = folder.parent / "table.csv"
+    missing = folder / "missing.dcm"
+    code = cli.main(["predict", str(folder), str(missing), "--csv", str(table), *STATED])
+    assert code == cli.SOME_FAILED
+    with table.open(encoding="utf-8") as stream:
+        rows = {Path(row["path"]).name: row for row in csv.DictReader(stream)}
+    assert rows["a.png"]["decision"] in ("cancer_suspected", "indeterminate")
+    assert rows["b.png"]["reasons"] == "no_lung"
+    assert rows["b.txt"]["error_code"] == "unsupported_media_type"
+    assert rows["missing.dcm"]["error_code"] == "unreadable_file"
+    assert "2 of 4 file(s) or series could not be judged" in capsys.readouterr().err
+
+
+def test_failures_are_lines_of_json_and_text_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = folder / "b.txt"
+    bad.write_text("no image")
+    assert cli.main(["predict", str(bad), "--json"]) == cli.SOME_FAILED
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "unsupported_media_type"
+    assert cli.main(["predict", str(bad)]) == cli.SOME_FAILED
+    assert "unsupported_media_type" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def slices() -> list[bytes]:
+    return [slice_file(n) for n in range(SLICES)]
+
+
+@pytest.fixture
+def study(tmp_path: Path, slices: list[bytes]) -> Path:
+    """A series, a scout view and a report."""
+    study = tmp_path / "study"
+    (study / "scout").mkdir(parents=True)
+    for n, data in enumerate(slices):
+        (study / f"{n * 7 % SLICES:02d}.dcm").write_bytes(data)
+    scout = slice_file(50, SeriesInstanceUID=derived_uid("scout"), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    (study / "scout" / "scout.dcm").write_bytes(scout)
+    (study / "report.txt").write_text("no image")
+    return study
+
+
+def test_folder_with_a_series_is_judged_as_one(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["predict", str(study), "--json"]) == cli.OK
+    shown = capsys.readouterr()
+    (answer,) = map(json.loads, shown.out.splitlines())
+    assert answer["path"] == str(study)
+    assert answer["source"]["series"]["slices"] == SLICES
+    assert answer["findings"][0]["slice"]["index"] in range(6, 11)
+    assert f"2 file(s) under {study} belong to no series" in shown.err
+    assert "judge" in shown.err
+
+
+def test_each_series_of_a_tree_is_judged(study: Path, slices: list[bytes], capsys: pytest.CaptureFixture[str]) -> None:
+    other = study / "other"
+    other.mkdir()
+    for n in range(3):
+        data = slice_file(n, SeriesInstanceUID=derived_uid("other"))
+        (other / f"{n}.dcm").write_bytes(data)
+    (study / "packed.zip").write_bytes(zipped(slices))
+    table = study.parent / "table.csv"
+    assert cli.main(["predict", str(study), "--csv", str(table)]) == cli.OK
+    with table.open(encoding="utf-8") as stream:
+        rows = {Path(row["path"]).name: row for row in csv.DictReader(stream)}
+    assert {name: int(row["slices"]) for name, row in rows.items()} == {
+        "study": SLICES,
+        "other": 3,
+        "packed.zip": SLICES,
+    }
+    assert rows["other"]["series_instance_uid"] == derived_uid("other")
+    assert rows["packed.zip"]["probability"] == rows["study"]["probability"]
+    assert "3/3" in capsys.readouterr().err
+
+
+def test_a_large_multi_frame_file_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.imaging.archive.LARGE_BYTES", 1000)
+    files = taken_files(monkeypatch)
+    (tmp_path / "enhanced.dcm").write_bytes(enhanced_file([0.0, 1.0, 2.0]))
+    assert cli.main(["predict", str(tmp_path / "enhanced.dcm")]) == cli.OK
+    (file,) = files
+    with pytest.raises(OSError, match="released"):
+        piece_of(file, 0, 1)
+
+
+def test_slices_of_a_series_are_judged_alone_when_asked(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["predict", str(study), "--slices", "--json"]) == cli.SOME_FAILED
+    lines = list(map(json.loads, capsys.readouterr().out.splitlines()))
+    assert len(lines) == SLICES + 2
+    assert sorted(line["error"]["code"] for line in lines if "error" in line) == ["localizer", "unsupported_media_type"]
+
+
+def test_broken_series_is_reported(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (study / "07.dcm").unlink()
+    assert cli.main(["predict", str(study)]) == cli.SOME_FAILED
+    assert f"{study}: missing_slices" in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_at_once(study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(_self: object, _hu: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ArithmeticModels, "judge", interrupt)
+    assert cli.main(["predict", str(study)]) == cli.INTERRUPTED
+    assert "stopped" in capsys.readouterr().err
+
+
+def test_operating_point_of_the_site(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LUNGSCOPE_OPERATING_POINT", "0.8")
+    assert cli.main(["predict", str(folder / "a.png"), "--roi", "75,125", "--json", *STATED]) == cli.OK
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["operating_point"], answer["decision"]) == (0.8, "indeterminate")
+    assert answer["prediction_set"] == ["cancer_suspected"]
+    assert cli.main(["models"]) == cli.OK
+    assert "operating point in force 0.800" in capsys.readouterr().out
+
+
+def test_empty_folder_is_not_a_success(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["predict", str(tmp_path / "empty")]) == cli.SOME_FAILED
+
+
+def test_unusable_option_stops_before_loading(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["predict", str(folder), "--roi", "somewhere"]) == cli.CANNOT_START
+    assert "roi" in capsys.readouterr().err
+
+
+def test_models_describes_what_it_verified(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models"]) == cli.OK
+    shown = capsys.readouterr().out
+    assert "nodule-classifier/1  sha256:" in shown
+    assert "auc" in shown
+    assert "nodule-detector/1  sha256:" in shown
+    assert "in force" not in shown
+
+
+@pytest.mark.parametrize("model", ["nodule-classifier", "nodule-detector"])
+@pytest.mark.parametrize("command", [["models"], ["serve"], ["predict", "x.dcm"]])
+def test_flipped_byte_stops_every_command(
+    tmp_path: Path, command: list[str], model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models" / model / "1" / "saved_model.pb").write_bytes(b"flipped")
+    assert cli.main(command) == cli.CANNOT_START
+    assert f"{model}/1/saved_model.pb" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["models"], ["serve"], ["predict", "x.dcm"]])
+def test_missing_detector_stops_every_command(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(tmp_path / "models" / "nodule-detector")
+    assert cli.main(command) == cli.CANNOT_START
+    assert "nodule-detector" in capsys.readouterr().err
+
+
+def test_unsafe_setting_stops_every_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LUNGSCOPE_MAX_BODY_MB", "0")
+    assert cli.main(["models"]) == cli.CANNOT_START
+    assert "LUNGSCOPE_MAX_BODY_MB" in capsys.readouterr().err

@@ -1,0 +1,293 @@
+"""What Accept chooses: every rendering is read back and says what the JSON of the same request says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
+from starlette.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from phantoms.series import NODULE, SLICES, slice_file, zipped
+from phantoms.slices import SECRET_ID, derived_uid, water
+from tests.api.conftest import ON_NODULE, wait_until_ready
+from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+
+DICOM: Final = "application/dicom"
+RELATED: Final = 'multipart/related; type="application/dicom"'
+FHIR: Final = "application/fhir+json"
+PNG: Final = "image/png"
+PROBABILITY, DIAMETER, FINDING = "111047", "81827009", "121071"  # DCM, SCT, DCM
+INDETERMINATE, MALIGNANT = "82334004", "93880001"  # SCT
+ROUNDED: Final = 0.005  # the JSON has two digits of a millimetre
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, to be sent under several Accept headers."""
+
+    path: str
+    body: bytes
+    roi: str = ""
+
+    def send(self, client: TestClient, accept: str, **headers: str) -> Any:
+        given = {"accept": accept, **headers}
+        return client.post(self.path, content=self.body, params={"roi": self.roi}, headers=given)
+
+    def json(self, client: TestClient) -> dict[str, Any]:
+        response = self.send(client, "application/json")
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+SLICE: Final = Asked("/v1/predict", slice_file(8))
+AT_ROI: Final = Asked("/v1/predict", slice_file(8), ",".join(map(str, NODULE.centre_px)))
+SERIES: Final = Asked("/v1/studies", zipped([slice_file(index) for index in range(SLICES)]))
+REJECTED: Final = Asked("/v1/predict", slice_file(8, water(128, 2.8)))
+EACH: Final = pytest.mark.parametrize("asked", [SLICE, AT_ROI, SERIES], ids=["slice", "roi", "series"])
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    folder = tmp_path_factory.mktemp("models")
+    write_models(folder)
+    settings = Settings(models_dir=folder, threads=1, max_series=1)
+    with TestClient(create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())) as client:
+        wait_until_ready(client)
+        yield client
+
+
+def objects_of(response: Any) -> dict[str, list[Dataset]]:
+    """The DICOM objects of an answer by SOP class."""
+    assert response.status_code == 200, response.text
+    content_type = response.headers["content-type"]
+    declared = re.fullmatch(r'multipart/related; type="application/dicom"; boundary=(\S+)', content_type)
+    assert declared is not None
+    found: dict[str, list[Dataset]] = {}
+    for part in response.content.split(f"--{declared[1]}".encode())[1:-1]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        assert head == b"\r\nContent-Type: application/dicom"
+        instance = dcmread(BytesIO(content.removesuffix(b"\r\n")))
+        found.setdefault(instance.SOPClassUID, []).append(instance)
+    return found
+
+
+def items(dataset: Dataset, code: str) -> Iterator[Dataset]:
+    """The content items of that name, in the order of the document."""
+    for item in dataset.get("ContentSequence", ()):
+        if item.get("ConceptNameCodeSequence") and item.ConceptNameCodeSequence[0].CodeValue == code:
+            yield item
+        yield from items(item, code)
+
+
+def numbers(report: Dataset, code: str) -> list[float]:
+    """The numbers under that name, less those of which the report says why there is none."""
+    measured = (item.get("MeasuredValueSequence") for item in items(report, code))
+    return [float(values[0].NumericValue) for values in measured if values]
+
+
+def bundle_of(response: Any) -> list[dict[str, Any]]:
+    """The resources of a FHIR answer."""
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == FHIR
+    return [entry["resource"] for entry in json.loads(response.content)["entry"]]
+
+
+def of_type(resources: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [resource for resource in resources if resource["resourceType"] == kind]
+
+
+def pixels_of(response: Any) -> NDArray[np.uint8]:
+    """The RGB pixels of a picture."""
+    assert response.headers["content-type"] == PNG
+    return np.asarray(Image.open(BytesIO(response.content)).convert("RGB"))
+
+
+def instances_of(answer: dict[str, Any], asked: Asked) -> list[str]:
+    """The instance that each finding lies on."""
+    if asked.path == "/v1/predict":
+        return [derived_uid("slice 8") for _ in answer["findings"]]
+    return [finding["slice"]["sop_instance_uid"] for finding in answer["findings"]]
+
+
+@EACH
+def test_structured_report(client: TestClient, asked: Asked) -> None:
+    answer = asked.json(client)
+    (report,) = objects_of(asked.send(client, DICOM))[Comprehensive3DSRStorage]
+    assert answer["decision"] == "cancer_suspected"
+    assert next(items(report, FINDING)).ConceptCodeSequence[0].CodeValue == MALIGNANT
+    said = [answer["probability"], *(finding["probability"] for finding in answer["findings"])]
+    assert numbers(report, PROBABILITY) == pytest.approx([100 * each for each in said])
+    diameters = [finding["diameter_mm"] for finding in answer["findings"]]
+    assert numbers(report, DIAMETER) == pytest.approx(diameters, abs=ROUNDED)
+    assert report.StudyInstanceUID == derived_uid("study")
+    assert report.PatientID == SECRET_ID
+    evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    assert evidence.SeriesInstanceUID == derived_uid("series")
+    referenced = {item.ReferencedSOPInstanceUID for item in evidence.ReferencedSOPSequence}
+    assert referenced >= set(instances_of(answer, asked))
+    assert len(referenced) == (SLICES if asked is SERIES else 1)
+
+
+@EACH
+def test_segmentation_and_map(client: TestClient, asked: Asked) -> None:
+    answer = asked.json(client)
+    objects = objects_of(asked.send(client, RELATED))
+    (segmentation,), (evidence,) = objects[SegmentationStorage], objects[ParametricMapStorage]
+    assert len(segmentation.SegmentSequence) == len(answer["findings"])
+    rows_mm, columns_mm = answer["source"]["pixel_spacing_mm"]
+    largest_mm = 2 * np.sqrt(segmentation.pixel_array.sum(axis=(-1, -2)).max() * rows_mm * columns_mm / np.pi)
+    assert largest_mm == pytest.approx(max(f["diameter_mm"] for f in answer["findings"]), abs=rows_mm / 2)
+    for instance in (segmentation, evidence):
+        series = instance.ReferencedSeriesSequence[0]
+        assert series.SeriesInstanceUID == derived_uid("series")
+        referenced = {item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence}
+        assert referenced == set(instances_of(answer, asked))
+
+
+@EACH
+def test_fhir_bundle(client: TestClient, asked: Asked) -> None:
+    answer = asked.json(client)
+    resources = bundle_of(asked.send(client, FHIR))
+    (report,), (study,) = of_type(resources, "DiagnosticReport"), of_type(resources, "ImagingStudy")
+    assert report["conclusionCode"][0]["coding"][0]["code"] == MALIGNANT
+    said = [answer["probability"], *(finding["probability"] for finding in answer["findings"])]
+    observations = of_type(resources, "Observation")
+    assert [o["valueQuantity"]["value"] for o in observations] == pytest.approx([100 * each for each in said])
+    diameters = [
+        component["valueQuantity"]["value"]
+        for observation in observations
+        for component in observation.get("component", ())
+        if component["code"]["coding"][0]["code"] == DIAMETER
+    ]
+    assert diameters == pytest.approx([finding["diameter_mm"] for finding in answer["findings"]], abs=ROUNDED)
+    assert study["identifier"][0]["value"] == f"urn:oid:{derived_uid('study')}"
+    (series,) = study["series"]
+    assert series["uid"] == derived_uid("series")
+    assert {instance["uid"] for instance in series["instance"]} >= set(instances_of(answer, asked))
+    assert report["subject"]["identifier"]["value"] == SECRET_ID
+
+
+@pytest.mark.parametrize("asked", [SLICE, AT_ROI, REJECTED], ids=["slice", "roi", "rejected"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_picture_is_that_of_the_secondary_capture(client: TestClient, asked: Asked, language: str) -> None:
+    response = asked.send(client, PNG, **{"accept-language": language})
+    picture = pixels_of(response)
+    objects = objects_of(asked.send(client, DICOM, **{"accept-language": language}))
+    (capture,) = objects[SecondaryCaptureImageStorage]
+    assert np.array_equal(picture, capture.pixel_array)
+    assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == derived_uid("slice 8")
+
+
+def test_captures_show_the_slices_with_findings(client: TestClient) -> None:
+    captures = objects_of(SERIES.send(client, DICOM))[SecondaryCaptureImageStorage]
+    shown = [capture.SourceImageSequence[0].ReferencedSOPInstanceUID for capture in captures]
+    assert set(shown) == set(instances_of(SERIES.json(client), SERIES))
+
+
+def test_a_rejection_is_said_in_every_format(client: TestClient) -> None:
+    answer = REJECTED.json(client)
+    assert (answer["decision"], answer["probability"], answer["reasons"]) == ("rejected", None, ["no_lung"])
+    objects = objects_of(REJECTED.send(client, DICOM))
+    assert set(objects) == {Comprehensive3DSRStorage, SecondaryCaptureImageStorage}
+    (report,) = objects[Comprehensive3DSRStorage]
+    assert next(items(report, FINDING)).ConceptCodeSequence[0].CodeValue == INDETERMINATE
+    assert not numbers(report, PROBABILITY)
+    assert "no_lung" in " ".join(item.TextValue for item in items(report, "121106"))
+    (observation,) = of_type(bundle_of(REJECTED.send(client, FHIR)), "Observation")
+    assert "valueQuantity" not in observation
+    assert observation["dataAbsentReason"]["coding"][0]["code"] == "not-performed"
+
+
+def test_a_picture_as_source_has_no_dicom_but_the_rest(client: TestClient, suspicious: bytes) -> None:
+    def ask(accept: str) -> Any:
+        return client.post("/v1/predict", content=suspicious, params=ON_NODULE, headers={"accept": accept})
+
+    for accept in (DICOM, RELATED):
+        refused = ask(accept)
+        assert (refused.status_code, refused.json()["code"]) == (406, "no_dicom_source")
+    resources = bundle_of(ask(FHIR))
+    assert not of_type(resources, "ImagingStudy")
+    said = of_type(resources, "Observation")[0]["valueQuantity"]["value"]
+    assert said == pytest.approx(100 * ask("*/*").json()["probability"])
+    assert pixels_of(ask(PNG)).shape[1] % 256 == 0
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("*/*", "application/json"),
+        ("", "application/json"),
+        ("application/*", "application/json"),
+        ("image/*", PNG),
+        ("text/html, */*;q=0.8", "application/json"),
+        (f"application/json;q=0.5, {FHIR}", FHIR),
+        (f"{FHIR};q=0.1, image/png;q=0.2, text/html", PNG),
+        (f"{FHIR}; fhirVersion=4.0", FHIR),
+        (f'multipart/related; type="image/jpeg", {FHIR};q=0.1', FHIR),
+        (f"application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50, {FHIR};q=0.1", FHIR),
+    ],
+)
+def test_accept_chooses(client: TestClient, accept: str, content_type: str) -> None:
+    response = SLICE.send(client, accept)
+    assert response.headers["content-type"] == content_type
+    assert response.headers["vary"] == "Accept, Accept-Language"
+
+
+@pytest.mark.parametrize("asked", [SLICE, SERIES], ids=["slice", "series"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "application/json;q=0",
+        "video/mp4, text/*",
+        'multipart/related; type="image/jpeg"',
+        "multipart/related; type=application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50",
+    ],
+)
+def test_406_when_no_format_is_accepted(client: TestClient, asked: Asked, accept: str) -> None:
+    response = asked.send(client, accept)
+    assert (response.status_code, response.json()["code"]) == (406, "not_acceptable")
+
+
+def test_a_series_is_no_picture(client: TestClient) -> None:
+    response = SERIES.send(client, PNG)
+    assert (response.status_code, response.json()["code"]) == (406, "not_acceptable")
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("*/*", "application/json"),
+        ("application/x-ndjson, application/json", "application/x-ndjson"),
+        (f"application/x-ndjson;q=0.5, {FHIR}", FHIR),
+    ],
+)
+def test_events_are_one_format_of_a_series(client: TestClient, accept: str, content_type: str) -> None:
+    assert SERIES.send(client, accept).headers["content-type"] == content_type
+
+
+def test_the_contract_names_every_format(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    of_slice, of_series = (paths[path]["post"]["responses"] for path in ("/v1/predict", "/v1/studies"))
+    assert set(of_slice["200"]["content"]) == {"application/json", RELATED, FHIR, PNG}
+    assert set(of_series["200"]["content"]) == {"application/json", "application/x-ndjson", RELATED, FHIR}
+    assert "no_dicom_source" in of_slice["406"]["description"]
