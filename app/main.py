@@ -17,8 +17,8 @@ from pydantic import HttpUrl, SecretStr
 from app import __version__
 from app.api import contract, problems
 from app.api.deps import Services
+from app.api.early_answers import EarlyAnswers
 from app.api.middleware import RequestContext
-from app.api.refusal import Refusal
 from app.api.routes import dicomweb, docs, health, models, predict, studies
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
 from app.delivery.spool import Spool, SpoolLimits
@@ -34,7 +34,7 @@ from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
 from app.reports.result import ObjectKind
 from app.server.cores import Cores
-from app.server.hooks import PASS_ON, REFUSE
+from app.server.hooks import EARLY_ANSWER, PASS_ON, WANTS_WHOLE_BODY
 from app.server.load_board import LoadBoard
 from app.server.sharing import Sharing
 from app.settings import MEGABYTE, Settings, own_cores
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(
-    settings: Settings,
+    settings: Settings | None = None,
     *,
     backend: Backend | None = None,
     detector_backend: Backend | None = None,
@@ -59,18 +59,22 @@ def create_app(
     board: LoadBoard | None = None,
     load_first: bool = False,
 ) -> FastAPI:
-    """Build the service; raises BundleError when a bundle is missing or does not match its digests or contract.
+    """Build the service, by default with the settings of the environment; any ASGI server can run it.
+
+    Raises SettingsError, and BundleError when a bundle is missing or does not match its digests or contract.
 
     The models themselves load in the background, so that liveness answers meanwhile, or with `load_first` before any
     request is taken; should one fail, `on_fatal` is called to stop the process. Workers share `metrics_folder` and
     `board`.
     """
+    settings = settings or Settings.load()
     quiet_decoders()
     spare_threads()
     sys.setswitchinterval(THREAD_SWITCH_S)
     registry = _registry(settings, backend, detector_backend)
     metrics = Metrics(metrics_folder)
-    sharing = None if board is None else Sharing(board, predict.ROUTE.path, metrics.handed_over.inc)
+    passes = board is not None and "connection-passing" not in settings.without
+    sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
     services = _services(settings, registry, metrics, sharing, board)
     app = FastAPI(
         title="Lungscope",
@@ -120,7 +124,7 @@ def _services(
         if sharing is not None:
             sharing.publish_series(series)
 
-    cores = _cores(settings.threads, board, sharing)
+    cores = _cores(settings, board, sharing)
     engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, slices_changed, cores.keep)
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.roam)
     folder = settings.spool_dir
@@ -129,13 +133,14 @@ def _services(
     return Services(settings, registry, judge, engine, lane, metrics, delivery)
 
 
-def _cores(threads: int, board: LoadBoard | None, sharing: Sharing | None) -> Cores:
-    """A core for each thread of all workers, where there is one for each and no more."""
-    own = own_cores()
+def _cores(settings: Settings, board: LoadBoard | None, sharing: Sharing | None) -> Cores:
+    """A core for each thread of all workers that know each other, where there is one for each and no more."""
+    own, threads = own_cores(), settings.threads
     workers = 1 if board is None else board.workers
-    return Cores(
-        own if len(own) == threads * workers else (), threads, (lambda: 0) if sharing is None else sharing.rank
-    )
+    kept = settings.server == "lungscope" and "core-pinning" not in settings.without
+    if not kept or len(own) != threads * workers or (workers > 1 and sharing is None):
+        return Cores((), threads)
+    return Cores(own, threads, (lambda: 0) if sharing is None else sharing.rank)
 
 
 def _delivery(folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics) -> Delivery:
@@ -195,16 +200,26 @@ def _lifespan(
         loading = asyncio.create_task(_get_ready(services, sharing, on_fatal))
         if load_first:
             await loading
-        state: dict[str, Any] = {REFUSE: Refusal(services, predict.ROUTE)}
-        if sharing is not None:
-            state[PASS_ON] = sharing.pass_on
-        yield state
+        yield _asked_of_server(services, sharing)
         services.registry.stop()
         services.metrics.ready.set(0)
         await loading
         await _drain(services, sharing)
 
     return lifespan
+
+
+def _asked_of_server(services: Services, sharing: Sharing | None) -> dict[str, Any]:
+    """What the shipped server finds in the state of the lifespan (`app.server.hooks`)."""
+    without = services.settings.without
+    state: dict[str, Any] = {}
+    if "body-buffer" not in without:
+        state[WANTS_WHOLE_BODY] = True
+    if "early-answers" not in without:
+        state[EARLY_ANSWER] = EarlyAnswers(services, predict.ROUTE)
+    if sharing is not None:
+        state[PASS_ON] = sharing.pass_on
+    return state
 
 
 async def _get_ready(services: Services, sharing: Sharing | None, on_fatal: Callable[[Exception], None] | None) -> None:

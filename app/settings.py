@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, FilePath, HttpUrl, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, FilePath, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SettingsError
 
@@ -72,6 +72,10 @@ def counts_shared_in(folder: Path) -> Iterator[None]:
         del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
+# What the shipped server adds to uvicorn, each of which it can do without (docs/serving.md).
+Piece = Literal["body-buffer", "connection-passing", "early-answers", "core-pinning"]
+
+
 class Settings(BaseSettings):
     """Typed and frozen. Each field is LUNGSCOPE_<NAME> in the environment."""
 
@@ -94,6 +98,13 @@ class Settings(BaseSettings):
     max_slices: Annotated[int, Field(ge=2, le=5000, description="most slices of a series")] = 1500
     max_series: Annotated[int, Field(ge=1, le=64, description="series in memory at once")] = 2
     upload_patience_seconds: Annotated[int, Field(ge=1, le=600, description="longest pause of an upload")] = 30
+    server: Annotated[
+        Literal["lungscope", "stock"],
+        Field(description="`stock` is plain uvicorn: its own protocol, loop and supervisor"),
+    ] = "lungscope"
+    without: Annotated[
+        frozenset[Piece], NoDecode, Field(description="pieces of the server to do without, between commas")
+    ] = frozenset()
     drain_seconds: Annotated[int, Field(ge=0, le=600, description="time to finish requests after SIGTERM")] = 30
     api_token: Annotated[
         SecretStr | None, Field(description="when set, /v1 and /dicom-web need Authorization: Bearer <it>")
@@ -116,6 +127,11 @@ class Settings(BaseSettings):
     ca_file: Annotated[FilePath | None, Field(description="authorities that both destinations are checked with")] = None
     verify_tls: Annotated[bool, Field(description="false takes any certificate of a destination")] = True
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="log level")] = "info"
+
+    @field_validator("without", mode="before")
+    @classmethod
+    def _between_commas(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @classmethod
     def load(cls) -> Self:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from app.cli.exits import CANNOT_START, OK
 from app.cli.models import verified_registry
@@ -70,22 +71,26 @@ def _alone(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _supervised(options: argparse.Namespace, settings: Settings, folder: Path) -> int:
-    from app.server.supervisor import Supervisor
+    from app.server.supervisor import HUNG_S, Supervisor
 
     # Here and not in every worker: once, and before the port is taken.
     verified_registry(settings)
     if "threads" not in settings.model_fields_set:
         settings = settings.model_copy(update={"threads": max(1, usable_cores() // options.workers)})
-    board = LoadBoard(options.workers, folder)
+    board = None if settings.server == "stock" else LoadBoard(options.workers, folder)
     config = _config(partial(worker_app, settings, folder, board), options, settings, factory=True)
     config.workers = options.workers
+    if board is None:
+        config.timeout_worker_healthcheck = HUNG_S
+        Multiprocess(config, [config.bind_socket()]).run()
+        return OK
     replacement = partial(worker_app, settings, folder, board, load_first=True)
     supervisor = Supervisor(config, [config.bind_socket()], replacement, board)
     supervisor.run()
     return CANNOT_START if supervisor.start_failed else OK
 
 
-def worker_app(settings: Settings, metrics_folder: Path, board: LoadBoard, *, load_first: bool = False) -> Any:
+def worker_app(settings: Settings, metrics_folder: Path, board: LoadBoard | None, *, load_first: bool = False) -> Any:
     """The application of one worker, which ends with STARTUP_FAILURE when its models cannot be used."""
     hold(metrics_folder)  # until it ends
     end_with_parent()
@@ -109,13 +114,14 @@ def _end_worker(error: Exception) -> None:
 
 
 def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factory: bool = False) -> uvicorn.Config:
+    own = settings.server == "lungscope"
     return uvicorn.Config(
         app,
         factory=factory,
         host=options.host,
         port=options.port,
-        http="app.server.connection:Connection",  # imported where they are used, in each worker
-        loop="app.server.loop:ServerLoop",
+        http="app.server.connection:Connection" if own else "httptools",  # imported in each worker
+        loop="app.server.loop:ServerLoop" if own else "auto",
         ws="none",
         log_config=None,
         access_log=False,

@@ -137,9 +137,9 @@ class Engine:
                     raise Abandoned
                 return await self._threads.run(work)
 
-    def refusal(self, size_bytes: int) -> Overloaded | None:
+    def overload(self, size_bytes: int) -> Overloaded | None:
         """Why work that holds `size_bytes` would not be taken once it was received; None where it would."""
-        return self._refusal(self._accepted + self._coming_soon(), size_bytes)
+        return self._overload(self._accepted + self._coming_soon(), size_bytes)
 
     def expect(self) -> object:
         """Count work that will be received for SOON_S as if it had been, or until it was received (`coming`), so that
@@ -153,8 +153,8 @@ class Engine:
         """Have work that holds `size_bytes` received in the block; raises Overloaded for what would not be taken and
         was not `expected` either."""
         if expected is None:
-            if (refusal := self.refusal(size_bytes)) is not None:
-                raise refusal
+            if (overload := self.overload(size_bytes)) is not None:
+                raise overload
             expected = self.expect()
         try:
             yield
@@ -175,7 +175,7 @@ class Engine:
             del self._coming[first]
         return len(self._coming)
 
-    def _refusal(self, before: int, size_bytes: int) -> Overloaded | None:
+    def _overload(self, before: int, size_bytes: int) -> Overloaded | None:
         # With none before it whatever was let in is taken: the bound on one body is not this one's business.
         if not before or (before < self._limit and self._bytes + size_bytes <= self._max_bytes):
             return None
@@ -185,8 +185,8 @@ class Engine:
 
     @contextmanager
     def _admitted(self, size_bytes: int) -> Iterator[None]:
-        if (refusal := self._refusal(self._accepted, size_bytes)) is not None:
-            raise refusal
+        if (overload := self._overload(self._accepted, size_bytes)) is not None:
+            raise overload
         self._accepted += 1
         self._bytes += size_bytes
         self._changed(self._accepted)

@@ -1,8 +1,8 @@
 """uvicorn's HTTP/1.1, with which the application can have a body of known length received into one buffer.
 
 Otherwise half a megabyte is copied four times in pieces: out of the socket, out of the parser, into the next message,
-and out of that. A request that is refused on its headers (`hooks.Refuse`) is not passed on by ASGI at all, which would
-cost more than to refuse it. A connection may go to another process once the headers of a request are there
+and out of that. A request that is answered on its headers (`hooks.AnswerEarly`) is not passed on by ASGI at all, which
+would cost more than the answer. A connection may go to another process once the headers of a request are there
 (`app.server.sharing`), and come from one.
 """
 
@@ -17,7 +17,7 @@ import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from app.server.hooks import PASS_ON, REFUSE, WHOLE_BODY, EarlyAnswer, PassOn, Refuse
+from app.server.hooks import EARLY_ANSWER, PASS_ON, WANTS_WHOLE_BODY, WHOLE_BODY, AnswerEarly, EarlyAnswer, PassOn
 
 HEADERS_BYTES: Final = 16 * 1024  # one read: most of a body is to stay in the socket until it is asked for
 PIECE_BYTES: Final = 256 * 1024  # one read of a body that is taken in pieces
@@ -134,7 +134,7 @@ class _Http(HttpToolsProtocol):
 
     bypassing: Body | None = None
     _offered: Body | None = None
-    _refused = False
+    _answered_early = False
     _passed_on = False
     _within_head = False
     _begun: memoryview | None = None  # what another process would need of the request whose headers are there
@@ -174,10 +174,11 @@ class _Http(HttpToolsProtocol):
             return
         length = _announced(self.headers)
         # One that stands in the queue behind another has its body read in pieces.
-        offered = length > HEADERS_BYTES and (self.cycle is None or self.cycle.response_complete)
-        if offered and (answer := self._early_answer(length)) is not None:
-            self._refuse(answer, length)
+        waits = length > HEADERS_BYTES and (self.cycle is None or self.cycle.response_complete)
+        if waits and (answer := self._early_answer(length)) is not None:
+            self._answer_early(answer, length)
             return
+        offered = waits and WANTS_WHOLE_BODY in self.app_state
         self._offered = Body(length, self._bypass) if offered else None
         if offered:
             self.scope["extensions"] = {WHOLE_BODY: self._offered}  # type: ignore[dict-item]  # uvicorn: dicts only
@@ -189,7 +190,7 @@ class _Http(HttpToolsProtocol):
         """Take what stands in one read with the headers, or a chunk for who asks for chunks."""
         if self._offered is not None:
             self._offered.received += len(body)
-        if not self._refused and not self._passed_on:
+        if not self._answered_early and not self._passed_on:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -221,7 +222,7 @@ class _Http(HttpToolsProtocol):
     def body_received(self, body: Body, nbytes: int) -> None:
         """So many bytes more are there."""
         body.received += nbytes
-        if self._refused or self.cycle.response_complete:
+        if self._answered_early or self.cycle.response_complete:
             self._expect_more()
         else:
             body.last_s = self.loop.time()
@@ -230,7 +231,7 @@ class _Http(HttpToolsProtocol):
             # The parser saw nothing of the body, and would wait for it.
             self.parser = httptools.HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            if not self._refused:
+            if not self._answered_early:
                 self.cycle.more_body = False
             self._end_body()
 
@@ -263,16 +264,16 @@ class _Http(HttpToolsProtocol):
 
     def _early_answer(self, length: int) -> EarlyAnswer | None:
         """The answer of an application that refuses this request on its headers."""
-        refuse: Refuse | None = self.app_state.get(REFUSE)
+        answer_early: AnswerEarly | None = self.app_state.get(EARLY_ANSWER)
         # uvicorn knows what follows an answer to these, and waits for who does not read his answers.
         plain = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
-        if refuse is None or not plain or self.expect_100_continue or self.flow.write_paused:
+        if answer_early is None or not plain or self.expect_100_continue or self.flow.write_paused:
             return None
-        return refuse(cast(dict[str, Any], self.scope), length)
+        return answer_early(cast(dict[str, Any], self.scope), length)
 
-    def _refuse(self, answer: EarlyAnswer, length: int) -> None:
+    def _answer_early(self, answer: EarlyAnswer, length: int) -> None:
         """Answer at once, and drop the body."""
-        self._refused = True
+        self._answered_early = True
         self._offered = self.bypassing = Body(length, lambda: None)
         lines = (b"%b: %b\r\n" % header for header in self.server_state.default_headers)
         self.transport.write(b"".join((STATUS_LINE[answer.status], *lines, answer.header_lines, b"\r\n", answer.body)))
@@ -301,7 +302,7 @@ class _Http(HttpToolsProtocol):
         if self._offered is not None:
             self._offered.end()
         self._offered = self.bypassing = None
-        self._refused = False
+        self._answered_early = False
 
 
 def _announced(headers: list[tuple[bytes, bytes]]) -> int:

@@ -1,7 +1,8 @@
 """What the shipped server and the application agree on beyond ASGI. All of it is optional: any ASGI server will do.
 
-The server offers WHOLE_BODY as an extension of a request's scope. The application puts REFUSE and PASS_ON into the
-state that its lifespan yields, and the server asks them when the headers of a request are there.
+The application puts what it wants of the server into the state that its lifespan yields: WANTS_WHOLE_BODY,
+EARLY_ANSWER, PASS_ON. The server then offers WHOLE_BODY as an extension of a request's scope, and asks the other two
+when the headers of a request are there.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
-WHOLE_BODY: Final = "lungscope.whole_body"  # extension of the ASGI scope: a WholeBody
-REFUSE: Final = "lungscope.refuse"  # in the application's state of the ASGI scope: a Refuse
-PASS_ON: Final = "lungscope.pass_on"  # in the application's state of the ASGI scope: a PassOn
+# In the state that the application's lifespan yields.
+WANTS_WHOLE_BODY: Final = "lungscope.wants_whole_body"  # True
+EARLY_ANSWER: Final = "lungscope.early_answer"  # an AnswerEarly
+PASS_ON: Final = "lungscope.pass_on"  # a PassOn
+# An extension of the ASGI scope of a request.
+WHOLE_BODY: Final = "lungscope.whole_body"  # a WholeBody
 Scope: TypeAlias = MutableMapping[str, Any]  # an ASGI connection scope
 
 
@@ -46,7 +50,7 @@ class EarlyAnswer:
     body: bytes
 
 
-class Refuse(Protocol):
+class AnswerEarly(Protocol):
     """What an application has an ASGI server ask before it takes a request with a body of known length."""
 
     def __call__(self, scope: Scope, length: int) -> EarlyAnswer | None:

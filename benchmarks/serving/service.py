@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -49,9 +48,10 @@ class Service:
     ) -> None:
         self.port = port or free_port()
         command = [sys.executable, "-c", "import sys; from app.cli import main; sys.exit(main())"]
+        command += ["serve", "--port", str(self.port), "--workers", str(workers)]
+        variables = {"LUNGSCOPE_MODELS_DIR": str(models), **(environment or {})}
         self.process = subprocess.Popen(
-            [*command, "serve", "--port", str(self.port), "--workers", str(workers)],
-            env={**os.environ, "LUNGSCOPE_MODELS_DIR": str(models), **(environment or {})},
+            ["env", *(f"{name}={value}" for name, value in variables.items()), *command],
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from app.main import create_app
-from app.server.hooks import REFUSE, EarlyAnswer, Refuse
+from app.server.hooks import EARLY_ANSWER, AnswerEarly, EarlyAnswer
 from app.settings import Settings
 from tests.api.conftest import ON_NODULE, STATED, declared, png, wait_until_ready
 from tests.fakes import ArithmeticBackend, ArithmeticFilter
@@ -287,7 +287,7 @@ def early_answer(
     client: TestClient, *headers: tuple[bytes, bytes], method: str = "POST", path: str = "/v1/predict"
 ) -> EarlyAnswer | None:
     """What the server would be told to answer on the headers alone."""
-    refuse: Refuse = client.app_state[REFUSE]
+    refuse: AnswerEarly = client.app_state[EARLY_ANSWER]
     return refuse({"type": "http", "method": method, "path": path, "headers": list(headers)}, 500_000)
 
 
@@ -326,7 +326,7 @@ def test_of_many_requests_that_come_at_once_those_are_let_in_that_have_room(
     """Here there is room for one, which is received and judged, or not; then for the next."""
     headers = [(b"accept", accept)]
     scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"roi=32,32", "headers": headers}
-    refuse: Refuse = client.app_state[REFUSE]
+    refuse: AnswerEarly = client.app_state[EARLY_ANSWER]
     assert refuse(scope, len(suspicious)) is None
     assert early_answer(client) is not None
     sent: list[Message] = []

@@ -159,14 +159,14 @@ def test_no_more_is_begun_to_be_received_than_will_be_taken() -> None:
         engine = Engine(threads=1, queue_limit=1, max_bytes=100)
         with engine.coming(1):
             expected = engine.expect()
-            assert engine.refusal(1) is not None
+            assert engine.overload(1) is not None
             with pytest.raises(Overloaded), engine.coming(1):
                 raise AssertionError("there are two already")
             with engine.coming(1, expected):
-                assert engine.refusal(1) is not None
-            assert engine.refusal(1) is None
+                assert engine.overload(1) is not None
+            assert engine.overload(1) is None
         engine.expect()
-        assert engine.refusal(1) is None
+        assert engine.overload(1) is None
         engine.close()
 
     asyncio.run(scenario())
@@ -187,9 +187,9 @@ def test_what_was_received_is_taken_however_much_comes_after_it() -> None:
 def test_what_does_not_come_soon_takes_no_place_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(threads=1, queue_limit=0, max_bytes=100)
     with engine.coming(1):
-        assert engine.refusal(1) is not None
+        assert engine.overload(1) is not None
         monkeypatch.setattr(engine_module, "SOON_S", -1.0)
-        assert engine.refusal(1) is None
+        assert engine.overload(1) is None
 
 
 def test_idle_engine_takes_what_is_larger_than_its_bound() -> None:

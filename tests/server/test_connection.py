@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from app.server.connection import HEADERS_BYTES, PIECE_BYTES, Body, Connection
-from app.server.hooks import REFUSE
+from app.server.hooks import EARLY_ANSWER
 from benchmarks.serving.service import PATIENCE_S
 from tests.server.raw_http import (
     LARGE,
@@ -159,7 +159,7 @@ def test_who_goes_on_sending_what_is_not_wanted_has_as_long_for_each_piece() -> 
     connection = Connection(
         config=config_of(app, "asyncio", keep_alive_s=5),
         server_state=ServerState(),
-        app_state={REFUSE: app.refuse},
+        app_state={EARLY_ANSWER: app.refuse},
         _loop=clock,
     )
     connection.connection_made(wire)

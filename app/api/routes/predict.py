@@ -12,9 +12,9 @@ from starlette.requests import ClientDisconnect
 
 from app import telemetry
 from app.api.deps import LanguageDep, ServicesDep, authorise
+from app.api.early_answers import EXPECTED
 from app.api.examples import PREDICT_ANSWERS
 from app.api.problems import responses_for
-from app.api.refusal import EXPECTED
 from app.api.representations import SLICE_CONTENT, response, slice_format
 from app.api.uploads.body import announced_bytes, has_left
 from app.api.uploads.slice import read_upload

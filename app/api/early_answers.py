@@ -18,9 +18,9 @@ from app.server.hooks import EarlyAnswer
 EXPECTED: Final = "lungscope.expected"  # in the ASGI scope of a request that was let in: what the engine knows it by
 
 
-class Refusal:
-    """An `app.server.hooks.Refuse` for POST on the path of `route`. Whatever else may be said of such a request is left
-    to the route, which finds the same when there is no room.
+class EarlyAnswers:
+    """An `app.server.hooks.AnswerEarly` for POST on the path of `route`. Whatever else may be said of such a request is
+    left to the route, which finds the same when there is no room.
 
     One that is let in counts from then on: of many that come in one turn of the event loop, each would find the room
     that one can have.
@@ -37,14 +37,14 @@ class Refusal:
         if scope["path"] != self._route.path or scope["method"] != "POST":
             return None
         services = self._services
-        refusal = services.engine.refusal(length)
+        overload = services.engine.overload(length)
         if not self._authorised(scope):
             return None
-        if refusal is None:
+        if overload is None:
             scope[EXPECTED] = services.engine.expect()
             return None
         scope["route"] = self._route
-        return early_answer(scope, refusal, services.metrics)
+        return early_answer(scope, overload, services.metrics)
 
     def _authorised(self, scope: Scope) -> bool:
         """Whether the token is there; one that is shown in another way is looked at by the route."""
