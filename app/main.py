@@ -17,8 +17,7 @@ from pydantic import HttpUrl, SecretStr
 from app import __version__
 from app.api import contract, problems
 from app.api.deps import Services
-from app.api.early_answers import EarlyAnswers
-from app.api.middleware import RequestContext
+from app.api.middleware import EarlyAnswers, RequestContext
 from app.api.routes import dicomweb, docs, health, models, predict, studies
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
 from app.delivery.spool import Spool, SpoolLimits

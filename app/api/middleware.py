@@ -1,7 +1,9 @@
-"""Request id, access log and metrics around every request, as plain ASGI: no body is touched."""
+"""Request id, access log and metrics around every request, as plain ASGI: no body is touched. A full service answers on
+the headers of a request alone."""
 
 from __future__ import annotations
 
+import hmac
 import logging
 import random
 import time
@@ -10,10 +12,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import telemetry
 from app.api import problems
+from app.api.deps import Services
 from app.api.problems import ProblemType
 from app.errors import LungscopeError
 from app.server.hooks import EarlyAnswer
@@ -26,6 +30,7 @@ SECURITY_HEADERS: Final = (
 )
 ANY_ID: Final = str(uuid.UUID(int=0)).encode()  # as long as any
 WRITTEN: Final = 128  # a full worker says so with a few numbers of requests
+EXPECTED: Final = "lungscope.expected"  # in the ASGI scope of a request that was let in: what the engine knows it by
 STATIC_PREFIX: Final = "/docs/assets/"  # the docs pages' files may be cached
 Header = tuple[bytes, bytes]
 logger = logging.getLogger("lungscope.access")
@@ -71,7 +76,46 @@ class RequestContext:
             telemetry.request_id.reset(token)
 
 
-def early_answer(scope: Scope, error: LungscopeError, metrics: telemetry.Metrics) -> EarlyAnswer:
+class EarlyAnswers:
+    """Refuses a slice on the headers of its request, where there is no room: nothing else is done for it. Under
+    overload most requests end so, and what each costs is taken from those that are answered.
+
+    An `app.server.hooks.AnswerEarly` for POST on the path of `route`. Whatever else may be said of such a request is
+    left to the route, which finds the same when there is no room.
+
+    One that is let in counts from then on: of many that come in one turn of the event loop, each would find the room
+    that one can have.
+    """
+
+    def __init__(self, services: Services, route: Route) -> None:
+        self._services = services
+        self._route = route
+        token = services.settings.api_token
+        self._authorisation = None if token is None else f"Bearer {token.get_secret_value()}".encode()
+
+    def __call__(self, scope: Scope, length: int) -> EarlyAnswer | None:
+        """The 503, or None where the request is to take its way."""
+        if scope["path"] != self._route.path or scope["method"] != "POST":
+            return None
+        services = self._services
+        overload = services.engine.overload(length)
+        if not self._authorised(scope):
+            return None
+        if overload is None:
+            scope[EXPECTED] = services.engine.expect()
+            return None
+        scope["route"] = self._route
+        return _early_answer(scope, overload, services.metrics)
+
+    def _authorised(self, scope: Scope) -> bool:
+        """Whether the token is there; one that is shown in another way is looked at by the route."""
+        if self._authorisation is None:
+            return True
+        shown = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        return hmac.compare_digest(shown, self._authorisation)
+
+
+def _early_answer(scope: Scope, error: LungscopeError, metrics: telemetry.Metrics) -> EarlyAnswer:
     """The answer to a request for which nothing else was done, with all that `RequestContext` gives others.
 
     `scope` holds its headers, method and route.

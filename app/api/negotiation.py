@@ -1,19 +1,23 @@
-"""What a client prefers: media types (Accept, RFC 9110 12.5.1) and languages (Accept-Language, 12.5.4)."""
+"""What a client prefers, and the response in that form: formats (Accept, RFC 9110 12.5.1), languages (Accept-Language,
+12.5.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, Literal, TypeAlias
 
-from fastapi import Request
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
 from pydicom.uid import ExplicitVRLittleEndian
 from python_multipart.multipart import parse_options_header
 
-from app.api.dicomweb.multipart_related import DICOM, RELATED
+from app.api import events
+from app.api.dicomweb.multipart_related import DICOM, RELATED, related
 from app.errors import NotAcceptable
 from app.inference.vocabulary import Language
+from app.judgement.objects import Format
 
 ANYTHING: Final = "*/*"
 KNOWN_HEADERS: Final = 64  # a client sends the same ones each time
@@ -27,6 +31,22 @@ IN_WORDS: Final = {
 
 DEFAULT_LANGUAGE: Language = "en"
 LANGUAGES: Final[dict[str, Language]] = {"en": "en", "zh": "zh"}
+
+
+JSON: Final = "application/json"
+FHIR: Final = "application/fhir+json"
+PNG: Final = "image/png"
+# Progress events are of the wire alone: what is judged is then written as JSON.
+SeriesFormat: TypeAlias = Format | Literal["events"]
+FORMATS: Final[dict[str, Format]] = {JSON: "json", DICOM: "dicom", RELATED: "dicom", FHIR: "fhir", PNG: "picture"}
+TYPES: Final[dict[Format, str]] = {"json": JSON, "fhir": FHIR, "picture": PNG}
+OF_SERIES: Final = (JSON, DICOM, RELATED, FHIR)
+OF_SLICE: Final = (*OF_SERIES, PNG)
+
+BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
+BUNDLE: Final = {"schema": {"type": "object", "description": "A FHIR R4 Bundle."}}
+SERIES_CONTENT: Final[dict[str, Any]] = {f'{RELATED}; type="{DICOM}"': BINARY, FHIR: BUNDLE}
+SLICE_CONTENT: Final[dict[str, Any]] = {**SERIES_CONTENT, PNG: BINARY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +134,38 @@ def preferred_language(accept_language: str | None) -> Language:
 def _weight(parameter: str) -> float:
     name, _, value = parameter.strip().partition("=")
     return read_weight(value) if name.strip().lower() == "q" else 1.0
+
+
+def slice_format(request: Request) -> Format:
+    """What a client that sends a slice asks for; JSON where it does not matter. Raises NotAcceptable."""
+    return _slice_format(accept_header(request))
+
+
+@lru_cache(maxsize=KNOWN_HEADERS)
+def _slice_format(header: str) -> Format:
+    return FORMATS[parsed(header).best(*OF_SLICE)]
+
+
+def series_format(request: Request) -> SeriesFormat:
+    """As `slice_format`, for a series. Events are for those who name them: a wildcard does not."""
+    if not events.wanted(request.headers.get("accept")):
+        return FORMATS[accepted(request).best(*OF_SERIES)]
+    best = accepted(request).best(events.MEDIA_TYPE, *OF_SERIES)
+    return "events" if best == events.MEDIA_TYPE else FORMATS[best]
+
+
+def headers(language: Language) -> dict[str, str]:
+    """What every answer to an image says of itself."""
+    return {"Content-Language": language, "Vary": "Accept, Accept-Language"}
+
+
+def response(written: Format, files: tuple[bytes, ...], language: Language) -> Response:
+    """The response with one file, or with several as multipart/related, which are never joined: the pictures of a
+    series have tens of megabytes."""
+    if written in TYPES:
+        (content,) = files
+        return Response(content, media_type=TYPES[written], headers=headers(language))
+    content_type, body = related(files)
+    parts = tuple(body)
+    own = {"Content-Type": content_type, "Content-Length": str(sum(map(len, parts)))}
+    return StreamingResponse(iter(parts), headers={**headers(language), **own})

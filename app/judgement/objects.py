@@ -1,4 +1,4 @@
-"""A judgement in the formats that are asked for: JSON, DICOM objects, a FHIR bundle, a picture.
+"""A judgement in other formats than JSON: DICOM objects, a FHIR bundle, a picture.
 
 Writing takes tenths of a second, and the first DICOM objects of a process half a second more for their library: run it
 where the image is judged, off the event loop.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from typing import Literal, TypeAlias
@@ -24,7 +23,6 @@ from app.imaging.ct import CTSlice
 from app.imaging.read import sniff
 from app.inference.prediction import SliceRef
 from app.inference.vocabulary import Language
-from app.judgement.answers import json_answer
 from app.judgement.judge import Judgement
 from app.reports.report import Report, ReportedSlice
 from app.reports.result import ObjectKind, ResultObject
@@ -34,24 +32,13 @@ Format: TypeAlias = Literal["json", "dicom", "fhir", "picture"]
 Headers: TypeAlias = Callable[[Collection[str | None]], Sequence[Dataset]]
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """How an answer is to be written: its format, the language of its words, and the id of the request."""
-
-    format: Format
-    language: Language
-    request_id: str
-
-
-def write(judgement: Judgement, wanted: Wanted, headers: Headers) -> tuple[bytes, ...]:
-    """The answer: one file, or every DICOM object as one. Raises NoDicomSource."""
-    if wanted.format == "json":
-        return (json_answer(judgement, wanted.language, wanted.request_id),)
-    if wanted.format == "picture":
-        return (_picture(judgement, wanted.language),)
+def render(judgement: Judgement, wanted: Format, language: Language, headers: Headers) -> tuple[bytes, ...]:
+    """The files in a format other than JSON: one, or every DICOM object as one. Raises NoDicomSource."""
+    if wanted == "picture":
+        return (_picture(judgement, language),)
     shown = headers(judgement.shown_instances)
-    report = judgement.report(shown, datetime.now().astimezone(), wanted.language)
-    if wanted.format == "fhir":
+    report = judgement.report(shown, datetime.now().astimezone(), language)
+    if wanted == "fhir":
         return (fhir_bundle(report),)
     return tuple(dicom_files(report))
 

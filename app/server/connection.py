@@ -21,8 +21,10 @@ from app.server.hooks import EARLY_ANSWER, PASS_ON, WANTS_WHOLE_BODY, WHOLE_BODY
 
 HEADERS_BYTES: Final = 16 * 1024  # one read: most of a body is to stay in the socket until it is asked for
 PIECE_BYTES: Final = 256 * 1024  # one read of a body that is taken in pieces
-# One for all connections: a selector's event loop fills it and tells of it in one go.
+# One for all connections: a selector's event loop fills it and tells of it in one go. It is wiped after each piece, or
+# somebody's image would lie there until the next one comes.
 SCRATCH: Final = memoryview(bytearray(PIECE_BYTES))
+ZEROS: Final = memoryview(bytes(PIECE_BYTES))
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -74,10 +76,12 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes are there."""
         body = self._http.bypassing
-        if body is not None:
-            self._http.body_received(body, nbytes)
-        else:
+        if body is None:
             self._http.piece_received(SCRATCH[:nbytes])
+        else:
+            self._http.body_received(body, nbytes)
+        if body is None or not body.is_wanted:
+            SCRATCH[:nbytes] = ZEROS[:nbytes]
 
 
 class Body:
@@ -110,6 +114,11 @@ class Body:
         """Whether it is all there, once it is, or the client has gone."""
         await self._ended.wait()
         return self.received == self.length
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it goes into a buffer of its own."""
+        return self._buffer is not None
 
     @property
     def rest(self) -> memoryview:

@@ -19,7 +19,7 @@ import uvicorn
 from numpy.typing import NDArray
 
 from app.server.connection import HEADERS_BYTES, PIECE_BYTES
-from app.server.hooks import EARLY_ANSWER, WHOLE_BODY, EarlyAnswer
+from app.server.hooks import EARLY_ANSWER, WANTS_WHOLE_BODY, WHOLE_BODY, EarlyAnswer
 from benchmarks.serving.service import PATIENCE_S
 
 Scope = dict[str, Any]
@@ -47,7 +47,7 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            scope["state"][EARLY_ANSWER] = self.refuse
+            scope["state"] |= {EARLY_ANSWER: self.refuse, WANTS_WHOLE_BODY: True}
             for phase in ("startup", "shutdown"):
                 await receive()
                 await send({"type": f"lifespan.{phase}.complete"})

@@ -15,8 +15,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from app.server.connection import HEADERS_BYTES, PIECE_BYTES, Body, Connection
-from app.server.hooks import EARLY_ANSWER
+from app.server.connection import HEADERS_BYTES, PIECE_BYTES, SCRATCH, Body, Connection
+from app.server.hooks import EARLY_ANSWER, WANTS_WHOLE_BODY
 from benchmarks.serving.service import PATIENCE_S
 from tests.server.raw_http import (
     LARGE,
@@ -64,6 +64,16 @@ def test_body_need_not_be_taken_whole_or_at_all(port: int, path: str, size: int)
             assert first == described(content(size, seed=1), "chunks")
         # What nobody took is not mistaken for the next request.
         assert client.post("/whole", content(LARGE)) == described(content(LARGE), "whole")
+
+
+@pytest.mark.parametrize("size", [100, HEADERS_BYTES, PIECE_BYTES])
+@pytest.mark.parametrize("path", ["/whole", "/chunks", "/first", "/unread", "/refused"])
+def test_nothing_of_a_request_stays_in_the_buffer_of_all_connections(port: int, path: str, size: int) -> None:
+    name = b"NOBODY^CANARY"
+    with Client(port) as client:
+        client.post(path, (name * (size // len(name) + 1))[:size])
+        client.post("/whole", b"")  # whatever came after the answer has been dropped by now
+        assert name not in bytes(SCRATCH)
 
 
 def test_rest_of_a_body_that_was_given_up_is_dropped(port: int) -> None:
@@ -159,7 +169,7 @@ def test_who_goes_on_sending_what_is_not_wanted_has_as_long_for_each_piece() -> 
     connection = Connection(
         config=config_of(app, "asyncio", keep_alive_s=5),
         server_state=ServerState(),
-        app_state={EARLY_ANSWER: app.refuse},
+        app_state={EARLY_ANSWER: app.refuse, WANTS_WHOLE_BODY: True},
         _loop=clock,
     )
     connection.connection_made(wire)

@@ -12,15 +12,16 @@ from starlette.requests import ClientDisconnect
 
 from app import telemetry
 from app.api.deps import LanguageDep, ServicesDep, authorise
-from app.api.early_answers import EXPECTED
 from app.api.examples import PREDICT_ANSWERS
+from app.api.middleware import EXPECTED
+from app.api.negotiation import SLICE_CONTENT, response, slice_format
 from app.api.problems import responses_for
-from app.api.representations import SLICE_CONTENT, response, slice_format
 from app.api.uploads.body import announced_bytes, has_left
 from app.api.uploads.slice import read_upload
 from app.inference.engine import Abandoned
 from app.judgement.answer_types import Answer
-from app.judgement.objects import Wanted, headers_of, write
+from app.judgement.answers import json_answer
+from app.judgement.objects import headers_of, render
 from app.judgement.parameters import parse_parameters
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
@@ -91,19 +92,23 @@ async def predict(
     """Read the upload, have it judged, answer."""
     began = time.perf_counter()
     with services.engine.coming(announced_bytes(request), request.scope.get(EXPECTED)):
-        wanted = Wanted(slice_format(request), language, telemetry.request_id.get() or "")
+        wanted = slice_format(request)
         services.registry.model()
         upload = await read_upload(request, services.slice_limit)
     parameters = parse_parameters(upload.parameters)
+    request_id = telemetry.request_id.get() or ""
 
     def work() -> tuple[bytes, ...]:
-        return write(services.judge.slice(upload.data, parameters, began), wanted, headers_of(upload.data))
+        judgement = services.judge.slice(upload.data, parameters, began)
+        if wanted == "json":
+            return (json_answer(judgement, language, request_id),)
+        return render(judgement, wanted, language, headers_of(upload.data))
 
     try:
         files = await services.engine.submit(work, len(upload.data), partial(has_left, request))
     except Abandoned:
         raise ClientDisconnect from None
-    return response(wanted.format, files, language)
+    return response(wanted, files, language)
 
 
 (ROUTE,) = (route for route in router.routes if isinstance(route, APIRoute))

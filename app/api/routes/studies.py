@@ -17,13 +17,15 @@ from app.api import events, problems
 from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, authorise
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
+from app.api.negotiation import SERIES_CONTENT, headers, response, series_format
 from app.api.problems import responses_for
-from app.api.representations import SERIES_CONTENT, headers, response, series_format
 from app.api.uploads.series import StudyUpload, read_study
 from app.inference.engine import SeriesSlot
 from app.inference.series import Progress
+from app.inference.vocabulary import Language
 from app.judgement.answer_types import Answer
-from app.judgement.objects import Format, Wanted, write
+from app.judgement.answers import json_answer
+from app.judgement.objects import Format, render
 from app.judgement.parameters import Parameters, parse_series_parameters
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
@@ -64,11 +66,12 @@ DESCRIPTION: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One series, what was asked of it, how the answer is to be written, and when the request began."""
+    """One series, what was asked of it, the format and language of the answer, and when the request began."""
 
     upload: StudyUpload
     parameters: Parameters
-    wanted: Wanted
+    format: Format
+    language: Language
     began: float
 
 
@@ -93,8 +96,7 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
     builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "fhir"))
     upload = await read_study(request, builder, slot, services.study_limit)
     written: Format = "json" if wanted == "events" else wanted
-    how = Wanted(written, language, telemetry.request_id.get() or "")
-    asked = _Asked(upload, parse_series_parameters(upload.parameters), how, began)
+    asked = _Asked(upload, parse_series_parameters(upload.parameters), written, language, began)
     if wanted == "events":
         stream = _streamed(services, slot, asked)
         # No proxy may gather the lines before it passes them on.
@@ -105,12 +107,16 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
 
 
 async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: Progress) -> tuple[bytes, ...]:
+    request_id = telemetry.request_id.get() or ""
+
     def work() -> tuple[bytes, ...]:
         upload = asked.upload
         judgement = services.judge.series(
             upload.volume, asked.parameters, upload.decode_ms, progress, slot.cancelled, asked.began
         )
-        return write(judgement, asked.wanted, upload.headers)
+        if asked.format == "json":
+            return (json_answer(judgement, asked.language, request_id),)
+        return render(judgement, asked.format, asked.language, upload.headers)
 
     services.registry.model()
     return await slot.run(work)
