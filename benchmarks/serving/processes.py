@@ -45,7 +45,9 @@ class Usage:
 class Server:
     """A command that will listen on `port`; a context manager that ends the whole tree."""
 
-    def __init__(self, command: Sequence[str], port: int, log: Path, **environment: str) -> None:
+    def __init__(
+        self, command: Sequence[str], port: int, log: Path, *, folder: Path = REPOSITORY, **environment: str
+    ) -> None:
         self.port = port
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +55,7 @@ class Server:
         self._started = time.perf_counter()
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                ["env", *variables, *command], stdout=output, stderr=output, cwd=REPOSITORY, start_new_session=True
+                ["env", *variables, *command], stdout=output, stderr=output, cwd=folder, start_new_session=True
             )
 
     def __enter__(self) -> Self:
@@ -141,11 +143,11 @@ def without_folders(text: str) -> str:
     return ABSOLUTE_PATH.sub(lambda found: PurePosixPath(found[0]).name or found[0], text)
 
 
-def serve_ours(log: Path, *arguments: str, **environment: str) -> Server:
-    """`lungscope serve` from this environment."""
+def serve_ours(log: Path, *arguments: str, checkout: Path = REPOSITORY, **environment: str) -> Server:
+    """`lungscope serve` from this environment, with the code of a checkout."""
     port = free_port()
     command = [sys.executable, "-c", "import sys; from app.cli import main; sys.exit(main())"]
-    return Server([*command, "serve", "--port", str(port), *arguments], port, log, **environment)
+    return Server([*command, "serve", "--port", str(port), *arguments], port, log, folder=checkout, **environment)
 
 
 def tree_of(pid: int) -> Iterator[int]:
