@@ -152,7 +152,7 @@ def running(prefix: Path, trace: Path, workers: int, **environment: str) -> Iter
     command = [str(prefix / "bin" / "python"), "-I", str(Path(traced_service.__file__)), str(trace)]
     models = str(REPOSITORY / "models")
     options = ["serve", "--port", str(port), "--workers", str(workers)]
-    with Server([*command, *options], port, LOG, LUNGSCOPE_MODELS_DIR=models, **environment) as server:
+    with Server([*command, *options], port, LOG, {"LUNGSCOPE_MODELS_DIR": models, **environment}) as server:
         server.wait_for("/health/ready", PATIENCE_S)
         os.kill(server.process.pid, signal.SIGUSR1)
         yield server

@@ -102,7 +102,9 @@ def compare(name: str, variant: Variant, body: Body, rounds: int, workers: int) 
 def started(variant: Variant, workers: int) -> Server:
     """The service, quiet."""
     environment = {"LUNGSCOPE_LOG_LEVEL": "warning", **variant.environment}
-    return serve_ours(LOGS / "pieces.log", "--workers", str(workers), checkout=variant.checkout, **environment)
+    return serve_ours(
+        LOGS / "pieces.log", "--workers", str(workers), environment=environment, checkout=variant.checkout
+    )
 
 
 def turn(server: Server, body: Body) -> Turn:

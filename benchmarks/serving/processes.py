@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -46,12 +46,17 @@ class Server:
     """A command that will listen on `port`; a context manager that ends the whole tree."""
 
     def __init__(
-        self, command: Sequence[str], port: int, log: Path, *, folder: Path = REPOSITORY, **environment: str
+        self,
+        command: Sequence[str],
+        port: int,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        folder: Path = REPOSITORY,
     ) -> None:
         self.port = port
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        variables = [f"{name}={value}" for name, value in environment.items()]
+        variables = [f"{name}={value}" for name, value in (environment or {}).items()]
         self._started = time.perf_counter()
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -143,11 +148,13 @@ def without_folders(text: str) -> str:
     return ABSOLUTE_PATH.sub(lambda found: PurePosixPath(found[0]).name or found[0], text)
 
 
-def serve_ours(log: Path, *arguments: str, checkout: Path = REPOSITORY, **environment: str) -> Server:
+def serve_ours(
+    log: Path, *arguments: str, environment: Mapping[str, str] | None = None, checkout: Path = REPOSITORY
+) -> Server:
     """`lungscope serve` from this environment, with the code of a checkout."""
     port = free_port()
     command = [sys.executable, "-c", "import sys; from app.cli import main; sys.exit(main())"]
-    return Server([*command, "serve", "--port", str(port), *arguments], port, log, folder=checkout, **environment)
+    return Server([*command, "serve", "--port", str(port), *arguments], port, log, environment, checkout)
 
 
 def tree_of(pid: int) -> Iterator[int]:

@@ -135,7 +135,7 @@ def _measure(peer: Peer, job: Job, malignancy: float, plan: Plan, service: Calla
     port = free_port()
     log = LOGS / f"{peer.module.replace(':', '-')}.log"
     body = peer.body(job.ct_slice)
-    with Server(peer.command(port, job), port, log, **VARIABLES, PYTHONPATH=str(REPOSITORY)) as server:
+    with Server(peer.command(port, job), port, log, {**VARIABLES, "PYTHONPATH": str(REPOSITORY)}) as server:
         ready_s, answer = server.wait_for(body, PATIENCE_S)
         said = malignancy_of(answer)
         if said is None or abs(said - malignancy) > AGREEMENT:

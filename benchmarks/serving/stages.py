@@ -69,7 +69,7 @@ class Bench:
 
 def start_service(workers: int) -> Server:
     """`lungscope serve` with a number of workers, quiet."""
-    return serve_ours(LOGS / "lungscope.log", "--workers", str(workers), LUNGSCOPE_LOG_LEVEL="warning")
+    return serve_ours(LOGS / "lungscope.log", "--workers", str(workers), environment={"LUNGSCOPE_LOG_LEVEL": "warning"})
 
 
 def prove_generators(bench: Bench) -> Proof:
@@ -176,7 +176,7 @@ def _bare(bench: Bench) -> Iterator[Bare]:
     port, body = free_port(), bodies(bench.ct_slice)[RAW]
     loop = json.dumps(asdict(bench.loop_on(PLAIN, "", 0)))
     command = [sys.executable, "-m", "benchmarks.serving.bare", str(port), str(bench.workers), loop]
-    with Server(command, port, LOGS / "bare.log", **KEEP_MEMORY) as server:
+    with Server(command, port, LOGS / "bare.log", KEEP_MEMORY) as server:
         server.wait_for(body, PATIENCE_S)
         for _ in range(bench.plan.arrival_rounds):
             unloaded, peak = drive(server, body, 1, PEAK_S), _peak(bench, server)
