@@ -258,7 +258,7 @@ def test_nothing_under_way_to_a_worker_that_ends_is_lost(board: LoadBoard) -> No
             with board.sending(0, 1) as received:
                 assert received
                 stop = asyncio.create_task(ending.stop())
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0)  # it says that it takes no more
                 assert not busy.pass_on(POST, descriptor, BEGUN)
                 assert not stop.done()
                 what = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))]
