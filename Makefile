@@ -130,6 +130,11 @@ bench: $(DEV_READY) bench-peers ## measure serving against its ceiling and its p
 	$(BIN)/python -m benchmarks.serving --data $(DATA) --out docs/results/serving.json --chart docs/results/serving.png \
 	  --page docs/benchmarks.md $(BENCH_ARGS)
 
+PIECES_ARGS ?=
+.PHONY: pieces
+pieces: $(DEV_READY) ## measure what each piece of the server buys: docs/results/pieces.json
+	$(BIN)/python -m benchmarks.serving.pieces --out docs/results/pieces.json --page docs/serving.md $(PIECES_ARGS)
+
 .PHONY: bench-peers
 bench-peers: $(PEERS_READY) ## what make bench compares with, an environment each under build/peers: about 3 GB
 

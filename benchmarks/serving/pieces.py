@@ -26,7 +26,7 @@ from benchmarks.serving.report import filled
 from benchmarks.serving.slices import EXAMPLE, Body, bodies, load_slice
 from benchmarks.serving.stages import OVERLOAD, PATIENCE_S, PEAK_S, RAW, READY, STEADY, run
 
-WHOLE: Final = "all pieces"
+MARK: Final = "<!-- figures: make pieces -->"
 STOCK: Final = "stock"
 BEFORE: Final = "the commit before"
 CLOSED_S: Final = 2.0
@@ -161,7 +161,7 @@ def main() -> None:
     sys.stdout.write(text + "\n")
     given.out.write_text(json.dumps({"machine": facts, "found": [asdict(f) for f in found]}, indent=1) + "\n")
     if given.page is not None:
-        given.page.write_text(filled(given.page.read_text(encoding="utf-8"), text), encoding="utf-8")
+        given.page.write_text(filled(given.page.read_text(encoding="utf-8"), text, MARK), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -352,10 +352,10 @@ def _one_line(text: str) -> str:
     return " ".join(text.replace("|", "/").split())[:200]
 
 
-def filled(page: str, figures: str) -> str:
-    """A page with its part between the marks replaced; raises ValueError without them."""
-    before, begin, rest = page.partition(BEGIN)
+def filled(page: str, figures: str, mark: str = BEGIN) -> str:
+    """A page with its part between `mark` and END replaced; raises ValueError without them."""
+    before, begin, rest = page.partition(mark)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"no {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}"
+        raise ValueError(f"no {mark} and {END}")
+    return f"{before}{mark}\n\n{figures}\n\n{END}{after}"
