@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from socket import socket
 from types import FrameType
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ from app.api.load_board import LoadBoard
 from app.cli.exits import CANNOT_START, OK
 from app.cli.metrics_folder import hold, shared_metrics_folder
 from app.cli.models import verified_registry
+from app.cli.sockets import bound_sockets
 from app.cli.worker_process import end_with_parent, interrupt_nobody, made_to_stay
 from app.errors import StartupError
 from app.settings import Settings, usable_cores
@@ -29,28 +32,28 @@ LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Answer until told to stop; returns the exit code, and raises StartupError."""
-    # Once drained, uvicorn raises the signal again; with this handler a clean end is exit code 0.
-    signal.signal(signal.SIGTERM, _drained)
-    signal.signal(signal.SIGINT, _drained)
     interrupt_nobody()
-    if options.workers == 1:
-        _configure(settings, options.host)
-        return _alone(options, settings)
-    with shared_metrics_folder() as folder:
-        _configure(settings, options.host)
-        return _supervised(options, settings, folder)
+    with bound_sockets(options.host, options.port) as sockets:
+        if options.workers == 1:
+            _configure(settings, options.host, sockets)
+            return _alone(options, settings, sockets)
+        with shared_metrics_folder() as folder:
+            _configure(settings, options.host, sockets)
+            return _supervised(options, settings, folder, sockets)
 
 
-def _configure(settings: Settings, host: str) -> None:
+def _configure(settings: Settings, host: str, sockets: Sequence[socket]) -> None:
     # Imports prometheus_client, which looks for the folder of shared metrics then and not later.
     from app.telemetry import configure_logging
 
     configure_logging(settings.log_level)
+    for each in sockets:
+        logger.info("to answer on %s port %s", *each.getsockname()[:2])
     if host not in LOOPBACK and settings.api_token is None:
         logger.warning("listening on %s without LUNGSCOPE_API_TOKEN: whoever reaches it may use it", host)
 
 
-def _alone(options: argparse.Namespace, settings: Settings) -> int:
+def _alone(options: argparse.Namespace, settings: Settings, sockets: list[socket]) -> int:
     failures: list[Exception] = []
 
     def stop(error: Exception) -> None:
@@ -62,17 +65,18 @@ def _alone(options: argparse.Namespace, settings: Settings) -> int:
 
         app = create_app(settings, on_fatal=stop)
     server = uvicorn.Server(_config(app, options, settings))
-    server.run()
+    _end_when_drained()
+    server.run(sockets)
     if failures:
         print(f"lungscope: {failures[0]}", file=sys.stderr)
         return CANNOT_START
     return OK
 
 
-def _supervised(options: argparse.Namespace, settings: Settings, folder: Path) -> int:
+def _supervised(options: argparse.Namespace, settings: Settings, folder: Path, sockets: list[socket]) -> int:
     from app.cli.supervisor import Supervisor
 
-    # Here and not in every worker: once, and before the port is taken.
+    # Here and not in every worker: once.
     verified_registry(settings)
     if "threads" not in settings.model_fields_set:
         settings = settings.model_copy(update={"threads": max(1, usable_cores() // options.workers)})
@@ -80,7 +84,7 @@ def _supervised(options: argparse.Namespace, settings: Settings, folder: Path) -
     config = _config(partial(worker_app, settings, folder, board), options, settings, factory=True)
     config.workers = options.workers
     replacement = partial(worker_app, settings, folder, board, load_first=True)
-    supervisor = Supervisor(config, [config.bind_socket()], replacement, board)
+    supervisor = Supervisor(config, sockets, replacement, board)
     supervisor.run()
     return CANNOT_START if supervisor.start_failed else OK
 
@@ -122,6 +126,13 @@ def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factor
         server_header=False,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
+
+
+def _end_when_drained() -> None:
+    """Have a clean end be exit code 0: once drained, uvicorn raises the signal again. Before there is a server to
+    drain, a signal ends the process as it does any other."""
+    signal.signal(signal.SIGTERM, _drained)
+    signal.signal(signal.SIGINT, _drained)
 
 
 def _drained(_signal: int, _frame: FrameType | None) -> None:
