@@ -79,7 +79,8 @@ def create_app(
         lifespan=_lifespan(services, on_fatal, load_first=load_first),
     )
     app.state.services = services
-    app.openapi = lambda: contract.write(app, guarded=settings.api_token is not None)  # type: ignore[method-assign]  # FastAPI documents this way to change it
+    off = [] if settings.spool_dir is not None else [dicomweb.ROOT]
+    app.openapi = lambda: contract.write(app, guarded=settings.api_token is not None, off=off)  # type: ignore[method-assign]  # FastAPI documents this way to change it
     _add_routes(app, services.metrics)
     return app
 
@@ -91,7 +92,7 @@ def _add_routes(app: Application, metrics: Metrics) -> None:
     app.add_middleware(RequestContext, metrics=metrics)
     app.direct_path = predict.ROUTE.path
     app.direct = RequestContext(Endpoint(predict.predict_directly, predict.ROUTE, handlers), metrics)
-    for module in (predict, studies, dicomweb, models, health, docs):
+    for module in (predict, studies, models, health, dicomweb, docs):
         app.include_router(module.router)
     docs.mount_assets(app)
 

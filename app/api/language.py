@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from app.api.accepted import KNOWN_HEADERS, read_weight
 from app.inference.vocabulary import Language
 
 DEFAULT: Language = "en"
 KNOWN: dict[str, Language] = {"en": "en", "zh": "zh"}
+# FastAPI would write that it may be null, which no header can be.
+PARAMETER: Final = {
+    "name": "Accept-Language",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "zh gives Chinese words in `display`, anything else English ones.",
+}
 
 
 @lru_cache(maxsize=KNOWN_HEADERS)

@@ -13,7 +13,7 @@ from app import telemetry
 from app.api import schemas
 from app.api.deps import LanguageDep, Services, ServicesDep, authorise, bearer
 from app.api.examples import PREDICT_ANSWERS
-from app.api.language import preferred_language
+from app.api.language import PARAMETER, preferred_language
 from app.api.problems import responses_for
 from app.api.refusal import EXPECTED
 from app.api.rendered import SLICE_CONTENT, slice_format
@@ -31,16 +31,11 @@ PARAMETERS: Final = {
     "explain": "true adds the class-activation map of each finding.",
 }
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
-# Written by hand: the operation takes a form or a raw body, which FastAPI's signature cannot say. Swagger UI fills a
-# text field without example with "string" and sends that along.
-FIELDS: Final = {name: {"type": "string", "example": "", "description": text} for name, text in PARAMETERS.items()}
+# Written by hand: the operation takes a form or a raw body, which FastAPI's signature cannot say. A form may have the
+# parameters as fields too, which the description says: shown twice, nobody knows which of the two to fill in.
+SCHEMAS: Final = {"frame": {"type": "integer", "minimum": 1}, "explain": {"type": "boolean"}}
 QUERY: Final = [
-    {
-        "name": name,
-        "in": "query",
-        "schema": {"type": "string"},
-        "description": f"With a raw body (a form has it as a field): {text}",
-    }
+    {"name": name, "in": "query", "schema": SCHEMAS.get(name, {"type": "string"}), "description": text}
     for name, text in PARAMETERS.items()
 ]
 REQUEST_BODY: Final[dict[str, Any]] = {
@@ -53,7 +48,6 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                 "required": ["file"],
                 "properties": {
                     "file": {"type": "string", "format": "binary", "description": "DICOM, PNG, JPEG or TIFF."},
-                    **FIELDS,
                 },
             }
         },
@@ -64,9 +58,10 @@ REQUEST_BODY: Final[dict[str, Any]] = {
 ANSWERS: Final = {"application/json": PREDICT_ANSWERS, **SLICE_CONTENT}
 DESCRIPTION: Final = (
     "Post one CT slice as a form or as a raw body. With `roi` the nodule there is judged; without it every candidate "
-    "found in the lungs, and the slice as a whole.\n\n"
+    "found in the lungs, and the slice as a whole. A form may have the parameters of the query as fields instead.\n\n"
     "`Accept` chooses the format of the answer: JSON, DICOM objects, a FHIR bundle, or the slice as a picture.\n\n"
-    "To try it here: download [a phantom slice](/docs/example-slice.dcm), choose it as `file`, and execute."
+    "To try it here: download [a phantom slice](docs/example-slice.dcm), choose it as `file`, fill in `148,240` as "
+    "`roi`, where its nodule is, and execute."
 )
 
 
@@ -79,7 +74,7 @@ DESCRIPTION: Final = (
         200: {"description": "The judgement, or why there is none.", "content": ANSWERS},
         **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500),
     },
-    openapi_extra={"requestBody": REQUEST_BODY, "parameters": QUERY},
+    openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, PARAMETER]},
 )
 async def predict(
     request: Request,

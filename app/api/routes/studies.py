@@ -19,6 +19,7 @@ from app.api.answers import answer, as_json
 from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, authorise
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
+from app.api.language import PARAMETER
 from app.api.parameters import SeriesParameters, parse_series_parameters
 from app.api.problems import responses_for
 from app.api.rendered import SERIES_CONTENT, Format, Rendered, render_series, series_format
@@ -50,20 +51,21 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                         "items": {"type": "string", "format": "binary"},
                         "description": "DICOM files, or one zip.",
                     },
-                    "explain": {"type": "string", "example": "", "description": EXPLAIN},
                 },
             }
         },
         **dict.fromkeys(("application/zip", "application/dicom", "application/octet-stream"), BINARY),
     },
 }
-QUERY: Final = [{"name": "explain", "in": "query", "schema": {"type": "string"}, "description": EXPLAIN}]
+QUERY: Final = [{"name": "explain", "in": "query", "schema": {"type": "boolean"}, "description": EXPLAIN}]
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
-    "followed through the slices.\n\n"
+    "followed through the slices. A form may have `explain` as a field instead.\n\n"
     "With `Accept: application/x-ndjson` the answer is one JSON object a line: `progress` events while it is judged, "
     "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects or a FHIR bundle. To "
-    "go away stops the work."
+    "go away stops the work.\n\n"
+    "To try it here: download [a phantom series](docs/example-series.zip), add it as the only one of `files`, and "
+    "execute."
 )
 
 
@@ -89,7 +91,7 @@ class _Asked:
         },
         **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500),
     },
-    openapi_extra={"requestBody": REQUEST_BODY, "parameters": QUERY},
+    openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, PARAMETER]},
 )
 async def judge_study(request: Request, services: ServicesDep, language: LanguageDep, slot: SlotDep) -> Response:
     """Decode the files as they arrive, judge the series in its own lane, write the answer or stream it."""
