@@ -39,6 +39,11 @@ def test_a_value_may_stand_beside_its_option_or_behind_an_equals_sign(option: st
     assert vars(beside) == vars(read_arguments(["predict", option, value, "--", "x.dcm"]))
 
 
+def test_paths_may_stand_between_options() -> None:
+    options = read_arguments(["predict", "a.dcm", "--roi", "1,2", "b.dcm", "--json", "-"])
+    assert (options.paths, options.roi, options.json) == ([Path("a.dcm"), Path("b.dcm"), Path("-")], "1,2", True)
+
+
 def test_behind_two_hyphens_everything_is_a_path() -> None:
     options = read_arguments(["predict", "--json", "--", "--window", "-300,1400"])
     assert options.paths == [Path("--window"), Path("-300,1400")]

@@ -257,6 +257,15 @@ def test_a_full_disk_later_ends_with_what_was_written(picture: Path, monkeypatch
     assert "Exception" not in ended.stderr
 
 
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_closed_stream_is_no_error(closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUNGSCOPE_MODELS_DIR", str(MODELS))
+    program = "import sys; from app.cli import main; sys.exit(main())"
+    command = ["sh", "-c", f'exec {closed}>&-; exec "$0" -c "$1" models', sys.executable, program]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (cli.OK, "")
+
+
 def test_what_is_judged_is_not_written_over(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = study / "00.dcm"
     before = first.read_bytes()

@@ -15,6 +15,7 @@ __all__ = ["CANNOT_START", "INTERRUPTED", "OK", "SOME_FAILED", "main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 1 when some files failed, 2 when nothing could be started."""
+    _open_closed_streams()
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
@@ -45,6 +46,13 @@ def _run(arguments: Sequence[str]) -> int:
     # Each command imports its own: the parent of several workers needs little of it, and every worker starts here.
     code: int = import_module(f"app.cli.{options.command}").run(options, Settings.load())
     return code
+
+
+def _open_closed_streams() -> None:
+    """Write into nothing what nobody can read (`>&-`): else the next file opened would take the stream's number."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115  # until the process ends
 
 
 def _failed(why: str) -> int:

@@ -26,7 +26,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     commands.add_parser("models", help="verify and describe the bundles")
     names = {name for option in options for name in option.option_strings}
     valued = {name for option in options for name in option.option_strings if option.nargs is None}
-    return parser.parse_args(_joined(arguments, valued, names.union(HELP)))
+    return parser.parse_args(_ordered(arguments, valued, names.union(HELP)))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,17 +87,25 @@ def _predict(commands: Any) -> list[argparse.Action]:
     return options
 
 
-def _joined(arguments: Sequence[str], valued: Collection[str], names: Collection[str]) -> list[str]:
-    """Join to its option (`--window=-300,1400`) a value that begins with "-": argparse takes it for another option."""
-    joined: list[str] = []
+def _ordered(arguments: Sequence[str], valued: Collection[str], names: Collection[str]) -> list[str]:
+    """Each value joined to its option (`--window=-300,1400`), and options before paths: argparse takes a value that
+    begins with "-" for another option, and does not know a path that comes after a later option."""
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    joined: list[str] = []
     for argument in arguments[:end]:
-        begins_as_option = argument.startswith("-") and argument != "-" and argument.partition("=")[0] not in names
-        if joined and joined[-1] in valued and begins_as_option:
+        if joined and joined[-1] in valued and argument.partition("=")[0] not in names:
             joined[-1] += f"={argument}"
         else:
             joined.append(argument)
+    if joined and not _is_option(joined[0]):
+        without_value = [argument for argument in joined[1:] if argument in valued]
+        others = [argument for argument in joined[1:] if argument not in valued]
+        joined[1:] = [*sorted(others, key=_is_option, reverse=True), *without_value]
     return [*joined, *arguments[end:]]
+
+
+def _is_option(argument: str) -> bool:
+    return argument.startswith("-") and argument != "-"
 
 
 def _parameter(name: str) -> Callable[[str], str]:
