@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app import cli
 from app.cli import models
@@ -84,6 +88,33 @@ def test_a_wrong_argument_is_one_line(arguments: Sequence[str], said: str, capsy
     assert cli.main(arguments) == cli.CANNOT_START
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+TEXTS = st.text(st.characters(exclude_characters="\0"), max_size=8)
+TOKENS = st.one_of(
+    st.sampled_from(["predict", "serve", "models", "--", "-", "-h", "--version", "--workers", "--port", "--host"]),
+    st.sampled_from(["--json", "--slices", "--language", "x.dcm", "-1,5", "1,5", "true", "zh", "\udcff", *VALUES]),
+    st.builds("{}={}".format, st.sampled_from(list(VALUES)), TEXTS),
+    TEXTS,
+)
+
+
+def code_of(arguments: Sequence[str]) -> int | None:
+    """The exit code when reading the arguments ends the command; None when it goes on."""
+    try:
+        read_arguments(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return None
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(st.lists(TOKENS, max_size=7))
+def test_whatever_is_given_is_taken_or_refused_in_one_line(arguments: list[str]) -> None:
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as said:
+        code = code_of(arguments)
+    assert code in (None, cli.OK, cli.CANNOT_START)
+    assert len(said.getvalue().splitlines()) == (code == cli.CANNOT_START)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["serve", "-h"], ["predict", "--help"], ["--version"]])

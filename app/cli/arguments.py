@@ -37,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with one line."""
-        self.exit(CANNOT_START, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(CANNOT_START, f"{self.prog}: {' '.join(message.splitlines())}; see {self.prog} --help\n")
 
 
 def _serve(commands: Any) -> list[argparse.Action]:
