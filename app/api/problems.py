@@ -124,11 +124,15 @@ def problem_type(error: errors.LungscopeError) -> ProblemType:
     return PROBLEMS.get(type(error), INTERNAL)
 
 
-def responses_for(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI declarations of the error answers with these statuses, each with the codes it can carry."""
+def responses_for(
+    *statuses: int, without: tuple[type[errors.LungscopeError], ...] = ()
+) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI declarations of the error answers with these statuses, each with the codes it can carry; `without` are
+    those, and what is below them, that the operation never gives."""
     declared: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
-        kinds = [kind for kind in (*PROBLEMS.values(), INTERNAL) if kind.status == status]
+        given = [kind for error, kind in PROBLEMS.items() if not issubclass(error, without)]
+        kinds = [kind for kind in (*given, INTERNAL) if kind.status == status]
         codes = ", ".join(f"`{kind.code}`" for kind in kinds)
         first = kinds[0]
         example = {"type": f"urn:lungscope:problem:{first.code}", "title": first.title, "status": status}

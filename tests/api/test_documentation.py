@@ -100,3 +100,16 @@ def test_browsers_find_an_icon(client: TestClient) -> None:
     icon = client.get("/favicon.ico")
     assert (icon.status_code, icon.headers["content-type"]) == (200, "image/svg+xml")
     assert icon.text.startswith("<svg")
+
+
+def test_operations_name_no_codes_of_others(settings: Settings) -> None:
+    paths = document_of(settings)["paths"]
+    predict, studies, model = (
+        str(paths[path][method]["responses"])
+        for path, method in (("/v1/predict", "post"), ("/v1/studies", "post"), ("/v1/models/{name}", "get"))
+    )
+    assert not re.search("`(missing_slices|series_too_large|spool_full)`", predict)
+    assert not re.search("`(roi_outside_image|frame_required|spool_full)`", studies)
+    assert "`unknown_result`" not in model
+    assert "`roi_outside_image`" in predict
+    assert "`missing_slices`" in studies

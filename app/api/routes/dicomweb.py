@@ -20,7 +20,7 @@ from app.api.related import DICOM, RELATED, RelatedReader, related
 from app.api.stow import Intake
 from app.delivery.spool import Reception
 from app.delivery.worker import Delivery
-from app.errors import DicomwebOff, UnknownResult
+from app.errors import DicomwebOff, UnknownModel, UnknownResult
 from app.security import bounded_body
 
 JSON: Final = "application/dicom+json"
@@ -64,11 +64,11 @@ FOUND: Final[dict[int | str, dict[str, Any]]] = {
 }
 RETRIEVED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects.", "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}},
-    **responses_for(401, 404, 406, 501, 500),
+    **responses_for(401, 404, 406, 501, 500, without=(UnknownModel,)),
 }
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects' attributes without pixels.", "content": {JSON: DATASETS}},
-    **responses_for(401, 404, 406, 501, 500),
+    **responses_for(401, 404, 406, 501, 500, without=(UnknownModel,)),
 }
 
 router = APIRouter(prefix=ROOT, tags=["dicomweb"], dependencies=[Depends(authorise)])

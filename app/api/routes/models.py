@@ -11,7 +11,7 @@ from app.api import answers, schemas
 from app.api.deps import ServicesDep, authorise
 from app.api.examples import MODEL, MODELS
 from app.api.problems import responses_for
-from app.errors import UnknownModel
+from app.errors import UnknownModel, UnknownResult
 from app.inference.bundle import CARD_FILE
 from app.inference.registry import ModelRegistry
 
@@ -23,7 +23,7 @@ LISTED: Final[dict[int | str, dict[str, Any]]] = {
 }
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/json": MODEL}},
-    **responses_for(401, 404, 500),
+    **responses_for(401, 404, 500, without=(UnknownResult,)),
 }
 Name = Annotated[str, Path(description="Name of the model.", openapi_examples=SHIPPED)]
 
@@ -55,7 +55,7 @@ async def describe_model(name: Name, services: ServicesDep) -> schemas.ModelDeta
             "description": "The model card, Markdown.",
             "content": {"text/markdown": {"schema": {"type": "string"}, "example": "# nodule-classifier 1"}},
         },
-        **responses_for(401, 404, 500),
+        **responses_for(401, 404, 500, without=(UnknownResult,)),
     },
 )
 async def model_card(name: Name, services: ServicesDep) -> Response:

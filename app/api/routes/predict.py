@@ -19,6 +19,7 @@ from app.api.refusal import EXPECTED
 from app.api.rendered import SLICE_CONTENT, slice_format
 from app.api.slices import Job, judge_slice, render_slice
 from app.api.upload import read_upload
+from app.errors import SeriesTooLarge, SpoolFull, UnfitSeries
 from app.security import announced_bytes, has_left
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
@@ -55,6 +56,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
         "application/octet-stream": BINARY,
     },
 }
+OF_OTHERS: Final = (UnfitSeries, SeriesTooLarge, SpoolFull)
 ANSWERS: Final = {"application/json": PREDICT_ANSWERS, **SLICE_CONTENT}
 DESCRIPTION: Final = (
     "Post one CT slice as a form or as a raw body. With `roi` the nodule there is judged; without it every candidate "
@@ -72,7 +74,7 @@ DESCRIPTION: Final = (
     response_model=schemas.Answer,
     responses={
         200: {"description": "The judgement, or why there is none.", "content": ANSWERS},
-        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500),
+        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500, without=OF_OTHERS),
     },
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, PARAMETER]},
 )

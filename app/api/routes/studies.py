@@ -24,6 +24,7 @@ from app.api.parameters import SeriesParameters, parse_series_parameters
 from app.api.problems import responses_for
 from app.api.rendered import SERIES_CONTENT, Format, Rendered, render_series, series_format
 from app.api.study_upload import StudyUpload, read_study
+from app.errors import FrameOutOfRange, FrameRequired, RoiOutsideImage, SpoolFull
 from app.imaging.series import SeriesBuilder, SeriesLimits
 from app.inference.detector import Detector
 from app.inference.engine import SeriesSlot
@@ -58,6 +59,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
     },
 }
 QUERY: Final = [{"name": "explain", "in": "query", "schema": {"type": "boolean"}, "description": EXPLAIN}]
+OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull)
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
     "followed through the slices. A form may have `explain` as a field instead.\n\n"
@@ -89,7 +91,7 @@ class _Asked:
             "description": "The judgement, or why there is none.",
             "content": {"application/json": STUDY_ANSWERS, events.MEDIA_TYPE: STUDY_EVENTS, **SERIES_CONTENT},
         },
-        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500),
+        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500, without=OF_OTHERS),
     },
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, PARAMETER]},
 )
