@@ -58,8 +58,10 @@ def fitted(vr: str, value: str) -> str | None:
     """The value where it is valid, or what says the same validly; None where there is neither."""
     if is_valid(vr, value):
         return value
+    if vr != "PN":
+        return None
     # Components at the end that are empty may be left out (PS3.5 6.2.1.1): some write more of them than there are.
-    shorter = "=".join(group.rstrip("^ ") for group in value.split("=")) if vr == "PN" else ""
+    shorter = "=".join(group.rstrip("^ ") for group in value.split("="))
     return shorter if is_valid(vr, shorter) else None
 
 

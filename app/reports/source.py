@@ -46,6 +46,7 @@ TAKEN_OVER: Final = (*PATIENT, *STUDY, *PATIENT_STUDY, BODY_PART, *FOLLOWED)
 
 GROUP_LENGTH: Final = 0x0000  # the element of every group that counts its bytes
 NUMBERS: Final = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
+CODE_VALUES: Final = ("CodeValue", "LongCodeValue", "URNCodeValue")  # one of them, with its meaning (PS3.3 table 8.8-1)
 MAX_DEPTH: Final = 4  # sequences within sequences; codes and issuers have two
 
 
@@ -154,6 +155,7 @@ class _Reader:
                 self.spoilt.add(tag)
 
     def _item(self, item: Dataset, sequence: BaseTag, depth: int) -> Dataset:
+        """What is not empty of an item; raises _Invalid for one that loses a value or says nothing."""
         reader, taken = _Reader(_encodings(item, self._encodings)), Dataset()
         for tag in sorted(item.keys()):
             if tag == CHARACTER_SET or tag.element == GROUP_LENGTH or not dictionary_has_tag(tag):
@@ -161,7 +163,11 @@ class _Reader:
             element = reader.element(item, tag, depth - 1)
             if tag in reader.spoilt:
                 raise _Invalid
-            taken.add(DataElement(tag, dictionary_VR(tag), None) if element is None else element)
+            if element is not None:
+                taken.add(element)
+        is_code = keyword_for_tag(sequence).endswith("CodeSequence")
+        if not taken or (is_code and not ("CodeMeaning" in taken and any(word in taken for word in CODE_VALUES))):
+            raise _Invalid
         if reader.assumed:
             self.assumed.add(sequence)
         return taken
