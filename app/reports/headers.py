@@ -16,6 +16,13 @@ from app.reports.source import BODY_PART, PATIENT, PATIENT_STUDY, STUDY, SourceH
 
 UTF_8: Final = "ISO_IR 192"  # whatever the source was written in, every name can be written in this (PS3.3 C.12.1.1.2)
 
+WITHOUT_SIDE: Final = frozenset(  # of the parts that a CT of the chest is labelled with (PS3.16 annex L)
+    {
+        *("ABDOMEN", "ABDOMENPELVIS", "AORTA", "CHEST", "CHESTABDOMEN", "CHESTABDPELVIS", "CORONARYARTERY", "HEART"),
+        *("LIVER", "MEDIASTINUM", "NECK", "NECKCHEST", "NECKCHESTABDOMEN", "NECKCHESTABDPELV", "SPINE", "STERNUM"),
+        *("THYMUS", "THYROID", "TLSPINE", "TRACHEA", "TSPINE", "WHOLEBODY"),
+    }
+)
 TYPE_2: Final = (  # empty where the source has none (PS3.5 7.4.3)
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber"),
     *("StudyID", "ReferringPhysicianName"),
@@ -33,9 +40,10 @@ def copy_patient_and_study(target: Dataset, source: SourceHeader) -> None:
 
 
 def copy_body_part(target: Dataset, source: SourceHeader) -> None:
-    """Body Part Examined; where it is unknown an empty Laterality (PS3.3 C.7.3.1), but not beside coded anatomy."""
+    """Body Part Examined; an empty Laterality (PS3.3 C.7.3.1) where it is unknown whether the part has a side, but not
+    beside coded anatomy."""
     _copy(target, source, BODY_PART)
-    if BODY_PART not in target and target.SOPClassUID != SegmentationStorage:
+    if target.get(BODY_PART) not in WITHOUT_SIDE and target.SOPClassUID != SegmentationStorage:
         target.Laterality = None
 
 

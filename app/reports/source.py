@@ -46,6 +46,15 @@ TAKEN_OVER: Final = (*PATIENT, *STUDY, *PATIENT_STUDY, BODY_PART, *FOLLOWED)
 
 GROUP_LENGTH: Final = 0x0000  # the element of every group that counts its bytes
 NUMBERS: Final = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
+# Attributes that say nothing, and may not stand there, without one of these (types 1C and 2C in PS3.3 C.7.1.1).
+NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "ResponsiblePerson": ("ResponsiblePersonRole",),
+    "ResponsiblePersonRole": ("ResponsiblePerson",),
+    "PatientBirthDateInAlternativeCalendar": ("PatientAlternativeCalendar",),
+    "PatientDeathDateInAlternativeCalendar": ("PatientAlternativeCalendar",),
+    "PatientAlternativeCalendar": ("PatientBirthDateInAlternativeCalendar", "PatientDeathDateInAlternativeCalendar"),
+    "PatientIdentityRemoved": ("DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+}
 CODE_VALUES: Final = ("CodeValue", "LongCodeValue", "URNCodeValue")  # one of them, with its meaning (PS3.3 table 8.8-1)
 MAX_DEPTH: Final = 4  # sequences within sequences; codes and issuers have two
 
@@ -75,6 +84,11 @@ class SourceHeader:
             if element is not None:
                 taken.add(element)
             if tag in reader.spoilt:
+                left_out.append(keyword)
+        for keyword, needed in NEEDS.items():
+            # "NO", of an identity that was not removed, needs nothing.
+            if taken.get(keyword, "NO") != "NO" and not any(word in taken for word in needed):
+                del taken[keyword]
                 left_out.append(keyword)
         assumed = tuple(word for word in TAKEN_OVER if word in taken and tag_for_keyword(word) in reader.assumed)
         return cls(taken, tuple(left_out), assumed)

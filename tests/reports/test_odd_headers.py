@@ -12,7 +12,7 @@ import pytest
 from app.inference.bundle import Bundle
 from app.reports.dicom import WRITERS, to_bytes, write_files, write_results
 from app.reports.fhir import write_bundle
-from app.reports.source import TAKEN_OVER, SourceHeader
+from app.reports.source import NEEDS, TAKEN_OVER, SourceHeader
 from tests.reports.cases import draw_report, slice_report
 from tests.reports.odd_headers import (
     AT_THE_DOOR,
@@ -65,8 +65,9 @@ def test_an_odd_value_costs_no_other() -> None:
     for n, keyword in enumerate(FIELDS):
         for kind in (*KINDS, *KINDS)[n % 8 : len(KINDS) : 8]:
             taken = taken_over(spoilt(PLAIN, {keyword: kind}))
-            assert {*taken.left_out} <= {keyword}
-            for other in {*TAKEN_OVER} - {keyword}:
+            others = {keyword, *(word for word, needed in NEEDS.items() if keyword in needed)}
+            assert {*taken.left_out} <= others
+            for other in {*TAKEN_OVER} - others:
                 assert taken.dataset.get(other) == whole.dataset.get(other)
 
 
@@ -128,6 +129,16 @@ def test_escapes_between_character_sets_are_followed(charset: str, bundle: Bundl
         instance = pydicom.dcmread(BytesIO(content))
         assert str(instance.PatientName) == wanted
         assert instance.StudyDescription == wanted
+
+
+def test_what_stands_alone_is_left_out_with_what_it_needs() -> None:
+    """Neither may stand without the other (PS3.3 C.7.1.1): a role of nobody, a removed identity without the method."""
+    data = replaced(replaced(PLAIN, "ResponsiblePerson", b"A\nB"), "PatientIdentityRemoved", b"YES")
+    data = replaced(replaced(data, "DeidentificationMethod", b"x" * 80), "DeidentificationMethodCodeSequence", b"")
+    taken = taken_over(data)
+    assert {*taken.left_out} == {
+        *("ResponsiblePerson", "ResponsiblePersonRole", "DeidentificationMethod", "PatientIdentityRemoved")
+    }
 
 
 def test_uids_whose_numbers_begin_with_zero_are_let_pass(bundle: Bundle) -> None:
