@@ -28,12 +28,16 @@ TYPE_2: Final = (  # empty where the source has none (PS3.5 7.4.3)
     *("StudyID", "ReferringPhysicianName"),
 )
 
+SPECIES: Final = ("PatientSpeciesDescription", "PatientSpeciesCodeSequence")
+OF_ANIMALS: Final = ("ResponsiblePerson", "ResponsibleOrganization")  # type 2C in PS3.3 C.7.1.1
+
 
 def copy_patient_and_study(target: Dataset, source: SourceHeader) -> None:
     """Make `target` belong to the patient and study of `source`: what is valid is copied, nothing is invented."""
     for keyword in (*PATIENT, *STUDY, *PATIENT_STUDY):
         _copy(target, source, keyword)
-    for keyword in TYPE_2:
+    is_animal = any(keyword in source.dataset for keyword in SPECIES)
+    for keyword in (*TYPE_2, *OF_ANIMALS) if is_animal else TYPE_2:
         if keyword not in source.dataset:
             setattr(target, keyword, None)
     target.SpecificCharacterSet = UTF_8

@@ -56,6 +56,9 @@ NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "PatientIdentityRemoved": ("DeidentificationMethod", "DeidentificationMethodCodeSequence"),
 }
 CODE_VALUES: Final = ("CodeValue", "LongCodeValue", "URNCodeValue")  # one of them, with its meaning (PS3.3 table 8.8-1)
+MAX_VALUES: Final = (
+    256  # of an attribute, or items; of names and codes there are a few, and each is copied into each result
+)
 MAX_DEPTH: Final = 4  # sequences within sequences; codes and issuers have two
 
 
@@ -98,11 +101,13 @@ def remarks_on(headers: Sequence[SourceHeader]) -> tuple[QualityNote, ...]:
     """What there is to say of headers that were not taken over as they stand: keywords, never values."""
     left_out = ", ".join(dict.fromkeys(word for header in headers for word in header.left_out))
     assumed = ", ".join(dict.fromkeys(word for header in headers for word in header.assumed))
+    absent = f"The source has no valid value, and the results none, in: {left_out}."
+    other = f"Not in the character set that the source declares, read in another: {assumed}."
     said = (
-        (left_out, "header_values_left_out", "The source has no valid value, and the results none, in: "),
-        (assumed, "characters_assumed", "Not in the character set that the source declares, read in another: "),
+        (left_out, QualityNote("header_values_left_out", "warning", absent)),
+        (assumed, QualityNote("characters_assumed", "warning", other)),
     )
-    return tuple(QualityNote(code, "warning", f"{words}{keywords}.") for keywords, code, words in said if keywords)
+    return tuple(note for keywords, note in said if keywords)
 
 
 class _Invalid(Exception):
@@ -140,7 +145,10 @@ class _Reader:
             if decoded is None:
                 self.spoilt.add(tag)
                 continue
-            for part in [decoded.text] if vr in LINES else decoded.text.split("\\"):
+            parts = [decoded.text] if vr in LINES else decoded.text.split("\\")
+            if len(parts) > MAX_VALUES:
+                raise _Invalid
+            for part in parts:
                 value = part.rstrip(" ") if vr in LINES else part.strip(" ")
                 valid = fitted(vr, value) if value else ""
                 if valid and may_stand_in(keyword_for_tag(tag), valid):
@@ -161,6 +169,8 @@ class _Reader:
 
     def _items(self, header: Dataset, tag: BaseTag, depth: int) -> Iterator[Dataset]:
         """The items that are valid as a whole: half a code is another code."""
+        if len(header[tag].value) > MAX_VALUES:
+            raise _Invalid
         for item in header[tag].value:
             try:
                 yield self._item(item, tag, depth)

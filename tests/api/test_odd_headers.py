@@ -16,6 +16,7 @@ from app.delivery.store import ResultStore
 from app.main import create_app
 from app.reports.dicom import WRITERS
 from app.settings import Settings
+from app.telemetry import JsonFormatter
 from tests.api.conftest import wait_until_ready
 from tests.api.test_dicomweb import post
 from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
@@ -127,9 +128,12 @@ def test_a_spooled_slice_with_odd_values_has_its_results(client: TestClient, set
 
 
 def test_a_kind_that_cannot_be_written_costs_only_itself(
-    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("app.reports.fhir.write_bundle", lambda *_, **__: 1 / 0)
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError(SECRET_ID)
+
+    monkeypatch.setattr("app.reports.fhir.write_bundle", fail)
     monkeypatch.setitem(WRITERS, "capture", lambda *_: 1 / 0)
     response = predict(client, slice_file(8), "application/fhir+json")
     assert (response.status_code, response.json()["code"]) == (422, "result_not_written")
@@ -138,7 +142,10 @@ def test_a_kind_that_cannot_be_written_costs_only_itself(
     store = ResultStore(settings.spool_dir / "results.sqlite3")
     assert eventually(store.find)
     assert counted(client, "lungscope_spooled_series_total") == {'outcome="judged"': 1}
-    assert counted(client, "lungscope_results_unwritten_total")['kind="fhir"'] == 2
+    assert counted(client, "lungscope_results_unwritten_total") == {'kind="fhir"': 2, 'kind="capture"': 1}
+    logged = [JsonFormatter().format(record) for record in caplog.records]
+    assert any("a result of kind fhir cannot be written: ValueError" in line for line in logged)
+    assert not any(SECRET_ID in line for line in logged)
 
 
 def counted(client: TestClient, name: str) -> dict[str, float]:
