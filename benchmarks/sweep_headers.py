@@ -14,11 +14,14 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from app.imaging.header import quiet_pydicom
 from app.inference.bundle import Bundle, load_bundle
 from tests.fakes import write_bundle
 from tests.reports.odd_headers import AT_THE_DOOR, FIELDS, KINDS, check_every_rendering, judged, plain_slice, spoilt
+
+TOLERATED: Final = "Illegal root for UID"  # numbers and dots all the same, and the study exists under that name
 
 
 def failures(bundle: Bundle, fields: Sequence[str], dciodvfy: str | None) -> Iterator[str]:
@@ -47,7 +50,7 @@ def complaints(dciodvfy: str | None, data: bytes, bundle: Bundle) -> set[str]:
             file.flush()
             said = subprocess.run([str(dciodvfy), file.name], capture_output=True, text=True, check=False)
         lines = (said.stderr + said.stdout).splitlines()
-        found |= {re.sub("[0-9]{6,}", "#", line) for line in lines if "Error" in line}
+        found |= {re.sub("[0-9]{6,}", "#", line) for line in lines if "Error" in line and TOLERATED not in line}
     return found
 
 
