@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydicom import config
 from pydicom.charset import python_encoding
@@ -17,6 +17,7 @@ from app.imaging.header import quiet_pydicom
 from app.imaging.values import TEXTS, fitted, is_uid, is_valid
 
 NO_TEXT: Final = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]")
+bounded = settings(derandomize=True, deadline=None, max_examples=300)
 VALUES: Final = st.text() | st.from_regex(r"[-+0-9.:eE^=\\\\ ADMY]{0,20}", fullmatch=True)
 
 
@@ -52,6 +53,7 @@ def test_empty_components_at_the_end_of_a_name_are_left_out_where_there_are_too_
     assert fitted("PN", "A^B^C^D^E^F") is None
 
 
+@bounded
 @given(st.sampled_from(sorted(TEXTS)), VALUES)
 @example("DS", "1" + "0" * 400)
 @example("IS", "9" * 5000)
@@ -63,11 +65,13 @@ def test_what_is_let_pass_is_valid_for_pydicom(vr: str, value: str) -> None:
             validate_value(vr, fit, config.RAISE)
 
 
+@bounded
 @given(st.text())
 def test_a_uid_is_digits_and_dots(text: str) -> None:
     assert not is_uid(text) or re.fullmatch("[0-9]+([.][0-9]+)*", text, re.ASCII)
 
 
+@bounded
 @given(st.binary(), st.lists(st.sampled_from(sorted(python_encoding)) | st.text(), max_size=3))
 @example(b"A\x1b$)A\xff", ["", "ISO 2022 IR 58"])
 @example(b"\x1b$B\x1b", ["", "ISO 2022 IR 87"])
@@ -77,6 +81,7 @@ def test_text_in_any_character_set_is_text_or_nothing(raw: bytes, terms: list[st
     assert decoded is None or not NO_TEXT.search(decoded.text)
 
 
+@bounded
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1))
 def test_plain_text_is_the_same_in_every_character_set(text: str) -> None:
     for term in python_encoding:

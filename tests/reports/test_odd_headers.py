@@ -8,6 +8,8 @@ from typing import Final
 
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from app.inference.bundle import Bundle
 from app.reports.dicom import WRITERS, to_bytes, write_files, write_results
@@ -20,6 +22,7 @@ from tests.reports.odd_headers import (
     KINDS,
     VALID,
     check_every_rendering,
+    check_values,
     judged,
     plain_slice,
     replaced,
@@ -69,6 +72,19 @@ def test_an_odd_value_costs_no_other() -> None:
             assert {*taken.left_out} <= others
             for other in {*TAKEN_OVER} - others:
                 assert taken.dataset.get(other) == whole.dataset.get(other)
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), st.binary(max_size=80), min_size=1, max_size=8))
+@settings(
+    derandomize=True, deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_bytes_get_an_invalid_value_through(values: dict[str, bytes]) -> None:
+    data = PLAIN
+    for keyword, value in values.items():
+        data = replaced(data, keyword, value)
+    taken = taken_over(data)
+    check_values(taken.dataset)
+    assert {*taken.dataset.dir()} <= {*TAKEN_OVER}
 
 
 NAMES: Final = {  # declared, written in, name, read as
