@@ -145,6 +145,10 @@ install-size: $(DEV_READY) ## build what the small image holds; its size by pack
 fuzz: $(DEV_READY) ## mutate the files in FUZZ_FILES and read them, each in a process of its own; FUZZ_ROUNDS times
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz_reading.py --rounds $(FUZZ_ROUNDS) $(FUZZ_FILES)
 
+.PHONY: sweep-headers
+sweep-headers: $(DEV_READY) ## every header field that results take over with every odd value, one by one: a quarter of an hour
+	PYTHONPATH=. $(BIN)/python benchmarks/sweep_headers.py
+
 .PHONY: container-check
 container-check: $(DEV_READY) ## run the image's build steps without a container engine, and the service from them
 	PIP="$(CURDIR)/$(BIN)/python -m pip" sh deploy/container/check.sh

@@ -97,6 +97,10 @@ class WrongModality(UnfitInput):
     """A DICOM object whose Modality is not CT."""
 
 
+class InvalidUid(UnfitInput):
+    """A Study, Series or SOP Instance UID that is none: results could not refer to their source by it."""
+
+
 class LocalizerImage(UnfitInput):
     """A scout view: a projection, not a slice."""
 
@@ -135,6 +139,10 @@ class RoiOutsideImage(UnfitInput):
 
 class NoDicomSource(UnfitInput):
     """A DICOM result refers to its source by UIDs and header, and this source has none."""
+
+
+class ResultNotWritten(UnfitInput):
+    """What was judged cannot be written in the format that was asked for, by a fault of the writer or of the header."""
 
 
 class UnfitSeries(UnfitInput):

@@ -157,6 +157,14 @@ class _OfDelivery:
                 registry=registry,
             )
         )
+        self.results_unwritten = _by_labels(
+            Counter(
+                "lungscope_results_unwritten",
+                "Results that could not be written, by kind; the others of the same prediction were.",
+                ["kind"],
+                registry=registry,
+            )
+        )
         self.spooled_waiting = Gauge(
             "lungscope_spooled_series_waiting",
             "Series in the spool of all workers.",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 
 from app.api.renderings import result_objects
@@ -16,6 +15,7 @@ from app.errors import FrameRequired
 from app.imaging.archive import files_of
 from app.imaging.chunked import ChunkedFile
 from app.imaging.ct import CTSlice
+from app.imaging.header import Header, read_header
 from app.imaging.read import read_slice
 from app.imaging.series import SeriesBuilder, SeriesLimits
 from app.imaging.volume import CTVolume
@@ -49,8 +49,8 @@ class SeriesJudge:
             prediction = diagnose_volume(image, model, detector, lambda _stage, _done, _of: None, cancelled)
         self.metrics.decisions(prediction.decision).inc()
         headers = _headers(paths, shown_instances(prediction, image))
-        digest = detector.digest
-        return result_objects(Report(prediction, image, headers, model.bundle, arrived, detector_digest=digest), wanted)
+        report = Report(prediction, image, headers, model.bundle, arrived, detector_digest=detector.digest)
+        return result_objects(report, wanted, self.metrics)
 
     def _volume(self, paths: Sequence[Path], cancelled: Callable[[], bool]) -> CTVolume:
         builder = SeriesBuilder(SeriesLimits(max_slices=self.max_slices))
@@ -80,5 +80,10 @@ def _only_slice(paths: Sequence[Path]) -> CTSlice | None:
 
 
 def _headers(paths: Sequence[Path], uids: set[str | None]) -> list[Dataset]:
-    every = (pydicom.dcmread(path, stop_before_pixels=True) for path in paths)
-    return [header for header in every if header.get("SOPInstanceUID") in uids]
+    found: list[Dataset] = []
+    for path in paths:
+        with path.open("rb") as stream:
+            header = read_header(stream)
+        if Header(header).text("SOPInstanceUID") in uids:
+            found.append(header)
+    return found

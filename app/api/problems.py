@@ -60,6 +60,7 @@ PROBLEMS: Final[dict[type[errors.LungscopeError], ProblemType]] = {
     ),
     errors.WrongSopClass: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "wrong_sop_class", "Not a CT image"),
     errors.WrongModality: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "wrong_modality", "Not CT"),
+    errors.InvalidUid: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_uid", "Not a UID"),
     errors.LocalizerImage: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "localizer", "A localizer, not a slice"),
     errors.NoPixelData: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "no_pixel_data", "No pixel data"),
     errors.NotHounsfield: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "not_hounsfield", "Not in Hounsfield units"),
@@ -74,6 +75,9 @@ PROBLEMS: Final[dict[type[errors.LungscopeError], ProblemType]] = {
     errors.FrameOutOfRange: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "frame_out_of_range", "No such frame"),
     errors.RoiOutsideImage: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "roi_outside_image", "Roi outside the image"),
     errors.NoDicomSource: ProblemType(HTTPStatus.NOT_ACCEPTABLE, "no_dicom_source", "No DICOM source to refer to"),
+    errors.ResultNotWritten: ProblemType(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "result_not_written", "The result cannot be written in this format"
+    ),
     errors.NoCtSlices: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "no_ct_slices", "No CT slices"),
     errors.TooFewSlices: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "too_few_slices", "Too few slices"),
     errors.MixedSeries: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "mixed_series", "Several series"),

@@ -13,7 +13,6 @@ from functools import lru_cache
 from io import BytesIO
 from typing import Any, Final, Literal, TypeAlias
 
-import pydicom
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
@@ -25,6 +24,7 @@ from app.api.renderings import dicom_files, fhir_bundle
 from app.explain.canvas import to_png
 from app.explain.overlay import draw
 from app.imaging.ct import CTSlice, PointPx
+from app.imaging.header import read_header
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from app.inference.detector import Detector
@@ -32,6 +32,7 @@ from app.inference.model import Model
 from app.inference.prediction import Prediction
 from app.inference.vocabulary import Language
 from app.reports.report import Report
+from app.telemetry import Metrics
 
 Format: TypeAlias = Literal["json", "events", "dicom", "fhir", "picture"]
 Renderer: TypeAlias = Callable[[CTSlice, Prediction], "Rendered"]
@@ -92,23 +93,24 @@ def slice_renderer(
     model: Model,
     detector: Detector,
     language: Language,
+    metrics: Metrics,
 ) -> Renderer | None:
     """What writes the answer to the one image whose file is `data`; None for JSON, which `app.api.answers` writes.
 
-    The renderer raises NoDicomSource.
+    The renderer raises NoDicomSource and ResultNotWritten.
     """
     if wanted == "json":
         return None
 
     def render_slice(ct_slice: CTSlice, prediction: Prediction) -> Rendered:
         is_dicom = ct_slice.source.kind == "dicom"
-        headers = [pydicom.dcmread(BytesIO(data), stop_before_pixels=True)] if is_dicom else []
+        headers = [read_header(BytesIO(data))] if is_dicom else []
         digest = detector.digest if roi_px is None else None
         report = Report(prediction, ct_slice, headers, model.bundle, _now(), roi_px, digest, language)
         if wanted == "picture":
             picture = draw(ct_slice, prediction, model=report.model_line, language=language)
             return Rendered((to_png(picture),), PNG)
-        return _report(report, wanted)
+        return _report(report, wanted, metrics)
 
     return render_slice
 
@@ -121,18 +123,20 @@ def render_series(
     model: Model,
     detector: Detector,
     language: Language,
+    metrics: Metrics,
 ) -> Rendered:
-    """The answer to a series as DICOM or FHIR; `builder` has kept its headers. Raises NoDicomSource."""
+    """The answer to a series as DICOM or FHIR; `builder` has kept its headers. Raises NoDicomSource and
+    ResultNotWritten."""
     headers = builder.headers(shown_instances(prediction, volume))
     digest = detector.digest
     report = Report(prediction, volume, headers, model.bundle, _now(), detector_digest=digest, language=language)
-    return _report(report, wanted)
+    return _report(report, wanted, metrics)
 
 
-def _report(report: Report, wanted: Format) -> Rendered:
+def _report(report: Report, wanted: Format, metrics: Metrics) -> Rendered:
     if wanted == "fhir":
-        return Rendered((fhir_bundle(report),), FHIR)
-    content_type, body = related(dicom_files(report))
+        return Rendered((fhir_bundle(report, metrics),), FHIR)
+    content_type, body = related(dicom_files(report, metrics))
     return Rendered(tuple(body), content_type)
 
 

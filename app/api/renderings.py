@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import logging
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -12,9 +15,13 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from app.delivery.store import ObjectKind, ResultObject
+from app.errors import ResultNotWritten
 from app.explain.overlay import draw
 from app.inference.prediction import SliceRef
 from app.reports.report import Report, ReportedSlice
+from app.telemetry import Metrics
+
+logger = logging.getLogger(__name__)
 
 
 def draw_slice(report: Report, shown: ReportedSlice) -> NDArray[np.uint8]:
@@ -23,45 +30,76 @@ def draw_slice(report: Report, shown: ReportedSlice) -> NDArray[np.uint8]:
     return draw(shown.image, report.prediction, model=report.model_line, language=report.language, slice_ref=ref)
 
 
-def dicom_objects(report: Report) -> tuple[Dataset, ...]:
-    """Every DICOM object of a report; raises NoDicomSource."""
-    # Imports highdicom, with what it reads half a second and 85 MB: for those who want DICOM.
-    from app.reports.dicom import write_results
-
-    return write_results(report, draw_slice)
+def dicom_files(report: Report, metrics: Metrics) -> list[bytes]:
+    """The objects of a report as files (PS3.10): those that can be written. Raises NoDicomSource, and ResultNotWritten
+    when it is none of them."""
+    return [content for _, content in _dicom_files(report, metrics)]
 
 
-def dicom_files(report: Report) -> list[bytes]:
-    """The objects as files (PS3.10); raises NoDicomSource."""
-    from app.reports.dicom import to_bytes
-
-    return [to_bytes(instance) for instance in dicom_objects(report)]
-
-
-def fhir_bundle(report: Report, *, transaction: bool = False) -> bytes:
-    """A FHIR R4 bundle, as UTF-8."""
+def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False) -> bytes:
+    """A FHIR R4 bundle, as UTF-8; raises ResultNotWritten."""
     # Imports fhir.resources, 0.1 s: for those who want FHIR.
     from app.reports.fhir import write_bundle
 
-    return json.dumps(write_bundle(report, transaction=transaction), ensure_ascii=False).encode()
+    try:
+        return json.dumps(write_bundle(report, transaction=transaction), ensure_ascii=False).encode()
+    except MemoryError:
+        raise
+    # Whatever a header did to it: the same prediction can be had in another format.
+    except Exception as error:
+        _note_unwritten(metrics, "fhir", error)
+        raise _unwritten("a prediction that cannot be written as FHIR") from None
 
 
-def result_objects(report: Report, wanted: Collection[ObjectKind]) -> list[ResultObject]:
-    """What is kept and delivered of a report, of the kinds wanted; raises NoDicomSource."""
-    objects = [_stored(instance) for instance in dicom_objects(report)] if "dicom" in wanted else []
-    if "fhir" in wanted:
-        source = report.sources[0]
-        content = fhir_bundle(report, transaction=True)
-        identifier = str(report.resource_id("delivery"))
-        study, series = source.study_instance_uid or "", source.series_instance_uid or ""
-        objects.append(ResultObject(identifier, "fhir", study, series, "{}", content))
+def result_objects(report: Report, wanted: Collection[ObjectKind], metrics: Metrics) -> list[ResultObject]:
+    """What is kept and delivered of a report, of the kinds wanted: all that can be written.
+
+    Raises NoDicomSource, and ResultNotWritten when nothing can be.
+    """
+    writers: dict[ObjectKind, Callable[[], list[ResultObject]]] = {
+        "dicom": lambda: [_stored(*written) for written in _dicom_files(report, metrics)],
+        "fhir": lambda: [_stored_bundle(report, metrics)],
+    }
+    objects: list[ResultObject] = []
+    for kind in (kind for kind in writers if kind in wanted):
+        with suppress(ResultNotWritten):
+            objects += writers[kind]()
+    if not objects:
+        raise _unwritten("a prediction that cannot be written")
     return objects
 
 
-def _stored(instance: Dataset) -> ResultObject:
-    from app.reports.dicom import to_bytes
+def _dicom_files(report: Report, metrics: Metrics) -> list[tuple[Dataset, bytes]]:
+    # Imports highdicom, with what it reads half a second and 85 MB: for those who want DICOM.
+    from app.reports.dicom import write_files
 
-    content = to_bytes(instance)
+    files = write_files(report, draw_slice, partial(_note_unwritten, metrics))
+    if not files:
+        raise _unwritten("a prediction that cannot be written as DICOM")
+    return files
+
+
+def _note_unwritten(metrics: Metrics, kind: str, error: Exception) -> None:
+    logger.error("a result of kind %s cannot be written: %s", kind, type(error).__name__, exc_info=error)
+    metrics.results_unwritten(kind).inc()
+
+
+def _unwritten(found: str) -> ResultNotWritten:
+    return ResultNotWritten(
+        found=found,
+        expected="a source whose header gives what the format needs",
+        remedy="Ask for JSON; the service's log says what failed.",
+    )
+
+
+def _stored_bundle(report: Report, metrics: Metrics) -> ResultObject:
+    source = report.sources[0]
+    study, series = source.study_instance_uid or "", source.series_instance_uid or ""
+    content = fhir_bundle(report, metrics, transaction=True)
+    return ResultObject(str(report.resource_id("delivery")), "fhir", study, series, "{}", content)
+
+
+def _stored(instance: Dataset, content: bytes) -> ResultObject:
     # As written: what highdicom set may hold objects that JSON has no word for.
     header = pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
     return ResultObject(

@@ -60,10 +60,10 @@ async def judge_slice(services: Services, job: Job, gone: Gone) -> bytes:
 
 
 async def render_slice(services: Services, job: Job, wanted: Format, gone: Gone) -> Rendered:
-    """The answer in another format, counted; raises NoDicomSource and the errors of `judge_slice`."""
+    """The answer in another format, counted; raises NoDicomSource, ResultNotWritten and the errors of `judge_slice`."""
     parameters = parse_parameters(job.parameters)
     model, detector = services.registry.model(), services.registry.detector()
-    render = slice_renderer(wanted, job.data, parameters.roi_px, model, detector, job.language)
+    render = slice_renderer(wanted, job.data, parameters.roi_px, model, detector, job.language, services.metrics)
     started = time.perf_counter()
     prediction, decode_ms, rendered = await _judged(services, job, parameters, render, gone)
     assert rendered is not None

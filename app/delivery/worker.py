@@ -112,12 +112,13 @@ class Judging:
         # Whatever else a decoder or a runtime raises must not stop the next series.
         except Exception as error:
             logger.error("judging a spooled series failed, attempt %d of %d", attempt, MAX_ATTEMPTS, exc_info=error)
-        self.metrics.spooled_series(outcome).inc()
         if outcome == "interrupted":
             claim.forgive()
         if outcome == "interrupted" or (outcome == "failed" and attempt < MAX_ATTEMPTS):
             claim.release()
         else:
+            # Here alone: a series is counted once, not once an attempt.
+            self.metrics.spooled_series(outcome).inc()
             self._finish(claim)
         return outcome != "interrupted"
 

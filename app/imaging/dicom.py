@@ -39,10 +39,10 @@ from app.imaging.ct import (
     Orientation,
     PointMm,
     QualityNote,
-    SliceSource,
 )
 from app.imaging.elements import plain_elements
 from app.imaging.header import Header, PixelBytes, malformed, parse_dicom
+from app.imaging.identity import frame_of_reference_notes, refuse_odd_uids, slice_source
 from app.imaging.options import ReadOptions
 from app.imaging.pixels import PixelFormat, StoredValues, check_field, stored_values
 
@@ -85,6 +85,7 @@ class DicomImage:
     @classmethod
     def _checked(cls, meta: Header, header: Header, transfer_syntax: UID, pixel_data: PixelBytes | None) -> DicomImage:
         _refuse_other_objects(meta, header)
+        refuse_odd_uids(header)
         if not pixel_data:
             raise NoPixelData(
                 found="a data set without Pixel Data", expected="a CT image", remedy="Send the image object itself."
@@ -128,11 +129,17 @@ class DicomImage:
         return CTSlice(
             hu=hu,
             spacing_mm=spacing_mm,
-            source=_source(header, fmt, frame),
+            source=slice_source(header, fmt.shape.rows, fmt.shape.columns, frame if fmt.frames > 1 else None),
             orientation=orientation,
             position_mm=_position(groups),
             thickness_mm=_first(groups, "SliceThickness"),
-            notes=(*spacing_notes, *_orientation_notes(orientation), *hu_notes, *_ignored(options)),
+            notes=(
+                *spacing_notes,
+                *_orientation_notes(orientation),
+                *frame_of_reference_notes(header),
+                *hu_notes,
+                *_ignored(options),
+            ),
         )
 
 
@@ -319,18 +326,3 @@ def _ignored(options: ReadOptions) -> tuple[QualityNote, ...]:
     if options.window is None:
         return ()
     return (QualityNote("window_ignored", "warning", "DICOM states its own scale; `window` was not used."),)
-
-
-def _source(header: Header, fmt: PixelFormat, frame: int) -> SliceSource:
-    return SliceSource(
-        kind="dicom",
-        rows=fmt.shape.rows,
-        columns=fmt.shape.columns,
-        frame=frame if fmt.frames > 1 else None,
-        sop_class_uid=header.text("SOPClassUID"),
-        sop_instance_uid=header.text("SOPInstanceUID"),
-        series_instance_uid=header.text("SeriesInstanceUID"),
-        study_instance_uid=header.text("StudyInstanceUID"),
-        frame_of_reference_uid=header.text("FrameOfReferenceUID"),
-        manufacturer=header.text("Manufacturer"),
-    )

@@ -20,6 +20,7 @@ from pydicom.tag import BaseTag, SequenceDelimiterTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from app.errors import InputTooLarge, MalformedDicom
+from app.imaging.characters import ignore_odd_character_sets
 from app.imaging.chunked import ChunkedFile, FileBytes, piece_of, stream_of, stream_within
 from app.imaging.elements import Elements
 
@@ -44,6 +45,7 @@ def quiet_pydicom() -> None:
     pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
     warnings.filterwarnings("ignore", module=r"pydicom\b")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    ignore_odd_character_sets()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,11 +92,26 @@ def parse_dicom(file: FileBytes) -> ParsedDicom:
     except (InputTooLarge, MemoryError):
         raise
     except Exception as error:
-        raise MalformedDicom(
-            found=f"bytes that stop making sense as DICOM ({type(error).__name__})",
-            expected="a complete DICOM file (PS3.10) with preamble, file meta information and data set",
-            remedy="Send the file as the modality or the archive wrote it.",
-        ) from None
+        raise _senseless(error) from None
+
+
+def read_header(stream: BinaryIO) -> FileDataset:
+    """The data set of a DICOM file up to its pixels, for results to take over from; raises MalformedDicom."""
+    try:
+        return pydicom.dcmread(stream, stop_before_pixels=True)
+    except (OSError, MemoryError):
+        raise
+    # As above.
+    except Exception as error:
+        raise _senseless(error) from None
+
+
+def _senseless(error: Exception) -> MalformedDicom:
+    return MalformedDicom(
+        found=f"bytes that stop making sense as DICOM ({type(error).__name__})",
+        expected="a complete DICOM file (PS3.10) with preamble, file meta information and data set",
+        remedy="Send the file as the modality or the archive wrote it.",
+    )
 
 
 def _parse(file: FileBytes) -> ParsedDicom:
@@ -148,7 +165,7 @@ class _PixelData:
 def pack_header(file: FileBytes) -> bytes:
     """What stands before the pixels of a DICOM file that `parse_dicom` has read, compressed: some kilobytes."""
     stream = stream_of(file)
-    dataset = pydicom.dcmread(stream, stop_before_pixels=True)
+    dataset = read_header(stream)
     header = piece_of(file, 0, stream.tell())
     if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
         # Deflated as one, pixels and all.
@@ -160,7 +177,7 @@ def pack_header(file: FileBytes) -> bytes:
 
 def unpack_header(packed: bytes) -> Dataset:
     """The data set, without pixels, that `pack_header` has taken."""
-    return pydicom.dcmread(BytesIO(zlib.decompress(packed)), stop_before_pixels=True)
+    return read_header(BytesIO(zlib.decompress(packed)))
 
 
 def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:

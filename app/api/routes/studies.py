@@ -136,7 +136,9 @@ async def _render(
     model, detector = services.registry.model(), services.registry.detector()
     prediction, _ = await _predict(services, slot, asked, model, detector, _tell_nobody)
     volume, language = asked.upload.volume, asked.language
-    return await slot.run(partial(render_series, wanted, prediction, volume, builder, model, detector, language))
+    metrics = services.metrics
+    work = partial(render_series, wanted, prediction, volume, builder, model, detector, language, metrics)
+    return await slot.run(work)
 
 
 async def _predict(
