@@ -225,6 +225,14 @@ class SpoolFull(Unavailable):
     """No room for more series before some are judged."""
 
 
+class StorageFull(Unavailable):
+    """No room on the disk that holds spool and results."""
+
+
+class StorageUnavailable(Unavailable):
+    """The disk that holds spool and results cannot be written or read now."""
+
+
 class StartupError(LungscopeError):
     """The service must not start."""
 
