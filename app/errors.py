@@ -243,3 +243,7 @@ class BundleError(StartupError):
 
 class SettingsError(StartupError):
     """A setting that is missing, malformed or unsafe."""
+
+
+class NoSharedRoom(StartupError):
+    """Too little room for what the workers share. It may be made while others work."""

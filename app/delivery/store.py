@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import stat
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -296,10 +297,12 @@ def _columns_of_ours() -> frozenset[tuple[Any, ...]]:
 
 
 def _inode(path: Path) -> int | None:
+    """Which file a database is in; None where there is none yet. A number may be taken again by what comes after."""
     try:
-        return path.stat().st_ino
-    except FileNotFoundError:
+        found = path.stat()
+    except OSError:
         return None
+    return found.st_ino if stat.S_ISREG(found.st_mode) and found.st_size else None
 
 
 def _is_no_file(path: Path) -> bool:
