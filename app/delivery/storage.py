@@ -108,9 +108,11 @@ class StorageWatch:
             room = os.statvfs(self._folder)
             if room.f_flag & os.ST_RDONLY:
                 return "the file system is mounted read-only", False
+            # What was full needs more, or it would be full again at once, back and forth.
+            needed = ROOM_BYTES * 2 if self._full else ROOM_BYTES
             # Some file systems count neither blocks nor inodes.
-            if room.f_blocks and room.f_bavail * room.f_frsize < ROOM_BYTES:
-                return f"less than {ROOM_BYTES >> 20} MB are free", True
+            if room.f_blocks and room.f_bavail * room.f_frsize < needed:
+                return f"less than {needed >> 20} MB are free", True
             if room.f_files and not room.f_favail:
                 return "no more files can be made", True
             if self.trouble is not None:

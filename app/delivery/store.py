@@ -310,11 +310,11 @@ def _is_no_file(path: Path) -> bool:
 
 
 def _make_private(files: Sequence[Path]) -> None:
-    """Let only the owner read the first of the files, which is made, and those of the others that are there."""
-    os.close(os.open(files[0], os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, PRIVATE_FILE))
+    """Let only the owner read and write the files that are there, and make the first of them if it is not."""
     for path in files:
         with suppress(FileNotFoundError):
             path.chmod(PRIVATE_FILE)
+    os.close(os.open(files[0], os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, PRIVATE_FILE))
 
 
 def _columns(item: ResultObject) -> tuple[object, ...]:

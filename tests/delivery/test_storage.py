@@ -53,6 +53,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
+def room_on(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_failure_is_said_once_and_over_when_it_can_be_written(
     watch: StorageWatch, clock: Clock, fault: int, caplog: pytest.LogCaptureFixture
@@ -109,9 +114,10 @@ def test_a_full_disk_is_seen_before_anything_fails(disk: Path, clock: Clock) -> 
     clock.now += 1
     with pytest.raises(StorageFull):
         watch.require()
-    filler.unlink()
-    clock.now += 1
-    watch.require()
+    for free, trouble in ((1 << 20, True), (6 << 20, True), (10 << 20, False)):
+        os.truncate(filler, filler.stat().st_size + room_on(disk) - free)
+        clock.now += 1
+        assert (watch.look() is not None) == trouble
 
 
 def test_a_folder_that_is_deleted_is_made_again(tmp_path: Path, clock: Clock) -> None:
