@@ -211,7 +211,7 @@ class Spool:
             old = [series for series in self.series.iterdir() if self._is_old(series, now)]
             for series in old:
                 delete(series)
-        dropped = len(old)
+        dropped = sum(not series.exists() for series in old)
         for folder in [folder for folder in self._judging.iterdir() if self._is_old(folder, now)]:
             with self.quarantine.instead_of(folder):
                 if (claim := self._claimed(folder)) is not None:

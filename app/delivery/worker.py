@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -87,11 +87,13 @@ class Judging:
     def step(self, now: float | None = None) -> bool:
         """Sweep, and judge one series if there is one; returns whether there was.
 
-        Neither while the disk cannot be written: the series would be judged in vain, over and over.
+        While the disk cannot be written only what is too old goes: a series would be judged in vain, over and over.
         """
         now = time.time() if now is None else now
         watch = self.store.watch
         if not watch.may_work():
+            with suppress(OSError):
+                self._sweep_spool(now)
             return False
         try:
             with watch.guard():
@@ -166,12 +168,15 @@ class Judging:
         self.store.forget(claim.id)
 
     def _sweep(self, now: float) -> None:
-        if dropped := self.spool.sweep(now):
-            logger.error("%d spooled series were too old to be judged and are dropped", dropped)
-            self.metrics.spooled_series("expired").inc(dropped)
+        self._sweep_spool(now)
         if expired := self.store.expire(now):
             logger.error("%d results could not be delivered in time and are dropped", expired)
         self.store.forget_damaged(now - self.keep_hours * HOUR_S)
+
+    def _sweep_spool(self, now: float) -> None:
+        if dropped := self.spool.sweep(now):
+            logger.error("%d spooled series were too old to be judged and are dropped", dropped)
+            self.metrics.spooled_series("expired").inc(dropped)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ Break = Callable[[pytest.MonkeyPatch, OSError], None]
 
 
 def started(tmp_path: Path, folder: Path) -> TestClient:
-    write_models(tmp_path)
+    if not (tmp_path / "nodule-classifier").exists():
+        write_models(tmp_path)
     # The quiet period keeps what came in the spool.
     settings = Settings(models_dir=tmp_path, spool_dir=folder, quiet_seconds=3600, settle_seconds=600, threads=1)
     app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
@@ -125,6 +126,19 @@ def test_a_full_disk_from_end_to_end(tmp_path: Path) -> None:
         assert eventually(lambda: client.get("/health/ready").status_code == 200)
         assert post(client, [slice_file(0)])[0] == 200
         assert "lungscope_storage_writable 1.0" in client.get("/metrics").text
+
+
+def test_a_start_on_a_disk_that_is_full_waits_for_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 24) as disk:
+        with started(tmp_path, disk / "state"):
+            pass
+        filler = fill(disk)
+        with started(tmp_path, disk / "state") as client:
+            assert eventually(lambda: "MB are free" in client.get("/health/ready").text)
+            filler.unlink()
+            assert eventually(lambda: client.get("/health/ready").status_code == 200)
+            assert post(client, [slice_file(0)])[0] == 200
+            assert client.get(STUDIES).json() == []
 
 
 @pytest.mark.parametrize("path", [STUDIES, f"{STUDIES}/1.2", f"{STUDIES}/1.2/metadata", "/metrics"])

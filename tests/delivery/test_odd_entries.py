@@ -138,6 +138,17 @@ def test_no_instance_where_one_belongs(worker: Worker, put: Put, name: str) -> N
     assert len(worker.quarantined) == 1
 
 
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\nb", b" ", b"0" * 32 + b"\n", "\u202e".encode(), b"x" * 255])
+def test_names_of_any_bytes(worker: Worker, name: bytes) -> None:
+    receive(worker.spool, "1")
+    (series,) = worker.spool.series.iterdir()
+    for place in (series, worker.spool.series, worker.folder / "judging", worker.folder / "incoming"):
+        a_file(place / os.fsdecode(name))
+    worker.run()
+    assert worker.judged == [["1"]]
+    assert len(worker.quarantined) == 4
+
+
 @pytest.mark.parametrize("put", [a_file, a_folder, a_dangling_link, a_link_to_itself, a_socket, an_unreadable_file])
 def test_something_else_where_a_lock_belongs(worker: Worker, put: Put) -> None:
     receive(worker.spool, "1")

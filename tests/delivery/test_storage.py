@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -227,6 +228,16 @@ def test_nothing_is_judged_that_could_not_be_kept(tmp_path: Path, monkeypatch: p
     clock.now += MAX_PAUSE_S
     assert worker.step(LATER)
     assert (store.find(), len(worker.spool)) == (["2.25.1"], 0)
+
+
+def test_what_is_too_old_goes_from_a_full_disk(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path / "results.sqlite3")
+    spool = Spool(tmp_path / "spool", SpoolLimits(1 << 20, 1, 1e6, 1e6))
+    worker = replace(judging(tmp_path, store, lambda *_: pytest.fail("judged")), spool=spool)
+    receive(spool, "1")
+    store.watch.failed(OSError(errno.ENOSPC, "No space left on device"))
+    assert not worker.step(LATER)
+    assert len(spool) == 0
 
 
 def _full() -> None:
