@@ -22,6 +22,10 @@ LOOK_S: Final = 1.0  # between two looks at the disk: whoever waits for room wai
 FIRST_PAUSE_S: Final = 1.0
 MAX_PAUSE_S: Final = 60.0  # room that is made is found within a minute
 PRIMARY: Final = 0xFF  # the part of SQLite's extended result code that says what kind it is, sqlite.org/rescode.html
+# What was to be written is at fault.
+OF_CONTENT: Final = frozenset(
+    {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE}
+)
 logger = logging.getLogger(__name__)
 
 
@@ -34,6 +38,14 @@ def result_code(error: BaseException) -> int | None:
     """SQLite's primary result code; None of an error that has none."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & PRIMARY
+
+
+def is_of_storage(error: BaseException) -> bool:
+    """Whether the disk or the database is at fault, and not what was to be written."""
+    code = result_code(error)
+    if code is None:  # the module sqlite3 itself refuses a value by other errors than this one
+        return isinstance(error, OSError | sqlite3.OperationalError)
+    return code not in OF_CONTENT
 
 
 class StorageWatch:
@@ -86,6 +98,8 @@ class StorageWatch:
         try:
             yield
         except (OSError, sqlite3.Error) as error:
+            if not is_of_storage(error):
+                raise
             self.failed(error)
             raise self._refusal() from error
 

@@ -223,8 +223,11 @@ class ResultStore:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if result_code(error) in DAMAGED:
+            code = result_code(error)
+            if code in DAMAGED or (code is None and type(error) is sqlite3.OperationalError):  # a text that is none
                 self._open_or_begin(error, seen)
+            if code == sqlite3.SQLITE_ERROR:  # a table is missing
+                self._inode = None  # the next use looks at all of them
             raise
 
     def _connect(self, timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from app.delivery.claim import Claim
 from app.delivery.destinations import Destination
 from app.delivery.locks import held_if_free
 from app.delivery.spool import HOUR_S, Spool
-from app.delivery.storage import StorageWatch, pause_s
+from app.delivery.storage import StorageWatch, is_of_storage, pause_s
 from app.delivery.store import Due, ObjectKind, ResultObject, ResultStore
 from app.errors import InputError, Overloaded, Unavailable
 from app.inference.engine import SeriesLane
@@ -135,28 +134,33 @@ class Judging:
             outcome = "unreadable" if isinstance(error, OSError) else "failed"
             logger.error("judging a spooled series failed, attempt %d of %d", attempt, MAX_ATTEMPTS, exc_info=error)
         if outcome == "judged":
-            self._keep(claim, objects)
+            outcome = self._kept(claim, objects)
         return self._done_with(claim, outcome, attempt)
 
-    def _keep(self, claim: Claim, objects: Sequence[ResultObject]) -> None:
+    def _kept(self, claim: Claim, objects: Sequence[ResultObject]) -> str:
+        """Keep results; returns what became of the series, and raises what the disk is at fault of."""
         now = time.time()
         expires_at = now + self.keep_hours * HOUR_S
         try:
             self.store.put(claim.id, objects, self.destinations, now=now, expires_at=expires_at)
-        except (OSError, sqlite3.Error):
-            self.metrics.spooled_series("interrupted").inc()
-            claim.forgive()
-            raise
+        except Exception as error:
+            if is_of_storage(error):
+                claim.forgive()
+                raise
+            logger.error("results of a spooled series cannot be written", exc_info=error)
+            return "failed"
         self.store.watch.succeeded()
+        return "judged"
 
     def _done_with(self, claim: Claim, outcome: str, attempt: int) -> bool:
         """Do with a series what its outcome asks for; returns whether the next may follow at once."""
-        if outcome in ("failed", "unreadable") and attempt < MAX_ATTEMPTS:
-            return True
-        self.metrics.spooled_series(outcome).inc()
         if outcome == "interrupted":
             claim.forgive()
             return False
+        if outcome in ("failed", "unreadable") and attempt < MAX_ATTEMPTS:
+            return True
+        # Here alone: a series is counted once, not once an attempt.
+        self.metrics.spooled_series(outcome).inc()
         if outcome == "unreadable":
             claim.set_apart("its files cannot be read")
         else:

@@ -125,6 +125,25 @@ def test_damage_deep_in_the_file_is_set_aside_when_it_shows(tmp_path: Path) -> N
     assert store.expire(5e9) == 0
 
 
+def test_a_text_that_is_none_is_damage_too(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path / NAME)
+    put(store, "1")
+    with closing(sqlite3.connect(tmp_path / NAME)) as connection, connection:
+        connection.execute("UPDATE objects SET uid = CAST(x'31ff' AS TEXT)")
+    with pytest.raises(sqlite3.OperationalError):
+        store.find()
+    assert (store.find(), len(set_aside(tmp_path))) == ([], 1)
+
+
+def test_a_table_that_somebody_drops_is_damage_too(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path / NAME)
+    with closing(sqlite3.connect(tmp_path / NAME)) as connection:
+        connection.execute("DROP TABLE objects")
+    with pytest.raises(sqlite3.OperationalError):
+        store.find()
+    assert (store.find(), len(set_aside(tmp_path))) == ([], 1)
+
+
 @pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
 @pytest.mark.parametrize("odd", [garbage, Path.touch, Path.mkdir])
 def test_something_else_beside_it_costs_no_result(tmp_path: Path, ending: str, odd: Damage) -> None:

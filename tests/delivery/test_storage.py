@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -20,6 +20,7 @@ from app.delivery.storage import MAX_PAUSE_S, StorageWatch
 from app.delivery.store import ResultStore
 from app.delivery.worker import Delivering, Judging, Repeating
 from app.errors import SettingsError, StorageFull, StorageUnavailable
+from app.telemetry import Metrics
 from tests.delivery.receiver import Receiver, receiving
 from tests.delivery.test_spool import LIMITS, receive
 from tests.delivery.test_worker import LATER, delivering, judging, put, result
@@ -92,15 +93,21 @@ def test_work_that_fails_again_is_kept_back_longer_each_time(watch: StorageWatch
     assert watch.may_work()
 
 
+def _locked() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
+
+
 def test_it_lasts_while_the_probe_fails(tmp_path: Path, clock: Clock) -> None:
     broken = [True]
 
     def probe() -> None:
         if broken:
-            raise sqlite3.OperationalError("database is locked")
+            raise _locked()
 
     watch = StorageWatch(tmp_path, probe, clock)
-    watch.failed(sqlite3.OperationalError("database is locked"))
+    watch.failed(_locked())
     clock.now += 5
     assert watch.look() == "database is locked"
     broken.clear()
@@ -241,7 +248,32 @@ def test_what_is_too_old_goes_from_a_full_disk(tmp_path: Path) -> None:
 
 
 def _full() -> None:
-    raise sqlite3.OperationalError("database or disk is full")
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    raise error
+
+
+@pytest.mark.parametrize("content", ["no bytes", "\ud800", None, object()])
+def test_results_that_cannot_be_written_are_the_fault_of_their_series_alone(tmp_path: Path, content: Any) -> None:
+    store = ResultStore(tmp_path / "results.sqlite3")
+    metrics = Metrics()
+    tried: list[str] = []
+
+    def judge(paths: Sequence[Path], *_: object) -> list[object]:
+        tried.append(name := paths[0].read_text())
+        return [result("2.25.7") if name == "good" else replace(result(), series_uid=content)]
+
+    worker = judging(tmp_path, store, judge, metrics)
+    receive(worker.spool, "bad", series="bad")
+    receive(worker.spool, "good", series="good")
+    while worker.step(LATER):
+        pass
+    counts = {
+        outcome: metrics.registry.get_sample_value("lungscope_spooled_series_total", {"outcome": outcome})
+        for outcome in ("judged", "failed")
+    }
+    expected = {"judged": 2, "failed": None} if content == "no bytes" else {"judged": 1, "failed": 1}
+    assert (counts, len(worker.spool), store.watch.trouble) == (expected, 0, None)
 
 
 def test_nothing_is_sent_that_could_not_be_crossed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
