@@ -23,8 +23,8 @@ LOCK: Final = ".lock"
 KILOBYTE: Final = 1024
 # What the files of one worker take when every route, status and code is counted; prometheus_client names them so.
 OF_WORKER: Final = {
-    "counter": 256 * KILOBYTE,
-    "histogram": 256 * KILOBYTE,
+    "counter": 384 * KILOBYTE,
+    "histogram": 384 * KILOBYTE,
     "gauge_livesum": 16 * KILOBYTE,
     "gauge_livemin": 16 * KILOBYTE,
     "gauge_livemax": 16 * KILOBYTE,
