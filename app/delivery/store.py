@@ -23,7 +23,7 @@ from app.errors import SettingsError
 
 ObjectKind = Literal["dicom", "fhir"]
 BUSY_TIMEOUT_S: Final = 30.0  # another process writes some megabytes meanwhile
-OPENING_TIMEOUT_S: Final = 5.0  # whoever is not of this service may hold it for good
+FOREIGN_TIMEOUT_S: Final = 5.0  # whoever is not of this service may hold it for good
 # Result codes of SQLite (sqlite.org/rescode.html): what passes by itself, and what does not.
 PASSING: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -100,7 +100,7 @@ class ResultStore:
 
     def probe(self) -> None:
         """Raise the error that writing would."""
-        with closing(self._connect(OPENING_TIMEOUT_S)) as connection:
+        with closing(self._connect(FOREIGN_TIMEOUT_S)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.rollback()
 
@@ -208,7 +208,8 @@ class ResultStore:
         return rows[0][0] if rows else None
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._renewing(), closing(self._connect()) as connection:
+        # In WAL mode our own writers keep no reader waiting.
+        with self._renewing(), closing(self._connect(FOREIGN_TIMEOUT_S)) as connection:
             return connection.execute(query, values).fetchall()
 
     @contextmanager
@@ -263,7 +264,7 @@ class ResultStore:
     def _begin(self) -> None:
         """Open the database and write its tables where there are none; raises _OtherSchema for other ones."""
         _make_private(self._files())
-        with closing(self._connected(OPENING_TIMEOUT_S)) as connection:
+        with closing(self._connected(FOREIGN_TIMEOUT_S)) as connection:
             found = set(connection.execute(COLUMNS))
             if found and not _columns_of_ours() <= found:
                 raise _OtherSchema("it has other tables")

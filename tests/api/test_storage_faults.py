@@ -145,8 +145,7 @@ def test_a_start_on_a_disk_that_is_full_waits_for_room(tmp_path: Path) -> None:
 def test_a_store_that_another_program_holds(
     client: TestClient, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.0)
-    monkeypatch.setattr(store.ResultStore._connect, "__defaults__", (0.0,))
+    monkeypatch.setattr(store, "FOREIGN_TIMEOUT_S", 0.0)
     with closing(sqlite3.connect(tmp_path / "state" / "results.sqlite3", isolation_level=None)) as foreign:
         foreign.execute("PRAGMA locking_mode = EXCLUSIVE")
         foreign.execute("BEGIN EXCLUSIVE")

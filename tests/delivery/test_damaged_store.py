@@ -173,7 +173,7 @@ def test_an_empty_file_is_a_new_store(tmp_path: Path) -> None:
 
 
 def test_one_that_another_program_holds_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "OPENING_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(module, "FOREIGN_TIMEOUT_S", 0.0)
     put(ResultStore(tmp_path / NAME), "1")
     with closing(sqlite3.connect(tmp_path / NAME, isolation_level=None)) as foreign:
         foreign.execute("PRAGMA locking_mode = EXCLUSIVE")
