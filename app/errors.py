@@ -233,6 +233,14 @@ class SpoolFull(Unavailable):
     """No room for more series before some are judged."""
 
 
+class StorageFull(Unavailable):
+    """No room on the disk that holds spool and results."""
+
+
+class StorageUnavailable(Unavailable):
+    """The disk that holds spool and results cannot be written or read now."""
+
+
 class StartupError(LungscopeError):
     """The service must not start."""
 
@@ -243,3 +251,7 @@ class BundleError(StartupError):
 
 class SettingsError(StartupError):
     """A setting that is missing, malformed or unsafe."""
+
+
+class NoSharedRoom(StartupError):
+    """Too little room for what the workers share. It may be made while others work."""

@@ -25,7 +25,9 @@ from app.api.refusal import Refusal
 from app.api.routes import dicomweb, docs, health, models, predict, studies
 from app.api.sharing import PASS_ON, Sharing
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
+from app.delivery.places import state_folder
 from app.delivery.spool import Spool, SpoolLimits
+from app.delivery.storage import readable_count
 from app.delivery.store import ObjectKind, ResultStore
 from app.delivery.worker import Backoff, Delivering, Delivery, Judging
 from app.imaging.read import quiet_decoders, spare_threads
@@ -143,20 +145,30 @@ def _delivery(
     limits = SpoolLimits(
         settings.spool_mb * MEGABYTE, settings.spool_hours, settings.settle_seconds, settings.quiet_seconds
     )
-    spool, destinations = Spool(folder / "spool", limits), _destinations(settings)
+    state_folder(folder)
+    spool = Spool(folder / "spool", limits, metrics.quarantined.inc)
+    destinations = _destinations(settings)
     store = ResultStore(folder / "results.sqlite3")
     owed: dict[ObjectKind, list[str]] = {each.kind: [each.name] for each in destinations}
     judge = SeriesJudge(registry, metrics, settings.max_slices)
     backoff = Backoff(settings.retry_seconds)
-    metrics.at_scrape(metrics.spooled_waiting, lambda: len(spool))
+    _watch(spool, store, metrics)
     for each in destinations:
-        metrics.at_scrape(metrics.deliveries_waiting(each.name), partial(store.waiting, each.name))
+        metrics.at_scrape(metrics.deliveries_waiting(each.name), readable_count(partial(store.waiting, each.name)))
     return Delivery(
         spool,
         store,
         Judging(spool, store, lane, judge, owed, metrics, settings.result_hours),
         [Delivering(store, each, folder / f"{each.name}.lock", backoff, metrics) for each in destinations],
     )
+
+
+def _watch(spool: Spool, store: ResultStore, metrics: Metrics) -> None:
+    """Have the metrics say how many series wait, and whether the disk takes what is written."""
+    metrics.at_scrape(metrics.spooled_waiting, readable_count(lambda: len(spool)))
+    metrics.storage_writable.set(store.watch.trouble is None)
+    store.watch.on_change = metrics.storage_writable.set
+    store.watch.mend = spool.make_places
 
 
 def _destinations(settings: Settings) -> list[Destination]:

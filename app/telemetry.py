@@ -171,6 +171,15 @@ class _OfDelivery:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
+        self.quarantined = Counter(
+            "lungscope_spool_quarantined", "Entries of the spool that nobody can use, set apart.", registry=registry
+        )
+        self.storage_writable = Gauge(
+            "lungscope_storage_writable",
+            "1 while every worker can write spool and results.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
         self.deliveries = _by_labels(
             Counter("lungscope_deliveries", "Attempts to send a result.", ["destination", "outcome"], registry=registry)
         )

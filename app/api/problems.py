@@ -17,7 +17,10 @@ from starlette.requests import ClientDisconnect
 from app import errors, telemetry
 
 MEDIA_TYPE: Final = "application/problem+json"
-RETRY_AFTER_S: Final = 2  # a queue of the default length drains in less
+RETRY_AFTER_S: Final = {
+    HTTPStatus.SERVICE_UNAVAILABLE: 2,  # a queue of the default length drains in less
+    HTTPStatus.INSUFFICIENT_STORAGE: 60,  # somebody has to make room
+}
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 logger = logging.getLogger(__name__)
 
@@ -101,6 +104,10 @@ PROBLEMS: Final[dict[type[errors.LungscopeError], ProblemType]] = {
     errors.NotAcceptable: ProblemType(HTTPStatus.NOT_ACCEPTABLE, "not_acceptable", "No acceptable format"),
     errors.DicomwebOff: ProblemType(HTTPStatus.NOT_IMPLEMENTED, "dicomweb_off", "DICOMweb is not set up"),
     errors.SpoolFull: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "spool_full", "Too many series waiting"),
+    errors.StorageFull: ProblemType(HTTPStatus.INSUFFICIENT_STORAGE, "storage_full", "No room left on the disk"),
+    errors.StorageUnavailable: ProblemType(
+        HTTPStatus.SERVICE_UNAVAILABLE, "storage_unavailable", "The disk cannot be used"
+    ),
     errors.Overloaded: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too many requests at work"),
 }
 INTERNAL: Final = ProblemType(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Internal error")
@@ -157,8 +164,8 @@ def internal_error(metrics: telemetry.Metrics) -> Response:
 def response_of(kind: ProblemType, **details: str) -> Response:
     """The answer to a problem with the `details` of a `Problem`, for others to count."""
     headers = {}
-    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if kind.status in RETRY_AFTER_S:
+        headers["Retry-After"] = str(RETRY_AFTER_S[kind.status])
     if kind.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     body = _problem(kind, **details).model_dump_json(exclude_none=True)

@@ -19,20 +19,24 @@ from uvicorn.config import STARTUP_FAILURE
 
 from app.api.load_board import LoadBoard
 from app.cli.exits import CANNOT_START, OK
-from app.cli.metrics_folder import hold, shared_metrics_folder
+from app.cli.metrics_folder import PAGE, hold, no_shared_room, require_room, reserve, shared_metrics_folder
 from app.cli.models import verified_registry
 from app.cli.sockets import bound_sockets
 from app.cli.worker_process import end_with_parent, interrupt_nobody, made_to_stay
-from app.errors import StartupError
+from app.delivery.places import state_folder
+from app.errors import NoSharedRoom, StartupError
 from app.settings import Settings, usable_cores
 
 logger = logging.getLogger(__name__)
+PASSING_FAILURE: Final = 1  # of a worker that the supervisor shall try to replace again, while others work
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Answer until told to stop; returns the exit code, and raises StartupError."""
     interrupt_nobody()
+    if settings.spool_dir is not None:
+        state_folder(settings.spool_dir)  # every worker would say the same
     with bound_sockets(options.host, options.port) as sockets:
         if options.workers == 1:
             _configure(settings, options.host, sockets)
@@ -77,16 +81,24 @@ def _supervised(options: argparse.Namespace, settings: Settings, folder: Path, s
     from app.cli.supervisor import Supervisor
 
     # Here and not in every worker: once.
+    require_room(folder, options.workers)
     verified_registry(settings)
     if "threads" not in settings.model_fields_set:
         settings = settings.model_copy(update={"threads": max(1, usable_cores() // options.workers)})
-    board = LoadBoard(options.workers, folder)
+    board = _load_board(options.workers, folder)
     config = _config(partial(worker_app, settings, folder, board), options, settings, factory=True)
     config.workers = options.workers
     replacement = partial(worker_app, settings, folder, board, load_first=True)
-    supervisor = Supervisor(config, sockets, replacement, board)
+    supervisor = Supervisor(config, sockets, replacement, board, folder)
     supervisor.run()
     return CANNOT_START if supervisor.start_failed else OK
+
+
+def _load_board(workers: int, folder: Path) -> LoadBoard:
+    try:
+        return LoadBoard(workers, folder)
+    except OSError as error:  # of semaphores, which the system keeps there
+        raise no_shared_room(Path("/dev/shm"), PAGE, error) from None
 
 
 def worker_app(settings: Settings, metrics_folder: Path, board: LoadBoard, *, load_first: bool = False) -> Any:
@@ -99,17 +111,20 @@ def worker_app(settings: Settings, metrics_folder: Path, board: LoadBoard, *, lo
 
         configure_logging(settings.log_level)
         try:
+            reserve(metrics_folder)
             return create_app(
                 settings, on_fatal=_end_worker, metrics_folder=metrics_folder, board=board, load_first=load_first
             )
+        except NoSharedRoom as error:
+            _end_worker(error, PASSING_FAILURE if load_first else STARTUP_FAILURE)
         except StartupError as error:
             _end_worker(error)
 
 
-def _end_worker(error: Exception) -> None:
+def _end_worker(error: Exception, code: int = STARTUP_FAILURE) -> None:
     """End at once, so that the supervisor sees this code and no other: the same would fail after every restart."""
     print(f"lungscope: {error}", file=sys.stderr, flush=True)
-    os._exit(STARTUP_FAILURE)
+    os._exit(code)
 
 
 def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factory: bool = False) -> uvicorn.Config:
