@@ -61,7 +61,7 @@ class PixelFormat:
         allocated, stored = header.integer("BitsAllocated"), header.integer("BitsStored")
         _check_grayscale(header, allocated, stored)
         signed = header.integer("PixelRepresentation")
-        frames = header.integer("NumberOfFrames", default=1)
+        frames = _frame_count(header)
         if signed not in (0, 1) or not 1 <= frames <= MAX_FRAMES:
             raise MalformedDicom(
                 found="Pixel Representation or Number of Frames out of range",
@@ -89,6 +89,18 @@ class PixelFormat:
         else:
             values &= (1 << self.bits_stored) - 1
         return values
+
+
+def _frame_count(header: Header) -> int:
+    """Number of Frames; where it is unusable, that of the frames described, at least one."""
+    stated = header.number_if_usable("NumberOfFrames") if "NumberOfFrames" in header else 1.0
+    if stated is not None and stated.is_integer() and stated >= 1:
+        return int(stated)
+    header.remarks.ignored.add("NumberOfFrames")
+    described = 1
+    while described <= MAX_FRAMES and header.item("PerFrameFunctionalGroupsSequence", described) is not None:
+        described += 1
+    return described
 
 
 def _check_grayscale(header: Header, allocated: int, stored: int) -> None:
