@@ -22,10 +22,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from app.errors import InputTooLarge, MalformedDicom
 from app.imaging.chunked import ChunkedFile, FileBytes, piece_of, stream_of, stream_within
 from app.imaging.elements import Elements
+from app.imaging.formats import PREAMBLE_BYTES, PREFIX
 from app.imaging.fragments import UNDEFINED_LENGTH, end_of_fragments
 from app.imaging.remarks import Remarks
 
-PREAMBLE_BYTES: Final = 128
 MAX_INFLATED_BYTES: Final = 256 * 1024 * 1024  # a deflated 500-slice multi-frame CT; stops a zip bomb
 MAX_INFLATION: Final = 100  # deflate reaches 1032 on zeros, 2 to 5 on CT
 SMALL_INFLATED_BYTES: Final = 16 * 1024 * 1024  # an empty slice of the largest size inflates beyond MAX_INFLATION
@@ -101,7 +101,7 @@ def parse_dicom(file: FileBytes) -> ParsedDicom:
 
 def _parse(file: FileBytes) -> ParsedDicom:
     stream = stream_of(file)
-    stream.seek(PREAMBLE_BYTES + 4)
+    stream.seek(PREAMBLE_BYTES + len(PREFIX))
     meta = read_dataset(stream, False, True, stop_when=_after_file_meta)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         file = _inflate(piece_of(file, stream.tell(), len(file)))
