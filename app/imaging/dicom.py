@@ -12,7 +12,6 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import (
     UID,
     CTImageStorage,
-    DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -45,7 +44,7 @@ from app.imaging.elements import plain_elements
 from app.imaging.frame_groups import FrameGroups
 from app.imaging.header import Header, PixelBytes, malformed, parse_dicom
 from app.imaging.options import ReadOptions
-from app.imaging.pixels import PixelFormat, StoredValues, check_field, stored_values
+from app.imaging.pixels import PixelFormat, StoredValues, check_field, frames_held, stored_values
 
 CT_SOP_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 PLAIN_SYNTAXES: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -103,11 +102,9 @@ class DicomImage:
                 found="a data set without Pixel Data", expected="a CT image", remedy="Send the image object itself."
             )
         fmt = PixelFormat.of(header)
-        if "NumberOfFrames" in header.remarks.ignored and transfer_syntax in (
-            *PLAIN_SYNTAXES,
-            DeflatedExplicitVRLittleEndian,
-        ):
-            _refuse_uncounted_frames(fmt, len(pixel_data))
+        if "NumberOfFrames" in header.remarks.ignored and frames_held(pixel_data, transfer_syntax, fmt) > fmt.frames:
+            # Which of them is meant cannot be told.
+            raise malformed("NumberOfFrames", "the number of frames in Pixel Data")
         return cls(header, transfer_syntax, fmt, pixel_data, notes)
 
     @property
@@ -174,12 +171,6 @@ def _thickness(groups: FrameGroups) -> float | None:
         return thickness
     place.remarks.ignored.add("SliceThickness")
     return None
-
-
-def _refuse_uncounted_frames(fmt: PixelFormat, pixel_bytes: int) -> None:
-    """More frames than are described: which of them is meant cannot be told."""
-    if pixel_bytes >= (fmt.frames + 1) * fmt.shape.nbytes:
-        raise malformed("NumberOfFrames", "the number of frames in Pixel Data")
 
 
 def _refuse_other_objects(meta: Header, header: Header) -> None:

@@ -220,7 +220,9 @@ class Header:
             return None
         try:
             # Only what holds several values: a string or bytes would be taken apart into digits.
-            numbers = self.remarks.numbers(keyword, value if isinstance(value, SEVERAL) else (value,))
+            values = tuple(value) if isinstance(value, SEVERAL) else (value,)
+            # Some writers end the list with one backslash too many.
+            numbers = self.remarks.numbers(keyword, values if any(values[count:]) else values[:count])
         except (TypeError, ValueError, OverflowError):
             raise malformed(keyword, f"{count} number(s)") from None
         if not numbers:

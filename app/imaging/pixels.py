@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import get_frame
+from pydicom.encaps import generate_fragments, get_frame, parse_basic_offsets
 from pydicom.uid import UID, ExplicitVRBigEndian
 
 from app.errors import ImageSizeOutOfRange, MalformedDicom, UnsupportedPixelFormat
@@ -118,6 +118,17 @@ def _check_grayscale(header: Header, allocated: int, stored: int) -> None:
     )
 
 
+def frames_held(pixel_data: PixelBytes, transfer_syntax: UID, fmt: PixelFormat) -> int:
+    """How many frames Pixel Data hold, whatever the header says: by their length, or by the table of their offsets."""
+    if not transfer_syntax.is_transfer_syntax or not transfer_syntax.is_encapsulated:
+        return len(pixel_data) // fmt.shape.nbytes
+    try:
+        return len(parse_basic_offsets(pixel_data.stream())) or 1
+    # pydicom raises whatever it meets in a damaged table, which decoding will say.
+    except Exception:
+        return 1
+
+
 def stored_values(pixel_data: PixelBytes, transfer_syntax: UID, fmt: PixelFormat, frame: int) -> StoredValues:
     """Stored values of a 1-based frame: integers (rows, columns), perhaps a view of `pixel_data` and read-only.
 
@@ -147,8 +158,13 @@ def _native_frame(pixel_data: PixelBytes, fmt: PixelFormat, frame: int, *, big_e
 
 
 def _encapsulated_frame(pixel_data: PixelBytes, fmt: PixelFormat, frame: int) -> bytes:
+    stream = pixel_data.stream()
     try:
-        return get_frame(pixel_data.stream(), frame - 1, number_of_frames=fmt.frames)
+        if fmt.frames == 1:
+            # All fragments, wherever a wrong offset table says that they begin (PS3.5 A.4).
+            parse_basic_offsets(stream)
+            return b"".join(generate_fragments(stream))
+        return get_frame(stream, frame - 1, number_of_frames=fmt.frames)
     # pydicom raises whatever it meets in a damaged sequence of fragments.
     except Exception:
         raise MalformedDicom(

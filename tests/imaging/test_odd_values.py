@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from typing import Final
 
@@ -136,7 +137,7 @@ def test_a_decimal_comma_is_read_where_it_can_be_nothing_else(
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.keyword)
-@pytest.mark.parametrize("value", [b" 1.4 \\ 1.4 ", b"1.4\\1.4\0", b"1.4\0\\1.4\0", b"+1.40\\14e-1"])
+@pytest.mark.parametrize("value", [b" 1.4 \\ 1.4 ", b"1.4\\1.4\0", b"1.4\0\\1.4\0", b"+1.40\\14e-1", b"1.4\\1.4\\"])
 def test_blanks_and_zeros_around_a_number_do_not_count(syntax: UID, value: bytes) -> None:
     ct_slice = read_slice(written("PixelSpacing", value=value, syntax=syntax))
     assert (ct_slice.spacing_mm, codes(ct_slice)) == ((1.4, 1.4), set())
@@ -180,7 +181,25 @@ def test_frames_are_counted_by_their_descriptions_and_never_guessed() -> None:
     frames = [chest(size_px=48, spacing_mm=7.5, seed=n) for n in range(4)]
     described = enhanced_dicom(frames, shared=(measures, to_hu, plane), per_frame=places, NumberOfFrames=0)
     assert len(built([described])) == 4
-    refused(enhanced_dicom(frames, shared=(measures, to_hu, plane), NumberOfFrames=0), MalformedDicom)
+    for syntax in (ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, JPEGLSLossless, RLELossless):
+        coding = PixelCoding(transfer_syntax=syntax)
+        refused(enhanced_dicom(frames, coding, shared=(measures, to_hu, plane), NumberOfFrames=0), MalformedDicom)
+
+
+@pytest.mark.parametrize("table", [(), (9999,), (0, 77), (0,)])
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, RLELossless])
+def test_a_table_of_offsets_does_not_matter_to_one_frame(syntax: UID, table: tuple[int, ...]) -> None:
+    data = dicom(HU, PixelCoding(transfer_syntax=syntax))
+    start = data.index(b"\xfe\xff\x00\xe0")
+    (length,) = struct.unpack_from("<L", data, start + 4)
+    item = b"\xfe\xff\x00\xe0" + struct.pack(f"<L{len(table)}L", 4 * len(table), *table)
+    assert np.array_equal(read_slice(data[:start] + item + data[start + 8 + length :]).hu, HU)
+
+
+@pytest.mark.parametrize("vr", ["IS", "DS", "LO"])
+@pytest.mark.parametrize(("keyword", "value"), [("Rows", b"48"), ("BitsStored", b"16"), ("PixelRepresentation", b"0")])
+def test_a_whole_number_is_one_in_any_representation(keyword: str, value: bytes, vr: str) -> None:
+    assert np.array_equal(read_slice(written(keyword, value=value, vr=vr)).hu, HU)
 
 
 DELIMITER: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
