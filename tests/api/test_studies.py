@@ -9,13 +9,11 @@ import json
 import random
 import tarfile
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from pydicom.uid import MediaStorageDirectoryStorage
 from starlette.testclient import TestClient
 
 from app.api.events import Throttle, wanted
@@ -25,7 +23,7 @@ from app.settings import Settings
 from tests.api.conftest import declared, wait_until_ready
 from tests.fakes import ArithmeticBackend, ArithmeticFilter
 from tests.generated_series import NODULE_SLICES, SIZE_PX, SLICE_MM, SLICES, SPACING_MM, slice_file, zipped
-from tests.phantoms import derived_uid, dicom, small, water
+from tests.phantoms import derived_uid, water
 
 FORM = "multipart/form-data; boundary=x"
 FILE = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.dcm"\r\n\r\n'
@@ -104,41 +102,6 @@ def test_other_files_are_left_out_and_said(client: TestClient, series: list[byte
     codes = {note["code"] for note in body["quality"]}
     assert {"files_left_out", "duplicates_dropped"} <= codes
     assert body["source"]["series"]["slices"] == SLICES
-
-
-STRAYS = {
-    "__MACOSX/._1.dcm": b"\0\5\x16\7\0\2\0\0Mac OS X",
-    "study/.DS_Store": b"\0\0\0\1Bud1",
-    "DICOMDIR": dicom(small(), SOPClassUID=MediaStorageDirectoryStorage, PixelData=None),
-    "study/series/Thumbs.db": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-    "study/read me.txt": b"exported",
-    "study/empty": b"",
-    "report.pdf": b"%PDF-1.7",
-    "viewer/autorun.inf": b"[autorun]",
-    "archive.zip": zipped([b"a report"]),
-    "damaged.dcm": slice_file(40)[:5000],
-}
-
-
-@pytest.mark.parametrize("stray", [[name] for name in STRAYS] + [list(STRAYS)], ids=[*STRAYS, "all"])
-def test_stray_files_in_a_zip_stop_nothing(client: TestClient, series: list[bytes], stray: list[str]) -> None:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name in stray:
-            archive.writestr(name, STRAYS[name])
-        for n, data in enumerate(series):
-            archive.writestr(f"study/series/{n}.dcm", data)
-    body = client.post("/v1/studies", content=out.getvalue(), headers={"content-type": "application/zip"}).json()
-    assert judged(body)["findings"] == judged(post(client, series).json())["findings"]
-    codes = {note["code"] for note in body["quality"]}
-    assert codes & {"files_left_out", "files_unreadable"}
-
-
-def test_a_series_whose_preambles_begin_as_a_zip(client: TestClient, series: list[bytes]) -> None:
-    odd = [b"PK\3\4" + data[4:] for data in series]
-    assert judged(post(client, odd).json()) == judged(post(client, series).json())
-    one = client.post("/v1/studies", content=odd[0])
-    assert (one.status_code, one.json()["code"]) == (422, "too_few_slices")
 
 
 def test_explain_and_language(client: TestClient, series: list[bytes]) -> None:
