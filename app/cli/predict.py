@@ -28,7 +28,6 @@ from app.errors import InputError
 from app.imaging.archive import files_of, is_zip
 from app.imaging.chunked import ChunkedFile
 from app.imaging.dicom import DicomImage
-from app.imaging.formats import HEAD_BYTES
 from app.imaging.read import quiet_decoders, read_slice
 from app.imaging.series import SeriesBuilder, SeriesLimits
 from app.inference.detector import Detector
@@ -145,7 +144,7 @@ def _holds_series(path: Path, image: DicomImage | None) -> bool:
         return image.frames > 1
     try:
         with path.open("rb") as stream:
-            return is_zip(stream.read(HEAD_BYTES))
+            return is_zip(stream.read(4))
     except OSError:
         return False
 

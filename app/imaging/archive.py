@@ -30,8 +30,8 @@ class ArchiveLimits:
 
 
 def is_zip(start: bytes) -> bool:
-    """Whether a file that begins with `start` (HEAD_BYTES or all of it) is a zip archive, and no DICOM file in whose
-    preamble one begins (PS3.10 7.1)."""
+    """Whether a file that begins with `start` is a zip archive: HEAD_BYTES or all of it, or 4 bytes where it is known
+    to be no DICOM file, for whose preamble may begin as one (PS3.10 7.1)."""
     return start.startswith(ZIP_MAGIC) and not is_dicom(start)
 
 

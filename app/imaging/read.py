@@ -23,6 +23,7 @@ MAGIC: Final[tuple[tuple[bytes, PictureKind], ...]] = (
     (b"MM\x00*", "tiff"),
     (b"II+\x00", "tiff"),  # BigTIFF
 )
+SNIFFED_BYTES: Final = HEAD_BYTES  # all that tells the kinds of files apart
 BARE_DICOM: Final = (b"\x08\x00", b"\x02\x00", b"\x00\x08", b"\x00\x02")  # group 0008 or 0002 without preamble
 
 
@@ -48,10 +49,10 @@ def spare_threads() -> None:
 
 
 def sniff(data: bytes | memoryview) -> Literal["dicom", "png", "jpeg", "tiff"]:
-    """The kind of a file, by its first HEAD_BYTES; raises EmptyInput, MalformedDicom or UnsupportedMediaType."""
+    """The kind of a file, by its first SNIFFED_BYTES; raises EmptyInput, MalformedDicom or UnsupportedMediaType."""
     if not data:
         raise EmptyInput(found="no bytes", expected="a CT image", remedy="Check that the file was attached.")
-    head = bytes(data[:HEAD_BYTES])
+    head = bytes(data[:SNIFFED_BYTES])
     if is_dicom(head):
         return "dicom"
     for magic, kind in MAGIC:

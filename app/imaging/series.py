@@ -31,12 +31,12 @@ from app.errors import (
 from app.imaging.chunked import FileBytes, piece_of
 from app.imaging.ct import COSINE_TOLERANCE, CTSlice, FloatImage, Orientation, PointMm, QualityNote, SliceSource
 from app.imaging.dicom import DicomImage
-from app.imaging.formats import HEAD_BYTES, UNKNOWN
+from app.imaging.formats import UNKNOWN
 from app.imaging.header import malformed, pack_header, unpack_header
 from app.imaging.mapped import mapped_zeros
 from app.imaging.options import ReadOptions
 from app.imaging.quality import MAX_THICKNESS_MM
-from app.imaging.read import sniff
+from app.imaging.read import SNIFFED_BYTES, sniff
 from app.imaging.stacking import stack_spacing_mm
 from app.imaging.volume import CTVolume, ShortVolume, heights_mm
 
@@ -287,7 +287,7 @@ class SeriesBuilder:
 def _parsed(file: FileBytes) -> tuple[DicomImage, list[int]]:
     """An image and its frames that are no localizers; raises _Unreadable."""
     try:
-        kind = sniff(piece_of(file, 0, HEAD_BYTES))
+        kind = sniff(piece_of(file, 0, SNIFFED_BYTES))
         if kind != "dicom":
             raise WrongSopClass(found=f"a {kind} picture", expected="DICOM", remedy="Send the DICOM files.")
         image = DicomImage.parse(file)
