@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from app.errors import InputError
 from app.imaging.archive import files_of
 from app.imaging.chunked import ChunkedFile, FileBytes
 
@@ -36,7 +37,7 @@ class Received:
         if len(self._gathered) >= CHUNK_BYTES:
             self._flush()
 
-    def files(self) -> Iterator[FileBytes]:
+    def files(self) -> Iterator[FileBytes | InputError]:
         """The file, or those of the archive that it is; see `files_of`."""
         self._flush()
         return files_of(self._take())

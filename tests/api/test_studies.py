@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import io
 import json
 import random
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,6 +29,15 @@ FORM = "multipart/form-data; boundary=x"
 FILE = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.dcm"\r\n\r\n'
 EVENTS = {"accept": "application/x-ndjson"}
 Files = list[tuple[str, tuple[str, bytes, str]]]
+
+
+def tarred() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        member = tarfile.TarInfo("slice.dcm")
+        member.size = 100
+        archive.addfile(member, io.BytesIO(bytes(100)))
+    return out.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +208,9 @@ def form(files: Callable[[list[bytes]], list[bytes]]) -> Send:
         (form(lambda series: series[:1]), 422, "too_few_slices"),
         (form(lambda series: [*series[:8], *series[9:]]), 422, "missing_slices"),
         (form(lambda series: [*series, slice_file(99, SeriesInstanceUID=derived_uid("b"))]), 422, "mixed_series"),
-        (form(lambda series: [*series, series[0][:20_000]]), 400, "malformed_dicom"),
+        (raw(b"7z\xbc\xaf\x27\x1c" + bytes(100), "application/x-7z-compressed"), 415, "unsupported_media_type"),
+        (raw(gzip.compress(tarred()), "application/gzip"), 415, "unsupported_media_type"),
+        (form(lambda series: [*series[:8], series[8][:20_000], *series[9:]]), 400, "malformed_dicom"),
         (form(lambda series: series[:2] * 3 + [slice_file(2, PixelSpacing=[9, 9])]), 400, "malformed_dicom"),
     ],
 )
