@@ -18,7 +18,8 @@ import numpy as np
 import uvicorn
 from numpy.typing import NDArray
 
-from app.cli.http_protocol import HEADERS_BYTES, PIECE_BYTES
+from app.cli.http_protocol import HEADERS_BYTES
+from app.cli.whole_body import PIECE_BYTES
 from app.security import REFUSE, WHOLE_BODY, EarlyAnswer
 from tests.service import PATIENCE_S
 

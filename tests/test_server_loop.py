@@ -20,8 +20,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.api.sharing import PASS_ON
-from app.cli.http_protocol import HEADERS_BYTES, PIECE_BYTES
+from app.cli.http_protocol import HEADERS_BYTES
 from app.cli.server_loop import AsyncioLoop, ServerLoop
+from app.cli.whole_body import PIECE_BYTES
 from tests.raw_http import LARGE, SIZES, App, Client, Receive, Scope, Send, config_of, content, described, request
 from tests.service import PATIENCE_S, eventually
 
