@@ -23,7 +23,20 @@ from app.api.sharing import PASS_ON
 from app.cli.http_protocol import HEADERS_BYTES
 from app.cli.server_loop import AsyncioLoop, ServerLoop
 from app.cli.whole_body import PIECE_BYTES
-from tests.raw_http import LARGE, SIZES, App, Client, Receive, Scope, Send, config_of, content, described, request
+from tests.raw_http import (
+    LARGE,
+    LONG_BYTES,
+    SIZES,
+    App,
+    Client,
+    Receive,
+    Scope,
+    Send,
+    config_of,
+    content,
+    described,
+    request,
+)
 from tests.service import PATIENCE_S, eventually
 
 ON = "Pass: on"
@@ -181,6 +194,22 @@ def test_request_whose_headers_came_in_two_reads_stays(taker_and_port: tuple[Tak
         assert client.answer() == described(content(LARGE), "whole")
         assert not client.taken_over()
         client.send(sent)
+        assert client.answer() == described(content(LARGE), "whole")
+        assert client.taken_over()
+
+
+def test_request_that_comes_while_the_last_answer_is_being_written_stays(taker_and_port: tuple[Taker, int]) -> None:
+    _, port = taker_and_port
+    with Client(port) as client, Client(port) as other:
+        client.send(request("/long", b""))
+        client.socket.recv(1, socket.MSG_PEEK)  # it is being written
+        client.send(request("/whole", content(LARGE), ON)[:-LARGE])
+        other.post("/unread", b"")  # now the second request has been read
+        assert len(client.answer()["padding"]) == LONG_BYTES
+        client.send(content(LARGE))
+        assert client.answer() == described(content(LARGE), "whole")
+        assert not client.taken_over()
+        client.send(request("/whole", content(LARGE), ON))
         assert client.answer() == described(content(LARGE), "whole")
         assert client.taken_over()
 

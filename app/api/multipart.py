@@ -16,10 +16,9 @@ from app.errors import MalformedForm
 
 MAX_BOUNDARY_BYTES: Final = 256  # RFC 2046 allows 70; some senders write more
 MAX_HEADER_BYTES: Final = 16 * 1024  # all headers of one part, as of a request
-MAX_PADDING_BYTES: Final = 1024  # white space between a boundary and the end of its line
 # What may follow a boundary, and what of it may have come so far. More than the hyphens may follow the last one.
-LINE_END: Final = re.compile(rb"--|[ \t]*\r\n")
-LINE_END_SO_FAR: Final = re.compile(rb"-|[ \t]*\r?")
+LINE_END: Final = re.compile(rb"--|[ \t]{0,1024}\r\n")
+LINE_END_SO_FAR: Final = re.compile(rb"-|[ \t]{0,1024}\r?")
 BLANK_LINE: Final = b"\r\n\r\n"
 FOLD: Final = re.compile(rb"\r\n(?=[ \t])")
 HEADER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:([^\x00-\x08\x0a-\x1f\x7f]*)")
@@ -82,9 +81,8 @@ class MultipartReader:
         after = found + len(self._delimiter)
         line_end = LINE_END.match(data, after)
         if line_end is None:
-            awaited = len(data) - after <= MAX_PADDING_BYTES and LINE_END_SO_FAR.fullmatch(data, after)
-            # A line that only begins as a boundary does is content.
-            stop = found if awaited else after
+            awaited = LINE_END_SO_FAR.fullmatch(data, after) is not None
+            stop = found if awaited else after  # a line that only begins as a boundary does is content
             self._pass_on(data, start, stop)
             return stop, not awaited
         self._pass_on(data, start, found)
@@ -112,7 +110,7 @@ class MultipartReader:
     def _read_headers(self, data: bytes, start: int) -> tuple[int, bool]:
         """The headers of a part, from the end of the boundary's line."""
         end = data.find(BLANK_LINE, start)
-        if (end if end >= 0 else len(data)) - start > MAX_HEADER_BYTES:
+        if (end if end >= 0 else len(data) - len(BLANK_LINE)) - start > MAX_HEADER_BYTES:
             raise malformed(f"a part with more than {MAX_HEADER_BYTES} bytes of headers")
         if end < 0:
             return start, False

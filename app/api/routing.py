@@ -53,14 +53,13 @@ def _methods_of(route: BaseRoute, scope: Scope) -> Iterable[str]:
 
 
 def _match(route: BaseRoute, scope: Scope, path: str, method: str) -> Match:
-    match, _ = route.matches(
-        {"type": "http", "method": method, "path": path, "root_path": scope.get("root_path", ""), "headers": []}
-    )
+    root = scope.get("app_root_path", scope.get("root_path", ""))  # a mount has changed the second
+    match, _ = route.matches({"type": "http", "method": method, "path": path, "root_path": root, "headers": []})
     return match
 
 
 class NoRoute:
-    """The end of a request whose path no route has: it is led to the path without slashes at its end, where that has
+    """The end of a request whose path no route has: it is led to the path without the slash at its end, where that has
     one, and told otherwise that there is none. Where it is led is said from where it is, whatever its Host says."""
 
     def __init__(self, router: Router) -> None:
@@ -69,11 +68,10 @@ class NoRoute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; raises HTTPException where there is nothing."""
         path = scope["path"]
-        bare = path.rstrip("/")
+        bare = path.removesuffix("/")
         methods = (_match(route, scope, bare, "GET") for route in self._router.routes)
         if bare == path or all(match is Match.NONE for match in methods):
             raise HTTPException(404)
         query = scope.get("query_string", b"").decode("latin-1")
-        up = "../" * (len(path) - len(bare))
-        location = up + quote(bare.rpartition("/")[2], safe="") + ("?" + query if query else "")
+        location = "../" + quote(bare.rpartition("/")[2], safe="") + ("?" + query if query else "")
         await RedirectResponse(location)(scope, receive, send)

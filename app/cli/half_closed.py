@@ -40,6 +40,7 @@ class AnswerAhead:
         return self._transport.is_closing()
 
     def _send_ahead(self) -> None:
+        self._timer = None
         if self._transport.is_closing():
             return
         self._transport.write(BEGINNING[self._sent : self._sent + 1])

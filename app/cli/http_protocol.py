@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.sharing import PASS_ON, PassOn
 from app.cli.half_closed import AnswerAhead
-from app.cli.start_line import check_spoken, status_of, without_authority
+from app.cli.start_line import check_spoken, is_simple, status_of, without_authority
 from app.cli.whole_body import SCRATCH, Body
 from app.security import MALFORMED, REFUSE, WHOLE_BODY, AnswerMalformed, EarlyAnswer, Refuse
 
@@ -112,6 +112,8 @@ class _Http(HttpToolsProtocol):
         between = not self._within_head and (self.cycle is None or self.cycle.response_complete)
         self._begun = piece if between else None
         self.data_received(cast(bytes, piece))  # its parser takes any buffer
+        if between and self._within_head and is_simple(piece):
+            self._end_with_fault(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
         self._begun = None
         if self.flow.read_paused:
             # Of a connection that was taken over: uvloop starts to read once it is made, whoever paused it before.
@@ -158,6 +160,8 @@ class _Http(HttpToolsProtocol):
         self.scope["method"] = self.parser.get_method().decode("ascii")
         self.scope["http_version"] = self.parser.get_http_version()
         check_spoken(self.scope["method"], self.scope["http_version"])
+        # Nobody has told an older client of interim answers (RFC 9110 10.1.1).
+        self.expect_100_continue &= self.scope["http_version"] != "1.0"
         self._upgrading = self.parser.should_upgrade()
         if self._upgrading:
             return

@@ -11,6 +11,7 @@ import httptools
 VERSIONS: Final = ("1.0", "1.1")
 # One whose method the parser does not know; what is no such line is no request.
 UNKNOWN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [!-~]+ HTTP/1\.[01]\r\n")
+SIMPLE: Final = re.compile(rb"[A-Z]+ [!-~]+\r?\n")  # ends where a later version's would say which it is
 
 
 class NotSpoken(Exception):
@@ -27,6 +28,11 @@ def check_spoken(method: str, version: str) -> None:
         raise NotSpoken(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
     if method == "CONNECT":
         raise NotSpoken(HTTPStatus.NOT_IMPLEMENTED)
+
+
+def is_simple(data: bytes | memoryview) -> bool:
+    """Whether a request begins as those of HTTP/0.9 do, of which nothing more comes."""
+    return SIMPLE.match(data) is not None
 
 
 def status_of(error: httptools.HttpParserError, data: bytes) -> HTTPStatus:
