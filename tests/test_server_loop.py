@@ -233,6 +233,41 @@ def test_requests_that_come_at_once_go_over_together(taker_and_port: tuple[Taker
             assert client.taken_over()
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_offers_of_another_protocol_go_over_with_the_connection(taker_and_port: tuple[Taker, int], size: int) -> None:
+    _, port = taker_and_port
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAM")
+    bodies = [content(3), content(size, seed=1), content(LARGE)]
+    with Client(port) as client:
+        client.send(b"".join(request("/whole", body, ON, *offer) for body in bodies))
+        for body in bodies:
+            assert client.answer()["sha256"] == hashlib.sha256(body).hexdigest()
+            assert client.taken_over()
+
+
+def test_what_is_no_request_goes_over_with_the_connection_and_is_answered_there(
+    taker_and_port: tuple[Taker, int],
+) -> None:
+    _, port = taker_and_port
+    with Client(port) as client:
+        client.send(request("/whole", b"first", ON) + b"no request\r\n\r\n")
+        assert client.answer() == described(b"first", "chunks")
+        assert client.taken_over()
+        assert client.rest() == b""
+
+
+def test_client_that_sends_nothing_more_is_answered_by_the_server_that_took_the_connection(
+    taker_and_port: tuple[Taker, int],
+) -> None:
+    _, port = taker_and_port
+    with Client(port) as client:
+        client.send(request("/whole", content(LARGE), ON))
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.answer() == described(content(LARGE), "whole")
+        assert client.taken_over()
+        assert client.rest() == b""
+
+
 def test_body_is_asked_for_by_the_server_that_takes_the_connection(taker_and_port: tuple[Taker, int]) -> None:
     _, port = taker_and_port
     body = content(LARGE)

@@ -73,21 +73,19 @@ class MultipartReader:
 
     def _read_content(self, data: bytes, start: int) -> tuple[int, bool]:
         """Content up to the next boundary. Returns where to go on, and whether that can be done with what is there."""
-        found = data.find(self._delimiter, start)
-        if found < 0:
-            stop = self._perhaps_delimiter(data, start)
-            self._pass_on(data, start, stop)
-            return stop, False
-        after = found + len(self._delimiter)
-        line_end = LINE_END.match(data, after)
-        if line_end is None:
-            awaited = LINE_END_SO_FAR.fullmatch(data, after) is not None
-            stop = found if awaited else after  # a line that only begins as a boundary does is content
-            self._pass_on(data, start, stop)
-            return stop, not awaited
-        self._pass_on(data, start, found)
-        self._end_part(last=line_end[0] == b"--")
-        return line_end.end() - 2, True
+        at = start
+        while (found := data.find(self._delimiter, at)) >= 0:
+            after = found + len(self._delimiter)
+            if line_end := LINE_END.match(data, after):
+                self._pass_on(data, start, found)
+                self._end_part(last=line_end[0] == b"--")
+                return line_end.end() - 2, True
+            if LINE_END_SO_FAR.fullmatch(data, after):
+                break
+            at = after  # a line that only begins as a boundary does is content
+        stop = found if found >= 0 else self._perhaps_delimiter(data, at)
+        self._pass_on(data, start, stop)
+        return stop, False
 
     def _perhaps_delimiter(self, data: bytes, start: int) -> int:
         """Where the beginning of a boundary stands at the end of the data; the end where none does."""

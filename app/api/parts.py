@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from python_multipart.multipart import parse_options_header
 
 from app.api.multipart import MultipartReader, malformed
 from app.api.received import Received
-from app.errors import MalformedForm
+from app.errors import FileMissing, MalformedForm
 
 MAX_FIELDS: Final = 32
 MAX_FIELD_BYTES: Final = 4096
+ONE_FILE: Final = "one file, under any field name"
+ADD_ONE: Final = "With curl: -F file=@slice.dcm (mind the @). Send several slices one by one."
 
 
 class Content(Protocol):
@@ -80,14 +83,15 @@ class _Collector(Generic[C]):
     others a file has a type other than text, or content that is no short text.
     """
 
-    def __init__(self, parameters: Collection[str], content: Callable[[], C]) -> None:
+    def __init__(self, parameters: Collection[str], content: Callable[[], C], most_files: float = math.inf) -> None:
         self.complete: deque[File[C] | Field] = deque()
         self._parameters = parameters
         self._new_content = content
         self._content = content()
         self._name = ""
         self._is_file: bool | None = None  # its content will tell
-        self._fields = 0
+        self._fields = self._files = 0
+        self._most_files = most_files
 
     def begin(self, headers: Mapping[str, str]) -> None:
         disposition = headers.get("content-disposition", "")
@@ -106,7 +110,7 @@ class _Collector(Generic[C]):
     def end(self) -> None:
         content, self._content = self._content, self._new_content()
         if self._is_file or (self._is_file is None and len(content) > MAX_FIELD_BYTES):
-            self.complete.append(File(content))
+            self._add_file(content)
             return
         data = bytes(content.taken())
         text = _text(data)
@@ -120,7 +124,7 @@ class _Collector(Generic[C]):
             )
         else:
             content.append(memoryview(data))
-            self.complete.append(File(content))
+            self._add_file(content)
 
     def _looks_like_a_file(self, disposition: str, content_type: str) -> bool | None:
         # RFC 7578 forbids filename* and some write it; python-multipart leaves it out.
@@ -130,6 +134,12 @@ class _Collector(Generic[C]):
             return False
         kind = parse_options_header(content_type)[0]
         return True if kind not in (b"", b"text/plain") else None
+
+    def _add_file(self, content: C) -> None:
+        self._files += 1
+        if self._files > self._most_files:
+            raise FileMissing(found=f"more than {self._most_files} file part", expected=ONE_FILE, remedy=ADD_ONE)
+        self.complete.append(File(content))
 
     def _add_field(self, text: str) -> None:
         self._fields += 1
@@ -143,18 +153,22 @@ def is_form(content_type: str) -> bool:
     return content_type.strip().lower().startswith("multipart/")
 
 
-def parts_in(
+def form_of_one(
     content_type: str, body: bytes | memoryview, parameters: Collection[str]
-) -> Collection[File[Pieces] | Field]:
-    """The parts of a body that is there, in their order; raises MalformedForm for what does not follow the syntax.
+) -> tuple[bytes | memoryview, list[tuple[str, str]]]:
+    """The one file of a body that is there, a view of it, and its fields by name, in their order.
 
-    `parameters` are the names of parts that are no files unless they have a file name.
+    `parameters` are the names of parts that are no files unless they have a file name. Raises MalformedForm for what
+    does not follow the syntax, and FileMissing for no file or more than one.
     """
-    collector = _Collector(parameters, Pieces)
+    collector = _Collector(parameters, Pieces, most_files=1)
     reader = MultipartReader(content_type, collector)
     reader.feed(body)
     reader.finish()
-    return collector.complete
+    files = [part.content.taken() for part in collector.complete if isinstance(part, File)]
+    if not files:
+        raise FileMissing(found="no file part", expected=ONE_FILE, remedy=ADD_ONE)
+    return files[0], [(part.name, part.text) for part in collector.complete if isinstance(part, Field)]
 
 
 async def parts_of(
@@ -162,7 +176,7 @@ async def parts_of(
 ) -> AsyncGenerator[File[Received] | Field, None]:
     """The parts of a body that is still coming; at most one chunk beyond the last of them has been read.
 
-    As `parts_in`, and raises whatever `body` raises.
+    `parameters` as in `form_of_one`. Raises MalformedForm, and whatever `body` raises.
     """
     collector = _Collector(parameters, Received)
     reader = MultipartReader(content_type, collector)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from fastapi import Request
 
 from app.api.body import body_of
 from app.api.parameters import KNOWN
-from app.api.parts import Field, File, is_form, parts_in
-from app.errors import FileMissing, InvalidParameter
+from app.api.parts import form_of_one, is_form
+from app.errors import InvalidParameter
 from app.security import BodyLimit
+
+LARGE_BYTES: Final = 4 << 20  # larger forms may take longer than others can wait for, when made for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +33,9 @@ async def read_upload(request: Request, limit: BodyLimit) -> Upload:
     body = await body_of(request, limit)
     if not is_form(content_type):
         return Upload(body, query)
-    parts = parts_in(content_type, body, KNOWN)
-    fields = unique([(part.name, part.text) for part in parts if isinstance(part, Field)])
-    files = [part.content for part in parts if isinstance(part, File)]
-    if len(files) != 1:
-        raise FileMissing(
-            found=f"{len(files)} file parts" if files else "no file part",
-            expected="one file, under any field name",
-            remedy="With curl: -F file=@slice.dcm (mind the @). Send several slices one by one.",
-        )
-    return Upload(files[0].taken(), merged(query, fields))
+    read = partial(form_of_one, content_type, body, KNOWN)
+    data, fields = read() if len(body) <= LARGE_BYTES else await asyncio.to_thread(read)
+    return Upload(data, merged(query, unique(fields)))
 
 
 def merged(query: dict[str, str], fields: dict[str, str]) -> dict[str, str]:

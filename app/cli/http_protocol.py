@@ -112,7 +112,7 @@ class _Http(HttpToolsProtocol):
         between = not self._within_head and (self.cycle is None or self.cycle.response_complete)
         self._begun = piece if between else None
         self.data_received(cast(bytes, piece))  # its parser takes any buffer
-        if between and self._within_head and is_simple(piece):
+        if between and self._within_head and not self._faulty and is_simple(piece):
             self._end_with_fault(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
         self._begun = None
         if self.flow.read_paused:
@@ -125,11 +125,13 @@ class _Http(HttpToolsProtocol):
         while data:
             try:
                 self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                data = self._without_upgrade() + bytes(data[upgrade.args[0] :])
-            except httptools.HttpParserError as error:
-                self._end_with_fault(status_of(error, data))
-                return
+            except (httptools.HttpParserUpgrade, httptools.HttpParserError) as error:
+                if self._passed_on:  # all of the piece was
+                    return
+                if not isinstance(error, httptools.HttpParserUpgrade):
+                    self._end_with_fault(status_of(error, data))
+                    return
+                data = self._without_upgrade() + bytes(data[error.args[0] :])
             else:
                 return
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from app.api.parts import MAX_FIELD_BYTES, MAX_FIELDS, Field, File, parts_in, parts_of
+from app.api.parts import MAX_FIELD_BYTES, MAX_FIELDS, Field, File, form_of_one, parts_of
 from app.api.received import CHUNK_BYTES, Received
-from app.errors import MalformedForm
+from app.errors import FileMissing, MalformedForm
 from app.imaging.chunked import ChunkedFile, piece_of
 from tests.generated_series import zipped
 
@@ -111,10 +112,10 @@ LONG = b"a" * (MAX_FIELD_BYTES + 1)
     ],
 )
 def test_file_is_known_by_its_headers_or_its_content(sent: bytes, file: bool) -> None:
-    (found,) = parts_in(TYPE, sent + END, PARAMETERS)
-    assert isinstance(found, File) == file
+    name = re.search(rb'(?i) name="?(\w+)', sent)
+    assert name is not None
     content = sent.partition(b"\r\n\r\n")[2][:-2]
-    assert (bytes(found.content.taken()) if isinstance(found, File) else found.text.encode()) == content
+    assert asyncio.run(read([sent + END])) == [content if file else (name[1].decode(), content.decode())]
 
 
 @pytest.mark.parametrize(
@@ -131,14 +132,21 @@ def test_file_is_known_by_its_headers_or_its_content(sent: bytes, file: bool) ->
 )
 def test_form_that_cannot_be_used(sent: bytes) -> None:
     with pytest.raises(MalformedForm):
-        parts_in(TYPE, sent + END, PARAMETERS)
+        asyncio.run(read([sent + END]))
 
 
-def test_file_of_a_body_in_one_piece_stays_where_it_lies() -> None:
-    (found,) = parts_in(TYPE, FILE + TRICKY + b"\r\n" + END, PARAMETERS)
-    assert isinstance(found, File)
-    assert isinstance(found.content.taken(), memoryview)
-    assert len(found.content) == 0
+def test_file_of_a_body_that_is_there_stays_where_it_lies() -> None:
+    tricky = TRICKY + b"\r\n--xx\r\n--x-" * 1000
+    data, fields = form_of_one(TYPE, TEXT + FILE + tricky + b"\r\n" + TEXT + END, PARAMETERS)
+    assert isinstance(data, memoryview)
+    assert data == tricky
+    assert fields == [("explain", "true")] * 2
+
+
+@pytest.mark.parametrize("files", [0, 2, 100])
+def test_form_of_one_has_one_file(files: int) -> None:
+    with pytest.raises(FileMissing):
+        form_of_one(TYPE, TEXT + (FILE + b"\r\n") * files + END, PARAMETERS)
 
 
 def test_what_is_received_is_held_in_large_pieces_and_given_back_once() -> None:
