@@ -70,7 +70,7 @@ class NoRoute:
         path = scope["path"]
         bare = path.removesuffix("/")
         methods = (_match(route, scope, bare, "GET") for route in self._router.routes)
-        if bare == path or all(match is Match.NONE for match in methods):
+        if bare == path or bare.endswith("/") or all(match is Match.NONE for match in methods):
             raise HTTPException(404)
         query = scope.get("query_string", b"").decode("latin-1")
         location = "../" + quote(bare.rpartition("/")[2], safe="") + ("?" + query if query else "")
