@@ -10,7 +10,7 @@ from typing import Final
 
 BEGINNING: Final = b"HTTP/1.1"  # of every answer, whatever it will be
 FIRST_WAIT_S: Final = 0.1  # longer than a packet takes to a client and back
-LONGER: Final = 4  # each wait is so many times the one before: the last byte is sent after half an hour
+LONGER: Final = 4  # each wait is so many times the one before: the last byte is sent after nine minutes
 
 
 class AnswerAhead:

@@ -4,6 +4,9 @@ Otherwise half a megabyte is copied four times in pieces: out of the socket, out
 and out of that. A request that is refused on its headers (`app.security.Refuse`) is not passed on by ASGI at all, which
 would cost more than to refuse it. A connection may go to another process once the headers of a request are there
 (`app.api.sharing`), and come from one.
+
+Clients may offer another protocol with a request that has a body, and end their side of the connection before they are
+answered (`app.cli.half_closed`); uvicorn's own protocol refuses the first and leaves the second unanswered.
 """
 
 from __future__ import annotations
