@@ -12,6 +12,7 @@ CONFIG ?= training/configs/default.toml
 OUT ?= runs/$(basename $(notdir $(CONFIG)))
 FUZZ_FILES ?= $(DATA)/dicom-variants $(DATA)/malformed app/web/example-slice.dcm
 FUZZ_ROUNDS ?= 300
+MULTIPART_EXAMPLES ?= 20000
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -148,6 +149,10 @@ fuzz: $(DEV_READY) ## mutate the files in FUZZ_FILES and read them, each in a pr
 .PHONY: sweep-headers
 sweep-headers: $(DEV_READY) ## every header field that results take over with every odd value, one by one: a quarter of an hour
 	PYTHONPATH=. $(BIN)/python benchmarks/sweep_headers.py
+
+.PHONY: fuzz-multipart
+fuzz-multipart: $(DEV_READY) ## write bodies of several parts by their grammar, damage them, and read them; MULTIPART_EXAMPLES of each
+	MULTIPART_EXAMPLES=$(MULTIPART_EXAMPLES) $(BIN)/pytest -q tests/api/test_multipart.py $(PYTEST_ARGS)
 
 .PHONY: container-check
 container-check: $(DEV_READY) ## run the image's build steps without a container engine, and the service from them

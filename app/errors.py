@@ -49,6 +49,10 @@ class InvalidParameter(MalformedInput):
     """A parameter's text does not follow its syntax or lies outside its range."""
 
 
+class MalformedContentCoding(MalformedInput):
+    """The body cannot be expanded as its sender says that it was compressed."""
+
+
 class MalformedArchive(MalformedInput):
     """The file is meant to be a zip archive and is damaged."""
 
@@ -63,6 +67,10 @@ class UnsupportedMediaType(UnsupportedInput):
 
 class UnsupportedTransferSyntax(UnsupportedInput):
     """DICOM in a transfer syntax for which no kept decoder exists."""
+
+
+class UnsupportedContentCoding(UnsupportedInput):
+    """The body was compressed in a way that is not undone here."""
 
 
 class UnsupportedArchive(UnsupportedInput):
@@ -207,6 +215,26 @@ class UnknownModel(LungscopeError):
 
 class UnknownResult(LungscopeError):
     """No result of that study, series or instance is here, or none any more."""
+
+
+class MalformedRequest(LungscopeError):
+    """What came over the connection is no request, or it does not say where its body ends."""
+
+
+class BadHost(LungscopeError):
+    """The request does not name the one host that it is for."""
+
+
+class UnknownExpectation(LungscopeError):
+    """The request depends on something that is not known here."""
+
+
+class UnknownMethod(LungscopeError):
+    """The request asks for something to be done that is not done for anything here."""
+
+
+class UnsupportedVersion(LungscopeError):
+    """The request is in a version of its protocol that is not spoken here."""
 
 
 class NotAcceptable(LungscopeError):

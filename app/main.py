@@ -23,7 +23,9 @@ from app.api.load_board import LoadBoard
 from app.api.middleware import RequestContext
 from app.api.refusal import Refusal
 from app.api.routes import dicomweb, docs, health, models, predict, studies
+from app.api.routing import HeadAsGet, NoRoute
 from app.api.sharing import PASS_ON, Sharing
+from app.api.well_formed import WellFormed, malformed_answers
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
 from app.delivery.places import state_folder
 from app.delivery.spool import Spool, SpoolLimits
@@ -37,7 +39,7 @@ from app.inference.cores import Cores
 from app.inference.engine import Engine, SeriesLane
 from app.inference.model import create_backend
 from app.inference.registry import ModelRegistry, verify_detector
-from app.security import MEGABYTE, REFUSE
+from app.security import MALFORMED, MEGABYTE, REFUSE
 from app.settings import Settings, own_cores
 from app.telemetry import Metrics
 
@@ -78,6 +80,7 @@ def create_app(
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # FastAPI would lead to whatever host the caller names
         lifespan=_lifespan(services, on_fatal, load_first=load_first),
     )
     app.state.services = services
@@ -91,12 +94,17 @@ def _add_routes(app: Application, metrics: Metrics) -> None:
     handlers = problems.handlers(metrics)
     for error, handler in handlers.items():
         app.add_exception_handler(error, handler)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(WellFormed, metrics=metrics)
     app.add_middleware(RequestContext, metrics=metrics)
     app.direct_path = predict.ROUTE.path
-    app.direct = RequestContext(Endpoint(predict.predict_directly, predict.ROUTE, handlers), metrics)
+    app.direct = RequestContext(
+        WellFormed(Endpoint(predict.predict_directly, predict.ROUTE, handlers), metrics), metrics
+    )
     for module in (predict, studies, models, health, dicomweb, docs):
         app.include_router(module.router)
     docs.mount_assets(app)
+    app.router.default = NoRoute(app.router)
 
 
 def _registry(settings: Settings, backend: Backend | None, detector_backend: Backend | None) -> ModelRegistry:
@@ -209,7 +217,10 @@ def _lifespan(
         loading = asyncio.create_task(_get_ready(services, on_fatal))
         if load_first:
             await loading
-        state: dict[str, Any] = {REFUSE: Refusal(services, predict.ROUTE)}
+        state: dict[str, Any] = {
+            REFUSE: Refusal(services, predict.ROUTE),
+            MALFORMED: malformed_answers(services.metrics),
+        }
         if services.sharing is not None:
             state[PASS_ON] = services.sharing.pass_on
         yield state

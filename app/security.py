@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from starlette.types import Scope
 from app.errors import InputTooLarge, InvalidParameter, NotAuthorised, UploadTooSlow
 
 MEGABYTE: Final = 1024 * 1024
+MALFORMED: Final = "lungscope.malformed"  # in the application's state of the ASGI scope: an AnswerMalformed
 WHOLE_BODY: Final = "lungscope.whole_body"  # extension of the ASGI scope: a WholeBody
 REFUSE: Final = "lungscope.refuse"  # in the application's state of the ASGI scope: a Refuse
 MIN_RATE: Final = 32 * 1024  # bytes per second on average: a slice of 0.5 MB in 16 s, a series of 64 MB in half an hour
@@ -70,6 +72,14 @@ class Refuse(Protocol):
         ...
 
 
+class AnswerMalformed(Protocol):
+    """What an application has an ASGI server ask about what is no request that could be passed on."""
+
+    def __call__(self, status: HTTPStatus) -> EarlyAnswer:
+        """The answer: 400 for what is no request, 501 for a method and 505 for a version that is not known."""
+        ...
+
+
 def require_token(shown: str, token: str) -> None:
     """Raise NotAuthorised unless the token shown is the one configured."""
     # Compared in constant time: the time taken must not tell how much of a guess was right.
@@ -95,7 +105,7 @@ async def read_body(request: Request, limit: BodyLimit) -> bytes | memoryview:
     if whole is None:
         return b"".join([chunk async for chunk in bounded_body(request, limit)])
     length = announced_bytes(request)
-    _check(length, limit)
+    check_size(length, limit)
     data = np.empty(length, np.uint8).data
     with whole.into(data):
         if not await _arrived(whole, limit):
@@ -133,7 +143,7 @@ async def bounded_body(request: Request, limit: BodyLimit) -> AsyncGenerator[byt
     than the limit's patience, or when its patience is spent and less than MIN_RATE came on average. Time that the
     taker of the chunks needs does not count.
     """
-    _check(announced_bytes(request), limit)
+    check_size(announced_bytes(request), limit)
     received, waited_s = 0, 0.0
     chunks = aiter(request.stream())
     while True:
@@ -152,12 +162,13 @@ async def bounded_body(request: Request, limit: BodyLimit) -> AsyncGenerator[byt
 
 
 def _check_pace(received: int, waited_s: float, limit: BodyLimit) -> None:
-    _check(received, limit)
+    check_size(received, limit)
     if waited_s > limit.patience_s + received / MIN_RATE:
         raise _too_slow(limit)
 
 
-def _check(found: int, limit: BodyLimit) -> None:
+def check_size(found: int, limit: BodyLimit) -> None:
+    """Raise InputTooLarge for a body of more bytes than the limit has."""
     if found > limit.max_bytes:
         raise InputTooLarge(
             found=f"a body of {found} bytes or more",

@@ -15,7 +15,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from app.cli.http_protocol import HEADERS_BYTES, PIECE_BYTES, Body, Connection
+from app.cli.http_protocol import HEADERS_BYTES, Connection
+from app.cli.whole_body import PIECE_BYTES, Body
 from app.security import REFUSE
 from tests.raw_http import LARGE, SIZES, App, Client, Clock, Wire, config_of, content, described, request, serving
 from tests.service import PATIENCE_S

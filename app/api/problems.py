@@ -15,8 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app import errors, telemetry
+from app.api.routing import allowed_methods
 
 MEDIA_TYPE: Final = "application/problem+json"
+READ_CODINGS: Final = "gzip, deflate"  # of a request's body
 RETRY_AFTER_S: Final = {
     HTTPStatus.SERVICE_UNAVAILABLE: 2,  # a queue of the default length drains in less
     HTTPStatus.INSUFFICIENT_STORAGE: 60,  # somebody has to make room
@@ -42,6 +44,9 @@ PROBLEMS: Final[dict[type[errors.LungscopeError], ProblemType]] = {
     errors.FileMissing: ProblemType(HTTPStatus.BAD_REQUEST, "one_file_expected", "One file expected"),
     errors.InvalidParameter: ProblemType(HTTPStatus.BAD_REQUEST, "invalid_parameter", "Invalid parameter"),
     errors.MalformedArchive: ProblemType(HTTPStatus.BAD_REQUEST, "malformed_archive", "Malformed archive"),
+    errors.MalformedContentCoding: ProblemType(
+        HTTPStatus.BAD_REQUEST, "malformed_content_coding", "Malformed content coding"
+    ),
     errors.NotAuthorised: ProblemType(HTTPStatus.UNAUTHORIZED, "not_authorised", "Not authorised"),
     errors.UnknownModel: ProblemType(HTTPStatus.NOT_FOUND, "unknown_model", "Unknown model"),
     errors.UploadTooSlow: ProblemType(HTTPStatus.REQUEST_TIMEOUT, "upload_too_slow", "The upload is too slow"),
@@ -60,6 +65,9 @@ PROBLEMS: Final[dict[type[errors.LungscopeError], ProblemType]] = {
     ),
     errors.UnsupportedArchive: ProblemType(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_archive", "Unsupported archive"
+    ),
+    errors.UnsupportedContentCoding: ProblemType(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_content_coding", "Unsupported content coding"
     ),
     errors.WrongSopClass: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "wrong_sop_class", "Not a CT image"),
     errors.WrongModality: ProblemType(HTTPStatus.UNPROCESSABLE_ENTITY, "wrong_modality", "Not CT"),
@@ -109,6 +117,13 @@ PROBLEMS: Final[dict[type[errors.LungscopeError], ProblemType]] = {
         HTTPStatus.SERVICE_UNAVAILABLE, "storage_unavailable", "The disk cannot be used"
     ),
     errors.Overloaded: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too many requests at work"),
+    errors.MalformedRequest: ProblemType(HTTPStatus.BAD_REQUEST, "malformed_request", "Malformed request"),
+    errors.BadHost: ProblemType(HTTPStatus.BAD_REQUEST, "bad_host", "Bad Host header"),
+    errors.UnknownExpectation: ProblemType(HTTPStatus.EXPECTATION_FAILED, "unknown_expectation", "Unknown expectation"),
+    errors.UnknownMethod: ProblemType(HTTPStatus.NOT_IMPLEMENTED, "unknown_method", "Unknown method"),
+    errors.UnsupportedVersion: ProblemType(
+        HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "unsupported_http_version", "Unsupported version of HTTP"
+    ),
 }
 INTERNAL: Final = ProblemType(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Internal error")
 FAILED: Final = "The service failed; its log has the request id in `instance`."
@@ -168,8 +183,15 @@ def response_of(kind: ProblemType, **details: str) -> Response:
         headers["Retry-After"] = str(RETRY_AFTER_S[kind.status])
     if kind.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if kind is PROBLEMS[errors.UnsupportedContentCoding]:
+        headers["Accept-Encoding"] = READ_CODINGS
     body = _problem(kind, **details).model_dump_json(exclude_none=True)
     return Response(body, kind.status, headers, media_type=MEDIA_TYPE)
+
+
+def refusal(error: errors.LungscopeError, metrics: telemetry.Metrics) -> Response:
+    """The answer to an error that is in the table of problems, counted."""
+    return _respond(metrics, problem_type(error), **details_of(error))
 
 
 def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
@@ -182,15 +204,17 @@ def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
         if kind is INTERNAL:
             logger.error("an error outside the table of problems", exc_info=error)
             return _respond(metrics, kind)
-        return _respond(metrics, kind, **details_of(error))
+        return refusal(error, metrics)
 
-    async def on_http(_: Request, error: Exception) -> Response:
+    async def on_http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
         status = HTTPStatus(error.status_code)
         kind = ProblemType(status, HTTP_CODES.get(status, f"http_{status.value}"), status.phrase)
         response = _respond(metrics, kind, detail=status.description or status.phrase)
         response.headers.update(error.headers or {})
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(allowed_methods(request.app.routes, request.scope))
         return response
 
     async def on_gone(_: Request, error: Exception) -> Response:

@@ -70,7 +70,7 @@ class Intake:
         """Open a file for the next instance."""
         self._part = self._reception.open_part()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """More of it."""
         assert self._part is not None
         self._part.write(data)

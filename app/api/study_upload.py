@@ -8,17 +8,19 @@ from functools import partial
 
 from fastapi import Request
 
-from app.api.parts import is_form, parts_of
+from app.api.body import body_chunks
+from app.api.parameters import KNOWN_OF_SERIES
+from app.api.parts import Field, is_form, parts_of
 from app.api.received import Received
 from app.api.upload import merged, unique
-from app.errors import EmptyInput, MalformedForm
+from app.errors import EmptyInput
 from app.imaging.chunked import LARGE_BYTES
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from app.inference.engine import SeriesSlot
 from app.inference.freed import give_back_freed
 from app.inference.series import Cancelled
-from app.security import BodyLimit, bounded_body
+from app.security import BodyLimit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,15 +37,15 @@ async def read_study(request: Request, builder: SeriesBuilder, slot: SeriesSlot,
     query = unique(request.query_params.multi_items())
     await slot.run(give_back_freed)
     content_type = request.headers.get("content-type", "")
-    body = bounded_body(request, limit)
+    body = body_chunks(request, limit)
     fields: list[tuple[str, str]] = []
     decode_ms = 0.0
     if is_form(content_type):
-        async for part in parts_of(content_type, body):
-            if part.is_file:
-                decode_ms += await slot.run(partial(_take, part.content, builder, slot))
+        async for part in parts_of(content_type, body, KNOWN_OF_SERIES):
+            if isinstance(part, Field):
+                fields.append((part.name, part.text))
             else:
-                fields.append((part.name, _text(part.content)))
+                decode_ms += await slot.run(partial(_take, part.content, builder, slot))
     else:
         received = Received()
         async for chunk in body:
@@ -65,12 +67,3 @@ def _take(received: Received, builder: SeriesBuilder, slot: SeriesSlot) -> float
             raise Cancelled
         builder.add(data)
     return (time.perf_counter() - started) * 1000
-
-
-def _text(received: Received) -> str:
-    try:
-        return received.taken().decode("utf-8")
-    except UnicodeDecodeError:
-        raise MalformedForm(
-            found="a field that is not UTF-8", expected="UTF-8 text (RFC 7578 5.1.2)", remedy="Send it as UTF-8."
-        ) from None

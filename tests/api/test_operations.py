@@ -303,6 +303,12 @@ async def _stalled(app: FastAPI, path: str) -> tuple[int, str]:
         "method": "POST",
         "path": path,
     }
-    scope |= {"raw_path": path.encode(), "scheme": "http", "query_string": b"", "headers": [], "client": None}
+    scope |= {
+        "raw_path": path.encode(),
+        "scheme": "http",
+        "query_string": b"",
+        "headers": [(b"host", b"x")],
+        "client": None,
+    }
     await app(scope, receive, send)  # type: ignore[arg-type]  # plain dictionaries
     return sent[0]["status"], json.loads(sent[1]["body"])["code"]

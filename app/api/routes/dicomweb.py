@@ -13,6 +13,7 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from app.api.accepted import Accepted, accepted
+from app.api.body import body_chunks
 from app.api.deps import Services, ServicesDep, authorise
 from app.api.matching import Level, Query, search
 from app.api.problems import responses_for
@@ -21,7 +22,6 @@ from app.api.stow import Intake
 from app.delivery.spool import Reception
 from app.delivery.worker import Delivery
 from app.errors import DicomwebOff, UnknownModel, UnknownResult
-from app.security import bounded_body
 
 JSON: Final = "application/dicom+json"
 ROOT: Final = "/dicom-web"
@@ -129,7 +129,7 @@ async def _store(request: Request, services: Services, delivery: Delivery, study
 async def _received(request: Request, services: Services, reception: Reception, study: str | None) -> Intake:
     with closing(Intake(reception, study)) as intake:
         reader = RelatedReader(request.headers.get("content-type", ""), intake)
-        async for chunk in bounded_body(request, services.study_limit):
+        async for chunk in body_chunks(request, services.study_limit):
             # It writes to disk, and parses what is complete.
             await asyncio.to_thread(reader.feed, chunk)
         await asyncio.to_thread(reader.finish)
