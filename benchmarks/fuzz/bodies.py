@@ -1,10 +1,16 @@
-"""Multipart bodies as clients write them, and as they should not (RFC 2046 5.1, RFC 7578, PS3.18 8.6)."""
+"""Multipart bodies and content codings as clients write them, and as they should not.
+
+RFC 2046 5.1, RFC 7578, PS3.18 8.6; RFC 9110 8.4.
+"""
 
 from __future__ import annotations
 
+import gzip
 import random
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 BOUNDARY: Final = "mutant"
@@ -70,6 +76,9 @@ FIELDS: Final = (
     ),
     *(("", b"x"), ("roi", b"x" * 70_000), ("file", b"text"), ("files", b""), ("ROI", b"1,2"), ("roi", b"37,60\0")),
 )
+
+CODINGS: Final = ("gzip", "gzip", "gzip", "deflate", "x-gzip", "GZIP", "gzip, gzip", "identity", "br", "zstd", "", "x")
+BOMB_BYTES: Final = 80 << 20  # more than the service takes of a slice
 
 
 @dataclass(slots=True)
@@ -201,3 +210,22 @@ def change(body: Multipart, rng: random.Random) -> str:
     chosen = rng.choice([each for each in CHANGES if body.parts or each in (_boundary, _around, _lines, _kind)])
     chosen(body, rng)
     return f"multipart{chosen.__name__}"
+
+
+def coded(body: bytes, rng: random.Random) -> tuple[str, bytes]:
+    """A content coding and the body in it, or in another, or damaged, or one that inflates to too much."""
+    coding = rng.choice(CODINGS)
+    if coding == "deflate":
+        packed = zlib.compress(body, 1)
+    else:
+        packed = body if rng.random() < 0.1 else gzip.compress(body, 1, mtime=0)
+    if coding == "gzip, gzip":
+        packed = gzip.compress(packed, 1, mtime=0)
+    cut = rng.randrange(len(packed) + 1)
+    odd = (packed[:cut], packed + b"trailing", packed * 2, packed[:cut] + b"\xff" + packed[cut:], b"", _bomb())
+    return coding, rng.choice(odd) if rng.random() < 0.5 else packed
+
+
+@cache
+def _bomb() -> bytes:
+    return gzip.compress(bytes(BOMB_BYTES), 1, mtime=0)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from benchmarks.fuzz import sources
 from benchmarks.fuzz.archives import mutated_archive
-from benchmarks.fuzz.bodies import DICOM, FIELDS, Multipart, change, form, related
+from benchmarks.fuzz.bodies import DICOM, FIELDS, Multipart, change, coded, form, related
 from benchmarks.fuzz.damage import damaged
 from benchmarks.fuzz.elements import mutated, tag_of
 from benchmarks.fuzz.pictures import mutated_picture
@@ -33,6 +33,7 @@ ACCEPTS: Final[dict[Door, tuple[str | None, ...]]] = {
 }
 ODD_ACCEPTS: Final = ("", ";", "application/*;q=nan", "a/b", "*/*;q=0", "text/html,*/*;q=0.1", "image/png;q=2", "\xff")
 ODD_SHARE: Final = 0.03
+CODED_SHARE: Final = 0.04
 LANGUAGES: Final = (None, None, None, "zh", "zh-CN,en;q=0.5", "xx", "*;q=0")
 TYPES: Final = (DICOM, "application/octet-stream", "image/png", "text/plain", None, "application/json", "image/\xff")
 MAX_QUERY_BYTES: Final = 4096  # a request line of more is refused before it is one
@@ -65,6 +66,9 @@ def mutant(seed: int, number: int) -> Mutant:
     accept = rng.choice(ODD_ACCEPTS) if rng.random() < ODD_SHARE else rng.choice(ACCEPTS[door])
     kind, body, query, steps = MAKERS[door](rng, derived_uid(f"mutant {seed} {number}"))
     headers = {"Content-Type": kind, "Accept": accept, "Accept-Language": rng.choice(LANGUAGES)}
+    if rng.random() < CODED_SHARE:
+        headers["Content-Encoding"], body = coded(body, rng)
+        steps = (*steps, "content coding")
     given = {name: text for name, text in headers.items() if text is not None}
     return Mutant(seed, number, door, accept, steps, PATHS[door] + query, given, body)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import struct
 import zlib
@@ -50,7 +51,9 @@ NUMBERS: Final = (
     0x7FFFFFFF,
     0xFFFFFFFF,
 )
+GZIPPED: Final = gzip.compress(b"n+1\0" * 90, mtime=0)
 OTHER_FORMATS: Final = (
+    *(GZIPPED, GZIPPED[:12], b"ObjectType = Image\nNDims = 3\n", b"SIMPLE  =", b"ustar".rjust(262, b"x")),
     *(
         b"GIF89a\x01\0\x01\0\0\0\0;",
         b"BM" + bytes(52),
