@@ -24,13 +24,11 @@ from pydicom.uid import (
 )
 
 LONG: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))  # PS3.5 7.1.2
-WIDTH: Final = {"AT": 2, "OW": 2, "SS": 2, "US": 2, "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4} | {
-    "FD": 8,
-    "OD": 8,
-    "OV": 8,
-    "SV": 8,
-    "UV": 8,
-}
+WIDTH: Final = (  # bytes of a number, which the order of bytes concerns
+    dict.fromkeys(("AT", "OW", "SS", "US"), 2)
+    | dict.fromkeys(("FL", "OF", "OL", "SL", "UL"), 4)
+    | dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), 8)
+)
 UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D

@@ -118,7 +118,7 @@ def odd_value(vr: str, rng: random.Random) -> bytes:
 
 
 def padded(value: bytes) -> bytes:
-    """With a blank at the end, or in the one case in which there is none an odd number of bytes."""
+    """With a blank at the end where the number of bytes would be odd (PS3.5 6.2)."""
     return value + b" " * (len(value) % 2)
 
 
