@@ -60,7 +60,7 @@ class Mutant:
 
 
 def mutant(seed: int, number: int) -> Mutant:
-    """The mutant of that number; the same wherever and whenever it is made."""
+    """The mutant of that number: the same on every run of the same code."""
     rng = random.Random(f"{seed}:{number}")
     door = rng.choice(DOORS)
     accept = rng.choice(ODD_ACCEPTS) if rng.random() < ODD_SHARE else rng.choice(ACCEPTS[door])
