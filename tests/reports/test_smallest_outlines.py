@@ -12,11 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from app.api.answers import answer, as_json
-from app.api.renderings import dicom_files, draw_slice, fhir_bundle
+from app.api.renderings import draw_slice
 from app.imaging.read import read_slice
 from app.inference.bundle import Bundle
 from app.inference.diagnose import diagnose
 from app.inference.model import Model
+from app.reports.dicom import to_bytes, write_results
+from app.reports.fhir import write_bundle
 from app.reports.report import Report
 from tests.fakes import arithmetic_detector
 from tests.inference.masks import Mask, Masked, in_turn
@@ -38,10 +40,10 @@ OUTLINES: dict[str, Points] = {
 
 def render(report: Report) -> None:
     """In every format; what is read back has all its elements."""
-    for file in dicom_files(report):
-        assert pydicom.dcmread(BytesIO(file)).SOPInstanceUID
-    assert fhir_bundle(report)
-    assert fhir_bundle(report, transaction=True)
+    for instance in write_results(report, draw_slice):
+        assert pydicom.dcmread(BytesIO(to_bytes(instance))).SOPInstanceUID
+    assert write_bundle(report)["entry"]
+    assert write_bundle(report, transaction=True)["entry"]
     for shown in report.slices():
         assert draw_slice(report, shown).any()
     identifier = "0b9c5f0e-3a43-4c8e-8a55-3f7c0a1f6c11"
