@@ -1,5 +1,5 @@
 # Every target sets itself up: it needs Python 3.11 to 3.13, make and git, nothing else.
-# HOST, PORT, DATA, CONFIG, OUT, PYTHON and PYTEST_ARGS may be given: make serve PORT=9000
+# HOST, PORT, DATA, CONFIG, OUT, PYTHON, PYTEST_ARGS, MUTANTS and SEED may be given: make serve PORT=9000
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -12,6 +12,9 @@ CONFIG ?= training/configs/default.toml
 OUT ?= runs/$(basename $(notdir $(CONFIG)))
 FUZZ_FILES ?= $(DATA)/dicom-variants $(DATA)/malformed app/web/example-slice.dcm
 FUZZ_ROUNDS ?= 300
+MULTIPART_EXAMPLES ?= 20000
+MUTANTS ?= 10000
+SEED ?= 1
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -148,7 +151,19 @@ install-size: $(DEV_READY) ## build what the small image holds; its size by pack
 
 .PHONY: fuzz
 fuzz: $(DEV_READY) ## mutate the files in FUZZ_FILES and read them, each in a process of its own; FUZZ_ROUNDS times
-	PYTHONPATH=. $(BIN)/python benchmarks/fuzz_reading.py --rounds $(FUZZ_ROUNDS) $(FUZZ_FILES)
+	$(BIN)/python -m benchmarks.fuzz.reading --rounds $(FUZZ_ROUNDS) $(FUZZ_FILES)
+
+.PHONY: fuzz-service
+fuzz-service: $(DEV_READY) ## send MUTANTS requests made from SEED to a running service: docs/results/fuzz_service.json
+	$(BIN)/python -m benchmarks.fuzz --rounds $(MUTANTS) --seed $(SEED) --out docs/results/fuzz_service.json
+
+.PHONY: sweep-headers
+sweep-headers: $(DEV_READY) ## every header field that results take over with every odd value, one by one: a quarter of an hour
+	PYTHONPATH=. $(BIN)/python benchmarks/sweep_headers.py
+
+.PHONY: fuzz-multipart
+fuzz-multipart: $(DEV_READY) ## write bodies of several parts by their grammar, damage them, and read them; MULTIPART_EXAMPLES of each
+	MULTIPART_EXAMPLES=$(MULTIPART_EXAMPLES) $(BIN)/pytest -q tests/api/uploads/test_multipart.py $(PYTEST_ARGS)
 
 .PHONY: container-check
 container-check: $(DEV_READY) ## run the image's build steps without a container engine, and the service from them

@@ -68,6 +68,12 @@ class InvalidParameter(MalformedInput):
     code = "invalid_parameter"
 
 
+class MalformedContentCoding(MalformedInput):
+    """The body cannot be expanded as its sender says that it was compressed."""
+
+    code = "malformed_content_coding"
+
+
 class MalformedArchive(MalformedInput):
     """The file is meant to be a zip archive and is damaged."""
 
@@ -88,6 +94,12 @@ class UnsupportedTransferSyntax(UnsupportedInput):
     """DICOM in a transfer syntax for which no kept decoder exists."""
 
     code = "unsupported_transfer_syntax"
+
+
+class UnsupportedContentCoding(UnsupportedInput):
+    """The body was compressed in a way that is not undone here."""
+
+    code = "unsupported_content_coding"
 
 
 class UnsupportedArchive(UnsupportedInput):
@@ -134,6 +146,12 @@ class WrongModality(UnfitInput):
     """A DICOM object whose Modality is not CT."""
 
     code = "wrong_modality"
+
+
+class InvalidUid(UnfitInput):
+    """A Study, Series or SOP Instance UID that is none: results could not refer to their source by it."""
+
+    code = "invalid_uid"
 
 
 class LocalizerImage(UnfitInput):
@@ -194,6 +212,12 @@ class NoDicomSource(UnfitInput):
     """A DICOM result refers to its source by UIDs and header, and this source has none."""
 
     code = "no_dicom_source"
+
+
+class ResultNotWritten(UnfitInput):
+    """What was judged cannot be written in the format that was asked for, by a fault of the writer or of the header."""
+
+    code = "result_not_written"
 
 
 class UnfitSeries(UnfitInput):
@@ -290,6 +314,36 @@ class UnknownResult(LungscopeError):
     code = "unknown_result"
 
 
+class MalformedRequest(LungscopeError):
+    """What came over the connection is no request, or it does not say where its body ends."""
+
+    code = "malformed_request"
+
+
+class BadHost(LungscopeError):
+    """The request does not name the one host that it is for."""
+
+    code = "bad_host"
+
+
+class UnknownExpectation(LungscopeError):
+    """The request depends on something that is not known here."""
+
+    code = "unknown_expectation"
+
+
+class UnknownMethod(LungscopeError):
+    """The request asks for something to be done that is not done for anything here."""
+
+    code = "unknown_method"
+
+
+class UnsupportedVersion(LungscopeError):
+    """The request is in a version of its protocol that is not spoken here."""
+
+    code = "unsupported_http_version"
+
+
 class NotAcceptable(LungscopeError):
     """The caller accepts no format in which this can be answered."""
 
@@ -324,6 +378,18 @@ class SpoolFull(Unavailable):
     code = "spool_full"
 
 
+class StorageFull(Unavailable):
+    """No room on the disk that holds spool and results."""
+
+    code = "storage_full"
+
+
+class StorageUnavailable(Unavailable):
+    """The disk that holds spool and results cannot be written or read now."""
+
+    code = "storage_unavailable"
+
+
 class StartupError(LungscopeError):
     """The service must not start."""
 
@@ -334,3 +400,7 @@ class BundleError(StartupError):
 
 class SettingsError(StartupError):
     """A setting that is missing, malformed or unsafe."""
+
+
+class NoSharedRoom(StartupError):
+    """Too little room for what the workers share. It may be made while others work."""

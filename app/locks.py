@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+from app.delivery.places import PRIVATE_FILE, set_aside
+
+OPENING: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+NO_FILE: Final = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO})  # a folder, a link, a socket
 
 
 def try_lock(path: Path, *, shared: bool = False) -> int | None:
@@ -15,7 +22,7 @@ def try_lock(path: Path, *, shared: bool = False) -> int | None:
     None when another process has it, or when the file's folder is gone. Any number may have it `shared`.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _opened(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
@@ -25,6 +32,9 @@ def try_lock(path: Path, *, shared: bool = False) -> int | None:
             return descriptor
     except (BlockingIOError, FileNotFoundError):
         pass
+    except OSError:
+        os.close(descriptor)
+        raise
     os.close(descriptor)
     return None
 
@@ -32,7 +42,7 @@ def try_lock(path: Path, *, shared: bool = False) -> int | None:
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Hold the lock on a file, waiting for it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _opened(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -49,3 +59,16 @@ def held_if_free(path: Path) -> Iterator[bool]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    """Open a lock's file. What lies there and can be none is set aside, and one of ours made readable again."""
+    try:
+        return os.open(path, OPENING, PRIVATE_FILE)
+    except PermissionError:
+        path.chmod(PRIVATE_FILE)
+    except OSError as error:
+        if error.errno not in NO_FILE:
+            raise
+        set_aside(path)
+    return os.open(path, OPENING, PRIVATE_FILE)

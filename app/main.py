@@ -17,10 +17,14 @@ from pydantic import HttpUrl, SecretStr
 from app import __version__
 from app.api import contract, problems
 from app.api.deps import Services
-from app.api.middleware import EarlyAnswers, RequestContext
+from app.api.early_answers import EarlyAnswers, malformed_answers
+from app.api.middleware import HeadAsGet, RequestContext, WellFormed
 from app.api.routes import dicomweb, docs, health, models, predict, studies
+from app.api.routing import NoRoute
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
+from app.delivery.places import state_folder
 from app.delivery.spool import Spool, SpoolLimits
+from app.delivery.storage import readable_count
 from app.delivery.store import ResultStore
 from app.delivery.worker import Backoff, Delivering, Delivery, Judging
 from app.imaging.read import quiet_decoders, spare_threads
@@ -33,7 +37,7 @@ from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
 from app.reports.result import ObjectKind
 from app.server.cores import Cores
-from app.server.hooks import EARLY_ANSWER, PASS_ON, WANTS_WHOLE_BODY
+from app.server.hooks import EARLY_ANSWER, MALFORMED, PASS_ON, WANTS_WHOLE_BODY
 from app.server.load_board import LoadBoard
 from app.server.sharing import Sharing
 from app.settings import MEGABYTE, Settings, own_cores
@@ -82,10 +86,12 @@ def create_app(
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # FastAPI would lead to whatever host the caller names
         lifespan=_lifespan(services, sharing, on_fatal, load_first=load_first),
     )
     app.state.services = services
-    app.openapi = lambda: contract.write(app, guarded=settings.api_token is not None)  # type: ignore[method-assign]  # FastAPI documents this way to change it
+    off = [] if settings.spool_dir is not None else [dicomweb.ROOT]
+    app.openapi = lambda: contract.write(app, guarded=settings.api_token is not None, off=off)  # type: ignore[method-assign]  # FastAPI documents this way to change it
     _add_routes(app, services.metrics)
     return app
 
@@ -93,11 +99,14 @@ def create_app(
 def _add_routes(app: FastAPI, metrics: Metrics) -> None:
     for error, handler in problems.handlers(metrics).items():
         app.add_exception_handler(error, handler)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(WellFormed, metrics=metrics)
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
-    for module in (predict, studies, dicomweb, models, health, docs):
+    for module in (predict, studies, models, health, dicomweb, docs):
         app.include_router(module.router)
     docs.mount_assets(app)
+    app.router.default = NoRoute(app.router)
 
 
 def _registry(settings: Settings, backend: Backend | None, detector_backend: Backend | None) -> ModelRegistry:
@@ -146,19 +155,29 @@ def _delivery(folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, 
     limits = SpoolLimits(
         settings.spool_mb * MEGABYTE, settings.spool_hours, settings.settle_seconds, settings.quiet_seconds
     )
-    spool, destinations = Spool(folder / "spool", limits), _destinations(settings)
+    state_folder(folder)
+    spool = Spool(folder / "spool", limits, metrics.quarantined.inc)
+    destinations = _destinations(settings)
     store = ResultStore(folder / "results.sqlite3")
     owed: dict[ObjectKind, list[str]] = {each.kind: [each.name] for each in destinations}
     backoff = Backoff(settings.retry_seconds)
-    metrics.at_scrape(metrics.spooled_waiting, lambda: len(spool))
+    _watch(spool, store, metrics)
     for each in destinations:
-        metrics.at_scrape(metrics.deliveries_waiting(each.name), partial(store.waiting, each.name))
+        metrics.at_scrape(metrics.deliveries_waiting(each.name), readable_count(partial(store.waiting, each.name)))
     return Delivery(
         spool,
         store,
         Judging(spool, store, lane, SpooledJudge(judge), owed, metrics, settings.result_hours),
         [Delivering(store, each, folder / f"{each.name}.lock", backoff, metrics) for each in destinations],
     )
+
+
+def _watch(spool: Spool, store: ResultStore, metrics: Metrics) -> None:
+    """Have the metrics say how many series wait, and whether the disk takes what is written."""
+    metrics.at_scrape(metrics.spooled_waiting, readable_count(lambda: len(spool)))
+    metrics.storage_writable.set(store.watch.trouble is None)
+    store.watch.on_change = metrics.storage_writable.set
+    store.watch.mend = spool.make_places
 
 
 def _destinations(settings: Settings) -> list[Destination]:
@@ -211,7 +230,7 @@ def _lifespan(
 def _asked_of_server(services: Services, sharing: Sharing | None) -> dict[str, Any]:
     """What the shipped server finds in the state of the lifespan (`app.server.hooks`)."""
     without = services.settings.without
-    state: dict[str, Any] = {}
+    state: dict[str, Any] = {MALFORMED: malformed_answers(services.metrics)}
     if "body-buffer" not in without:
         state[WANTS_WHOLE_BODY] = True
     if "early-answers" not in without:

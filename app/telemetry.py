@@ -157,11 +157,28 @@ class _OfDelivery:
                 registry=registry,
             )
         )
+        self.results_unwritten = _by_labels(
+            Counter(
+                "lungscope_results_unwritten",
+                "Results that could not be written, by kind; the others of the same prediction were.",
+                ["kind"],
+                registry=registry,
+            )
+        )
         self.spooled_waiting = Gauge(
             "lungscope_spooled_series_waiting",
             "Series in the spool of all workers.",
             registry=registry,
             multiprocess_mode="livemostrecent",
+        )
+        self.quarantined = Counter(
+            "lungscope_spool_quarantined", "Entries of the spool that nobody can use, set apart.", registry=registry
+        )
+        self.storage_writable = Gauge(
+            "lungscope_storage_writable",
+            "1 while every worker can write spool and results.",
+            registry=registry,
+            multiprocess_mode="livemin",
         )
         self.deliveries = _by_labels(
             Counter("lungscope_deliveries", "Attempts to send a result.", ["destination", "outcome"], registry=registry)

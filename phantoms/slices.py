@@ -18,6 +18,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     UID,
     CTImageStorage,
@@ -25,6 +26,8 @@ from pydicom.uid import (
     EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLossless,
@@ -125,6 +128,10 @@ def _jpeg_2000(values: Stored) -> bytes:
     return bytes(imagecodecs.jpeg2k_encode(values, level=0, codecformat="j2k", reversible=True))
 
 
+def _htj2k(values: Stored) -> bytes:
+    return bytes(imagecodecs.htj2k_encode(values))
+
+
 def _jpeg_lossless(values: Stored) -> bytes:
     return bytes(imagecodecs.ljpeg_encode(values))
 
@@ -134,6 +141,9 @@ ENCODERS: Final[dict[UID, Callable[[Stored], bytes]]] = {
     JPEGLSLossless: _jpeg_ls,
     JPEG2000Lossless: _jpeg_2000,
     JPEG2000: _jpeg_2000,
+    HTJ2KLossless: _htj2k,
+    HTJ2KLosslessRPCL: _htj2k,
+    HTJ2K: _htj2k,
     JPEGLossless: _jpeg_lossless,
     JPEGLosslessSV1: _jpeg_lossless,
 }

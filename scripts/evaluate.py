@@ -4,12 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from app.errors import BundleError, InputError
-from training.assess import assess_bundle, assess_recipe, ratings_beside
-from training.config import load_config
-from training.datasets import read_dataset
-from training.report import summary
-
 
 def main() -> None:
     """Parse arguments, measure, and print every figure."""
@@ -21,6 +15,13 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="recompute the figures from stored predictions")
     parser.add_argument("--restart", action="store_true", help="discard what OUT holds instead of going on from it")
     given = parser.parse_args()
+
+    from app.errors import LungscopeError
+    from training.assess import assess_bundle, assess_recipe, ratings_beside  # Keras: --help is there without it
+    from training.config import load_config
+    from training.datasets import read_dataset
+    from training.report import summary
+
     what = f"--bundle {given.bundle}" if given.bundle else f"--config {given.config}"
     said = f"python scripts/evaluate.py {what} --data DIR --out DIR"
     try:
@@ -30,7 +31,7 @@ def main() -> None:
             print(summary(assess_bundle(given.bundle, *work)))
         else:
             print(summary(assess_recipe(*work, again=given.again, restart=given.restart)))
-    except (InputError, BundleError) as error:
+    except (LungscopeError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
 
 

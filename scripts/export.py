@@ -1,11 +1,8 @@
 """Write a bundle: `scripts/export.py --trained DIR --evaluation DIR --out models/nodule-classifier/<integer>`."""
 
 import argparse
+import sys
 from pathlib import Path
-
-from training.artefacts import read_artefacts
-from training.evaluate import read_evaluation
-from training.export import export_bundle
 
 
 def main() -> None:
@@ -17,8 +14,17 @@ def main() -> None:
     given = parser.parse_args()
     if not given.out.name.isdecimal():
         parser.error(f"--out must end in an integer version, not {given.out.name!r}")
+
+    from app.errors import LungscopeError
+    from training.artefacts import read_artefacts  # Keras: --help is there without it
+    from training.evaluate import read_evaluation
+    from training.export import export_bundle
+
     name = given.out.resolve().parent.name
-    manifest = export_bundle(read_artefacts(given.trained), read_evaluation(given.evaluation), given.out, name=name)
+    try:
+        manifest = export_bundle(read_artefacts(given.trained), read_evaluation(given.evaluation), given.out, name=name)
+    except (LungscopeError, OSError) as error:
+        sys.exit(f"{parser.prog}: {error}")
     print(f"wrote {given.out}: {manifest.name} {manifest.version}, {len(manifest.digests)} files")
 
 

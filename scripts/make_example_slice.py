@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ OUTPUT = REPOSITORY / "app" / "web" / "example-slice.dcm"
 
 def main() -> None:
     """Write the file and say where its nodule is."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     data = example_slice()
     OUTPUT.write_bytes(data)
     column, row = EXAMPLE_NODULE.centre_px

@@ -1,9 +1,8 @@
 """Baseline and warning: `scripts/textbook.py --data DIR --out textbook.json` trains the textbook CNN three times."""
 
 import argparse
+import sys
 from pathlib import Path
-
-from training.textbook import Settings, compare, read_slices
 
 
 def main() -> None:
@@ -11,13 +10,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds iq-othnccd")
     parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
-    for name in ("epochs", "folds_run"):
-        default = Settings.model_fields[name].default
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help=f"default {default}")
+    for name in ("--epochs", "--folds-run"):
+        parser.add_argument(name, type=int, default=argparse.SUPPRESS, help="default: that of training/textbook.py")
     given = parser.parse_args()
-    settings = Settings(epochs=given.epochs, folds_run=given.folds_run)
-    command = f"python scripts/textbook.py --data DIR --out FILE --epochs {given.epochs} --folds-run {given.folds_run}"
-    result = compare(read_slices(given.data / "iq-othnccd"), settings, command)
+
+    from app.errors import LungscopeError
+    from training.textbook import Settings, compare, read_slices  # Keras: --help is there without it
+
+    settings = Settings(**{name: vars(given)[name] for name in ("epochs", "folds_run") if name in given})
+    said = f"--epochs {settings.epochs} --folds-run {settings.folds_run}"
+    command = f"python scripts/textbook.py --data DIR --out FILE {said}"
+    try:
+        result = compare(read_slices(given.data / "iq-othnccd"), settings, command)
+    except (LungscopeError, OSError) as error:
+        sys.exit(f"{parser.prog}: {error}")
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(result.model_dump_json(indent=2) + "\n", "utf-8")
     for condition in result.conditions:

@@ -8,13 +8,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from app.errors import InputError
-from training.artefacts import describe, write_artefacts
-from training.config import load_config
-from training.datasets import read_dataset
-from training.device import prepare_device
-from training.train import train
-
 
 def main() -> None:
     """Parse arguments and train. Run scripts/evaluate.py first: nothing here measures anything."""
@@ -23,11 +16,19 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--restart", action="store_true", help="discard what OUT holds instead of going on from it")
     given = parser.parse_args()
+
+    from app.errors import LungscopeError
+    from training.artefacts import describe, write_artefacts  # Keras: --help is there without it
+    from training.config import load_config
+    from training.datasets import read_dataset
+    from training.device import prepare_device
+    from training.train import train
+
     print(f"training with {prepare_device()}")
     try:
         config, dataset = load_config(given.config), read_dataset(given.data)
         trained = train(dataset, config, folder=given.out, restart=given.restart)
-    except InputError as error:
+    except (LungscopeError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
     write_artefacts(given.out, trained, describe(trained, dataset, config))
     print(f"wrote {given.out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -12,9 +13,10 @@ from app.api.problems import Problem
 FASTAPI_VALIDATION: Final = ("HTTPValidationError", "ValidationError")
 
 
-def write(app: FastAPI, *, guarded: bool) -> dict[str, Any]:
+def write(app: FastAPI, *, guarded: bool, off: Sequence[str]) -> dict[str, Any]:
     """The document, built once. FastAPI declares its own 422 wherever there is a parameter; ours are problems.
-    A token is part of the contract only where one is needed (`guarded`)."""
+    A token is part of the contract only where one is needed (`guarded`), and so are operations under the paths that
+    are switched `off`."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -23,6 +25,8 @@ def write(app: FastAPI, *, guarded: bool) -> dict[str, Any]:
             license_info=app.license_info,
             routes=app.routes,
         )
+        for name in [path for path in document["paths"] if path.startswith(tuple(off))]:
+            del document["paths"][name]
         for path in document["paths"].values():
             for operation in path.values():
                 if "HTTPValidationError" in str(operation["responses"].get("422")):

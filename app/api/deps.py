@@ -78,9 +78,7 @@ SlotDep = Annotated[SeriesSlot, Depends(series_slot)]
 
 
 async def language(
-    accept_language: Annotated[
-        str | None, Header(description="`zh` for Chinese display words; English otherwise.")
-    ] = None,
+    accept_language: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Language:
     """The language of `display`."""
     return preferred_language(accept_language)

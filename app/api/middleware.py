@@ -1,26 +1,21 @@
-"""Request id, access log and metrics around every request, as plain ASGI: no body is touched. A full service answers on
-the headers of a request alone."""
+"""What every request goes through, as plain ASGI: its id, the access log and the metrics; the rules of HTTP that hold
+for all of them; HEAD. No body is touched."""
 
 from __future__ import annotations
 
-import hmac
 import logging
 import random
+import re
 import time
 import uuid
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Final
 
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import telemetry
 from app.api import problems
-from app.api.deps import Services
-from app.api.problems import ProblemType
-from app.errors import LungscopeError
-from app.server.hooks import EarlyAnswer
+from app.errors import BadHost, LungscopeError, UnknownExpectation
 
 REQUEST_ID: Final = b"x-request-id"
 SECURITY_HEADERS: Final = (
@@ -28,10 +23,9 @@ SECURITY_HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
 )
-ANY_ID: Final = str(uuid.UUID(int=0)).encode()  # as long as any
-WRITTEN: Final = 128  # a full worker says so with a few numbers of requests
-EXPECTED: Final = "lungscope.expected"  # in the ASGI scope of a request that was let in: what the engine knows it by
 STATIC_PREFIX: Final = "/docs/assets/"  # the docs pages' files may be cached
+# A name, or an address in brackets, and perhaps a port (RFC 9110 7.2); empty where the target has no authority.
+HOST: Final = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]*|\[[0-9A-Za-z:.%~_\-]+\])(?::[0-9]*)?")
 Header = tuple[bytes, bytes]
 logger = logging.getLogger("lungscope.access")
 
@@ -48,7 +42,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _id_of(scope)
+        request_id = id_of(scope)
         token = telemetry.request_id.set(request_id)
         started = time.perf_counter()
         status: int | None = None
@@ -58,7 +52,7 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = () if scope["path"].startswith(STATIC_PREFIX) else SECURITY_HEADERS
-                message["headers"] = _with(message.get("headers", ()), (REQUEST_ID, request_id.encode()), *own)
+                message["headers"] = with_headers(message.get("headers", ()), (REQUEST_ID, request_id.encode()), *own)
             await send(message)
 
         self._metrics.in_flight.inc()
@@ -72,84 +66,75 @@ class RequestContext:
             await problems.internal_error(self._metrics)(scope, receive, send_with_headers)
         finally:
             self._metrics.in_flight.dec()
-            _record(self._metrics, scope, status or 500, time.perf_counter() - started)
+            record(self._metrics, scope, status or 500, time.perf_counter() - started)
             telemetry.request_id.reset(token)
 
 
-class EarlyAnswers:
-    """Refuses a slice on the headers of its request, where there is no room: nothing else is done for it. Under
-    overload most requests end so, and what each costs is taken from those that are answered.
+class WellFormed:
+    """Refuses a request without its one Host (RFC 9112 3.2), or that expects what is not known (RFC 9110 10.1.1)."""
 
-    An `app.server.hooks.AnswerEarly` for POST on the path of `route`. Whatever else may be said of such a request is
-    left to the route, which finds the same when there is no room.
+    def __init__(self, app: ASGIApp, metrics: telemetry.Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
 
-    One that is let in counts from then on: of many that come in one turn of the event loop, each would find the room
-    that one can have.
-    """
-
-    def __init__(self, services: Services, route: Route) -> None:
-        self._services = services
-        self._route = route
-        token = services.settings.api_token
-        self._authorisation = None if token is None else f"Bearer {token.get_secret_value()}".encode()
-
-    def __call__(self, scope: Scope, length: int) -> EarlyAnswer | None:
-        """The 503, or None where the request is to take its way."""
-        if scope["path"] != self._route.path or scope["method"] != "POST":
-            return None
-        services = self._services
-        overload = services.engine.overload(length)
-        if not self._authorised(scope):
-            return None
-        if overload is None:
-            scope[EXPECTED] = services.engine.expect()
-            return None
-        scope["route"] = self._route
-        return _early_answer(scope, overload, services.metrics)
-
-    def _authorised(self, scope: Scope) -> bool:
-        """Whether the token is there; one that is shown in another way is looked at by the route."""
-        if self._authorisation is None:
-            return True
-        shown = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        return hmac.compare_digest(shown, self._authorisation)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; everything but HTTP passes through."""
+        fault = _fault(scope) if scope["type"] == "http" else None
+        if fault is None:
+            await self._app(scope, receive, send)
+        else:
+            await problems.refusal(fault, self._metrics)(scope, receive, send)
 
 
-def _early_answer(scope: Scope, error: LungscopeError, metrics: telemetry.Metrics) -> EarlyAnswer:
-    """The answer to a request for which nothing else was done, with all that `RequestContext` gives others.
-
-    `scope` holds its headers, method and route.
-    """
-    started = time.perf_counter()
-    request_id = _id_of(scope)
-    kind = problems.problem_type(error)
-    lines, body = _written(kind, **problems.details_of(error))
-    metrics.problems(kind.code).inc()
-    token = telemetry.request_id.set(request_id)
-    try:
-        _record(metrics, scope, kind.status, time.perf_counter() - started)
-    finally:
-        telemetry.request_id.reset(token)
-    own = request_id.encode()
-    return EarlyAnswer(kind.status, lines.replace(ANY_ID, own), body.replace(ANY_ID, own))
-
-
-@lru_cache(maxsize=WRITTEN)
-def _written(kind: ProblemType, **details: str) -> tuple[bytes, bytes]:
-    """The lines of the headers, and the body, of the answer to a problem, with ANY_ID for the request's id.
-
-    To write it anew takes as long as all else that is done for such a request.
-    """
-    token = telemetry.request_id.set(ANY_ID.decode())
-    try:
-        response = problems.response_of(kind, **details)
-    finally:
-        telemetry.request_id.reset(token)
-    headers = _with(response.raw_headers, (REQUEST_ID, ANY_ID), *SECURITY_HEADERS)
-    return b"".join(b"%b: %b\r\n" % header for header in headers), bytes(response.body)
+def _fault(scope: Scope) -> LungscopeError | None:
+    hosts = 0
+    for name, value in scope["headers"]:
+        if name == b"host":
+            hosts += 1
+            if HOST.fullmatch(value) is None:
+                return _bad_host("a Host header that is no host")
+        elif name == b"expect" and value.lower() != b"100-continue":
+            return UnknownExpectation(
+                found="an expectation that is not known", expected="100-continue", remedy="Leave out Expect."
+            )
+    if hosts > 1:
+        return _bad_host(f"{hosts} Host headers")
+    if not hosts and scope.get("http_version") == "1.1":
+        return _bad_host("no Host header")
+    return None
 
 
-def _record(metrics: telemetry.Metrics, scope: Scope, status: int, seconds: float) -> None:
+def _bad_host(found: str) -> BadHost:
+    return BadHost(found=found, expected="one, as in the URL", remedy="Have an HTTP library write the request.")
+
+
+class HeadAsGet:
+    """Answers HEAD as GET, without the body (RFC 9110 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; everything but HEAD passes through."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] in ("http.response.body", "http.response.pathsend"):
+                message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
+            await send(message)
+
+        # A copy: the server must know that it was HEAD, or it misses the bytes that Content-Length announces.
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, send_head)
+        finally:
+            if "route" in asked:
+                scope["route"] = asked["route"]  # the metrics' name for it
+
+
+def record(metrics: telemetry.Metrics, scope: Scope, status: int, seconds: float) -> None:
     # The route's template, never the path: a path may name a study, and metrics need few labels.
     route = getattr(scope.get("route"), "path", "unknown")
     method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
@@ -160,12 +145,12 @@ def _record(metrics: telemetry.Metrics, scope: Scope, status: int, seconds: floa
         logger.info("request", extra={"fields": fields})
 
 
-def _id_of(scope: Scope) -> str:
+def id_of(scope: Scope) -> str:
     """The request's own id, or a new one."""
     return _accepted_id(next((value for name, value in scope["headers"] if name == REQUEST_ID), b""))
 
 
-def _with(headers: Iterable[Header], *others: Header) -> list[Header]:
+def with_headers(headers: Iterable[Header], *others: Header) -> list[Header]:
     """Headers and those of the others whose names are not among them; ASGI has names in small letters."""
     given = list(headers)
     names = {name for name, _ in given}

@@ -48,6 +48,14 @@ BUNDLE: Final = {"schema": {"type": "object", "description": "A FHIR R4 Bundle."
 SERIES_CONTENT: Final[dict[str, Any]] = {f'{RELATED}; type="{DICOM}"': BINARY, FHIR: BUNDLE}
 SLICE_CONTENT: Final[dict[str, Any]] = {**SERIES_CONTENT, PNG: BINARY}
 
+# FastAPI would write that it may be null, which no header can be.
+LANGUAGE_PARAMETER: Final = {
+    "name": "Accept-Language",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "zh gives Chinese words in `display`, anything else English ones.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

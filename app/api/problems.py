@@ -15,9 +15,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app import errors, telemetry
+from app.api.routing import allowed_methods
 
 MEDIA_TYPE: Final = "application/problem+json"
-RETRY_AFTER_S: Final = 2  # a queue of the default length drains in less
+READ_CODINGS: Final = "gzip, deflate"  # of a request's body
+RETRY_AFTER_S: Final = {
+    HTTPStatus.SERVICE_UNAVAILABLE: 2,  # a queue of the default length drains in less
+    HTTPStatus.INSUFFICIENT_STORAGE: 60,  # somebody has to make room
+}
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 logger = logging.getLogger(__name__)
 
@@ -39,6 +44,7 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.FileMissing: (HTTPStatus.BAD_REQUEST, "One file expected"),
     errors.InvalidParameter: (HTTPStatus.BAD_REQUEST, "Invalid parameter"),
     errors.MalformedArchive: (HTTPStatus.BAD_REQUEST, "Malformed archive"),
+    errors.MalformedContentCoding: (HTTPStatus.BAD_REQUEST, "Malformed content coding"),
     errors.NotAuthorised: (HTTPStatus.UNAUTHORIZED, "Not authorised"),
     errors.UnknownModel: (HTTPStatus.NOT_FOUND, "Unknown model"),
     errors.UploadTooSlow: (HTTPStatus.REQUEST_TIMEOUT, "The upload is too slow"),
@@ -48,8 +54,10 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type"),
     errors.UnsupportedTransferSyntax: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported transfer syntax"),
     errors.UnsupportedArchive: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported archive"),
+    errors.UnsupportedContentCoding: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported content coding"),
     errors.WrongSopClass: (HTTPStatus.UNPROCESSABLE_ENTITY, "Not a CT image"),
     errors.WrongModality: (HTTPStatus.UNPROCESSABLE_ENTITY, "Not CT"),
+    errors.InvalidUid: (HTTPStatus.UNPROCESSABLE_ENTITY, "Not a UID"),
     errors.LocalizerImage: (HTTPStatus.UNPROCESSABLE_ENTITY, "A localizer, not a slice"),
     errors.NoPixelData: (HTTPStatus.UNPROCESSABLE_ENTITY, "No pixel data"),
     errors.NotHounsfield: (HTTPStatus.UNPROCESSABLE_ENTITY, "Not in Hounsfield units"),
@@ -60,6 +68,7 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.FrameOutOfRange: (HTTPStatus.UNPROCESSABLE_ENTITY, "No such frame"),
     errors.RoiOutsideImage: (HTTPStatus.UNPROCESSABLE_ENTITY, "Roi outside the image"),
     errors.NoDicomSource: (HTTPStatus.NOT_ACCEPTABLE, "No DICOM source to refer to"),
+    errors.ResultNotWritten: (HTTPStatus.UNPROCESSABLE_ENTITY, "The result cannot be written in this format"),
     errors.NoCtSlices: (HTTPStatus.UNPROCESSABLE_ENTITY, "No CT slices"),
     errors.TooFewSlices: (HTTPStatus.UNPROCESSABLE_ENTITY, "Too few slices"),
     errors.MixedSeries: (HTTPStatus.UNPROCESSABLE_ENTITY, "Several series"),
@@ -77,7 +86,14 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.NotAcceptable: (HTTPStatus.NOT_ACCEPTABLE, "No acceptable format"),
     errors.DicomwebOff: (HTTPStatus.NOT_IMPLEMENTED, "DICOMweb is not set up"),
     errors.SpoolFull: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many series waiting"),
+    errors.StorageFull: (HTTPStatus.INSUFFICIENT_STORAGE, "No room left on the disk"),
+    errors.StorageUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The disk cannot be used"),
     errors.Overloaded: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests at work"),
+    errors.MalformedRequest: (HTTPStatus.BAD_REQUEST, "Malformed request"),
+    errors.BadHost: (HTTPStatus.BAD_REQUEST, "Bad Host header"),
+    errors.UnknownExpectation: (HTTPStatus.EXPECTATION_FAILED, "Unknown expectation"),
+    errors.UnknownMethod: (HTTPStatus.NOT_IMPLEMENTED, "Unknown method"),
+    errors.UnsupportedVersion: (HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Unsupported version of HTTP"),
 }
 PROBLEMS: Final = {kind: ProblemType(status, kind.code, title) for kind, (status, title) in _STATUS_AND_TITLE.items()}
 INTERNAL: Final = ProblemType(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Internal error")
@@ -105,11 +121,15 @@ def problem_type(error: errors.LungscopeError) -> ProblemType:
     return PROBLEMS.get(type(error), INTERNAL)
 
 
-def responses_for(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI declarations of the error answers with these statuses, each with the codes it can carry."""
+def responses_for(
+    *statuses: int, without: tuple[type[errors.LungscopeError], ...] = ()
+) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI declarations of the error answers with these statuses, each with the codes it can carry; `without` are
+    those, and what is below them, that the operation never gives."""
     declared: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
-        kinds = [kind for kind in (*PROBLEMS.values(), INTERNAL) if kind.status == status]
+        given = [kind for error, kind in PROBLEMS.items() if not issubclass(error, without)]
+        kinds = [kind for kind in (*given, INTERNAL) if kind.status == status]
         codes = ", ".join(f"`{kind.code}`" for kind in kinds)
         first = kinds[0]
         example = {"type": f"urn:lungscope:problem:{first.code}", "title": first.title, "status": status}
@@ -130,12 +150,19 @@ def internal_error(metrics: telemetry.Metrics) -> Response:
 def response_of(kind: ProblemType, **details: str) -> Response:
     """The answer to a problem with the `details` of a `Problem`, for others to count."""
     headers = {}
-    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if kind.status in RETRY_AFTER_S:
+        headers["Retry-After"] = str(RETRY_AFTER_S[kind.status])
     if kind.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if kind is PROBLEMS[errors.UnsupportedContentCoding]:
+        headers["Accept-Encoding"] = READ_CODINGS
     body = _problem(kind, **details).model_dump_json(exclude_none=True)
     return Response(body, kind.status, headers, media_type=MEDIA_TYPE)
+
+
+def refusal(error: errors.LungscopeError, metrics: telemetry.Metrics) -> Response:
+    """The answer to an error that is in the table of problems, counted."""
+    return _respond(metrics, problem_type(error), **details_of(error))
 
 
 def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
@@ -148,15 +175,17 @@ def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
         if kind is INTERNAL:
             logger.error("an error outside the table of problems", exc_info=error)
             return _respond(metrics, kind)
-        return _respond(metrics, kind, **details_of(error))
+        return refusal(error, metrics)
 
-    async def on_http(_: Request, error: Exception) -> Response:
+    async def on_http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
         status = HTTPStatus(error.status_code)
         kind = ProblemType(status, HTTP_CODES.get(status, f"http_{status.value}"), status.phrase)
         response = _respond(metrics, kind, detail=status.description or status.phrase)
         response.headers.update(error.headers or {})
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(allowed_methods(request.app.routes, request.scope))
         return response
 
     async def on_gone(_: Request, error: Exception) -> Response:

@@ -3,154 +3,92 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import os
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final, TextIO
 
 from tqdm import tqdm
 
-from app.cli.exits import CANNOT_START, OK, SOME_FAILED
+from app.cli.exits import OK, SOME_FAILED
+from app.cli.inputs import Selection, Task, is_same_file
 from app.cli.models import verified_registry
-from app.errors import InputError
-from app.imaging.archive import is_zip
-from app.imaging.dicom import DicomImage
+from app.cli.results import Outcome, Output, printable
+from app.errors import StartupError
 from app.imaging.read import quiet_decoders
 from app.inference.vocabulary import Language
-from app.judgement.answer_types import Answer
 from app.judgement.answers import answer
 from app.judgement.judge import Judge, Judgement
 from app.judgement.parameters import KNOWN, Parameters, parse_parameters
 from app.settings import Settings
 from app.telemetry import Metrics
 
-CSV_COLUMNS: Final = (
-    "path",
-    "decision",
-    "probability",
-    "findings",
-    "reasons",
-    "quality",
-    "error_code",
-    "error",
-    "slices",
-    "series_instance_uid",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is judged at once: one file alone, or the files of one series, named by `path`."""
-
-    path: Path
-    series: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One file or series: its answer, or the code and text of its error."""
-
-    path: Path
-    answer: Answer | None = None
-    error_code: str = ""
-    error: str = ""
-
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Judge what the options name; returns the exit code, and raises StartupError."""
     quiet_decoders()
-    texts = {name: getattr(options, name) for name in KNOWN if getattr(options, name) is not None}
-    try:
-        parameters = parse_parameters(texts)
-    except InputError as error:
-        print(f"lungscope: {error}", file=sys.stderr)
-        return CANNOT_START
-    alone = options.slices or options.roi is not None or options.frame is not None
-    tasks = list(_tasks(options.paths, alone=alone))
+    parameters = parse_parameters({name: getattr(options, name) for name in KNOWN if getattr(options, name)})
     registry = verified_registry(settings)
-    registry.load()
-    judge = Judge(registry, Metrics(), settings.max_slices)
-    failed = 0
-    with ExitStack() as stack:
-        show = _writer(options, stack)
-        for task in tqdm(tasks, unit="task", disable=len(tasks) < 2, file=sys.stderr):
-            outcome = _outcome(task, parameters, judge, options.language)
-            failed += outcome.answer is None
-            show(outcome)
-    if failed or not tasks:
-        print(f"lungscope: {failed} of {len(tasks)} file(s) or series could not be judged", file=sys.stderr)
-        return SOME_FAILED
-    return OK
+    with Output(options.csv, as_json=options.json) as output:
+        of_slice = options.roi is not None or options.frame is not None
+        kept_out = output.file if output.is_table() else None
+        selection = Selection(alone=options.slices, of_slice=of_slice and not options.slices, output=kept_out)
+        tasks = list(selection.tasks(options.paths))
+        _spare_inputs(tasks, output)
+        output.begin()
+        registry.load()
+        judge = Judge(registry, Metrics(), settings.max_slices)
+        outcome_of = partial(_outcome, parameters=parameters, judge=judge, language=options.language)
+        return _judge_all(tasks, outcome_of, output)
 
 
-def _tasks(paths: Sequence[Path], *, alone: bool) -> Iterator[Task]:
-    """The files named, and what folders named hold: their series, or where there is none every file alone.
-
-    Beside a series whatever belongs to none is left out and counted: reports, scout views, notes.
-    """
-    for path in paths:
-        if not path.is_dir():
-            yield Task(path, (path,) if not alone and _holds_series(path, _image(path)) else ())
-            continue
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-        series = (
-            [] if alone else list(_series_of(tqdm(files, unit="file", desc="looking", file=sys.stderr, leave=False)))
+def _spare_inputs(tasks: Sequence[Task], output: Output) -> None:
+    """Raise StartupError rather than write over what is to be judged."""
+    inputs = {path for task in tasks for path in (task.path, *task.series)}
+    if output.file is not None and any(is_same_file(path, output.file) for path in inputs):
+        raise StartupError(
+            found="one file to be judged and to be written",
+            expected="a file of its own for the table",
+            remedy="Give another --csv.",
         )
-        yield from series or map(Task, files)
-        if left := len(files) - sum(len(task.series) for task in series) if series else 0:
-            print(f"lungscope: {left} file(s) under {path} belong to no series and were left out", file=sys.stderr)
 
 
-def _series_of(files: Iterable[Path]) -> Iterator[Task]:
-    """The series of more than one slice among some files, each named by the folder that holds all of it."""
-    files_of: dict[str, list[Path]] = {}
-    for path in files:
-        image = _image(path)
-        if _holds_series(path, image):
-            yield Task(path, (path,))
-        elif image is not None and not image.is_localizer(1) and image.series_instance_uid is not None:
-            files_of.setdefault(image.series_instance_uid, []).append(path)
-    for members in files_of.values():
-        if len(members) > 1:
-            yield Task(Path(os.path.commonpath([member.parent for member in members])), tuple(members))
+def _judge_all(tasks: Sequence[Task], judge: Callable[[Task], Outcome], output: Output) -> int:
+    failed = 0
+    for done, task in enumerate(tqdm(tasks, unit="task", disable=len(tasks) < 2, file=sys.stderr)):
+        outcome = judge(task)
+        if outcome.answer is None:
+            failed += 1
+            _say(f"{printable(outcome.path)}: {outcome.error_code}: {outcome.error}")
+        try:
+            output.write(outcome)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _say(f"{output.name} cannot be written any more ({error.strerror}): stopped after {done} of {len(tasks)}")
+            return SOME_FAILED
+    if failed:
+        _say(f"{failed} of {len(tasks)} file(s) or series could not be judged")
+    return SOME_FAILED if failed else OK
 
 
-def _image(path: Path) -> DicomImage | None:
-    """The CT image in a file, its header only; None for anything else."""
-    try:
-        return DicomImage.parse(path.read_bytes())
-    except (InputError, OSError):
-        return None
-
-
-def _holds_series(path: Path, image: DicomImage | None) -> bool:
-    """Whether one file is a whole series: a zip, or a multi-frame image."""
-    if image is not None:
-        return image.frames > 1
-    try:
-        with path.open("rb") as stream:
-            return is_zip(stream.read(4))
-    except OSError:
-        return False
+def _say(text: str) -> None:
+    tqdm.write(f"lungscope: {text}", file=sys.stderr)
 
 
 def _outcome(task: Task, parameters: Parameters, judge: Judge, language: Language) -> Outcome:
     try:
+        if task.error is not None:
+            raise task.error
         if task.series:
             judgement = _judge_series(task, parameters, judge)
         else:
             judgement = judge.slice(task.path.read_bytes(), parameters)
-    except InputError as error:
-        return Outcome(task.path, error_code=error.code, error=str(error))
-    except OSError as error:
-        return Outcome(task.path, error_code="unreadable_file", error=error.strerror or "cannot be read")
-    return Outcome(task.path, answer(judgement, language, str(uuid.uuid4())))
+        return Outcome(task.path, answer(judgement, language, str(uuid.uuid4())))
+    # Whatever it is: one bad file never ends a batch.
+    except Exception as error:
+        return Outcome.of_error(task.path, error)
 
 
 def _judge_series(task: Task, parameters: Parameters, judge: Judge) -> Judgement:
@@ -162,49 +100,4 @@ def _judge_series(task: Task, parameters: Parameters, judge: Judge) -> Judgement
                 bar.reset(of)
             bar.update(done - bar.n)
 
-        return judge.files(task.series, parameters, show, lambda: False)
-
-
-def _writer(options: argparse.Namespace, stack: ExitStack) -> Callable[[Outcome], None]:
-    if options.json:
-        return lambda outcome: tqdm.write(_json_line(outcome), file=sys.stdout)
-    if options.csv is not None:
-        stream: TextIO = stack.enter_context(options.csv.open("w", newline="", encoding="utf-8"))
-        table = csv.DictWriter(stream, CSV_COLUMNS)
-        table.writeheader()
-
-        def write_row(outcome: Outcome) -> None:
-            table.writerow(_csv_row(outcome))
-
-        return write_row
-    return lambda outcome: tqdm.write(_text_line(outcome), file=sys.stdout)
-
-
-def _json_line(outcome: Outcome) -> str:
-    if outcome.answer is None:
-        return json.dumps({"path": str(outcome.path), "error": {"code": outcome.error_code, "detail": outcome.error}})
-    return json.dumps({"path": str(outcome.path), **outcome.answer}, ensure_ascii=False)
-
-
-def _csv_row(outcome: Outcome) -> dict[str, object]:
-    row: dict[str, object] = {"path": outcome.path, "error_code": outcome.error_code, "error": outcome.error}
-    answer = outcome.answer
-    if answer is not None:
-        row |= {"decision": answer["decision"], "probability": answer["probability"]}
-        row |= {"findings": len(answer["findings"]), "reasons": ";".join(answer["reasons"])}
-        row |= {"quality": ";".join(note["code"] for note in answer["quality"])}
-        if "series" in answer["source"]:
-            series = answer["source"]["series"]
-            row |= {"slices": series["slices"], "series_instance_uid": series["series_instance_uid"]}
-    return row
-
-
-def _text_line(outcome: Outcome) -> str:
-    answer = outcome.answer
-    if answer is None:
-        return f"{outcome.path}: {outcome.error_code}: {outcome.error}"
-    probability = "" if answer["probability"] is None else f" (probability {answer['probability']:.3f})"
-    details = [f"{len(answer['findings'])} finding(s)", *answer["reasons"]]
-    series = answer["source"].get("series")
-    what = outcome.path if series is None else f"{outcome.path} ({series['slices']} slices)"
-    return f"{what}: {answer['display']}{probability}; {', '.join(details)}"
+        return judge.files(task.series, parameters, show, lambda: False, name=lambda path: printable(Path(path.name)))

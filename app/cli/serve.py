@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from socket import socket
 from types import FrameType
 from typing import Any, Final
 
@@ -18,40 +20,45 @@ from uvicorn.supervisors import Multiprocess
 
 from app.cli.exits import CANNOT_START, OK
 from app.cli.models import verified_registry
-from app.errors import StartupError
+from app.delivery.places import state_folder
+from app.errors import NoSharedRoom, StartupError
 from app.server.load_board import LoadBoard
-from app.server.metrics_folder import hold, shared_metrics_folder
+from app.server.metrics_folder import PAGE, hold, no_shared_room, require_room, reserve, shared_metrics_folder
+from app.server.sockets import bound_sockets
 from app.server.worker_process import end_with_parent, interrupt_nobody, made_to_stay
 from app.settings import Settings, counts_shared_in, usable_cores
 
 logger = logging.getLogger(__name__)
+PASSING_FAILURE: Final = 1  # of a worker that the supervisor shall try to replace again, while others work
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Answer until told to stop; returns the exit code, and raises StartupError."""
-    # Once drained, uvicorn raises the signal again; with this handler a clean end is exit code 0.
-    signal.signal(signal.SIGTERM, _drained)
-    signal.signal(signal.SIGINT, _drained)
     interrupt_nobody()
-    if options.workers == 1:
-        _configure(settings, options.host)
-        return _alone(options, settings)
-    with shared_metrics_folder() as folder, counts_shared_in(folder):
-        _configure(settings, options.host)
-        return _supervised(options, settings, folder)
+    if settings.spool_dir is not None:
+        state_folder(settings.spool_dir)  # every worker would say the same
+    with bound_sockets(options.host, options.port) as sockets:
+        if options.workers == 1:
+            _configure(settings, options.host, sockets)
+            return _alone(options, settings, sockets)
+        with shared_metrics_folder() as folder, counts_shared_in(folder):
+            _configure(settings, options.host, sockets)
+            return _supervised(options, settings, folder, sockets)
 
 
-def _configure(settings: Settings, host: str) -> None:
+def _configure(settings: Settings, host: str, sockets: Sequence[socket]) -> None:
     # Imports prometheus_client, which looks for the folder of shared metrics then and not later.
     from app.telemetry import configure_logging
 
     configure_logging(settings.log_level)
+    for each in sockets:
+        logger.info("to answer on %s port %s", *each.getsockname()[:2])
     if host not in LOOPBACK and settings.api_token is None:
         logger.warning("listening on %s without LUNGSCOPE_API_TOKEN: whoever reaches it may use it", host)
 
 
-def _alone(options: argparse.Namespace, settings: Settings) -> int:
+def _alone(options: argparse.Namespace, settings: Settings, sockets: list[socket]) -> int:
     failures: list[Exception] = []
 
     def stop(error: Exception) -> None:
@@ -63,31 +70,40 @@ def _alone(options: argparse.Namespace, settings: Settings) -> int:
 
         app = create_app(settings, on_fatal=stop)
     server = uvicorn.Server(_config(app, options, settings))
-    server.run()
+    _end_when_drained()
+    server.run(sockets)
     if failures:
         print(f"lungscope: {failures[0]}", file=sys.stderr)
         return CANNOT_START
     return OK
 
 
-def _supervised(options: argparse.Namespace, settings: Settings, folder: Path) -> int:
+def _supervised(options: argparse.Namespace, settings: Settings, folder: Path, sockets: list[socket]) -> int:
     from app.server.supervisor import HUNG_S, Supervisor
 
-    # Here and not in every worker: once, and before the port is taken.
+    # Here and not in every worker: once.
+    require_room(folder, options.workers)
     verified_registry(settings)
     if "threads" not in settings.model_fields_set:
         settings = settings.model_copy(update={"threads": max(1, usable_cores() // options.workers)})
-    board = None if settings.server == "stock" else LoadBoard(options.workers, folder)
+    board = None if settings.server == "stock" else _load_board(options.workers, folder)
     config = _config(partial(worker_app, settings, folder, board), options, settings, factory=True)
     config.workers = options.workers
     if board is None:
         config.timeout_worker_healthcheck = HUNG_S
-        Multiprocess(config, [config.bind_socket()]).run()
+        Multiprocess(config, sockets).run()
         return OK
     replacement = partial(worker_app, settings, folder, board, load_first=True)
-    supervisor = Supervisor(config, [config.bind_socket()], replacement, board)
+    supervisor = Supervisor(config, sockets, replacement, board, folder)
     supervisor.run()
     return CANNOT_START if supervisor.start_failed else OK
+
+
+def _load_board(workers: int, folder: Path) -> LoadBoard:
+    try:
+        return LoadBoard(workers, folder)
+    except OSError as error:  # of semaphores, which the system keeps there
+        raise no_shared_room(Path("/dev/shm"), PAGE, error) from None
 
 
 def worker_app(settings: Settings, metrics_folder: Path, board: LoadBoard | None, *, load_first: bool = False) -> Any:
@@ -100,17 +116,20 @@ def worker_app(settings: Settings, metrics_folder: Path, board: LoadBoard | None
 
         configure_logging(settings.log_level)
         try:
+            reserve(metrics_folder)
             return create_app(
                 settings, on_fatal=_end_worker, metrics_folder=metrics_folder, board=board, load_first=load_first
             )
+        except NoSharedRoom as error:
+            _end_worker(error, PASSING_FAILURE if load_first else STARTUP_FAILURE)
         except StartupError as error:
             _end_worker(error)
 
 
-def _end_worker(error: Exception) -> None:
+def _end_worker(error: Exception, code: int = STARTUP_FAILURE) -> None:
     """End at once, so that the supervisor sees this code and no other: the same would fail after every restart."""
     print(f"lungscope: {error}", file=sys.stderr, flush=True)
-    os._exit(STARTUP_FAILURE)
+    os._exit(code)
 
 
 def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factory: bool = False) -> uvicorn.Config:
@@ -128,6 +147,13 @@ def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factor
         server_header=False,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
+
+
+def _end_when_drained() -> None:
+    """Have a clean end be exit code 0: once drained, uvicorn raises the signal again. Before there is a server to
+    drain, a signal ends the process as it does any other."""
+    signal.signal(signal.SIGTERM, _drained)
+    signal.signal(signal.SIGINT, _drained)
 
 
 def _drained(_signal: int, _frame: FrameType | None) -> None:

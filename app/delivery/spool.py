@@ -4,6 +4,7 @@
     series/<series>/<instance>               received, waiting for the rest of the series
     judging/<claim>/<instance>               being judged by whoever holds the lock in it
     trash/<claim>                            judged, and being deleted
+    quarantine/<entry>                       what cannot be used, until it is too old
 
 Names are keyed hashes of UIDs: they tell nothing of the patient. A killed process loses its locks, so that another one
 takes over what it was judging; what it was receiving had not been acknowledged and is swept away. What was acknowledged
@@ -17,14 +18,17 @@ import hmac
 import os
 import secrets
 import shutil
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from app.delivery.claim import Claim
+from app.delivery.places import PRIVATE, PRIVATE_FILE, own_folder, private_opener, set_aside, sync, unusable
+from app.delivery.quarantine import Quarantine, delete
 from app.errors import SpoolFull
 from app.locks import held, held_if_free, try_lock
 
@@ -33,7 +37,6 @@ WHOLE: Final = ".whole"  # several instances of the series came in one request
 GATE: Final = ".gate"  # held while files enter or leave `series`
 SALT: Final = ".salt"
 SALT_BYTES: Final = 32
-PRIVATE: Final = 0o700
 HOUR_S: Final = 3600.0
 
 
@@ -56,10 +59,16 @@ class Reception:
         self._folder = folder
         self._part = folder / ".part"
         self._whole: set[str] = set()
+        self._at_work = threading.Lock()
+
+    def begin(self) -> int | None:
+        """Make its folder; returns the descriptor that locks it. Its caller holds the gate."""
+        self._folder.mkdir(PRIVATE)
+        return try_lock(self._folder / LOCK)
 
     def open_part(self) -> BinaryIO:
         """A file for the next instance; the last one is replaced unless it was kept."""
-        return self._part.open("wb")
+        return open(self._part, "wb", opener=private_opener)
 
     @property
     def part(self) -> Path:
@@ -77,78 +86,74 @@ class Reception:
             self._whole.add(key)
 
     def commit(self) -> None:
-        """Hand everything kept to whoever judges; from now on a loss of power does not take it away."""
-        with self._spool.gate():
-            for folder in [f for f in self._folder.iterdir() if f.is_dir()]:
-                self._hand_over(folder)
-        sync(self._spool.series)
+        """Hand everything kept to whoever judges; from now on a loss of power does not take it away.
 
-    def _hand_over(self, folder: Path) -> None:
-        target = self._spool.series / folder.name
-        target.mkdir(PRIVATE, exist_ok=True)
+        All or nothing: raises OSError when the disk does not take all of it, and takes back what it took.
+        """
+        taken: list[tuple[Path, Path]] = []
+        with self._at_work, self._spool.gate():
+            try:
+                for folder in [f for f in self._folder.iterdir() if f.is_dir()]:
+                    self._hand_over(folder, taken)
+                sync(self._spool.series)
+            except OSError:
+                _take_back(taken)
+                raise
+
+    def end(self) -> None:
+        """Delete what is left of it, once nobody hands it over any more: whoever waited for that may have gone."""
+        with self._at_work:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _hand_over(self, folder: Path, taken: list[tuple[Path, Path]]) -> None:
+        target = self._spool.place_for(folder.name)
         instances = list(folder.iterdir())
         for instance in instances:
-            instance.rename(target / instance.name)
+            place = target / instance.name
+            if place.is_dir():
+                self._spool.quarantine.take(place, "a folder in place of an instance")
+            # One that was acknowledged before is replaced by the same, and stays.
+            if not place.exists():
+                taken.append((place, instance))
+            instance.rename(place)
         if len(instances) > 1 or folder.name in self._whole:
-            (target / WHOLE).touch()
+            (target / WHOLE).touch(PRIVATE_FILE)
         os.utime(target)
         sync(target)
 
 
-@dataclass(slots=True, eq=False)
-class Claim:
-    """A series to be judged by nobody else."""
-
-    id: str
-    _folder: Path
-    _trash: Path
-    _lock: int
-
-    @property
-    def paths(self) -> list[Path]:
-        """The files of its instances."""
-        return sorted(path for path in self._folder.iterdir() if not path.name.startswith("."))
-
-    @property
-    def arrived(self) -> datetime:
-        """When its last instance came, the same for every attempt."""
-        return datetime.fromtimestamp(max(path.stat().st_mtime for path in self.paths)).astimezone()
-
-    def begin(self) -> int:
-        """Count an attempt before it can kill the process; returns its number, 1 for the first."""
-        attempt = int(os.pread(self._lock, 16, 0) or b"0") + 1
-        os.pwrite(self._lock, str(attempt).encode(), 0)
-        return attempt
-
-    def forgive(self) -> None:
-        """Do not count the attempt: the series was not at fault."""
-        os.pwrite(self._lock, str(self.begin() - 2).encode(), 0)
-
-    def done(self) -> None:
-        """Delete it."""
-        # Out of sight first: nobody may take over what is half deleted.
-        self._folder.rename(self._trash / self.id)
-        shutil.rmtree(self._trash / self.id, ignore_errors=True)
-        os.close(self._lock)
-
-    def release(self) -> None:
-        """Leave it to the next attempt."""
-        os.close(self._lock)
+def _take_back(taken: list[tuple[Path, Path]]) -> None:
+    """Undo renames: nothing of a request that failed is judged."""
+    for place, origin in taken:
+        with suppress(OSError):
+            place.rename(origin)
+    for folder in {place.parent for place, _ in taken}:
+        with suppress(OSError):
+            if all(path.name.startswith(".") for path in folder.iterdir()):
+                delete(folder)
 
 
 class Spool:
-    """The folder, created with mode 0700 when missing."""
+    """The folder, created with mode 0700 when missing. What lies in it and cannot be used goes to its quarantine, of
+    which `on_quarantine` is told; the rest goes on. Raises SettingsError where it cannot be made."""
 
-    def __init__(self, folder: Path, limits: SpoolLimits) -> None:
+    def __init__(self, folder: Path, limits: SpoolLimits, on_quarantine: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
         self._limits = limits
-        places = [folder / name for name in ("incoming", "series", "judging", "trash")]
-        self._incoming, self.series, self._judging, self._trash = places
-        for path in (folder, *places):
-            path.mkdir(PRIVATE, parents=True, exist_ok=True)
-            path.chmod(PRIVATE)
-        sync(folder.parent)
-        self._salt = self._read_salt()
+        self._places = [folder / name for name in ("incoming", "series", "judging", "trash", "quarantine")]
+        self._incoming, self.series, self._judging, self._trash, quarantine = self._places
+        self.quarantine = Quarantine(quarantine, on_quarantine)
+        try:
+            self.make_places()
+            sync(folder.parent)
+            self._salt = self._read_salt()
+        except OSError as error:
+            raise unusable(folder, error) from None
+
+    def make_places(self) -> None:
+        """Make its folders where they are missing, as when somebody has deleted them; raises OSError."""
+        for path in (self._folder, *self._places):
+            own_folder(path)
 
     def name_of(self, uid: str) -> str:
         """What a series or an instance is called here."""
@@ -160,60 +165,93 @@ class Spool:
         with held(self._folder / GATE):
             yield
 
+    def place_for(self, name: str) -> Path:
+        """The folder of a series, made when missing; its caller holds the gate."""
+        place = self.series / name
+        if os.path.lexists(place):
+            self.quarantine.takes_odd(place)
+        place.mkdir(PRIVATE, exist_ok=True)
+        return place
+
     @contextmanager
     def reception(self) -> Iterator[Reception]:
         """Room for one request, deleted in the end; raises SpoolFull when there is none."""
         self._check_room()
-        folder = self._incoming / str(uuid.uuid4())
-        with self.gate():
-            folder.mkdir(PRIVATE)
-            lock = try_lock(folder / LOCK)
+        reception, lock = Reception(self, self._incoming / str(uuid.uuid4())), None
         try:
-            yield Reception(self, folder)
+            with self.gate():
+                lock = reception.begin()
+            yield reception
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            reception.end()
             if lock is not None:
                 os.close(lock)
 
     def claim(self, now: float) -> Claim | None:
         """A series that is complete, or one that its judge left; None when there is none. `now` is `time.time()`."""
         for folder in self._judging.iterdir():
-            if (claim := self._claimed(folder)) is not None:
-                return claim
+            with self.quarantine.instead_of(folder):
+                if not self.quarantine.takes_odd(folder, named=False) and (claim := self._claimed(folder)):
+                    return claim
         with self.gate():
             for series in self.series.iterdir():
-                if self._is_complete(series, now):
-                    folder = self._judging / str(uuid.uuid4())
-                    series.rename(folder)
-                    return self._claimed(folder)
+                with self.quarantine.instead_of(series):
+                    if not self.quarantine.takes_odd(series) and (claim := self._claimed_if_complete(series, now)):
+                        return claim
         return None
 
     def sweep(self, now: float) -> int:
         """Delete what dead processes left behind, and series older than the limit; returns how many of these."""
-        for folder in self._trash.iterdir():
-            shutil.rmtree(folder, ignore_errors=True)
+        for entry in self._trash.iterdir():
+            delete(entry)
+        self.quarantine.expire(now - self._limits.keep_hours * HOUR_S)
         with self.gate():
             for folder in self._incoming.iterdir():
-                with held_if_free(folder / LOCK) as abandoned:
-                    if abandoned:
-                        shutil.rmtree(folder, ignore_errors=True)
+                self._sweep_reception(folder)
             old = [series for series in self.series.iterdir() if self._is_old(series, now)]
             for series in old:
-                shutil.rmtree(series, ignore_errors=True)
-        dropped = len(old)
+                delete(series)
+        dropped = sum(not series.exists() for series in old)
         for folder in [folder for folder in self._judging.iterdir() if self._is_old(folder, now)]:
-            if (claim := self._claimed(folder)) is not None:
-                claim.done()
-                dropped += 1
+            with self.quarantine.instead_of(folder):
+                if (claim := self._claimed(folder)) is not None:
+                    claim.done()
+                    dropped += 1
         return dropped
+
+    def _sweep_reception(self, folder: Path) -> None:
+        if self.quarantine.takes_odd(folder, named=False):
+            return
+        with self.quarantine.instead_of(folder), held_if_free(folder / LOCK) as abandoned:
+            if abandoned:
+                delete(folder)
 
     def __len__(self) -> int:
         """Series waiting or being judged."""
         return sum(1 for folder in (self.series, self._judging) for _ in folder.iterdir())
 
+    def _claimed_if_complete(self, series: Path, now: float) -> Claim | None:
+        """The claim on a series, moved to `judging`; its caller holds the gate."""
+        if not self._is_complete(series, now):
+            return None
+        folder = self._judging / str(uuid.uuid4())
+        series.rename(folder)
+        return self._claimed(folder)
+
     def _claimed(self, folder: Path) -> Claim | None:
+        """The claim on a folder in `judging`; None when it is another's, or there is nothing in it to be judged."""
         lock = try_lock(folder / LOCK)
-        return None if lock is None else Claim(folder.name, folder, self._trash, lock)
+        if lock is None:
+            return None
+        claim = Claim(folder.name, folder, self._trash, lock, self.quarantine)
+        try:
+            if claim.paths:
+                return claim
+            claim.done()
+        except OSError:
+            claim.release()
+            raise
+        return None
 
     def _is_complete(self, series: Path, now: float) -> bool:
         limits = self._limits
@@ -226,9 +264,11 @@ class Spool:
 
     def _check_room(self) -> None:
         used = 0
-        for path in self._folder.rglob("*"):
-            with suppress(FileNotFoundError):
-                used += path.stat().st_size if path.is_file() else 0
+        # Others rename and delete meanwhile: os.walk passes over what has gone, where Path.rglob raises.
+        for folder, _, names in os.walk(self._folder):
+            for name in names:
+                with suppress(OSError):
+                    used += Path(folder, name).lstat().st_size
         if used >= self._limits.max_bytes:
             raise SpoolFull(
                 found=f"{used >> 20} MB waiting to be judged",
@@ -238,10 +278,13 @@ class Spool:
 
     def _read_salt(self) -> bytes:
         path = self._folder / SALT
+        with held(self._folder / GATE):
+            if os.path.lexists(path) and not _is_salt(path):
+                set_aside(path)  # series received under it keep their names
         own = self._folder / f"{SALT}.{uuid.uuid4()}"
         if not path.exists():
-            own.write_bytes(secrets.token_bytes(SALT_BYTES))
-            own.chmod(0o600)
+            with open(own, "wb", opener=private_opener) as file:
+                file.write(secrets.token_bytes(SALT_BYTES))
             sync(own)
             # Linked, not renamed: of several processes that start at once the first one's salt stays.
             with suppress(FileExistsError):
@@ -251,17 +294,12 @@ class Spool:
         return path.read_bytes()
 
 
-def sync(path: Path) -> None:
-    """Return once a file's bytes, or a folder's names, are on the disk: fsync(2)."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _is_salt(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size == SALT_BYTES and os.access(path, os.R_OK)
 
 
 def _age_s(folder: Path, now: float) -> float:
     try:
-        return now - folder.stat().st_mtime
+        return now - folder.lstat().st_mtime
     except FileNotFoundError:
         return 0.0

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from app.delivery.claim import Claim
 from app.delivery.destinations import Destination
-from app.delivery.spool import HOUR_S, Claim, Spool
+from app.delivery.spool import HOUR_S, Spool
+from app.delivery.storage import StorageWatch, is_of_storage, pause_s
 from app.delivery.store import Due, ResultStore
-from app.errors import InputError, Overloaded
+from app.errors import InputError, Overloaded, Unavailable
 from app.inference.engine import SeriesLane
 from app.inference.series import Cancelled
 from app.locks import held_if_free
@@ -34,7 +35,10 @@ Judge = Callable[[Sequence[Path], datetime, Callable[[], bool], frozenset[Object
 
 
 class Repeating:
-    """A thread that calls `step` until it has nothing to do, then waits POLL_S, until it is told to stop."""
+    """A thread that calls `step` until it has nothing to do, then waits POLL_S, until it is told to stop.
+
+    A step that fails is logged once, however often it fails again, and tried after pauses that double.
+    """
 
     def __init__(self, name: str, step: Callable[[], bool]) -> None:
         self._step = step
@@ -55,15 +59,17 @@ class Repeating:
             self._thread.join(STOP_PATIENCE_S)
 
     def _run(self) -> None:
+        failures = 0
         while not self._stop.is_set():
             try:
-                busy = self._step()
-            # A full disk or a locked database: the thread must outlive it.
+                busy, failures = self._step(), 0
+            # The thread must outlive whatever it is.
             except Exception as error:
-                logger.error("%s failed", self._thread.name, exc_info=error)
-                busy = False
+                busy, failures = False, failures + 1
+                if failures == 1:
+                    logger.error("%s failed", self._thread.name, exc_info=error)
             if not busy:
-                self._stop.wait(POLL_S)
+                self._stop.wait(pause_s(max(1, failures), POLL_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,67 +85,103 @@ class Judging:
     keep_hours: float
 
     def step(self, now: float | None = None) -> bool:
-        """Sweep, and judge one series if there is one; returns whether there was."""
+        """Sweep, and judge one series if there is one; returns whether there was.
+
+        While the disk cannot be written only what is too old goes: a series would be judged in vain, over and over.
+        """
         now = time.time() if now is None else now
-        self._sweep(now)
-        claim = self.spool.claim(now)
-        if claim is None:
+        watch = self.store.watch
+        if not watch.may_work():
+            with suppress(OSError):
+                self._sweep_spool(now)
             return False
+        try:
+            with watch.guard():
+                self._sweep(now)
+                claim = self.spool.claim(now)
+                return claim is not None and self._judge_in_turn(claim)
+        except Unavailable:  # as the watch has said
+            return False
+
+    def _judge_in_turn(self, claim: Claim) -> bool:
         try:
             with self.lane.slot() as slot:
                 return self._settle(claim, slot.cancelled)
         except Overloaded:
-            claim.release()
             return False
+        finally:
+            # Whatever happened: while this process holds the lock nobody else takes the series over.
+            claim.release()
 
     def _settle(self, claim: Claim, cancelled: Callable[[], bool]) -> bool:
-        """Judge one series; returns whether the next may follow at once."""
+        """Judge one series; returns whether the next may follow at once. Raises OSError or sqlite3.Error when what came
+        of it cannot be written: then it is not at fault and stays."""
         if self.store.is_judged(claim.id):
             self._finish(claim)
             return True
         attempt = claim.begin()
-        outcome = "failed"
+        objects: Sequence[ResultObject] = ()
+        outcome = "judged"
         try:
-            outcome = self._results(claim, cancelled)
+            objects = self.judge(claim.paths, claim.arrived, cancelled, frozenset({"dicom", *self.destinations}))
         except InputError as error:
             outcome = "unfit"
             # Its class only: a message counts files, and names nothing, but belongs to whoever sent them.
             logger.warning("a spooled series cannot be judged: %s", type(error).__name__)
         except Cancelled:
             outcome = "interrupted"
-        except (OSError, sqlite3.Error) as error:
-            outcome = "interrupted"
-            logger.error("results cannot be written: %s", type(error).__name__)
         # Whatever else a decoder or a runtime raises must not stop the next series.
         except Exception as error:
+            outcome = "unreadable" if isinstance(error, OSError) else "failed"
             logger.error("judging a spooled series failed, attempt %d of %d", attempt, MAX_ATTEMPTS, exc_info=error)
-        self.metrics.spooled_series(outcome).inc()
-        if outcome == "interrupted":
-            claim.forgive()
-        if outcome == "interrupted" or (outcome == "failed" and attempt < MAX_ATTEMPTS):
-            claim.release()
-        else:
-            self._finish(claim)
-        return outcome != "interrupted"
+        if outcome == "judged":
+            outcome = self._kept(claim, objects)
+        return self._done_with(claim, outcome, attempt)
 
-    def _results(self, claim: Claim, cancelled: Callable[[], bool]) -> str:
-        wanted = frozenset({"dicom", *self.destinations})
-        objects = self.judge(claim.paths, claim.arrived, cancelled, wanted)
+    def _kept(self, claim: Claim, objects: Sequence[ResultObject]) -> str:
+        """Keep results; returns what became of the series, and raises what the disk is at fault of."""
         now = time.time()
         expires_at = now + self.keep_hours * HOUR_S
-        self.store.put(claim.id, objects, self.destinations, now=now, expires_at=expires_at)
+        try:
+            self.store.put(claim.id, objects, self.destinations, now=now, expires_at=expires_at)
+        except Exception as error:
+            if is_of_storage(error):
+                claim.forgive()
+                raise
+            logger.error("results of a spooled series cannot be written", exc_info=error)
+            return "failed"
+        self.store.watch.succeeded()
         return "judged"
+
+    def _done_with(self, claim: Claim, outcome: str, attempt: int) -> bool:
+        """Do with a series what its outcome asks for; returns whether the next may follow at once."""
+        if outcome == "interrupted":
+            claim.forgive()
+            return False
+        if outcome in ("failed", "unreadable") and attempt < MAX_ATTEMPTS:
+            return True
+        # Here alone: a series is counted once, not once an attempt.
+        self.metrics.spooled_series(outcome).inc()
+        if outcome == "unreadable":
+            claim.set_apart("its files cannot be read")
+        else:
+            self._finish(claim)
+        return True
 
     def _finish(self, claim: Claim) -> None:
         claim.done()
         self.store.forget(claim.id)
 
     def _sweep(self, now: float) -> None:
+        self._sweep_spool(now)
+        if expired := self.store.expire(now):
+            logger.error("%d results could not be delivered in time and are dropped", expired)
+        self.store.forget_damaged(now - self.keep_hours * HOUR_S)
+
+    def _sweep_spool(self, now: float) -> None:
         if dropped := self.spool.sweep(now):
             logger.error("%d spooled series were too old to be judged and are dropped", dropped)
             self.metrics.spooled_series("expired").inc(dropped)
-        if expired := self.store.expire(now):
-            logger.error("%d results could not be delivered in time and are dropped", expired)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +193,7 @@ class Backoff:
 
     def pause_s(self, failures: int) -> float:
         """After `failures` failures in a row."""
-        return float(min(self.max_s, self.first_s * 2.0 ** min(failures - 1, 32)))
+        return pause_s(failures, self.first_s, self.max_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +207,22 @@ class Delivering:
     metrics: Metrics
 
     def step(self, now: float | None = None) -> bool:
-        """Send the object that has waited longest; returns whether there was one and it was settled."""
-        with held_if_free(self.lock) as mine:
-            if not mine:
-                return False
-            now = time.time() if now is None else now
-            item = self.store.due(self.destination.name, now)
-            return item is not None and self._send(item, now)
+        """Send the object that has waited longest; returns whether there was one and it was settled.
+
+        Not while the disk cannot be written: what is sent could not be crossed out, and would be sent again.
+        """
+        watch = self.store.watch
+        if not watch.may_work():
+            return False
+        try:
+            with watch.guard(), held_if_free(self.lock) as mine:
+                if not mine:
+                    return False
+                now = time.time() if now is None else now
+                item = self.store.due(self.destination.name, now)
+                return item is not None and self._send(item, now)
+        except Unavailable:  # as the watch has said
+            return False
 
     def _send(self, item: Due, now: float) -> bool:
         name = self.destination.name
@@ -201,6 +252,11 @@ class Delivery:
         """Begin to judge and to deliver."""
         for thread in self._threads:
             thread.start()
+
+    @property
+    def watch(self) -> StorageWatch:
+        """Whether spool and store can be written."""
+        return self.store.watch
 
     @contextmanager
     def stopping(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from app.inference.vocabulary import Language
 WINDOW_CENTRE_HU: Final = -600.0  # the usual lung window
 WINDOW_WIDTH_HU: Final = 1500.0
 USUAL_WIDTH_PX: Final = 2 * MIN_WIDTH_PX  # a nodule of 6 mm is about 16 pixels wide
+USUAL_HEIGHT_PX: Final = 8 * MIN_WIDTH_PX  # a strip enlarged to the usual width would have more rows than DICOM counts
 CROSS_PX: Final = 5.0
 GAP_PX: Final = 6.0  # between an outline and what is written beside it
 
@@ -46,8 +47,11 @@ def draw(
 
 
 def magnification(ct_slice: CTSlice, min_width_px: int = USUAL_WIDTH_PX) -> Magnification:
-    """The smallest whole factor that makes the slice at least `min_width_px` wide."""
-    return Magnification(max(1, -(-min_width_px // ct_slice.hu.shape[1])))
+    """The smallest whole factor that makes the slice at least `min_width_px` wide; where it would be higher than
+    USUAL_HEIGHT_PX, a smaller one that leaves room for words."""
+    rows, columns = ct_slice.hu.shape
+    wanted, least = (-(-width_px // columns) for width_px in (min_width_px, min(min_width_px, MIN_WIDTH_PX)))
+    return Magnification(max(1, least, min(wanted, USUAL_HEIGHT_PX // rows)))
 
 
 def findings_on(prediction: Prediction, slice_ref: SliceRef | None) -> tuple[Finding, ...]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from app.errors import ArchiveTooLarge, MalformedArchive, UnsupportedArchive
+from app.errors import ArchiveTooLarge, InputError, MalformedArchive, UnsupportedArchive
 from app.imaging.chunked import LARGE_BYTES, ChunkedFile, FileBytes, piece_of
+from app.imaging.formats import HEAD_BYTES, is_dicom
 
 ZIP_MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")  # a member, an empty archive, a spanned one
 # zipfile inflates bzip2 and LZMA without a bound, so a bomb in them could not be stopped.
@@ -29,27 +30,30 @@ class ArchiveLimits:
 
 
 def is_zip(start: bytes) -> bool:
-    """Whether a file that begins with `start` (4 bytes or more) is a zip archive."""
-    return start.startswith(ZIP_MAGIC)
+    """Whether a file that begins with `start` is a zip archive: HEAD_BYTES or all of it, or 4 bytes where it is known
+    to be no DICOM file, for whose preamble may begin as one (PS3.10 7.1)."""
+    return start.startswith(ZIP_MAGIC) and not is_dicom(start)
 
 
-def files_of(file: ChunkedFile) -> Iterator[FileBytes]:
+def files_of(file: ChunkedFile) -> Iterator[FileBytes | InputError]:
     """The files of a zip, which shrinks on the way, or the file itself: in blocks, which may shrink too, where it is
     larger than LARGE_BYTES, and whole otherwise. Raises the errors of `archive_files`."""
-    if is_zip(file.piece(0, 4)):
+    if is_zip(file.piece(0, HEAD_BYTES)):
         yield from archive_files(file)
     else:
         yield file if len(file) > LARGE_BYTES else file.whole()
 
 
-def archive_files(archive: ChunkedFile, limits: ArchiveLimits | None = None) -> Iterator[FileBytes]:
+def archive_files(archive: ChunkedFile, limits: ArchiveLimits | None = None) -> Iterator[FileBytes | InputError]:
     """The files of a zip in the order they lie in it, folders flattened; `archive` is released on the way.
 
     One that is larger than LARGE_BYTES comes as a ChunkedFile, written while what it was packed in is released.
 
-    Sizes are enforced on what is inflated, not on what the directory claims. Raises MalformedArchive for what is
-    damaged, UnsupportedArchive for encryption, other methods than stored and deflate and an archive in the archive,
-    ArchiveTooLarge beyond `limits` or for more than MAX_INFLATION times the bytes that were sent.
+    In place of a file that cannot be had comes the error that says why: MalformedArchive for what is damaged,
+    UnsupportedArchive for encryption, other methods than stored and deflate and an archive in the archive.
+
+    Sizes are enforced on what is inflated, not on what the directory claims. Raises MalformedArchive for a zip without
+    a directory, ArchiveTooLarge beyond `limits` or for more than MAX_INFLATION times the bytes that were sent.
     """
     limits = limits or ArchiveLimits()
     opened, members = _open(archive, limits)
@@ -57,10 +61,11 @@ def archive_files(archive: ChunkedFile, limits: ArchiveLimits | None = None) -> 
     for ordinal, member in enumerate(members, 1):
         archive.release(member.header_offset)
         limit = min(left, _inflated_limit(member.compress_size, limits.max_file_bytes))
-        data = _inflate(archive, opened, member, limit)
-        if is_zip(bytes(piece_of(data, 0, 4))):
-            raise _unsupported(f"an archive within the archive (file {ordinal})")
-        left -= len(data)
+        data = _inflated(archive, opened, member, limit)
+        # What is damaged was inflated nevertheless, up to the size that the directory claims.
+        left -= min(limit, member.file_size) if isinstance(data, InputError) else len(data)
+        if not isinstance(data, InputError) and is_zip(bytes(piece_of(data, 0, HEAD_BYTES))):
+            data = _unsupported(f"an archive within the archive (file {ordinal})")
         yield data
     archive.release(len(archive))
 
@@ -83,18 +88,20 @@ def _inflated_limit(sent_bytes: int, most_bytes: int) -> int:
     return min(most_bytes, max(SMALL_BYTES, MAX_INFLATION * sent_bytes))
 
 
-def _inflate(archive: ChunkedFile, opened: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> FileBytes:
+def _inflated(
+    archive: ChunkedFile, opened: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int
+) -> FileBytes | InputError:
     if member.flag_bits & ENCRYPTED:
-        raise _unsupported("an encrypted archive")
+        return _unsupported("an encrypted archive")
     if member.compress_type not in METHODS:
-        raise _unsupported(f"a file compressed by method {member.compress_type}")
+        return _unsupported(f"a file compressed by method {member.compress_type}")
     try:
         return _read_bounded(archive, opened, member, limit)
     except (ArchiveTooLarge, MemoryError):
         raise
     # zipfile and zlib raise whatever they meet in damaged members.
     except Exception as error:
-        raise _malformed(f"a zip with a damaged file ({type(error).__name__})") from None
+        return _malformed(f"a zip with a damaged file ({type(error).__name__})")
 
 
 def _read_bounded(archive: ChunkedFile, opened: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> FileBytes:

@@ -16,8 +16,11 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     UID,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -122,6 +125,11 @@ DECODERS: Final[dict[UID, Decode]] = {
     JPEGLSNearLossless: _decode_jpegls,
     JPEG2000Lossless: _decode_jpeg2000,
     JPEG2000: _decode_jpeg2000,
+    # High throughput (T.814) differs in the coding of blocks alone. Not by OpenJPH: it wraps what lossy coding
+    # brings beyond the range of values, air into bone.
+    HTJ2KLossless: _decode_jpeg2000,
+    HTJ2KLosslessRPCL: _decode_jpeg2000,
+    HTJ2K: _decode_jpeg2000,
     RLELossless: _decode_rle,
 }
 
@@ -153,7 +161,7 @@ def unsupported(transfer_syntax: UID) -> UnsupportedTransferSyntax:
     """The error for a transfer syntax without a kept decoder."""
     return UnsupportedTransferSyntax(
         found=f"transfer syntax {transfer_syntax.name}" if transfer_syntax.is_transfer_syntax else "no transfer syntax",
-        expected="uncompressed, deflated, RLE, JPEG, JPEG-LS or JPEG 2000",
+        expected="uncompressed, deflated, RLE, JPEG, JPEG-LS, JPEG 2000 or HTJ2K",
         remedy="Transcode the image, for example to Explicit VR Little Endian.",
     )
 

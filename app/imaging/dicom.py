@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,12 +38,13 @@ from app.imaging.ct import (
     Orientation,
     PointMm,
     QualityNote,
-    SliceSource,
 )
 from app.imaging.elements import plain_elements
+from app.imaging.frame_groups import FrameGroups
 from app.imaging.header import Header, PixelBytes, malformed, parse_dicom
+from app.imaging.identity import frame_of_reference_notes, refuse_odd_uids, slice_source
 from app.imaging.options import ReadOptions
-from app.imaging.pixels import PixelFormat, StoredValues, check_field, stored_values
+from app.imaging.pixels import PixelFormat, StoredValues, check_field, frames_held, stored_values
 
 CT_SOP_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 PLAIN_SYNTAXES: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -52,6 +52,9 @@ HOUNSFIELD_TYPES: Final = (None, "HU", "US")  # US: "unspecified", written by so
 LOCALIZER: Final = "LOCALIZER"
 MAX_ABS_SLOPE: Final = 1000.0  # 8-bit derivations of the full CT range use 16 to 32
 MAX_ABS_INTERCEPT: Final = 100_000.0  # beyond any 16-bit offset, and far from float32's end
+UNENDED: Final = QualityNote(
+    "pixel_data_unended", "warning", "Pixel Data end without their delimiter; every fragment of them is there."
+)
 
 
 def read_dicom(data: bytes | memoryview, options: ReadOptions) -> CTSlice:
@@ -68,6 +71,7 @@ class DicomImage:
     transfer_syntax: UID
     fmt: PixelFormat
     pixel_data: PixelBytes
+    notes: tuple[QualityNote, ...] = ()
 
     @classmethod
     def parse(cls, file: FileBytes) -> DicomImage:
@@ -78,18 +82,31 @@ class DicomImage:
             meta, header = map(Header, plain)
             values = header.data("PixelData")
             return cls._checked(meta, header, ExplicitVRLittleEndian, PixelBytes(values, 0, len(values)))
-        dataset, pixels = parse_dicom(file)
+        dataset, pixels, ended = parse_dicom(file)
         meta, header = Header(dataset.file_meta), Header(dataset)
-        return cls._checked(meta, header, UID(meta.text("TransferSyntaxUID") or ""), pixels)
+        notes = () if ended else (UNENDED,)
+        return cls._checked(meta, header, UID(meta.text("TransferSyntaxUID") or ""), pixels, notes)
 
     @classmethod
-    def _checked(cls, meta: Header, header: Header, transfer_syntax: UID, pixel_data: PixelBytes | None) -> DicomImage:
+    def _checked(
+        cls,
+        meta: Header,
+        header: Header,
+        transfer_syntax: UID,
+        pixel_data: PixelBytes | None,
+        notes: tuple[QualityNote, ...] = (),
+    ) -> DicomImage:
         _refuse_other_objects(meta, header)
+        refuse_odd_uids(header)
         if not pixel_data:
             raise NoPixelData(
                 found="a data set without Pixel Data", expected="a CT image", remedy="Send the image object itself."
             )
-        return cls(header, transfer_syntax, PixelFormat.of(header), pixel_data)
+        fmt = PixelFormat.of(header)
+        if "NumberOfFrames" in header.remarks.ignored and frames_held(pixel_data, transfer_syntax, fmt) > fmt.frames:
+            # Which of them is meant cannot be told.
+            raise malformed("NumberOfFrames", "the number of frames in Pixel Data")
+        return cls(header, transfer_syntax, fmt, pixel_data, notes)
 
     @property
     def frames(self) -> int:
@@ -104,7 +121,7 @@ class DicomImage:
     def is_localizer(self, frame: int) -> bool:
         """Whether a 1-based frame is a scout view: by the third value of Image Type (PS3.3 C.8.2.1.1.1), or of Frame
         Type, for a multi-frame image may mix both."""
-        return _is_localizer(_FrameGroups.of(self.header, frame))
+        return _is_localizer(FrameGroups.of(self.header, frame))
 
     def release(self, frame: int) -> None:
         """Give back the memory of uncompressed frames up to this one, 1-based, where the file is held in blocks."""
@@ -118,7 +135,7 @@ class DicomImage:
         MONOCHROME1 changes nothing: it says how values are displayed, after the modality transform (C.7.6.3.1.2).
         """
         header, fmt = self.header, self.fmt
-        groups = _FrameGroups.of(header, frame)
+        groups = FrameGroups.of(header, frame)
         _refuse_localizers(groups)
         spacing_mm, spacing_notes = _spacing(groups, options)
         check_field(fmt.shape.rows, fmt.shape.columns, spacing_mm)
@@ -128,48 +145,34 @@ class DicomImage:
         return CTSlice(
             hu=hu,
             spacing_mm=spacing_mm,
-            source=_source(header, fmt, frame),
+            source=slice_source(header, fmt.shape.rows, fmt.shape.columns, frame if fmt.frames > 1 else None),
             orientation=orientation,
             position_mm=_position(groups),
-            thickness_mm=_first(groups, "SliceThickness"),
-            notes=(*spacing_notes, *_orientation_notes(orientation), *hu_notes, *_ignored(options)),
+            thickness_mm=_thickness(groups),
+            notes=(
+                *spacing_notes,
+                *_orientation_notes(orientation),
+                *frame_of_reference_notes(header),
+                *hu_notes,
+                *_ignored(options),
+                *header.remarks.notes(),
+                *self.notes,
+            ),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _FrameGroups:
-    """Where a frame's attributes may stand: its own functional groups, the shared ones, the data set (C.7.6.16)."""
-
-    places: tuple[Header, ...]
-
-    @classmethod
-    def of(cls, header: Header, frame: int) -> _FrameGroups:
-        """The places for a 1-based frame, nearest first."""
-        own = header.item("PerFrameFunctionalGroupsSequence", frame - 1)
-        shared = header.item("SharedFunctionalGroupsSequence")
-        macros = (
-            "PixelMeasuresSequence",
-            "PlaneOrientationSequence",
-            "PlanePositionSequence",
-            "PixelValueTransformationSequence",
-            "CTImageFrameTypeSequence",
-        )
-        found = (group.item(macro) for group in (own, shared) if group is not None for macro in macros)
-        return cls((*(item for item in found if item is not None), header))
-
-    def holding(self, keyword: str) -> Iterator[Header]:
-        """The places that hold `keyword`, nearest to the frame first."""
-        return (place for place in self.places if keyword in place)
-
-    def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
-        """`count` numbers from the nearest place, or None; raises MalformedDicom for any other value."""
-        place = next(self.holding(keyword), None)
-        return None if place is None else place.numbers(keyword, count)
-
-
-def _first(groups: _FrameGroups, keyword: str) -> float | None:
+def _first(groups: FrameGroups, keyword: str) -> float | None:
     numbers = groups.numbers(keyword, 1)
     return numbers[0] if numbers else None
+
+
+def _thickness(groups: FrameGroups) -> float | None:
+    place = next(groups.holding("SliceThickness"), None)
+    thickness = None if place is None else place.number_if_usable("SliceThickness")
+    if place is None or thickness is None or thickness > 0:
+        return thickness
+    place.remarks.ignored.add("SliceThickness")
+    return None
 
 
 def _refuse_other_objects(meta: Header, header: Header) -> None:
@@ -182,12 +185,12 @@ def _refuse_other_objects(meta: Header, header: Header) -> None:
         raise WrongModality(found="a Modality other than CT", expected="CT", remedy=remedy)
 
 
-def _is_localizer(groups: _FrameGroups) -> bool:
+def _is_localizer(groups: FrameGroups) -> bool:
     kinds = [group.texts(keyword)[2:3] for keyword in ("FrameType", "ImageType") for group in groups.holding(keyword)]
     return (LOCALIZER,) in kinds
 
 
-def _refuse_localizers(groups: _FrameGroups) -> None:
+def _refuse_localizers(groups: FrameGroups) -> None:
     if _is_localizer(groups):
         raise LocalizerImage(
             found="a localizer", expected="an axial slice", remedy="Leave scout views out of what is sent."
@@ -208,7 +211,7 @@ def _chosen_frame(frames: int, asked: int | None) -> int:
     return asked or 1
 
 
-def _spacing(groups: _FrameGroups, options: ReadOptions) -> tuple[tuple[float, float], tuple[QualityNote, ...]]:
+def _spacing(groups: FrameGroups, options: ReadOptions) -> tuple[tuple[float, float], tuple[QualityNote, ...]]:
     spacing = groups.numbers("PixelSpacing", 2)
     if spacing is not None:
         row_mm, column_mm = spacing
@@ -228,7 +231,7 @@ def _spacing(groups: _FrameGroups, options: ReadOptions) -> tuple[tuple[float, f
     )
 
 
-def _orientation(groups: _FrameGroups) -> Orientation | None:
+def _orientation(groups: FrameGroups) -> Orientation | None:
     cosines = groups.numbers("ImageOrientationPatient", 6)
     if cosines is None:
         return None
@@ -246,7 +249,7 @@ def _orientation_notes(orientation: Orientation | None) -> tuple[QualityNote, ..
     return (QualityNote("orientation_assumed", "warning", message),)
 
 
-def _position(groups: _FrameGroups) -> PointMm | None:
+def _position(groups: FrameGroups) -> PointMm | None:
     position = groups.numbers("ImagePositionPatient", 3)
     if position is None:
         return None
@@ -255,7 +258,7 @@ def _position(groups: _FrameGroups) -> PointMm | None:
 
 
 def _hounsfield(
-    header: Header, groups: _FrameGroups, fmt: PixelFormat, values: StoredValues
+    header: Header, groups: FrameGroups, fmt: PixelFormat, values: StoredValues
 ) -> tuple[NDArray[np.float32], tuple[QualityNote, ...]]:
     padding = _padding(header, fmt, values)
     if "ModalityLUTSequence" in header:
@@ -272,7 +275,7 @@ def _hounsfield(
     return hu, notes
 
 
-def _rescale(groups: _FrameGroups) -> tuple[float, float, tuple[QualityNote, ...]]:
+def _rescale(groups: FrameGroups) -> tuple[float, float, tuple[QualityNote, ...]]:
     slope, intercept = _first(groups, "RescaleSlope"), _first(groups, "RescaleIntercept")
     place = next(groups.holding("RescaleType"), None)
     unit = place.text("RescaleType") if place is not None else None
@@ -303,12 +306,15 @@ def _by_lookup_table(header: Header, values: StoredValues) -> NDArray[np.float32
 def _padding(header: Header, fmt: PixelFormat, values: StoredValues) -> NDArray[np.bool_] | None:
     """Which pixels are padding. The attribute's VR follows Pixel Representation and is often written with the
     other sign, so both ends pass through the same bits as the pixels."""
-    if "PixelPaddingValue" not in header:
+    value = header.number_if_usable("PixelPaddingValue")
+    if value is None:
         return None
-    value = header.integer("PixelPaddingValue")
-    limit = header.integer("PixelPaddingRangeLimit", default=value)
-    if not all(-0x8000 <= end <= 0xFFFF for end in (value, limit)):
-        raise malformed("PixelPaddingValue", "16 bits")
+    limit = header.number_if_usable("PixelPaddingRangeLimit")
+    limit = value if limit is None else limit
+    for keyword, end in (("PixelPaddingValue", value), ("PixelPaddingRangeLimit", limit)):
+        if not (end.is_integer() and -0x8000 <= end <= 0xFFFF):
+            header.remarks.ignored.add(keyword)
+            return None
     ends = np.array([value, limit], np.int32)
     low, high = sorted(fmt.signed_values(ends).tolist())
     inside = values == low if low == high else (values >= low) & (values <= high)
@@ -319,18 +325,3 @@ def _ignored(options: ReadOptions) -> tuple[QualityNote, ...]:
     if options.window is None:
         return ()
     return (QualityNote("window_ignored", "warning", "DICOM states its own scale; `window` was not used."),)
-
-
-def _source(header: Header, fmt: PixelFormat, frame: int) -> SliceSource:
-    return SliceSource(
-        kind="dicom",
-        rows=fmt.shape.rows,
-        columns=fmt.shape.columns,
-        frame=frame if fmt.frames > 1 else None,
-        sop_class_uid=header.text("SOPClassUID"),
-        sop_instance_uid=header.text("SOPInstanceUID"),
-        series_instance_uid=header.text("SeriesInstanceUID"),
-        study_instance_uid=header.text("StudyInstanceUID"),
-        frame_of_reference_uid=header.text("FrameOfReferenceUID"),
-        manufacturer=header.text("Manufacturer"),
-    )

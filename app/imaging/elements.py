@@ -176,6 +176,7 @@ READ: Final = _by_tag(
     {
         "MediaStorageSOPClassUID": UI,
         "TransferSyntaxUID": UI,
+        "SpecificCharacterSet": CS,  # read by nobody: what is none is for pydicom to refuse or to pass over
         "ImageType": CS,
         "SOPClassUID": UI,
         "SOPInstanceUID": UI,

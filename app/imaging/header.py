@@ -6,32 +6,33 @@ import logging
 import math
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import pydicom
 from pydicom import config as pydicom_config
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
-from pydicom.fileutil import read_undefined_length_value
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag, SequenceDelimiterTag
+from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from app.errors import InputTooLarge, MalformedDicom
+from app.imaging.characters import ignore_odd_character_sets
 from app.imaging.chunked import ChunkedFile, FileBytes, piece_of, stream_of, stream_within
 from app.imaging.elements import Elements
+from app.imaging.formats import PREAMBLE_BYTES, PREFIX
+from app.imaging.fragments import UNDEFINED_LENGTH, end_of_fragments
+from app.imaging.remarks import Remarks
 
-PREAMBLE_BYTES: Final = 128
 MAX_INFLATED_BYTES: Final = 256 * 1024 * 1024  # a deflated 500-slice multi-frame CT; stops a zip bomb
 MAX_INFLATION: Final = 100  # deflate reaches 1032 on zeros, 2 to 5 on CT
 SMALL_INFLATED_BYTES: Final = 16 * 1024 * 1024  # an empty slice of the largest size inflates beyond MAX_INFLATION
 FIRST_DATASET_TAG: Final = 0x00080000  # group 0002 holds the file meta information
 PIXEL_DATA: Final = 0x7FE00010
 BINARY: Final = (None, "OB", "OD", "OF", "OL", "OV", "OW", "UN")  # None: of an implicit representation
-UNDEFINED_LENGTH: Final = 0xFFFFFFFF
-DELIMITER_BYTES: Final = 8  # of a value of undefined length (PS3.5 7.5)
 SEVERAL: Final = (MultiValue, tuple)  # what pydicom and `plain_elements` make of more values than one
 
 
@@ -44,6 +45,7 @@ def quiet_pydicom() -> None:
     pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
     warnings.filterwarnings("ignore", module=r"pydicom\b")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    ignore_odd_character_sets()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,10 +75,12 @@ class PixelBytes:
 
 
 class ParsedDicom(NamedTuple):
-    """A data set with `file_meta` up to its Pixel Data, and these; None where there are none."""
+    """A data set with `file_meta` up to its Pixel Data, and these; None where there are none. `ended`: whether the
+    delimiter stands after their last fragment."""
 
     dataset: FileDataset
     pixels: PixelBytes | None
+    ended: bool
 
 
 def parse_dicom(file: FileBytes) -> ParsedDicom:
@@ -90,16 +94,31 @@ def parse_dicom(file: FileBytes) -> ParsedDicom:
     except (InputTooLarge, MemoryError):
         raise
     except Exception as error:
-        raise MalformedDicom(
-            found=f"bytes that stop making sense as DICOM ({type(error).__name__})",
-            expected="a complete DICOM file (PS3.10) with preamble, file meta information and data set",
-            remedy="Send the file as the modality or the archive wrote it.",
-        ) from None
+        raise _senseless(error) from None
+
+
+def read_header(stream: BinaryIO) -> FileDataset:
+    """The data set of a DICOM file up to its pixels, for results to take over from; raises MalformedDicom."""
+    try:
+        return pydicom.dcmread(stream, stop_before_pixels=True)
+    except (OSError, MemoryError):
+        raise
+    # As above.
+    except Exception as error:
+        raise _senseless(error) from None
+
+
+def _senseless(error: Exception) -> MalformedDicom:
+    return MalformedDicom(
+        found=f"bytes that stop making sense as DICOM ({type(error).__name__})",
+        expected="a complete DICOM file (PS3.10) with preamble, file meta information and data set",
+        remedy="Send the file as the modality or the archive wrote it.",
+    )
 
 
 def _parse(file: FileBytes) -> ParsedDicom:
     stream = stream_of(file)
-    stream.seek(PREAMBLE_BYTES + 4)
+    stream.seek(PREAMBLE_BYTES + len(PREFIX))
     meta = read_dataset(stream, False, True, stop_when=_after_file_meta)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         file = _inflate(piece_of(file, stream.tell(), len(file)))
@@ -115,7 +134,7 @@ def _parse(file: FileBytes) -> ParsedDicom:
     # What pydicom makes of a data set that ends within a sequence.
     if len(dataset) == 0:
         raise EOFError
-    return ParsedDicom(dataset, pixels.lying_in(file))
+    return ParsedDicom(dataset, *pixels.lying_in(file))
 
 
 class _PixelData:
@@ -132,23 +151,21 @@ class _PixelData:
         self._value = (self._stream.tell(), length) if vr in BINARY else None
         return True
 
-    def lying_in(self, file: FileBytes) -> PixelBytes | None:
-        """Raises EOFError for a value of undefined length without an end."""
+    def lying_in(self, file: FileBytes) -> tuple[PixelBytes | None, bool]:
+        """The bytes, and whether they end as they should; raises EOFError where a fragment is not whole."""
         if self._value is None:
-            return None
+            return None, True
         start, length = self._value
         if length != UNDEFINED_LENGTH:
-            return PixelBytes(file, start, min(start + length, len(file)))
-        self._stream.seek(start)
-        # Deferred from the first byte on: the fragments are passed over.
-        read_undefined_length_value(self._stream, True, SequenceDelimiterTag, defer_size=0)
-        return PixelBytes(file, start, self._stream.tell() - DELIMITER_BYTES)
+            return PixelBytes(file, start, min(start + length, len(file))), True
+        stop, ended = end_of_fragments(file, start)
+        return PixelBytes(file, start, stop), ended
 
 
 def pack_header(file: FileBytes) -> bytes:
     """What stands before the pixels of a DICOM file that `parse_dicom` has read, compressed: some kilobytes."""
     stream = stream_of(file)
-    dataset = pydicom.dcmread(stream, stop_before_pixels=True)
+    dataset = read_header(stream)
     header = piece_of(file, 0, stream.tell())
     if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
         # Deflated as one, pixels and all.
@@ -160,7 +177,7 @@ def pack_header(file: FileBytes) -> bytes:
 
 def unpack_header(packed: bytes) -> Dataset:
     """The data set, without pixels, that `pack_header` has taken."""
-    return pydicom.dcmread(BytesIO(zlib.decompress(packed)), stop_before_pixels=True)
+    return read_header(BytesIO(zlib.decompress(packed)))
 
 
 def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -184,9 +201,10 @@ def _inflate(deflated: bytes | memoryview) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Attributes of one data set by keyword, converted and checked."""
+    """Attributes of one data set by keyword, converted and checked; `remarks` fill while they are read."""
 
     dataset: Dataset | Elements
+    remarks: Remarks = field(default_factory=Remarks)
 
     def __contains__(self, keyword: str) -> bool:
         return self._value(keyword) not in (None, "")
@@ -219,7 +237,9 @@ class Header:
             return None
         try:
             # Only what holds several values: a string or bytes would be taken apart into digits.
-            numbers = tuple(map(float, value if isinstance(value, SEVERAL) else (value,)))
+            values = tuple(value) if isinstance(value, SEVERAL) else (value,)
+            # Some writers end the list with one backslash too many.
+            numbers = self.remarks.numbers(keyword, values if any(values[count:]) else values[:count])
         except (TypeError, ValueError, OverflowError):
             raise malformed(keyword, f"{count} number(s)") from None
         if not numbers:
@@ -227,6 +247,15 @@ class Header:
         if len(numbers) != count or not all(map(math.isfinite, numbers)):
             raise malformed(keyword, f"{count} finite number(s)")
         return numbers
+
+    def number_if_usable(self, keyword: str) -> float | None:
+        """A finite number that nothing depends on; None, and a remark, for what is anything else."""
+        try:
+            (number,) = self.numbers(keyword, 1) or (None,)
+        except MalformedDicom:
+            self.remarks.ignored.add(keyword)
+            return None
+        return number
 
     def data(self, keyword: str) -> bytes | memoryview:
         """Bytes as they are; empty when absent or of a representation that does not hold bytes."""
@@ -237,7 +266,7 @@ class Header:
         """One item of a sequence, or None when the sequence is absent or shorter."""
         value = self._value(keyword)
         try:
-            return Header(value[index]) if value is not None and len(value) > index else None
+            return Header(value[index], self.remarks) if value is not None and len(value) > index else None
         except TypeError:
             raise malformed(keyword, "a sequence") from None
 
@@ -246,7 +275,17 @@ class Header:
             return self.dataset.get(keyword)
         # pydicom converts on access and raises whatever its converters meet.
         except Exception:
+            return self._texts_as_written(keyword)
+
+    def _texts_as_written(self, keyword: str) -> tuple[str, ...]:
+        """The values of what pydicom cannot convert, as texts; raises MalformedDicom for what is no text either."""
+        element = self.dataset.get_item(keyword) if isinstance(self.dataset, Dataset) else None
+        written = element.value if isinstance(element, RawDataElement) else None
+        try:
+            text = (written or b"\xff").decode("ascii")
+        except UnicodeDecodeError:
             raise malformed(keyword, "a value of its own representation") from None
+        return tuple(part.strip(" \0") for part in text.split("\\"))
 
 
 def malformed(keyword: str, expected: str) -> MalformedDicom:

@@ -38,6 +38,10 @@ PNG_BIT_DEPTH_AT: Final = 24  # signature, chunk length, IHDR, width, height (PN
 WHITE_IS_ZERO: Final = 0  # TIFF 6.0, PhotometricInterpretation
 ORIENTATION: Final = 274  # TIFF 6.0
 TOP_LEFT: Final = 1
+TURNED: Final = range(2, 9)  # other values mean nothing (EXIF 2.32, 4.6.4)
+PNG_EXIF: Final = b"eXIf"  # PNG 11.3.4.5
+EXPORT: Final = "Export the slice as grey PNG or TIFF, or send DICOM."
+TURN: Final = "Save it as it is shown, without EXIF orientation, or send DICOM."
 MAX_PAGES: Final = 2000  # a long series; finding a page takes time for each before it
 VALUE_MAX: Final = {"uint8": 255, "uint16": 65535}
 MAX_CHANNEL_DIFFERENCE: Final = 3  # grey values stored as colour JPEG come back this close together
@@ -70,7 +74,7 @@ def _check_header(data: bytes, kind: PictureKind, asked: int | None) -> tuple[in
             pages = _count_pages(picture)
             page = _chosen_page(pages, asked)
             picture.seek(page - 1)
-            (width, height), bits = picture.size, _bits(picture, data)
+            (width, height), bits, turned = picture.size, _bits(picture, data), _is_turned(picture, data)
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -82,6 +86,8 @@ def _check_header(data: bytes, kind: PictureKind, asked: int | None) -> tuple[in
     # Pillow's plug-ins raise whatever they meet in damaged bytes.
     except Exception as error:
         raise _broken(kind, type(error).__name__) from None
+    if turned:
+        raise _unsupported(f"a {kind} to be turned or mirrored for display", TURN)
     check_size(height, width)
     if bits not in VALUE_BITS:
         raise _unsupported(f"{bits} bits for each value")
@@ -112,10 +118,24 @@ def _bits(picture: Image.Image, data: bytes) -> int:
         return 8
     if picture.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
         raise _unsupported("a TIFF in which white is 0")
-    # OpenCV turns it whatever the flag says, and `roi` counts pixels of the image as it was sent.
-    if picture.tag_v2.get(ORIENTATION, TOP_LEFT) != TOP_LEFT:
-        raise _unsupported("a TIFF to be turned or mirrored for display")
     return int(max(picture.tag_v2.get(BITSPERSAMPLE, (1,))))
+
+
+def _is_turned(picture: Image.Image, data: bytes) -> bool:
+    """Whether viewers turn or mirror it: then a `roi` read off the screen is not that of the pixels as they were sent.
+
+    OpenCV turns a TIFF whatever it is told.
+    """
+    if isinstance(picture, TiffImageFile):
+        return bool(picture.tag_v2.get(ORIENTATION, TOP_LEFT) != TOP_LEFT)
+    # Pillow decodes a PNG to look for what is not there.
+    if isinstance(picture, PngImageFile) and PNG_EXIF not in data:
+        return False
+    try:
+        return picture.getexif().get(ORIENTATION, TOP_LEFT) in TURNED
+    # Pillow raises whatever it meets in damaged EXIF, which viewers pass over.
+    except Exception:
+        return False
 
 
 def _chosen_page(pages: int, asked: int | None) -> int:
@@ -129,7 +149,7 @@ def _chosen_page(pages: int, asked: int | None) -> int:
 
 
 def _decode(data: bytes, kind: PictureKind, page: int) -> NDArray[np.generic]:
-    """(rows, columns) or (rows, columns, channels), as stored: an EXIF orientation changes nothing."""
+    """(rows, columns) or (rows, columns, channels), as stored."""
     buffer = np.frombuffer(data, np.uint8)
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     picture: NDArray[np.generic] | None
@@ -197,7 +217,5 @@ def _broken(kind: str, found: str) -> MalformedPicture:
     )
 
 
-def _unsupported(found: str) -> UnsupportedPixelFormat:
-    return UnsupportedPixelFormat(
-        found=found, expected="8- or 16-bit grey values", remedy="Export the slice as grey PNG or TIFF, or send DICOM."
-    )
+def _unsupported(found: str, remedy: str = EXPORT) -> UnsupportedPixelFormat:
+    return UnsupportedPixelFormat(found=found, expected="8- or 16-bit grey values", remedy=remedy)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.encaps import get_frame
+from pydicom.encaps import generate_fragments, get_frame, parse_basic_offsets
 from pydicom.uid import UID, ExplicitVRBigEndian
 
 from app.errors import ImageSizeOutOfRange, MalformedDicom, UnsupportedPixelFormat
@@ -61,7 +61,7 @@ class PixelFormat:
         allocated, stored = header.integer("BitsAllocated"), header.integer("BitsStored")
         _check_grayscale(header, allocated, stored)
         signed = header.integer("PixelRepresentation")
-        frames = header.integer("NumberOfFrames", default=1)
+        frames = _frame_count(header)
         if signed not in (0, 1) or not 1 <= frames <= MAX_FRAMES:
             raise MalformedDicom(
                 found="Pixel Representation or Number of Frames out of range",
@@ -91,6 +91,18 @@ class PixelFormat:
         return values
 
 
+def _frame_count(header: Header) -> int:
+    """Number of Frames; where it is unusable, that of the frames described, at least one."""
+    stated = header.number_if_usable("NumberOfFrames") if "NumberOfFrames" in header else 1.0
+    if stated is not None and stated.is_integer() and stated >= 1:
+        return int(stated)
+    header.remarks.ignored.add("NumberOfFrames")
+    described = 1
+    while described <= MAX_FRAMES and header.item("PerFrameFunctionalGroupsSequence", described) is not None:
+        described += 1
+    return described
+
+
 def _check_grayscale(header: Header, allocated: int, stored: int) -> None:
     samples = header.integer("SamplesPerPixel", default=1)
     photometric = header.text("PhotometricInterpretation")
@@ -104,6 +116,17 @@ def _check_grayscale(header: Header, allocated: int, stored: int) -> None:
         expected="one grey sample in 8 or 16 bits, high bit just below bits stored",
         remedy="Send the original CT image, not a screenshot or a colour map.",
     )
+
+
+def frames_held(pixel_data: PixelBytes, transfer_syntax: UID, fmt: PixelFormat) -> int:
+    """How many frames Pixel Data hold, whatever the header says: by their length, or by the table of their offsets."""
+    if not transfer_syntax.is_transfer_syntax or not transfer_syntax.is_encapsulated:
+        return len(pixel_data) // fmt.shape.nbytes
+    try:
+        return len(parse_basic_offsets(pixel_data.stream())) or 1
+    # pydicom raises whatever it meets in a damaged table, which decoding will say.
+    except Exception:
+        return 1
 
 
 def stored_values(pixel_data: PixelBytes, transfer_syntax: UID, fmt: PixelFormat, frame: int) -> StoredValues:
@@ -135,8 +158,13 @@ def _native_frame(pixel_data: PixelBytes, fmt: PixelFormat, frame: int, *, big_e
 
 
 def _encapsulated_frame(pixel_data: PixelBytes, fmt: PixelFormat, frame: int) -> bytes:
+    stream = pixel_data.stream()
     try:
-        return get_frame(pixel_data.stream(), frame - 1, number_of_frames=fmt.frames)
+        if fmt.frames == 1:
+            # All fragments, wherever a wrong offset table says that they begin (PS3.5 A.4).
+            parse_basic_offsets(stream)
+            return b"".join(generate_fragments(stream))
+        return get_frame(stream, frame - 1, number_of_frames=fmt.frames)
     # pydicom raises whatever it meets in a damaged sequence of fragments.
     except Exception:
         raise MalformedDicom(

@@ -11,7 +11,8 @@ import cv2
 from app.errors import EmptyInput, MalformedDicom, UnsupportedMediaType
 from app.imaging.ct import CTSlice
 from app.imaging.dicom import read_dicom
-from app.imaging.header import PREAMBLE_BYTES, quiet_pydicom
+from app.imaging.formats import HEAD_BYTES, is_dicom, unread_format
+from app.imaging.header import quiet_pydicom
 from app.imaging.options import ReadOptions
 from app.imaging.picture import PictureKind, read_picture
 
@@ -20,9 +21,9 @@ MAGIC: Final[tuple[tuple[bytes, PictureKind], ...]] = (
     (b"\xff\xd8\xff", "jpeg"),
     (b"II*\x00", "tiff"),
     (b"MM\x00*", "tiff"),
+    (b"II+\x00", "tiff"),  # BigTIFF
 )
-PREFIX: Final = b"DICM"  # after the preamble (PS3.10 7.1)
-SNIFFED_BYTES: Final = PREAMBLE_BYTES + len(PREFIX)  # all that tells the kinds of files apart
+SNIFFED_BYTES: Final = HEAD_BYTES  # all that tells the kinds of files apart
 BARE_DICOM: Final = (b"\x08\x00", b"\x02\x00", b"\x00\x08", b"\x00\x02")  # group 0008 or 0002 without preamble
 
 
@@ -48,11 +49,11 @@ def spare_threads() -> None:
 
 
 def sniff(data: bytes | memoryview) -> Literal["dicom", "png", "jpeg", "tiff"]:
-    """The kind of file `data` holds; raises EmptyInput, MalformedDicom or UnsupportedMediaType."""
+    """The kind of a file, by its first SNIFFED_BYTES; raises EmptyInput, MalformedDicom or UnsupportedMediaType."""
     if not data:
         raise EmptyInput(found="no bytes", expected="a CT image", remedy="Check that the file was attached.")
     head = bytes(data[:SNIFFED_BYTES])
-    if head[PREAMBLE_BYTES:] == PREFIX:
+    if is_dicom(head):
         return "dicom"
     for magic, kind in MAGIC:
         if head.startswith(magic):
@@ -63,11 +64,8 @@ def sniff(data: bytes | memoryview) -> Literal["dicom", "png", "jpeg", "tiff"]:
             expected="a DICOM file (PS3.10 7.1)",
             remedy="Write it with its file meta information: the transfer syntax is not to be guessed.",
         )
-    raise UnsupportedMediaType(
-        found="bytes of no known image type",
-        expected="DICOM, PNG, JPEG or TIFF",
-        remedy="Send the image itself, not an archive, a report or a link.",
-    )
+    unread = unread_format(head)
+    raise UnsupportedMediaType(found=unread.name, expected="DICOM, PNG, JPEG or TIFF", remedy=unread.remedy)
 
 
 def read_slice(data: bytes | memoryview, options: ReadOptions | None = None) -> CTSlice:

@@ -15,12 +15,15 @@ from app.errors import (
     ConflictingInstances,
     EmptyInput,
     InputError,
+    IrregularSpacing,
     LocalizerImage,
+    MissingSlices,
     MixedGeometry,
     MixedSeries,
     NoCtSlices,
     NoSlicePosition,
     SeriesTooLarge,
+    TooFewSlices,
     UnsupportedMediaType,
     WrongModality,
     WrongSopClass,
@@ -28,6 +31,7 @@ from app.errors import (
 from app.imaging.chunked import FileBytes, piece_of
 from app.imaging.ct import COSINE_TOLERANCE, CTSlice, FloatImage, Orientation, PointMm, QualityNote, SliceSource
 from app.imaging.dicom import DicomImage
+from app.imaging.formats import UNKNOWN
 from app.imaging.header import malformed, pack_header, unpack_header
 from app.imaging.memory import mapped_zeros
 from app.imaging.options import ReadOptions
@@ -42,6 +46,8 @@ NOT_CT: Final = (
     WrongSopClass,
     WrongModality,
 )  # a study holds such files beside CT
+INCOMPLETE: Final = (TooFewSlices, MissingSlices, IrregularSpacing)  # as it may be for want of an unreadable file
+MAX_UNREADABLE: Final = 0.25  # of the slices: more than a stray file, so that the series itself is damaged
 MAX_SPACING_DIFFERENCE_MM: Final = 1e-3  # half a millimetre over 512 pixels; decimal strings round far below
 MAX_ABS_POSITION_MM: Final = 100_000.0  # a scanner's hall
 INT16: Final = np.iinfo(np.int16)
@@ -87,13 +93,22 @@ class _Plane:
                 )
 
 
+class _Unreadable(Exception):
+    """A file of which no slice was taken, and why."""
+
+    def __init__(self, error: InputError) -> None:
+        super().__init__()
+        self.error = error
+
+
 class SeriesBuilder:
     """Takes the files of one series one by one, in any order, and builds the volume from them.
 
     `add` decodes a file at once, so that its bytes may be dropped; `len()` is the number of slices held. Calls may
     come from several threads, one at a time. `keep_headers` keeps what stands before the pixels of every file, packed,
-    for `headers`. Localizers, exact duplicates and files that are no CT image are left
-    out with a note. Errors name a file by its place in the order of arrival, 1-based: names may hold patient data.
+    for `headers`. Localizers, exact duplicates, files that are no CT image and, where the others make a whole without
+    them, files that cannot be read are left out with a note. Errors name a file by its place in the order of arrival,
+    1-based: names may hold patient data.
     """
 
     def __init__(
@@ -101,7 +116,9 @@ class SeriesBuilder:
     ) -> None:
         self._limits = limits or SeriesLimits()
         self._options = options or ReadOptions()
-        self._files = self._not_ct = self._localizers = self._duplicates = 0
+        self._files = self._localizers = self._duplicates = 0
+        self._not_ct: list[InputError] = []
+        self._unreadable: list[InputError] = []
         self._files_of_series: Counter[str | None] = Counter()
         self._plane: _Plane | None = None
         self._stack = _Stack(self._limits)
@@ -115,34 +132,49 @@ class SeriesBuilder:
     def __len__(self) -> int:
         return len(self._positions)
 
-    def add(self, file: FileBytes) -> None:
-        """Read one file; every frame of it, if it is a multi-frame image. One in blocks is given back on the way.
+    def add(self, file: FileBytes | InputError) -> None:
+        """Read one file; every frame of it, if it is a multi-frame image. One in blocks is given back on the way. An
+        error stands for a file that cannot be had.
 
-        Raises SeriesTooLarge, MixedGeometry, NoSlicePosition, ConflictingInstances, and what reading an image raises.
+        Raises SeriesTooLarge, MixedGeometry, NoSlicePosition, ConflictingInstances, and what reading a frame after the
+        first of a file raises.
         """
         self._files += 1
         if self._files > self._limits.max_files:
             raise _too_large(f"more than {self._limits.max_files} files")
         try:
+            if isinstance(file, InputError):
+                raise _Unreadable(file)
             self._read(file)
-        except NOT_CT:
-            self._not_ct += 1
+        except _Unreadable as unreadable:
+            error = unreadable.error
+            kinds = self._not_ct if isinstance(error, NOT_CT) else self._unreadable
+            kinds.append(self._placed(error))
+            if len(self._unreadable) > MAX_UNREADABLE * self._limits.max_slices:
+                raise self._unreadable[0] from None
         except InputError as error:
-            found = f"{error.found} in file {self._files}"
-            raise type(error)(found=found, expected=error.expected, remedy=error.remedy) from None
+            raise self._placed(error) from None
+
+    def _placed(self, error: InputError) -> InputError:
+        found = f"{error.found} in file {self._files}"
+        return type(error)(found=found, expected=error.expected, remedy=error.remedy)
 
     def build(self) -> CTVolume:
         """The volume, its slices ascending along their normal; the builder is spent afterwards.
 
-        Raises NoCtSlices, LocalizerImage (when nothing else came), MixedSeries, and what `stack_spacing_mm` raises.
+        Raises NoCtSlices, LocalizerImage (when nothing else came), MixedSeries, what `stack_spacing_mm` raises, and
+        why a file could not be read where the rest is no whole without it.
         """
         if len(self._files_of_series) > 1:
             raise self._mixed()
-        if self._plane is None:
+        if self._plane is None or len(self._unreadable) > max(1, MAX_UNREADABLE * len(self)):
             raise self._nothing_left()
         positions = np.asarray(self._positions, np.float64)
         order = np.argsort(heights_mm(positions, self._plane.orientation), kind="stable")
-        spacing_mm = stack_spacing_mm(positions[order], self._plane.orientation)
+        try:
+            spacing_mm = stack_spacing_mm(positions[order], self._plane.orientation)
+        except INCOMPLETE as error:
+            raise next(iter(self._unreadable), error) from None
         return CTVolume(
             hu=self._stack.ordered(order),
             spacing_mm=(spacing_mm, *self._plane.spacing_mm),
@@ -157,22 +189,26 @@ class SeriesBuilder:
         return [unpack_header(self._headers[uid]) for uid in instance_uids if uid in self._headers]
 
     def _read(self, file: FileBytes) -> None:
-        if sniff(piece_of(file, 0, SNIFFED_BYTES)) != "dicom":
-            self._not_ct += 1
-            return
-        image = DicomImage.parse(file)
-        frames = [frame for frame in range(1, image.frames + 1) if not image.is_localizer(frame)]
+        image, frames = _parsed(file)
         if not frames:
             self._localizers += 1
             return
         self._files_of_series[image.series_instance_uid] += 1
         # Of another series nothing is decoded: it is counted, to say so in the end.
-        if len(self._files_of_series) == 1:
-            if self._keep_headers:
-                self._headers[image.header.text("SOPInstanceUID")] = pack_header(file)
-            for frame in frames:
-                self._take(image.read(frame, self._options))
-                image.release(frame)
+        if len(self._files_of_series) > 1:
+            return
+        first, *others = frames
+        try:
+            ct_slice = image.read(first, self._options)
+        except InputError as error:
+            raise _Unreadable(error) from None
+        if self._keep_headers:
+            self._headers[image.header.text("SOPInstanceUID")] = pack_header(file)
+        self._take(ct_slice)
+        image.release(first)
+        for frame in others:
+            self._take(image.read(frame, self._options))
+            image.release(frame)
 
     def _take(self, ct_slice: CTSlice) -> None:
         plane, position = _geometry(ct_slice)
@@ -216,28 +252,48 @@ class SeriesBuilder:
         )
 
     def _nothing_left(self) -> InputError:
+        if self._unreadable:
+            return self._unreadable[0]
         if self._localizers:
             return LocalizerImage(
                 found=f"{self._localizers} localizer(s) and no slices",
                 expected="the axial slices of a series",
                 remedy="Send the series itself, not its scout view.",
             )
+        first = self._not_ct[0] if self._not_ct else None
+        if self._files == 1 and isinstance(first, UnsupportedMediaType) and not first.found.startswith(UNKNOWN.name):
+            return first
+        found = f"{self._files} file(s), none of them a CT image" if self._files else "no files"
         return NoCtSlices(
-            found=f"{self._files} file(s), none of them a CT image" if self._files else "no files",
+            found=found if first is None else f"{found}; {first.found}",
             expected="the CT images of one series as DICOM files",
             remedy="Send the series itself: CT Image Storage or Enhanced CT Image Storage.",
         )
 
     def _left_out(self) -> tuple[QualityNote, ...]:
-        not_ct = f"{self._not_ct} file(s) are no CT images and were left out."
+        not_ct = f"{len(self._not_ct)} file(s) are no CT images and were left out."
+        unreadable = f"{len(self._unreadable)} file(s) could not be read and were left out."
         localizers = f"{self._localizers} localizer(s) were left out."
         duplicates = f"{self._duplicates} slice(s) came more than once and were taken once."
         counted = (
-            (self._not_ct, QualityNote("files_left_out", "info", not_ct)),
+            (len(self._not_ct), QualityNote("files_left_out", "info", not_ct)),
+            (len(self._unreadable), QualityNote("files_unreadable", "warning", unreadable)),
             (self._localizers, QualityNote("localizers_left_out", "info", localizers)),
             (self._duplicates, QualityNote("duplicates_dropped", "info", duplicates)),
         )
         return tuple(note for count, note in counted if count)
+
+
+def _parsed(file: FileBytes) -> tuple[DicomImage, list[int]]:
+    """An image and its frames that are no localizers; raises _Unreadable."""
+    try:
+        kind = sniff(piece_of(file, 0, SNIFFED_BYTES))
+        if kind != "dicom":
+            raise WrongSopClass(found=f"a {kind} picture", expected="DICOM", remedy="Send the DICOM files.")
+        image = DicomImage.parse(file)
+        return image, [frame for frame in range(1, image.frames + 1) if not image.is_localizer(frame)]
+    except InputError as error:
+        raise _Unreadable(error) from None
 
 
 class _Stack:

@@ -85,7 +85,8 @@ def find_outline(mask: NDArray[np.float32], transform: PatchTransform) -> Outlin
 def _border(component: NDArray[np.float32], box: Sequence[int]) -> NDArray[np.float64]:
     """(N, 2) column, row of where a component's probability falls below the threshold, between the pixels' centres.
 
-    `box` is the component's x, y, width and height; beyond the mask there is nothing.
+    `box` is the x, y, width and height of a component of one pixel or more; beyond the mask there is nothing. The
+    outline encloses an area, that of a pixel at least.
     """
     left, top, width, height = box
     cut = np.zeros((height + 2, width + 2), np.float32)
@@ -93,10 +94,20 @@ def _border(component: NDArray[np.float32], box: Sequence[int]) -> NDArray[np.fl
     seen = component[rows, columns]
     down, along = int(top == 0), int(left == 0)
     cut[down : down + seen.shape[0], along : along + seen.shape[1]] = seen
-    fine = cv2.resize(cut, None, fx=FINER, fy=FINER, interpolation=cv2.INTER_LINEAR)
-    borders, _ = cv2.findContours((fine > MASK_THRESHOLD).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    fine = np.asarray(cv2.resize(cut, None, fx=FINER, fy=FINER, interpolation=cv2.INTER_LINEAR), np.float32)
+    borders = _outer_borders(fine)
+    # What lies just above the threshold vanishes between the pixels' centres: its own pixels are its outline then.
+    if not any(cv2.contourArea(border) for border in borders):
+        borders = _outer_borders(np.repeat(np.repeat(cut, FINER, axis=0), FINER, axis=1))
     longest = max(borders, key=cv2.contourArea)[:, 0, :].astype(np.float64)
     return (longest + 0.5) / FINER - 0.5 + (left - 1, top - 1)
+
+
+def _outer_borders(probabilities: NDArray[np.float32]) -> Sequence[NDArray[np.int32]]:
+    """The outer border of each component above the threshold, (N, 1, 2) column, row."""
+    inside = (probabilities > MASK_THRESHOLD).view(np.uint8)
+    borders, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [np.asarray(border, np.int32) for border in borders]
 
 
 @cache

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from app.errors import InputError
 from app.imaging.archive import files_of
 from app.imaging.chunked import ChunkedFile
 from app.imaging.ct import CTSlice
@@ -61,7 +63,7 @@ class Judge:
 
     def __init__(self, registry: ModelRegistry, metrics: Metrics, max_slices: int) -> None:
         self.registry = registry
-        self._metrics = metrics
+        self.metrics = metrics
         self._limits = SeriesLimits(max_slices=max_slices)
 
     def slice(self, data: bytes | memoryview, parameters: Parameters, began: float | None = None) -> Judgement:
@@ -77,7 +79,7 @@ class Judge:
         timing = prediction.timing
         timing_ms = {"decode": decode_ms, "search": timing.search_ms, "infer": timing.infer_ms}
         timing_ms["total"] = _since_ms(began or started)
-        self._metrics.slice_judged(prediction.decision, timing_ms)
+        self.metrics.slice_judged(prediction.decision, timing_ms)
         searched = detector if parameters.roi_px is None else None
         return Judgement(image, parameters, prediction, model.bundle, searched, timing_ms)
 
@@ -101,26 +103,43 @@ class Judge:
         model, detector = self.registry.model(), self.registry.detector()
         prediction = diagnose_volume(volume, model, detector, progress, cancelled)
         timing_ms = {"decode": decode_ms, **prediction.timing.stages_ms, "total": _since_ms(began)}
-        self._metrics.series_judged(prediction.decision, len(volume.sources), timing_ms)
+        self.metrics.series_judged(prediction.decision, len(volume.sources), timing_ms)
         return Judgement(volume, parameters, prediction, model.bundle, detector, timing_ms)
 
     def files(
-        self, paths: Sequence[Path], parameters: Parameters, progress: Progress, cancelled: Callable[[], bool]
+        self,
+        paths: Sequence[Path],
+        parameters: Parameters,
+        progress: Progress,
+        cancelled: Callable[[], bool],
+        name: Callable[[Path], str] | None = None,
     ) -> Judgement:
-        """Judge the series in some files, each read, decoded and dropped before the next.
+        """Judge the series in some files, each read, decoded and dropped before the next. `name` is what an error calls
+        a file; without it only its place in the order is told, for names may hold patient data.
 
         Raises the errors of a series that is unfit, OSError, Cancelled and ModelLoading.
         """
         began = time.perf_counter()
         builder = self.builder(parameters)
         for done, path in enumerate(paths, start=1):
-            for data in files_of(ChunkedFile.at(path)):
-                if cancelled():
-                    raise Cancelled
-                builder.add(data)
+            with nullcontext() if name is None else _named(name(path)):
+                for data in files_of(ChunkedFile.at(path)):
+                    if cancelled():
+                        raise Cancelled
+                    builder.add(data)
             progress("read", done, len(paths))
         volume = builder.build()
         return self.series(volume, parameters, _since_ms(began), progress, cancelled, began)
+
+
+@contextmanager
+def _named(file: str) -> Iterator[None]:
+    """Say of an error within the block in which file it was found."""
+    try:
+        yield
+    except InputError as error:
+        found = f"in {file} {error.found}"
+        raise type(error)(found=found, expected=error.expected, remedy=error.remedy) from None
 
 
 def _since_ms(started: float) -> float:

@@ -7,8 +7,11 @@ where the image is judged, off the event loop.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from io import BytesIO
 from typing import Literal, TypeAlias
 
@@ -17,30 +20,39 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from app.errors import ResultNotWritten
 from app.explain.canvas import to_png
 from app.explain.overlay import draw
 from app.imaging.ct import CTSlice
+from app.imaging.header import read_header
 from app.imaging.read import sniff
 from app.inference.prediction import SliceRef
 from app.inference.vocabulary import Language
 from app.judgement.judge import Judgement
 from app.reports.report import Report, ReportedSlice
 from app.reports.result import ObjectKind, ResultObject
+from app.telemetry import Metrics
 
 Format: TypeAlias = Literal["json", "dicom", "fhir", "picture"]
 # The data sets, without pixels, of the source instances with these SOP Instance UIDs; none for a picture.
 Headers: TypeAlias = Callable[[Collection[str | None]], Sequence[Dataset]]
+logger = logging.getLogger(__name__)
 
 
-def render(judgement: Judgement, wanted: Format, language: Language, headers: Headers) -> tuple[bytes, ...]:
-    """The files in a format other than JSON: one, or every DICOM object as one. Raises NoDicomSource."""
+def render(
+    judgement: Judgement, wanted: Format, language: Language, headers: Headers, metrics: Metrics
+) -> tuple[bytes, ...]:
+    """The files in a format other than JSON: one, or every DICOM object as one. What cannot be written is counted.
+
+    Raises NoDicomSource, and ResultNotWritten when nothing can be written.
+    """
     if wanted == "picture":
         return (_picture(judgement, language),)
     shown = headers(judgement.shown_instances)
     report = judgement.report(shown, datetime.now().astimezone(), language)
     if wanted == "fhir":
-        return (fhir_bundle(report),)
-    return tuple(dicom_files(report))
+        return (fhir_bundle(report, metrics),)
+    return tuple(dicom_files(report, metrics))
 
 
 def _picture(judgement: Judgement, language: Language) -> bytes:
@@ -52,7 +64,7 @@ def _picture(judgement: Judgement, language: Language) -> bytes:
 
 def headers_of(data: bytes | memoryview) -> Headers:
     """Of the one file that was judged, which may be no DICOM."""
-    return lambda _: [pydicom.dcmread(BytesIO(data), stop_before_pixels=True)] if sniff(data) == "dicom" else []
+    return lambda _: [read_header(BytesIO(data))] if sniff(data) == "dicom" else []
 
 
 def draw_slice(report: Report, shown: ReportedSlice) -> NDArray[np.uint8]:
@@ -61,45 +73,76 @@ def draw_slice(report: Report, shown: ReportedSlice) -> NDArray[np.uint8]:
     return draw(shown.image, report.prediction, model=report.model_line, language=report.language, slice_ref=ref)
 
 
-def dicom_objects(report: Report) -> tuple[Dataset, ...]:
-    """Every DICOM object of a report; raises NoDicomSource."""
-    # Imports highdicom, with what it reads half a second and 85 MB: for those who want DICOM.
-    from app.reports.dicom import write_results
-
-    return write_results(report, draw_slice)
+def dicom_files(report: Report, metrics: Metrics) -> list[bytes]:
+    """The objects of a report as files (PS3.10): those that can be written. Raises NoDicomSource, and ResultNotWritten
+    when it is none of them."""
+    return [content for _, content in _dicom_files(report, metrics)]
 
 
-def dicom_files(report: Report) -> list[bytes]:
-    """The objects as files (PS3.10); raises NoDicomSource."""
-    from app.reports.dicom import to_bytes
-
-    return [to_bytes(instance) for instance in dicom_objects(report)]
-
-
-def fhir_bundle(report: Report, *, transaction: bool = False) -> bytes:
-    """A FHIR R4 bundle, as UTF-8."""
+def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False) -> bytes:
+    """A FHIR R4 bundle, as UTF-8; raises ResultNotWritten."""
     # Imports fhir.resources, 0.1 s: for those who want FHIR.
     from app.reports.fhir import write_bundle
 
-    return json.dumps(write_bundle(report, transaction=transaction), ensure_ascii=False).encode()
+    try:
+        return json.dumps(write_bundle(report, transaction=transaction), ensure_ascii=False).encode()
+    except MemoryError:
+        raise
+    # Whatever a header did to it: the same prediction can be had in another format.
+    except Exception as error:
+        _note_unwritten(metrics, "fhir", error)
+        raise _unwritten("a prediction that cannot be written as FHIR") from None
 
 
-def result_objects(report: Report, wanted: Collection[ObjectKind]) -> list[ResultObject]:
-    """What is kept and delivered of a report, of the kinds wanted; raises NoDicomSource."""
-    objects = [_stored(instance) for instance in dicom_objects(report)] if "dicom" in wanted else []
-    if "fhir" in wanted:
-        source = report.sources[0]
-        content = fhir_bundle(report, transaction=True)
-        identifier = str(report.resource_id("delivery"))
-        study, series = source.study_instance_uid or "", source.series_instance_uid or ""
-        objects.append(ResultObject(identifier, "fhir", study, series, "{}", content))
+def result_objects(report: Report, wanted: Collection[ObjectKind], metrics: Metrics) -> list[ResultObject]:
+    """What is kept and delivered of a report, of the kinds wanted: all that can be written.
+
+    Raises NoDicomSource, and ResultNotWritten when nothing can be.
+    """
+    writers: dict[ObjectKind, Callable[[], list[ResultObject]]] = {
+        "dicom": lambda: [_stored(*written) for written in _dicom_files(report, metrics)],
+        "fhir": lambda: [_stored_bundle(report, metrics)],
+    }
+    objects: list[ResultObject] = []
+    for kind in (kind for kind in writers if kind in wanted):
+        with suppress(ResultNotWritten):
+            objects += writers[kind]()
+    if not objects:
+        raise _unwritten("a prediction that cannot be written")
     return objects
 
 
-def _stored(instance: Dataset) -> ResultObject:
-    from app.reports.dicom import to_bytes
+def _dicom_files(report: Report, metrics: Metrics) -> list[tuple[Dataset, bytes]]:
+    # Imports highdicom, with what it reads half a second and 85 MB: for those who want DICOM.
+    from app.reports.dicom import write_files
 
-    content = to_bytes(instance)
+    files = write_files(report, draw_slice, partial(_note_unwritten, metrics))
+    if not files:
+        raise _unwritten("a prediction that cannot be written as DICOM")
+    return files
+
+
+def _note_unwritten(metrics: Metrics, kind: str, error: Exception) -> None:
+    logger.error("a result of kind %s cannot be written: %s", kind, type(error).__name__, exc_info=error)
+    metrics.results_unwritten(kind).inc()
+
+
+def _unwritten(found: str) -> ResultNotWritten:
+    return ResultNotWritten(
+        found=found,
+        expected="a source whose header gives what the format needs",
+        remedy="Ask for JSON; the service's log says what failed.",
+    )
+
+
+def _stored_bundle(report: Report, metrics: Metrics) -> ResultObject:
+    source = report.sources[0]
+    study, series = source.study_instance_uid or "", source.series_instance_uid or ""
+    content = fhir_bundle(report, metrics, transaction=True)
+    return ResultObject(str(report.resource_id("delivery")), "fhir", study, series, "{}", content)
+
+
+def _stored(instance: Dataset, content: bytes) -> ResultObject:
     # As written: what highdicom set may hold objects that JSON has no word for.
     header = pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
     return ResultObject(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 
 from app.errors import FrameRequired
+from app.imaging.header import Header, read_header
 from app.judgement.judge import Judge, Judgement
 from app.judgement.objects import result_objects
 from app.judgement.parameters import Parameters
@@ -30,7 +30,8 @@ class SpooledJudge:
         writes the same. A series of one slice is judged as that. Raises the errors of a series that is unfit, and
         Cancelled."""
         judgement = self._only_slice(paths) or self.judge.files(paths, Parameters(), _tell_nobody, cancelled)
-        return result_objects(judgement.report(_headers(paths, judgement.shown_instances), arrived), wanted)
+        report = judgement.report(_headers(paths, judgement.shown_instances), arrived)
+        return result_objects(report, wanted, self.judge.metrics)
 
     def _only_slice(self, paths: Sequence[Path]) -> Judgement | None:
         """The judgement of a series of one single-frame file; None for any other."""
@@ -47,5 +48,10 @@ def _tell_nobody(_stage: str, _done: int, _of: int) -> None:
 
 
 def _headers(paths: Sequence[Path], uids: set[str | None]) -> list[Dataset]:
-    every = (pydicom.dcmread(path, stop_before_pixels=True) for path in paths)
-    return [header for header in every if header.get("SOPInstanceUID") in uids]
+    found: list[Dataset] = []
+    for path in paths:
+        with path.open("rb") as stream:
+            header = read_header(stream)
+        if Header(header).text("SOPInstanceUID") in uids:
+            found.append(header)
+    return found

@@ -95,7 +95,7 @@ def algorithm_sequence(report: Report) -> AlgorithmIdentificationSequence:
 def _written(report: Report, shown: ReportedSlice) -> datetime:
     """When, in the time zone that the source states for all its times (PS3.3 C.12.1)."""
     try:
-        zone = datetime.strptime(str(shown.header.get("TimezoneOffsetFromUTC", "")), "%z").tzinfo
+        zone = datetime.strptime(shown.header.dataset.get("TimezoneOffsetFromUTC", ""), "%z").tzinfo
     except ValueError:
         return report.written
     return report.written.astimezone(zone)
@@ -120,8 +120,5 @@ def _equipment(report: Report) -> ContributingEquipment:
 
 
 def _instance_number(shown: ReportedSlice) -> int:
-    try:
-        number = int(shown.header.get("InstanceNumber") or 0)
-    except (TypeError, ValueError):
-        number = 0
+    number = int(shown.header.dataset.get("InstanceNumber") or 0)
     return number if number > 0 else shown.index + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -104,7 +105,7 @@ def _whole(report: Report, addresses: _Addresses) -> Json:
     code = codes.decision_code(report.prediction.decision, report.bundle.manifest)
     notes = [
         _conclusion(report),
-        *(f"{n.code}: {n.message}" for n in report.prediction.quality if n.severity != "info"),
+        *(f"{n.code}: {n.message}" for n in report.notes if n.severity != "info"),
     ]
     components = _give_probability(resource, report, report.prediction.probability)
     if components:
@@ -213,7 +214,7 @@ def _study(report: Report, addresses: _Addresses) -> Json:
         "subject": _subject(report),
         "series": [series] if source.series_instance_uid else [],
     }
-    if (accession := header.text("AccessionNumber")) is not None:
+    if (accession := _string(header, "AccessionNumber")) is not None:
         kind = _concept_of("http://terminology.hl7.org/CodeSystem/v2-0203", "ACSN", "Accession ID")
         resource["identifier"].append({"type": kind, "value": accession})
     return _json(ImagingStudy, {name: value for name, value in resource.items() if value})
@@ -222,10 +223,10 @@ def _study(report: Report, addresses: _Addresses) -> Json:
 def _subject(report: Report) -> Json:
     """The patient by the identifier in the image; said to be unknown where it has none."""
     header = _header(report)
-    identifier = header.text("PatientID")
+    identifier = _string(header, "PatientID")
     if identifier is None:
         return {"type": "Patient", "extension": [{"url": DATA_ABSENT_EXTENSION, "valueCode": "unknown"}]}
-    issuer = header.text("IssuerOfPatientID")
+    issuer = _string(header, "IssuerOfPatientID")
     assigner = {"assigner": {"display": issuer}} if issuer else {}
     return {"type": "Patient", "identifier": {"value": identifier, **assigner}}
 
@@ -235,13 +236,19 @@ def _effective(report: Report) -> Json:
     header = _header(report)
     for keyword in ("AcquisitionDate", "ContentDate", "StudyDate"):
         text = header.text(keyword)
-        if text is not None and len(text) == len("YYYYMMDD") and text.isdecimal():
+        if text is not None:
             return {"effectiveDateTime": f"{text[:4]}-{text[4:6]}-{text[6:]}"}
     return {}
 
 
+def _string(header: Header, keyword: str) -> str | None:
+    """Text with no other white space than R4's strings may hold: an ideographic space is none of it."""
+    text = header.text(keyword)
+    return None if text is None else re.sub(r"\s", " ", text)
+
+
 def _header(report: Report) -> Header:
-    return Header(report.headers[0] if report.headers else Dataset())
+    return Header(report.source_headers[0].dataset if report.headers else Dataset())
 
 
 def _entry(resource: Json, *, transaction: bool) -> Json:

@@ -1,4 +1,4 @@
-"""What a result takes over from its source: patient and study as they stand, and the geometry highdicom asks for."""
+"""What a result takes over from its source: patient and study, and the geometry highdicom asks for."""
 
 from __future__ import annotations
 
@@ -6,56 +6,48 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, SegmentationStorage
 from pydicom.valuerep import DSfloat
 
 from app.imaging.ct import SliceSource
 from app.reports.report import Report, ReportedSlice, derived_uid
+from app.reports.source import BODY_PART, PATIENT, PATIENT_STUDY, STUDY, SourceHeader
 
 UTF_8: Final = "ISO_IR 192"  # whatever the source was written in, every name can be written in this (PS3.3 C.12.1.1.2)
 
-PATIENT: Final = (  # PS3.3 C.7.1.1
-    *("PatientName", "PatientID", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID"),
-    *("PatientBirthDate", "PatientBirthTime", "PatientBirthDateInAlternativeCalendar", "PatientSex"),
-    *("PatientDeathDateInAlternativeCalendar", "PatientAlternativeCalendar", "OtherPatientIDs", "OtherPatientNames"),
-    *("OtherPatientIDsSequence", "EthnicGroup", "PatientComments", "QualityControlSubject", "PatientIdentityRemoved"),
-    *("DeidentificationMethod", "DeidentificationMethodCodeSequence", "ResponsiblePerson", "ResponsiblePersonRole"),
-    *("ResponsibleOrganization", "PatientSpeciesDescription", "PatientSpeciesCodeSequence"),
-)
-STUDY: Final = (  # PS3.3 C.7.2.1, and the time zone of its dates (C.12.1)
-    *("StudyInstanceUID", "StudyDate", "StudyTime", "AccessionNumber", "IssuerOfAccessionNumberSequence", "StudyID"),
-    *("ReferringPhysicianName", "ReferringPhysicianIdentificationSequence", "ConsultingPhysicianName"),
-    *("StudyDescription", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy", "RequestingService"),
-    *("ReferencedStudySequence", "ProcedureCodeSequence", "TimezoneOffsetFromUTC"),
-)
-PATIENT_STUDY: Final = (  # PS3.3 C.7.2.2
-    *("AdmittingDiagnosesDescription", "AdmittingDiagnosesCodeSequence", "PatientAge", "PatientSize", "PatientWeight"),
-    *("MedicalAlerts", "Allergies", "SmokingStatus", "PregnancyStatus", "LastMenstrualDate", "PatientState"),
-    *("Occupation", "AdditionalPatientHistory", "AdmissionID", "IssuerOfAdmissionIDSequence", "ServiceEpisodeID"),
+WITHOUT_SIDE: Final = frozenset(  # of the parts that a CT of the chest is labelled with (PS3.16 annex L)
+    {
+        *("ABDOMEN", "ABDOMENPELVIS", "AORTA", "CHEST", "CHESTABDOMEN", "CHESTABDPELVIS", "CORONARYARTERY", "HEART"),
+        *("LIVER", "MEDIASTINUM", "NECK", "NECKCHEST", "NECKCHESTABDOMEN", "NECKCHESTABDPELV", "SPINE", "STERNUM"),
+        *("THYMUS", "THYROID", "TLSPINE", "TRACHEA", "TSPINE", "WHOLEBODY"),
+    }
 )
 TYPE_2: Final = (  # empty where the source has none (PS3.5 7.4.3)
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber"),
     *("StudyID", "ReferringPhysicianName"),
 )
 
+SPECIES: Final = ("PatientSpeciesDescription", "PatientSpeciesCodeSequence")
+OF_ANIMALS: Final = ("ResponsiblePerson", "ResponsibleOrganization")  # type 2C in PS3.3 C.7.1.1
 
-def copy_patient_and_study(target: Dataset, source: Dataset) -> None:
-    """Make `target` belong to the patient and study of `source`: copied, nothing corrected, nothing invented."""
+
+def copy_patient_and_study(target: Dataset, source: SourceHeader) -> None:
+    """Make `target` belong to the patient and study of `source`: what is valid is copied, nothing is invented."""
     for keyword in (*PATIENT, *STUDY, *PATIENT_STUDY):
         _copy(target, source, keyword)
-    for keyword in TYPE_2:
-        if keyword not in target or keyword not in source:
+    is_animal = any(keyword in source.dataset for keyword in SPECIES)
+    for keyword in (*TYPE_2, *OF_ANIMALS) if is_animal else TYPE_2:
+        if keyword not in source.dataset:
             setattr(target, keyword, None)
     target.SpecificCharacterSet = UTF_8
 
 
-def copy_body_part(target: Dataset, source: Dataset) -> None:
-    """Body Part Examined; where it is unknown an empty Laterality (PS3.3 C.7.3.1), but not beside coded anatomy."""
-    _copy(target, source, "BodyPartExamined")
-    if "BodyPartExamined" not in target and target.SOPClassUID != SegmentationStorage:
+def copy_body_part(target: Dataset, source: SourceHeader) -> None:
+    """Body Part Examined; an empty Laterality (PS3.3 C.7.3.1) where it is unknown whether the part has a side, but not
+    beside coded anatomy."""
+    _copy(target, source, BODY_PART)
+    if target.get(BODY_PART) not in WITHOUT_SIDE and target.SOPClassUID != SegmentationStorage:
         target.Laterality = None
 
 
@@ -133,23 +125,6 @@ def _decimal(numbers: Sequence[float]) -> list[DSfloat]:
     return [DSfloat(number, auto_format=True) for number in numbers]
 
 
-def _copy(target: Dataset, source: Dataset, keyword: str) -> None:
-    tag = tag_for_keyword(keyword)
-    try:
-        if tag is not None and tag in source and not source[tag].is_empty:
-            target.add(_decoded(source[tag]))
-    # pydicom converts on access and raises whatever its converters meet: a damaged value cannot be copied.
-    except Exception:
-        return
-
-
-def _decoded(element: DataElement) -> DataElement:
-    """A copy whose text, in items of a sequence as well, no longer depends on the source's character set."""
-    if element.VR != "SQ":
-        return copy.deepcopy(element)
-    items = []
-    for item in element.value:
-        items.append(Dataset())
-        for inner in item:
-            items[-1].add(_decoded(inner))
-    return DataElement(element.tag, "SQ", items)
+def _copy(target: Dataset, source: SourceHeader, keyword: str) -> None:
+    if keyword in source.dataset:
+        target.add(copy.deepcopy(source.dataset[keyword]))

@@ -7,17 +7,20 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Final, Literal
 
 from pydicom.dataset import Dataset
 
 from app import __version__
 from app.errors import NoDicomSource
-from app.imaging.ct import CTSlice, PointPx, SliceSource
+from app.imaging.ct import CTSlice, PointPx, QualityNote, SliceSource
+from app.imaging.header import Header
 from app.imaging.volume import CTVolume
 from app.inference.bundle import Bundle
 from app.inference.prediction import Finding, Prediction
 from app.inference.vocabulary import Language
+from app.reports.source import SourceHeader, remarks_on
 
 Kind = Literal["sr", "capture", "map", "segmentation"]
 MANUFACTURER: Final = "Lungscope"
@@ -31,7 +34,7 @@ class ReportedSlice:
 
     index: int
     image: CTSlice
-    header: Dataset
+    header: SourceHeader
     findings: tuple[Finding, ...]
 
     @property
@@ -40,7 +43,7 @@ class ReportedSlice:
         return self.image.source
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Report:
     """One prediction to be written.
 
@@ -62,6 +65,16 @@ class Report:
     def __post_init__(self) -> None:
         if self.written.tzinfo is None:
             raise ValueError("a report is written at a time in a known time zone")
+
+    @cached_property
+    def source_headers(self) -> tuple[SourceHeader, ...]:
+        """What is valid of each of `headers`, in their order."""
+        return tuple(map(SourceHeader.of, self.headers))
+
+    @property
+    def notes(self) -> tuple[QualityNote, ...]:
+        """The remarks about the image, and about its header."""
+        return (*self.prediction.quality, *remarks_on(self.source_headers))
 
     @property
     def sources(self) -> tuple[SliceSource, ...]:
@@ -124,9 +137,9 @@ class Report:
     def _slice(self, index: int) -> ReportedSlice:
         image = self.image.slice_at(index) if isinstance(self.image, CTVolume) else self.image
         findings = tuple(f for f in self.prediction.findings if self._index_of(f) == index)
-        for header in self.headers:
-            if header.get("SOPInstanceUID") == image.source.sop_instance_uid:
-                return ReportedSlice(index, image, header, findings)
+        for header, valid in zip(self.headers, self.source_headers, strict=True):
+            if Header(header).text("SOPInstanceUID") == image.source.sop_instance_uid:
+                return ReportedSlice(index, image, valid, findings)
         raise NoDicomSource(
             found="a judged slice without its DICOM header",
             expected="the header of every slice that the result refers to",

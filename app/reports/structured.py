@@ -85,7 +85,7 @@ def _decision_group(report: Report) -> MeasurementsAndQualitativeEvaluations:
         qualitative_evaluations=evaluations,
         source_images=[SourceImageForMeasurementGroup(*_address(shown.source)) for shown in report.slices()],
     )
-    notes = (f"{note.code}: {note.message}" for note in prediction.quality if note.severity != "info")
+    notes = (f"{note.code}: {note.message}" for note in report.notes if note.severity != "info")
     return _commented(group, [_words(report), DISCLAIMER, *notes])
 
 

@@ -4,27 +4,38 @@ Otherwise half a megabyte is copied four times in pieces: out of the socket, out
 and out of that. A request that is answered on its headers (`hooks.AnswerEarly`) is not passed on by ASGI at all, which
 would cost more than the answer. A connection may go to another process once the headers of a request are there
 (`app.server.sharing`), and come from one.
+
+Clients may offer another protocol with a request that has a body, and end their side of the connection before they are
+answered (`app.server.half_close`); uvicorn's own protocol refuses the first and leaves the second unanswered.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from app.server.hooks import EARLY_ANSWER, PASS_ON, WANTS_WHOLE_BODY, WHOLE_BODY, AnswerEarly, EarlyAnswer, PassOn
+from app.server.half_close import AnswerAhead
+from app.server.hooks import (
+    EARLY_ANSWER,
+    MALFORMED,
+    PASS_ON,
+    WANTS_WHOLE_BODY,
+    WHOLE_BODY,
+    AnswerEarly,
+    AnswerMalformed,
+    EarlyAnswer,
+    PassOn,
+)
+from app.server.start_line import check_spoken, is_simple, status_of, without_authority
+from app.server.whole_body import SCRATCH, ZEROS, Body
 
 HEADERS_BYTES: Final = 16 * 1024  # one read: most of a body is to stay in the socket until it is asked for
-PIECE_BYTES: Final = 256 * 1024  # one read of a body that is taken in pieces
-# One for all connections: a selector's event loop fills it and tells of it in one go. It is wiped after each piece, or
-# somebody's image would lie there until the next one comes.
-SCRATCH: Final = memoryview(bytearray(PIECE_BYTES))
-ZEROS: Final = memoryview(bytes(PIECE_BYTES))
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -58,6 +69,10 @@ class Connection(asyncio.BufferedProtocol):
         """Return when it is over."""
         await self._ended.wait()
 
+    def eof_received(self) -> bool:
+        """The client sends nothing more; whether it may still be answered."""
+        return self._http.keeps_answering()
+
     def pause_writing(self) -> None:
         """Hold answers back."""
         self._http.pause_writing()
@@ -84,60 +99,6 @@ class Connection(asyncio.BufferedProtocol):
             SCRATCH[:nbytes] = ZEROS[:nbytes]
 
 
-class Body:
-    """The body of one request, of `length` bytes, which stays in the socket until it is asked for by `ask`; see
-    `app.server.hooks.WholeBody`. It is told of each piece and of the end of the connection."""
-
-    def __init__(self, length: int, ask: Callable[[], None]) -> None:
-        self.length = length
-        self.received = 0  # those that went through the parser included
-        self.last_s = 0.0
-        self.left = False
-        self.early: bytes | bytearray = b""  # the whole of one that went through the parser before it was asked for
-        self._ask: Callable[[], None] | None = ask
-        self._buffer: memoryview | None = None
-        self._ended = asyncio.Event()
-
-    @contextmanager
-    def into(self, buffer: memoryview) -> Iterator[None]:
-        """Receive into `buffer` within the block."""
-        self._buffer = buffer
-        self.put(self.early)
-        if self._ask is not None:
-            self._ask()
-        try:
-            yield
-        finally:
-            self._buffer = None
-
-    async def arrived(self) -> bool:
-        """Whether it is all there, once it is, or the client has gone."""
-        await self._ended.wait()
-        return self.received == self.length
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether it goes into a buffer of its own."""
-        return self._buffer is not None
-
-    @property
-    def rest(self) -> memoryview:
-        """Where what was not received yet goes; nowhere, if nobody wants it."""
-        if self._buffer is None:
-            return SCRATCH[: self.length - self.received]
-        return self._buffer[self.received :]
-
-    def put(self, head: bytes | bytearray) -> None:
-        """What was received before it was asked for."""
-        if self._buffer is not None:
-            self._buffer[: len(head)] = head
-
-    def end(self) -> None:
-        """No more will come."""
-        self._ask = None  # the connection, which holds the request, which holds this
-        self._ended.set()
-
-
 class _Http(HttpToolsProtocol):
     """uvicorn's protocol. The next bytes are those of the body `bypassing`, unless it is None."""
 
@@ -150,6 +111,8 @@ class _Http(HttpToolsProtocol):
     _at_work: RequestResponseCycle | None = None
     _timer: asyncio.TimerHandle | None = None  # of a body that nobody wants
     _last_s = 0.0  # when the last piece of it came
+    _faulty = False  # nothing is read any more
+    _upgrading = False  # a request whose headers are there offers it
 
     @property
     def within_body(self) -> bool:
@@ -158,13 +121,46 @@ class _Http(HttpToolsProtocol):
 
     def piece_received(self, piece: memoryview) -> None:
         """The next bytes that are not those of a body `bypassing`."""
+        if self._faulty:
+            return
         between = not self._within_head and (self.cycle is None or self.cycle.response_complete)
         self._begun = piece if between else None
         self.data_received(cast(bytes, piece))  # its parser takes any buffer
+        if between and self._within_head and not self._faulty and is_simple(piece):
+            self._end_with_fault(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
         self._begun = None
         if self.flow.read_paused:
             # Of a connection that was taken over: uvloop starts to read once it is made, whoever paused it before.
             self.transport.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Have the next bytes parsed."""
+        self._unset_keepalive_if_required()
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except (httptools.HttpParserUpgrade, httptools.HttpParserError) as error:
+                if self._passed_on:  # all of the piece was
+                    return
+                if not isinstance(error, httptools.HttpParserUpgrade):
+                    self._end_with_fault(status_of(error, data))
+                    return
+                data = self._without_upgrade() + bytes(data[error.args[0] :])
+            else:
+                return
+
+    def _without_upgrade(self) -> bytes:
+        """The headers of a request that offers another protocol, as if it did not, for a parser that is to begin with
+        them. An offer may be ignored (RFC 9110 7.8), but the parser leaves all that follows to the other protocol."""
+        self._renew_parser()
+        self._upgrading = False
+        lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        method, version = self.scope["method"].encode(), self.scope["http_version"].encode()
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(lines))
+
+    def _renew_parser(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     def on_message_begin(self) -> None:
         """Start on the headers of a request."""
@@ -178,7 +174,17 @@ class _Http(HttpToolsProtocol):
             return
         # Who is asked below wants to know; uvicorn says so later.
         self.scope["method"] = self.parser.get_method().decode("ascii")
-        self.scope["path"] = httptools.parse_url(self.url).path.decode("ascii")
+        self.scope["http_version"] = self.parser.get_http_version()
+        check_spoken(self.scope["method"], self.scope["http_version"])
+        # Nobody has told an older client of interim answers (RFC 9110 10.1.1).
+        self.expect_100_continue &= self.scope["http_version"] != "1.0"
+        self._upgrading = self.parser.should_upgrade()
+        if self._upgrading:
+            return
+        if self.url.startswith(b"/"):
+            self.scope["path"] = httptools.parse_url(self.url).path.decode("ascii")
+        else:
+            self.url, self.scope["path"] = without_authority(self.url)
         if self._pass_on():
             return
         length = _announced(self.headers)
@@ -204,6 +210,8 @@ class _Http(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a body that was taken in chunks."""
+        if self._upgrading:
+            return
         self._begun = None  # the next request does not begin where these bytes do
         if self._passed_on:
             return
@@ -237,9 +245,7 @@ class _Http(HttpToolsProtocol):
             body.last_s = self.loop.time()
             self._unset_keepalive_if_required()
         if body.received == body.length:
-            # The parser saw nothing of the body, and would wait for it.
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self._renew_parser()  # it saw nothing of the body, and would wait for it
             if not self._answered_early:
                 self.cycle.more_body = False
             self._end_body()
@@ -263,13 +269,51 @@ class _Http(HttpToolsProtocol):
     def _pass_on(self) -> bool:
         """Whether the connection went to another process."""
         pass_on: PassOn | None = self.app_state.get(PASS_ON)
-        if pass_on is None or self._begun is None:
+        # The rest of the last answer would be lost, or come behind the next.
+        if pass_on is None or self._begun is None or self.transport.get_write_buffer_size():
             return False
         connection = self.transport.get_extra_info("socket").fileno()
         self._passed_on = pass_on(cast(dict[str, Any], self.scope), connection, self._begun)
         if self._passed_on:
             self.transport.abort()  # closes this descriptor; the connection lives on
         return self._passed_on
+
+    def keeps_answering(self) -> bool:
+        """Whether there is something to answer to a client that sends nothing more, before the connection ends."""
+        if self.transport.is_closing() or not self._ends_after_whole_requests():
+            return False
+        cycle = self._at_work
+        if cycle is not None and not cycle.response_started and not isinstance(cycle.transport, AnswerAhead):
+            ahead = AnswerAhead(self.transport, self.loop)
+            cycle.transport = cast(asyncio.Transport, ahead)  # uvicorn needs no more of one
+        return True
+
+    def _ends_after_whole_requests(self) -> bool:
+        """Whether requests that came whole are not answered yet; the connection ends with the last of them."""
+        cycles = (self._at_work, *(cycle for cycle, _ in reversed(self.pipeline)))
+        whole = [each for each in cycles if each is not None and not each.response_complete and not each.more_body]
+        if whole:
+            whole[-1].keep_alive = False
+            self.pipeline = deque(each for each in self.pipeline if not each[0].more_body)
+        return bool(whole)
+
+    def _end_with_fault(self, status: HTTPStatus) -> None:
+        """Say what is wrong and close, unless others are to be answered before: nobody knows where the next begins."""
+        self._faulty = True
+        if self._ends_after_whole_requests():
+            return
+        answer: AnswerMalformed | None = self.app_state.get(MALFORMED)
+        begun = self._at_work is not None and self._at_work.response_started and not self._at_work.response_complete
+        if answer is None and not begun:
+            self.send_400_response("Invalid HTTP request received.")
+        elif answer is not None and not begun:
+            self._write(answer(status), b"connection: close\r\n")
+        self.transport.close()
+
+    def _write(self, answer: EarlyAnswer, *more_lines: bytes) -> None:
+        lines = (b"%b: %b\r\n" % header for header in self.server_state.default_headers)
+        head = (STATUS_LINE[answer.status], *lines, answer.header_lines, *more_lines, b"\r\n")
+        self.transport.write(b"".join((*head, answer.body)))
 
     def _early_answer(self, length: int) -> EarlyAnswer | None:
         """The answer of an application that refuses this request on its headers."""
@@ -284,8 +328,7 @@ class _Http(HttpToolsProtocol):
         """Answer at once, and drop the body."""
         self._answered_early = True
         self._offered = self.bypassing = Body(length, lambda: None)
-        lines = (b"%b: %b\r\n" % header for header in self.server_state.default_headers)
-        self.transport.write(b"".join((STATUS_LINE[answer.status], *lines, answer.header_lines, b"\r\n", answer.body)))
+        self._write(answer)
         self.server_state.total_requests += 1
         self._expect_more()
 
@@ -317,6 +360,6 @@ class _Http(HttpToolsProtocol):
 def _announced(headers: list[tuple[bytes, bytes]]) -> int:
     """Content-Length; 0 where it is not given, or where something else says where the body ends."""
     given = dict(headers)
-    if b"transfer-encoding" in given or b"upgrade" in given:
+    if b"transfer-encoding" in given:
         return 0
     return int(given.get(b"content-length", 0))

@@ -1,8 +1,8 @@
 """What the shipped server and the application agree on beyond ASGI. All of it is optional: any ASGI server will do.
 
 The application puts what it wants of the server into the state that its lifespan yields: WANTS_WHOLE_BODY,
-EARLY_ANSWER, PASS_ON. The server then offers WHOLE_BODY as an extension of a request's scope, and asks the other two
-when the headers of a request are there.
+EARLY_ANSWER, MALFORMED, PASS_ON. The server then offers WHOLE_BODY as an extension of a request's scope, asks two of
+the others when the headers of a request are there, and MALFORMED about what is no request.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeAlias
 
 # In the state that the application's lifespan yields.
 WANTS_WHOLE_BODY: Final = "lungscope.wants_whole_body"  # True
 EARLY_ANSWER: Final = "lungscope.early_answer"  # an AnswerEarly
+MALFORMED: Final = "lungscope.malformed"  # an AnswerMalformed
 PASS_ON: Final = "lungscope.pass_on"  # a PassOn
 # An extension of the ASGI scope of a request.
 WHOLE_BODY: Final = "lungscope.whole_body"  # a WholeBody
@@ -56,6 +58,14 @@ class AnswerEarly(Protocol):
     def __call__(self, scope: Scope, length: int) -> EarlyAnswer | None:
         """The answer to the request of `scope`, if that is known before any of its `length` bytes were read; they are
         not wanted then. None for a request that is to take its way."""
+        ...
+
+
+class AnswerMalformed(Protocol):
+    """What an application has an ASGI server ask about what is no request that could be passed on."""
+
+    def __call__(self, status: HTTPStatus) -> EarlyAnswer:
+        """The answer: 400 for what is no request, 501 for a method and 505 for a version that is not known."""
         ...
 
 

@@ -1,20 +1,37 @@
-"""The folder in which the processes of one service share counts: each holds a lock on it, which a killed one loses."""
+"""The folder in which the processes of one service share counts: each holds a lock on it, which a killed one loses.
+
+prometheus_client maps its files into memory with holes in them. When the file system is full as one is filled, the
+process is killed by SIGBUS; so they are written in full before they are mapped.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from app.errors import SettingsError
+from app.errors import NoSharedRoom, SettingsError
 from app.locks import held_if_free, try_lock
 
 PREFIX: Final = "lungscope-metrics-"
 LOCK: Final = ".lock"
+KILOBYTE: Final = 1024
+# What the files of one worker take when every route, status and code is counted; prometheus_client names them so.
+OF_WORKER: Final = {
+    "counter": 384 * KILOBYTE,
+    "histogram": 384 * KILOBYTE,
+    "gauge_livesum": 16 * KILOBYTE,
+    "gauge_livemin": 16 * KILOBYTE,
+    "gauge_livemax": 16 * KILOBYTE,
+    "gauge_livemostrecent": 16 * KILOBYTE,
+}
+OF_SUPERVISOR: Final = {"counter": 16 * KILOBYTE}
+PAGE: Final = 4096
+LAST_VALUE_BYTES: Final = 16  # a file's last value and its time may be zeros like the unused rest
 
 
 @contextmanager
@@ -39,6 +56,66 @@ def shared_metrics_folder() -> Iterator[Path]:
 def hold(folder: Path) -> int | None:
     """Use a folder until the descriptor returned is closed, or the process ends; None when it is being removed."""
     return try_lock(folder / LOCK, shared=True)
+
+
+def require_room(folder: Path, workers: int) -> None:
+    """Raise NoSharedRoom unless the files of that many workers, a replacement and their supervisor find room."""
+    needed = sum(OF_WORKER.values()) * (workers + 1) + sum(OF_SUPERVISOR.values())
+    trial = folder / ".trial"
+    try:
+        _fill(trial, needed)
+    except OSError as error:
+        raise no_shared_room(folder, needed, error) from None
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def reserve(folder: Path, sizes: Mapping[str, int] = OF_WORKER) -> None:
+    """Write the files into which this process will count, before any metric is made; raises NoSharedRoom."""
+    try:
+        for kind, size in sizes.items():
+            _reserve_one(folder / f"{kind}_{os.getpid()}.db", size)
+    except OSError as error:
+        trim(folder, os.getpid())
+        raise no_shared_room(folder, sum(sizes.values()), error) from None
+
+
+def trim(folder: Path, pid: int) -> None:
+    """Free what a process that has ended reserved and did not use; what it counted stays."""
+    for path in folder.glob(f"*_{pid}.db"):
+        with suppress(OSError):
+            used = len(path.read_bytes().rstrip(b"\0"))
+            os.truncate(path, -(-(used + LAST_VALUE_BYTES) // PAGE) * PAGE)
+
+
+def no_shared_room(folder: Path, needed: int, error: OSError) -> NoSharedRoom:
+    """What to say when workers cannot share memory."""
+    return NoSharedRoom(
+        found=f"too little room in {folder}: {error.strerror}",
+        expected=f"{needed} bytes for what the workers share",
+        remedy="Make room there, set TMPDIR to another folder, or serve with --workers 1.",
+    )
+
+
+def _reserve_one(path: Path, size: int) -> None:
+    if path.exists():  # of a process that had the same number
+        _fill(path, size)
+        return
+    # Whoever reads all files meanwhile cannot read an empty one.
+    part = path.with_suffix(".part")
+    try:
+        _fill(part, size)
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _fill(path: Path, size: int) -> None:
+    """Lengthen a file to `size` bytes, without holes."""
+    with path.open("ab", buffering=0) as file:
+        missing = size - file.tell()
+        while missing > 0:  # a full disk takes a part first
+            missing -= file.write(bytes(missing))
 
 
 def _held_folder() -> tuple[Path, int]:

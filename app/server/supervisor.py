@@ -1,9 +1,12 @@
-"""uvicorn's supervisor, with what operators want to see of it: restarts in the metrics, no waiting for the dead."""
+"""uvicorn's supervisor, with what operators want of it: restarts in the metrics and with pauses, no waiting for the
+dead."""
 
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from socket import socket
 from typing import Any, Final
 
@@ -12,29 +15,42 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from app.server.load_board import LoadBoard
+from app.server.metrics_folder import OF_SUPERVISOR, reserve, trim
+from app.server.restarts import Restarts
 from app.telemetry import worker_restarts
 
 HUNG_S: Final = 30  # without a sign of life; a worker starting on a throttled core imports for ten
 RELOAD_S: Final = 180  # for a new worker to load its models; TensorFlow on a throttled core takes a minute
+HINTS: Final = {-signal.SIGBUS: ": is the folder of temporary files, or /dev/shm, full?"}  # by exit code
 logger = logging.getLogger(__name__)
 
 
 class Supervisor(Multiprocess):
     """Workers on shared sockets. SIGHUP replaces each by a new one that has loaded its models; one that dies is
-    replaced, unless it says that starting is of no use.
+    replaced, after a pause if it died soon after its start, unless it says that starting is of no use.
 
     `replacement` makes the application of workers that come later: they take no request before they can judge it,
-    while the first ones tell who asks that they are loading.
+    while the first ones tell who asks that they are loading. The workers' counts are in `metrics_folder`.
     """
 
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket], replacement: Callable[[], Any], board: LoadBoard
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket],
+        replacement: Callable[[], Any],
+        board: LoadBoard,
+        metrics_folder: Path,
+        restarts: Restarts | None = None,
     ) -> None:
         super().__init__(config, sockets)
         self._replacement = replacement
         self._board = board
+        self._metrics_folder = metrics_folder
+        self._pauses = restarts or Restarts()
+        reserve(metrics_folder, OF_SUPERVISOR)
         self._restarts = worker_restarts(CollectorRegistry())
         self._pids: set[int] = set()
 
@@ -48,23 +64,59 @@ class Supervisor(Multiprocess):
         self.config.timeout_worker_healthcheck = HUNG_S
         super().init_processes()
         self.config.app = self._replacement
+        for place in range(len(self.processes)):
+            self._pauses.started(place)
         self._take_stock()
 
     def keep_subprocess_alive(self) -> None:
         """Replace what died, and count it."""
-        before = list(self.processes)
-        super().keep_subprocess_alive()
-        for old, new in zip(before, self.processes, strict=True):
-            if old is not new:
-                logger.error("worker %s died (%s) and is replaced by %s", old.pid, old.exitcode, new.pid)
-                self._restarts.inc()
+        for place, process in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            if process.is_alive(self.config.timeout_worker_healthcheck):
+                continue
+            if not self._pauses.waits(place):
+                self._bury(place, process)
+            if not self.should_exit.is_set() and self._pauses.due(place):
+                self._replace(place, process)
         self._take_stock()
+
+    def _bury(self, place: int, process: Process) -> None:
+        """End a worker that is dead or hangs, and say so; stop everything when it says that starting is of no use."""
+        process.kill()
+        process.join()
+        if process.exitcode == STARTUP_FAILURE:
+            self.should_exit.set()
+            return
+        hint = HINTS.get(process.exitcode or 0, "")
+        if pause_s := self._pauses.died(place):
+            logger.error(
+                "worker %s died (%s) soon after its start%s; the next starts in %.0f s",
+                process.pid,
+                process.exitcode,
+                hint,
+                pause_s,
+            )
+        else:
+            logger.error("worker %s died (%s)%s", process.pid, process.exitcode, hint)
+
+    def _replace(self, place: int, dead: Process) -> None:
+        new = Process(self.config, self.sockets)
+        new.start()
+        self.processes[place] = new
+        self._pauses.started(place)
+        self._restarts.inc()
+        logger.warning("worker %s is replaced by %s", dead.pid, new.pid)
 
     def restart_all(self) -> None:
         """Replace every worker by a new one that is ready, one after the other; none when the first is not."""
         self.config.timeout_worker_healthcheck = RELOAD_S
+        before = list(self.processes)
         super().restart_all()
         self.config.timeout_worker_healthcheck = HUNG_S
+        for place, (old, new) in enumerate(zip(before, self.processes, strict=True)):
+            if old is not new:
+                self._pauses.started(place)
         self._take_stock()
 
     def terminate_all(self) -> None:
@@ -75,10 +127,11 @@ class Supervisor(Multiprocess):
 
     def _take_stock(self) -> None:
         """Forget the gauges of those that are gone, and hear at once when one of the others dies."""
-        alive = {process.pid for process in self.processes if process.pid is not None}
+        alive = {process.pid for process in self.processes if process.pid is not None and process.exitcode is None}
         for pid in self._pids - alive:
             self._board.forget(pid)
             mark_process_dead(pid)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
+            trim(self._metrics_folder, pid)
         self._pids = alive
         for process in self.processes:
             # The worker's end of the pipe: while it is open here too, a question to a dead worker waits for HUNG_S.

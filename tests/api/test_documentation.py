@@ -1,14 +1,24 @@
-"""docs/api.md names every code that can come over the wire."""
+"""The pages that explain the service say what is so, each thing once."""
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+from openapi_spec_validator import validate
+from starlette.testclient import TestClient
 
 from app.api.problems import HTTP_CODES, INTERNAL, PROBLEMS
 from app.inference.decision import OUT_OF_DISTRIBUTION
 from app.inference.diagnose import NOT_A_NODULE
+from app.main import create_app
+from app.settings import Settings
 from tests.conftest import REPOSITORY
+from tests.fakes import ArithmeticBackend, ArithmeticFilter
 
 
 def quality_codes() -> set[str]:
@@ -29,3 +39,77 @@ def test_every_code_is_documented() -> None:
     codes |= quality_codes() | {NOT_A_NODULE, OUT_OF_DISTRIBUTION}
     assert len(codes) > 40
     assert {code for code in codes if f"`{code}`" not in page} == set()
+
+
+def document_of(settings: Settings) -> dict[str, Any]:
+    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    document = app.openapi()
+    validate(document)
+    return document
+
+
+def test_dicomweb_comes_last_and_only_when_it_is_on(settings: Settings, tmp_path: Path) -> None:
+    without = document_of(settings)
+    with_it = document_of(settings.model_copy(update={"spool_dir": tmp_path / "spool"}))
+    own = list(without["paths"])
+    assert not [path for path in own if path.startswith("/dicom-web")]
+    assert list(with_it["paths"])[: len(own)] == own
+    assert all(path.startswith("/dicom-web/") for path in list(with_it["paths"])[len(own) :])
+    assert "/dicom-web/studies" in with_it["paths"]
+
+
+def test_each_parameter_is_shown_once(settings: Settings, tmp_path: Path) -> None:
+    document = document_of(settings.model_copy(update={"spool_dir": tmp_path / "spool"}))
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            fields = content.get("multipart/form-data", {}).get("schema", {}).get("properties", {})
+            names = [*(each["name"] for each in operation.get("parameters", [])), *fields]
+            assert len(names) == len(set(names)), path
+
+
+@pytest.mark.parametrize("host", ["testserver", "elsewhere.example"])
+@pytest.mark.parametrize(("path", "page"), [("/", "/docs"), ("/docs/", "/docs"), ("/redoc/", "/redoc")])
+def test_redirects_name_no_host(client: TestClient, path: str, page: str, host: str) -> None:
+    answer = client.get(path, headers={"Host": host}, follow_redirects=False)
+    where = answer.headers["location"]
+    assert answer.is_redirect
+    assert "//" not in where
+    assert urljoin(f"http://here{path}", where) == f"http://here{page}"
+    assert urljoin(f"http://here/prefix{path}", where) == f"http://here/prefix{page}"
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_addresses_on_a_page_are_relative_to_it_and_lead_somewhere(client: TestClient, page: str) -> None:
+    text = client.get(page).text
+    addresses = re.findall(r"""(?:href=|src=|spec-url=|url: )["']([^"']+)""", text)
+    assert len(addresses) >= 3
+    for address in addresses:
+        assert not address.startswith(("/", "http"))
+        assert client.get(urljoin(page, address)).status_code == 200, address
+
+
+def test_files_that_operations_offer_are_there(client: TestClient) -> None:
+    offered = re.findall(r"\]\((docs/[^)]+)\)", client.get("/openapi.json").text)
+    assert len(offered) == 2
+    for address in offered:
+        assert client.get(urljoin("/docs", address)).status_code == 200
+
+
+def test_browsers_find_an_icon(client: TestClient) -> None:
+    icon = client.get("/favicon.ico")
+    assert (icon.status_code, icon.headers["content-type"]) == (200, "image/svg+xml")
+    assert icon.text.startswith("<svg")
+
+
+def test_operations_name_no_codes_of_others(settings: Settings) -> None:
+    paths = document_of(settings)["paths"]
+    predict, studies, model = (
+        str(paths[path][method]["responses"])
+        for path, method in (("/v1/predict", "post"), ("/v1/studies", "post"), ("/v1/models/{name}", "get"))
+    )
+    assert not re.search("`(missing_slices|series_too_large|spool_full)`", predict)
+    assert not re.search("`(roi_outside_image|frame_required|spool_full)`", studies)
+    assert "`unknown_result`" not in model
+    assert "`roi_outside_image`" in predict
+    assert "`missing_slices`" in studies

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import io
 import json
 import random
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,8 +27,18 @@ from tests.fakes import ArithmeticBackend, ArithmeticFilter
 
 FORM = "multipart/form-data; boundary=x"
 FILE = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.dcm"\r\n\r\n'
+FIELD = b'--x\r\nContent-Disposition: form-data; name="explain"\r\n\r\n'
 EVENTS = {"accept": "application/x-ndjson"}
 Files = list[tuple[str, tuple[str, bytes, str]]]
+
+
+def tarred() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        member = tarfile.TarInfo("slice.dcm")
+        member.size = 100
+        archive.addfile(member, io.BytesIO(bytes(100)))
+    return out.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -185,8 +198,8 @@ def form(files: Callable[[list[bytes]], list[bytes]]) -> Send:
         (raw(b"no boundary here", FORM), 400, "malformed_form"),
         (raw(FILE + b"cut short", FORM), 400, "malformed_form"),
         (raw(b"--x\r\nContent-Disposition: form-data\r\n\r\nnameless\r\n--x--\r\n", FORM), 400, "malformed_form"),
-        (raw(FILE.replace(b"; filename", b"; other") + bytes(5000) + b"\r\n--x--\r\n", FORM), 400, "malformed_form"),
-        (raw(FILE.replace(b"; filename", b"; other") + b"\xff\r\n--x--\r\n", FORM), 400, "malformed_form"),
+        (raw(FIELD + b"a" * 5000 + b"\r\n--x--\r\n", FORM), 400, "malformed_form"),
+        (raw(FIELD + b"\xff\r\n--x--\r\n", FORM), 400, "malformed_form"),
         (raw((FILE.replace(b"; filename", b"; o") + b"1\r\n") * 40 + b"--x--\r\n", FORM), 400, "malformed_form"),
         (raw(b"--x--\r\n", FORM), 422, "no_ct_slices"),
         (raw(b"PK\x03\x04 and no more", "application/zip"), 400, "malformed_archive"),
@@ -196,7 +209,9 @@ def form(files: Callable[[list[bytes]], list[bytes]]) -> Send:
         (form(lambda series: series[:1]), 422, "too_few_slices"),
         (form(lambda series: [*series[:8], *series[9:]]), 422, "missing_slices"),
         (form(lambda series: [*series, slice_file(99, SeriesInstanceUID=derived_uid("b"))]), 422, "mixed_series"),
-        (form(lambda series: [*series, series[0][:20_000]]), 400, "malformed_dicom"),
+        (raw(b"7z\xbc\xaf\x27\x1c" + bytes(100), "application/x-7z-compressed"), 415, "unsupported_media_type"),
+        (raw(gzip.compress(tarred()), "application/gzip"), 415, "unsupported_media_type"),
+        (form(lambda series: [*series[:8], series[8][:20_000], *series[9:]]), 400, "malformed_dicom"),
         (form(lambda series: series[:2] * 3 + [slice_file(2, PixelSpacing=[9, 9])]), 400, "malformed_dicom"),
     ],
 )
@@ -298,7 +313,11 @@ class Caller:
 
     def __init__(self, app: Any, body: bytes, headers: dict[str, str], *, more_body: bool = False) -> None:
         self._app, self._body, self._more_body = app, body, more_body
-        self._headers = [(b"content-type", FORM.encode()), *((k.encode(), v.encode()) for k, v in headers.items())]
+        self._headers = [
+            (b"host", b"x"),
+            (b"content-type", FORM.encode()),
+            *((k.encode(), v.encode()) for k, v in headers.items()),
+        ]
         self._sent = False
         self.gone = asyncio.Event()
         self.received: list[dict[str, Any]] = []

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
+from app.api.examples import SERIES
 from app.api.routes.docs import EXAMPLE_SLICE
 from benchmarks.serving.service import Service
 from phantoms.series import SLICES, slice_file
@@ -39,6 +40,7 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+    page.on("response", lambda response: wrong.append(response.url) if response.status >= 400 else None)
     page.on(
         "request",
         lambda request: (
@@ -56,6 +58,7 @@ def test_front_page_leads_to_docs_that_render(page: Page, service: Service) -> N
     expect(page.get_by_role("heading", name="Lungscope")).to_be_visible()
     for path in ("/v1/predict", "/v1/studies", "/v1/models", "/health/ready", "/metrics"):
         expect(page.locator(f'[data-path="{path}"]').first).to_be_visible()
+    expect(page.locator('[data-path^="/dicom-web"]')).to_have_count(0)
 
 
 def test_try_it_out_posts_an_image_as_it_stands(page: Page, service: Service) -> None:
@@ -73,18 +76,32 @@ def test_try_it_out_posts_an_image_as_it_stands(page: Page, service: Service) ->
     expect(live).to_contain_text(answer["request_id"])
 
 
-def test_try_it_out_with_every_optional_field(page: Page, service: Service) -> None:
+def test_try_it_out_with_every_parameter(page: Page, service: Service) -> None:
     page.goto(service.url("/docs"))
     operation = page.locator("#operations-predict-predict_v1_predict_post")
     operation.locator(".opblock-summary-control").click()
-    form = operation.locator(".opblock-section-request-body")
-    form.locator("input[type=file]").set_input_files(EXAMPLE_SLICE)
+    operation.locator("input[type=file]").set_input_files(EXAMPLE_SLICE)
     for name, value in (("roi", "148,240"), ("pixel_spacing_mm", "0.7"), ("window", "-600,1500"), ("frame", "1")):
-        form.locator(f'tr[data-property-name="{name}"] input[type=text]').fill(value)
+        operation.locator(f'tr[data-param-name="{name}"] input[type=text]').fill(value)
+    operation.locator('tr[data-param-name="explain"] select').select_option("true")
     with page.expect_response("**/v1/predict*") as answered:
         operation.get_by_role("button", name="Execute").click()
     assert answered.value.status == 200
-    assert len(answered.value.json()["findings"]) == 1
+    (finding,) = answered.value.json()["findings"]
+    assert "evidence" in finding
+
+
+def test_try_it_out_posts_the_series_that_is_offered(page: Page, service: Service) -> None:
+    page.goto(service.url("/docs"))
+    operation = page.locator(".opblock", has=page.locator('[data-path="/v1/studies"]'))
+    operation.locator(".opblock-summary-control").click()
+    with page.expect_download() as offered:
+        operation.get_by_role("link", name="a phantom series").click()
+    operation.locator("input[type=file]").first.set_input_files(offered.value.path())
+    with page.expect_response("**/v1/studies*") as answered:
+        operation.get_by_role("button", name="Execute").click()
+    assert answered.value.status == 200
+    assert answered.value.json()["decision"] == SERIES["decision"]
 
 
 def test_try_it_out_posts_several_files_of_a_series(page: Page, service: Service) -> None:

@@ -15,7 +15,7 @@ from app.errors import ArchiveTooLarge, InputError, MalformedArchive, Unsupporte
 from app.imaging.archive import ArchiveLimits, archive_files, files_of, is_zip
 from app.imaging.chunked import LARGE_BYTES, ChunkedFile, piece_of
 from tests.imaging.refusals import assert_explains
-from tests.imaging.series_files import built, series_files, zipped
+from tests.imaging.series_files import built, series_files, slice_file, zipped
 from tests.imaging.test_damaged_files import changes, damaged
 
 FILES: Final = {f"folder/{name}.dcm": bytes([number]) * 3000 for number, name in enumerate("abc")}
@@ -35,7 +35,13 @@ def test_a_file_is_known_by_its_content_and_comes_in_blocks_where_it_is_large() 
 
 
 def unpacked(data: bytes, limits: ArchiveLimits | None = None) -> list[bytes]:
-    return [bytes(piece_of(file, 0, len(file))) for file in archive_files(written(data), limits)]
+    """The files; raises the error that comes in place of one."""
+    files = []
+    for file in archive_files(written(data), limits):
+        if isinstance(file, InputError):
+            raise file
+        files.append(bytes(piece_of(file, 0, len(file))))
+    return files
 
 
 def refused(data: bytes, error: type[InputError], limits: ArchiveLimits | None = None) -> str:
@@ -70,6 +76,14 @@ def test_zips_are_known_by_their_beginning() -> None:
     assert is_zip(zipped(FILES))
     assert is_zip(zipped({}))
     assert not is_zip(series_files(1)[0])
+
+
+@pytest.mark.parametrize("magic", [b"PK\3\4", b"PK\5\6", b"PK\7\x08", b"II*\0", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
+def test_a_dicom_file_is_one_whatever_its_preamble(magic: bytes) -> None:
+    file = magic + slice_file(0)[len(magic) :]
+    assert not is_zip(file)
+    assert list(files_of(written(file))) == [file]
+    assert len(built([magic + data[len(magic) :] for data in series_files(4)])) == 4
 
 
 def test_an_empty_archive_has_no_files() -> None:
@@ -151,6 +165,35 @@ class TestRefusals:
         struct.pack_into("<HHL", tail, 8, 50, 50, len(entry) * 50)
         with pytest.raises((ArchiveTooLarge, MalformedArchive)):
             unpacked(data[:start] + entry * 50 + bytes(tail))
+
+
+class TestOneFileThatCannotBeHad:
+    """The others are; which is told by an error in its place."""
+
+    def kinds(self, data: bytes) -> list[type[object]]:
+        return [type(file) for file in archive_files(written(data))]
+
+    def test_damaged(self) -> None:
+        data = bytearray(zipped(FILES, zipfile.ZIP_STORED))
+        data[data.index(FILES["folder/b.dcm"]) + 1000] ^= 1
+        assert self.kinds(bytes(data)) == [bytes, MalformedArchive, bytes]
+
+    def test_a_zip(self) -> None:
+        assert self.kinds(zipped({"a": b"a", "b.zip": zipped(FILES), "c": b"c"})) == [bytes, UnsupportedArchive, bytes]
+
+    def test_encrypted(self) -> None:
+        data = bytearray(zipped({"a": b"a" * 100, "b": b"b" * 100}))
+        data[6] |= 1
+        data[data.index(b"PK\1\2") + 8] |= 1
+        assert self.kinds(bytes(data)) == [UnsupportedArchive, bytes]
+
+    def test_what_is_damaged_counts_as_inflated(self) -> None:
+        data = bytearray(zipped({f"{n}": b"\0" * (4 << 20) for n in range(5)}))
+        start = 0
+        while (start := data.find(b"PK\1\2", start + 1)) >= 0:
+            data[start + 16] ^= 1  # the checksum
+        with pytest.raises(ArchiveTooLarge):
+            list(archive_files(written(bytes(data))))
 
 
 def test_the_archive_shrinks_while_its_files_are_read() -> None:

@@ -174,13 +174,49 @@ def test_more_pages_than_a_series_are_refused() -> None:
     refused(tiff(pages=2001), InputTooLarge, ReadOptions(frame=1))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_an_orientation_in_the_file_changes_nothing(kind: Kind) -> None:
-    wide = np.ascontiguousarray(EIGHT[:40])
+def turned(kind: Kind, orientation: int) -> bytes:
     exif = Image.Exif()
-    exif[0x0112] = 6
-    turned = read_slice(picture(wide, kind, exif=exif), STATED)
-    assert np.array_equal(turned.hu, read_slice(picture(wide, kind), STATED).hu)
+    exif[0x0112] = orientation
+    return picture(np.ascontiguousarray(EIGHT[:40]), kind, exif=exif)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_picture_to_be_turned_is_refused(kind: Kind, orientation: int) -> None:
+    error = refused(turned(kind, orientation), UnsupportedPixelFormat, STATED)
+    assert error.found == f"a {kind.lower()} to be turned or mirrored for display"
+    assert "orientation" in error.remedy
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("orientation", [0, 1, 9, 65535])
+def test_an_orientation_that_turns_nothing_changes_nothing(kind: Kind, orientation: int) -> None:
+    assert np.array_equal(read_slice(turned(kind, orientation), STATED).hu, read_slice(turned(kind, 1), STATED).hu)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
+)
+def test_damaged_exif_is_passed_over(kind: Kind, damage: bytes) -> None:
+    assert read_slice(picture(EIGHT, kind, exif=damage), STATED).hu.shape == EIGHT.shape
+
+
+def test_a_png_that_tells_how_to_turn_it_after_its_pixels_is_refused() -> None:
+    data = turned("PNG", 6)
+    at = data.index(b"eXIf") - 4
+    (length,) = struct.unpack_from(">L", data, at)
+    chunk, end = data[at : at + 12 + length], data.index(b"IEND") - 4
+    refused(data[:at] + data[at + len(chunk) : end] + chunk + data[end:], UnsupportedPixelFormat, STATED)
+
+
+@pytest.mark.parametrize("values", [EIGHT, SIXTEEN], ids=["8 bits", "16 bits"])
+def test_bigtiff_is_read(values: np.ndarray[Any, Any]) -> None:
+    data = picture([values, values // 2], "TIFF", big_tiff=True)
+    assert data.startswith(b"II+\0")
+    for frame, page in ((1, values), (2, values // 2)):
+        ct_slice = read_slice(data, ReadOptions(frame, STATED.pixel_spacing_mm, STATED.window))
+        assert np.array_equal(ct_slice.hu, read_slice(picture(page), STATED).hu)
 
 
 @pytest.mark.parametrize("orientation", [0, 2, 6])

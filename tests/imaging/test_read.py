@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import logging
+import lzma
+import tarfile
 import warnings
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from pydicom.dataelem import DataElement
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
@@ -15,6 +22,7 @@ from app.imaging.options import ReadOptions
 from app.imaging.read import quiet_decoders, read_slice, sniff
 from phantoms.slices import SECRET_ID, PixelCoding, derived_uid, dicom, picture, small
 from tests.imaging.refusals import SECRETS, refused
+from tests.imaging.series_files import zipped
 
 HU = small()
 SECRET_TEXT = f"{SECRET_ID} is not a value"
@@ -40,10 +48,14 @@ ODD_VALUES = {
         (picture(HU.astype("u1"), "JPEG"), "jpeg"),
         (picture(HU.astype("u1"), "TIFF"), "tiff"),
         (b"MM\x00*" + b"\0" * 99, "tiff"),
+        (b"II+\x00" + b"\0" * 99, "tiff"),
         # Dual personality (PS3.10 7.1): a TIFF in the preamble of a DICOM file.
-        (b"II*\x00" + dicom(HU)[4:], "dicom"),
+        *(
+            (start + dicom(HU)[len(start) :], "dicom")
+            for start in (b"II*\x00", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"PK\3\4")
+        ),
     ],
-    ids=["dicom", "png", "jpeg", "tiff", "big-endian tiff", "dual"],
+    ids=["dicom", "png", "jpeg", "tiff", "big-endian tiff", "bigtiff", *(f"dual {n}" for n in range(4))],
 )
 def test_content_decides(data: bytes, kind: str) -> None:
     assert sniff(data) == kind
@@ -68,6 +80,86 @@ def test_content_decides(data: bytes, kind: str) -> None:
 )
 def test_what_is_no_image_is_refused(data: bytes, error: type[InputError]) -> None:
     refused(data, error)
+
+
+def packed(start: bytes, at: int = 0) -> bytes:
+    return bytes(at) + start + b"\0" * 600
+
+
+def ustar(data: bytes) -> bytes:
+    out = BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("slice.dcm")
+        member.size = len(data)
+        archive.addfile(member, BytesIO(data))
+    return out.getvalue()
+
+
+def zipped_arrays() -> bytes:
+    out = BytesIO()
+    np.savez(out, hu=HU)
+    return out.getvalue()
+
+
+def array() -> bytes:
+    out = BytesIO()
+    np.save(out, HU)
+    return out.getvalue()
+
+
+def shown(kind: str) -> bytes:
+    out = BytesIO()
+    Image.fromarray(HU.astype("u1")).save(out, kind)
+    return out.getvalue()
+
+
+NIFTI = b"\x5c\x01" + bytes(342) + b"n+1\0" + bytes(5000)
+FOREIGN = {
+    "a NIfTI volume": NIFTI,
+    "a NIfTI-2 volume": b"\x1c\x02\0\0n+2\0\r\n\x1a\n" + bytes(600),
+    "a NIfTI volume in gzip": gzip.compress(NIFTI),
+    "the header of an Analyze 7.5 volume": b"\x5c\x01" + bytes(346),
+    "an NRRD volume": b"NRRD0004\n# Complete NRRD file format",
+    "an NRRD volume in gzip": gzip.compress(b"NRRD0004\n# Complete NRRD file format"),
+    "a MetaImage volume (MHA, MHD)": b"ObjectType = Image\nNDims = 3\n",
+    "a tar archive": ustar(dicom(HU)),
+    "a tar archive in gzip": gzip.compress(ustar(dicom(HU))),
+    "a DICOM file in gzip": gzip.compress(dicom(HU)),
+    "a gzip file": gzip.compress(b"ordinary text"),
+    "a bzip2 file": bz2.compress(dicom(HU)),
+    "an xz file": lzma.compress(dicom(HU)),
+    "a 7z archive": packed(b"7z\xbc\xaf\x27\x1c"),
+    "a rar archive": packed(b"Rar!\x1a\x07\x01\0"),
+    "a zip archive": zipped({"a.dcm": dicom(HU)}),
+    "a NumPy archive (npz)": zipped_arrays(),
+    "a NumPy array (npy)": array(),
+    "an HDF5 file": packed(b"\x89HDF\r\n\x1a\n"),
+    "a PDF document": b"%PDF-1.7",
+    "a GIF picture": shown("GIF"),
+    "a BMP picture": shown("BMP"),
+    "a WebP picture": shown("WEBP"),
+    "a HEIC picture": packed(b"\0\0\0\x18ftypheic"),
+    "an AVIF picture": packed(b"\0\0\0\x18ftypavif"),
+    "a JPEG 2000 picture": shown("JPEG2000"),
+    "a BigTIFF in big-endian byte order": b"MM\0+" + bytes(200),
+    "an HTML or XML document": b"<!doctype html>",
+    "JSON": b'{"image": 1}',
+    "bytes of no known image type": bytes(3000),
+}
+
+
+@pytest.mark.parametrize(("name", "data"), FOREIGN.items(), ids=FOREIGN)
+def test_what_is_not_read_is_named_and_what_to_send_is_said(name: str, data: bytes) -> None:
+    error = refused(data, UnsupportedMediaType)
+    assert error.found == name
+    assert error.remedy.endswith(".")
+
+
+@pytest.mark.parametrize("length", [1, 10, 18, 30, 200])
+def test_a_gzip_file_may_be_cut_or_damaged(length: int) -> None:
+    data = gzip.compress(NIFTI)
+    refused(data[: 3 + length], UnsupportedMediaType)
+    refused(data[:3] + bytes(range(255, 255 - length, -1)) + data[length:], UnsupportedMediaType)
 
 
 def test_bytes_are_not_changed_and_any_buffer_length_is_fine() -> None:

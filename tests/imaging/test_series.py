@@ -23,9 +23,13 @@ from app.errors import (
     MixedGeometry,
     MixedSeries,
     NoCtSlices,
+    NoPixelData,
     NoPixelSpacing,
     NoSlicePosition,
+    NotHounsfield,
     SeriesTooLarge,
+    UnsupportedMediaType,
+    UnsupportedPixelFormat,
     UnsupportedTransferSyntax,
 )
 from app.imaging.options import ReadOptions
@@ -194,6 +198,47 @@ class TestLeftOut:
         volume = built([beside, *series_files(), beside])
         assert len(volume) == 6
         assert codes(volume) == {"files_left_out": "2 file(s) are no CT images and were left out."}
+
+    @pytest.mark.parametrize(
+        ("beside", "found"),
+        [
+            (slice_file(90)[:-100], MalformedDicom),
+            (slice_file(90)[132:], MalformedDicom),
+            (b"\x08\0 a note", MalformedDicom),
+            (slice_file(90, PixelSpacing=[0, 0]), MalformedDicom),
+            (slice_file(90, PixelData=None), NoPixelData),
+            (slice_file(90, PhotometricInterpretation="RGB"), UnsupportedPixelFormat),
+            (slice_file(90, RescaleSlope=None), NotHounsfield),
+            (relabelled(slice_file(90), "1.2.840.10008.1.2.4.100"), UnsupportedTransferSyntax),
+        ],
+        ids=["cut", "no preamble", "begins as one", "spacing", "no pixels", "colour", "no scale", "transfer syntax"],
+    )
+    def test_a_file_that_cannot_be_read_is_left_out_where_the_others_are_whole(
+        self, beside: bytes, found: type[InputError]
+    ) -> None:
+        files = series_files()
+        for at in (0, 3, 6):
+            volume = built([*files[:at], beside, *files[at:]])
+            assert same(volume, built(files))
+            assert codes(volume) == {"files_unreadable": "1 file(s) could not be read and were left out."}
+        # Not where it leaves a gap, nor where nothing else is there.
+        assert refused([*files[:2], beside, *files[3:]], found).endswith("in file 3")
+        assert refused([beside, *files[:2]], found).endswith("in file 1")
+        assert refused([beside], found).endswith("in file 1")
+
+    def test_many_that_cannot_be_read_are_a_damaged_series(self) -> None:
+        damaged = [slice_file(90 + n)[:-100] for n in range(3)]
+        assert len(built([*series_files(8), *damaged[:2]])) == 8
+        assert refused([*series_files(8), *damaged], MalformedDicom).endswith("in file 9")
+
+    def test_a_damaged_frame_of_several_is_not_left_out(self) -> None:
+        whole = enhanced_file([0, 2, 4, 6])
+        assert refused([whole[:-100]], MalformedDicom).endswith("in file 1")
+
+    def test_what_came_instead_is_named(self) -> None:
+        niftis = [b"\0" * 344 + b"n+1\0" + b"\0" * 100]
+        assert refused(niftis, UnsupportedMediaType) == "a NIfTI volume in file 1"
+        assert refused(niftis * 2, NoCtSlices).endswith("a NIfTI volume in file 1")
 
     def test_objects_of_other_modalities_are_no_ct(self) -> None:
         others = [dicom(small(), SOPClassUID=MRImageStorage), dicom(small(), Modality="OT")]

@@ -12,20 +12,23 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any, cast
 
 import numpy as np
 import uvicorn
 from numpy.typing import NDArray
 
-from app.server.connection import HEADERS_BYTES, PIECE_BYTES
-from app.server.hooks import EARLY_ANSWER, WANTS_WHOLE_BODY, WHOLE_BODY, EarlyAnswer
+from app.server.connection import HEADERS_BYTES
+from app.server.hooks import EARLY_ANSWER, MALFORMED, WANTS_WHOLE_BODY, WHOLE_BODY, EarlyAnswer
+from app.server.whole_body import PIECE_BYTES
 from benchmarks.serving.service import PATIENCE_S
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 LARGE = HEADERS_BYTES + 1
+LONG_BYTES = 32_000_000  # more than the sockets of both sides hold
 SIZES = (0, 1, HEADERS_BYTES, LARGE, PIECE_BYTES, 3 * PIECE_BYTES + 7)
 
 
@@ -45,9 +48,13 @@ class App:
         body = json.dumps({"how": "refused", "length": length, "method": scope["method"]}).encode()
         return EarlyAnswer(200, b"content-length: %d\r\n" % len(body), body)
 
+    def malformed(self, status: HTTPStatus) -> EarlyAnswer:
+        """What is said to what is no request."""
+        return EarlyAnswer(status, b"content-length: 2\r\n", b"{}")
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            scope["state"] |= {EARLY_ANSWER: self.refuse, WANTS_WHOLE_BODY: True}
+            scope["state"] |= {EARLY_ANSWER: self.refuse, MALFORMED: self.malformed, WANTS_WHOLE_BODY: True}
             for phase in ("startup", "shutdown"):
                 await receive()
                 await send({"type": f"lifespan.{phase}.complete"})
@@ -76,6 +83,8 @@ class App:
             case "/first":
                 await receive()
                 answer = {"how": "first chunk"}
+            case "/long":
+                answer = {"how": "long", "padding": "a" * LONG_BYTES}
             case "/given-up":
                 answer = await given_up(scope)
             case _:
@@ -178,6 +187,10 @@ class Client:
         self.headers = dict(line.split(b": ", 1) for line in lines)
         answer: dict[str, Any] = json.loads(self._answers.read(int(self.headers[b"content-length"])))
         return answer
+
+    def rest(self) -> bytes:
+        """All that still comes before the server hangs up."""
+        return self._answers.read()
 
     def taken_over(self) -> bool:
         """Whether the last answer came from the taker."""

@@ -19,12 +19,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.server.connection import HEADERS_BYTES, PIECE_BYTES
+from app.server.connection import HEADERS_BYTES
 from app.server.hooks import PASS_ON
 from app.server.loop import AsyncioLoop, ServerLoop
+from app.server.whole_body import PIECE_BYTES
 from benchmarks.serving.service import PATIENCE_S, eventually
 from tests.server.raw_http import (
     LARGE,
+    LONG_BYTES,
     SIZES,
     App,
     Client,
@@ -196,6 +198,22 @@ def test_request_whose_headers_came_in_two_reads_stays(taker_and_port: tuple[Tak
         assert client.taken_over()
 
 
+def test_request_that_comes_while_the_last_answer_is_being_written_stays(taker_and_port: tuple[Taker, int]) -> None:
+    _, port = taker_and_port
+    with Client(port) as client, Client(port) as other:
+        client.send(request("/long", b""))
+        client.socket.recv(1, socket.MSG_PEEK)  # it is being written
+        client.send(request("/whole", content(LARGE), ON)[:-LARGE])
+        other.post("/unread", b"")  # now the second request has been read
+        assert len(client.answer()["padding"]) == LONG_BYTES
+        client.send(content(LARGE))
+        assert client.answer() == described(content(LARGE), "whole")
+        assert not client.taken_over()
+        client.send(request("/whole", content(LARGE), ON))
+        assert client.answer() == described(content(LARGE), "whole")
+        assert client.taken_over()
+
+
 def test_request_that_came_with_the_one_before_stays(taker_and_port: tuple[Taker, int]) -> None:
     _, port = taker_and_port
     with Client(port) as client:
@@ -213,6 +231,41 @@ def test_requests_that_come_at_once_go_over_together(taker_and_port: tuple[Taker
         for body in bodies:
             assert client.answer()["sha256"] == hashlib.sha256(body).hexdigest()
             assert client.taken_over()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_offers_of_another_protocol_go_over_with_the_connection(taker_and_port: tuple[Taker, int], size: int) -> None:
+    _, port = taker_and_port
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAM")
+    bodies = [content(3), content(size, seed=1), content(LARGE)]
+    with Client(port) as client:
+        client.send(b"".join(request("/whole", body, ON, *offer) for body in bodies))
+        for body in bodies:
+            assert client.answer()["sha256"] == hashlib.sha256(body).hexdigest()
+            assert client.taken_over()
+
+
+def test_what_is_no_request_goes_over_with_the_connection_and_is_answered_there(
+    taker_and_port: tuple[Taker, int],
+) -> None:
+    _, port = taker_and_port
+    with Client(port) as client:
+        client.send(request("/whole", b"first", ON) + b"no request\r\n\r\n")
+        assert client.answer() == described(b"first", "chunks")
+        assert client.taken_over()
+        assert client.rest() == b""
+
+
+def test_client_that_sends_nothing_more_is_answered_by_the_server_that_took_the_connection(
+    taker_and_port: tuple[Taker, int],
+) -> None:
+    _, port = taker_and_port
+    with Client(port) as client:
+        client.send(request("/whole", content(LARGE), ON))
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.answer() == described(content(LARGE), "whole")
+        assert client.taken_over()
+        assert client.rest() == b""
 
 
 def test_body_is_asked_for_by_the_server_that_takes_the_connection(taker_and_port: tuple[Taker, int]) -> None:

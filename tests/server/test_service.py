@@ -85,14 +85,46 @@ def test_series_is_judged_with_its_progress(service: Service) -> None:
     assert last["source"]["series"]["slices"] == SLICES
 
 
-def test_caller_who_goes_away_frees_the_room_for_a_series(service: Service) -> None:
+def posted(path: str, body: bytes, *headers: str) -> bytes:
+    """A request as it is sent."""
+    lines = (f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers, "", "")
+    return "\r\n".join(lines).encode() + body
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/v1/predict", ()),
+        ("/v1/predict", ("Accept: application/fhir+json", "Upgrade: h2c", "Connection: Upgrade")),
+        ("/v1/studies", ()),
+        ("/v1/studies", ("Accept: application/x-ndjson",)),
+        ("/v1/studies", ("Upgrade: h2c", "Connection: Upgrade")),
+    ],
+)
+def test_caller_who_sends_nothing_more_is_answered(service: Service, path: str, headers: tuple[str, ...]) -> None:
+    series = zipped([slice_file(n) for n in range(SLICES)])
+    with service.connect() as connection:
+        connection.sendall(posted(path, series if path == "/v1/studies" else EXAMPLE_SLICE.read_bytes(), *headers))
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_caller_who_waits_for_one_answer_and_goes_away_frees_the_room_for_a_series(service: Service) -> None:
     body = zipped([slice_file(n) for n in range(SLICES)])
-    head = (
-        f"POST /v1/studies HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nAccept: application/x-ndjson\r\n\r\n"
-    )
     for _ in range(4):  # twice as many as there is room for
         with service.connect() as connection:
-            connection.sendall(head.encode() + body)
+            connection.sendall(posted("/v1/studies", body))
+        while in_memory(service):
+            assert service.process.poll() is None
+    assert post(service, "/v1/studies", body)[0] == 200
+
+
+def test_caller_who_goes_away_frees_the_room_for_a_series(service: Service) -> None:
+    body = zipped([slice_file(n) for n in range(SLICES)])
+    for _ in range(4):  # twice as many as there is room for
+        with service.connect() as connection:
+            connection.sendall(posted("/v1/studies", body, "Accept: application/x-ndjson"))
             assert connection.recv(1024).startswith(b"HTTP/1.1 200 ")
         while in_memory(service):
             assert service.process.poll() is None

@@ -16,6 +16,7 @@ from app.errors import EmptyInput, InputError, MalformedInput, UnsupportedInput,
 from app.imaging.codecs import DECODERS
 from app.imaging.dicom import CT_SOP_CLASSES, PLAIN_SYNTAXES, DicomImage
 from app.imaging.header import Header, parse_dicom
+from app.imaging.values import is_uid, is_valid
 
 # Failure and warning reasons: PS3.18 tables I.2-1 and I.2-2.
 PROCESSING_FAILURE: Final = 0x0110
@@ -41,7 +42,13 @@ class Instance:
     @property
     def is_named(self) -> bool:
         """Whether an answer can refer to it."""
-        return bool(self.sop_class and self.uid)
+        return is_uid(self.sop_class) and is_uid(self.uid)
+
+    @property
+    def has_odd_uids(self) -> bool:
+        """Whether something stands where a UID should that is none."""
+        uids = (self.sop_class, self.uid, self.study_uid, self.series_uid)
+        return not all(is_uid(uid) for uid in uids if uid)
 
 
 class Intake:
@@ -63,7 +70,7 @@ class Intake:
         """Open a file for the next instance."""
         self._part = self._reception.open_part()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """More of it."""
         assert self._part is not None
         self._part.write(data)
@@ -111,7 +118,7 @@ class Intake:
 
     def _refusal(self, instance: Instance, path: Path) -> int | None:
         """Why an instance is not kept; None when it is."""
-        if instance == Instance():
+        if instance == Instance() or instance.has_odd_uids:
             return CANNOT_UNDERSTAND
         if not (instance.is_named and instance.study_uid and instance.series_uid):
             return DOES_NOT_MATCH_SOP_CLASS
@@ -139,7 +146,7 @@ def _instance(path: Path) -> Instance:
     # pydicom raises whatever its parsers meet in damaged bytes.
     except Exception:
         return Instance()
-    return Instance(sop_class, uid, study_uid, series_uid, syntax, int(frames) if frames.isdecimal() else 1)
+    return Instance(sop_class, uid, study_uid, series_uid, syntax, int(frames) if is_valid("IS", frames) else 1)
 
 
 def _unreadable(path: Path) -> int | None:

@@ -18,10 +18,10 @@ from app.api.dicomweb.multipart_related import DICOM, RELATED, RelatedReader, re
 from app.api.dicomweb.queries import Level, Query, search
 from app.api.negotiation import Accepted, accepted
 from app.api.problems import responses_for
-from app.api.uploads.body import bounded_body
+from app.api.uploads.body import body_chunks
 from app.delivery.spool import Reception
 from app.delivery.worker import Delivery
-from app.errors import DicomwebOff, UnknownResult
+from app.errors import DicomwebOff, UnknownModel, UnknownResult
 
 JSON: Final = "application/dicom+json"
 ROOT: Final = "/dicom-web"
@@ -48,7 +48,7 @@ STORED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "All instances are stored.", "content": {JSON: DATASET}},
     202: {"description": "Some failed, or are no CT images and are not kept (B006).", "content": {JSON: SOME_FAILED}},
     409: {"description": "None is stored.", "content": {JSON: SOME_FAILED}},
-    **responses_for(400, 401, 406, 408, 413, 415, 501, 503, 500),
+    **responses_for(400, 401, 406, 408, 413, 415, 501, 503, 507, 500),
 }
 REQUEST_BODY: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}}
@@ -60,15 +60,15 @@ STORE: Final = (
 )
 FOUND: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "What matches; may be empty.", "content": {JSON: DATASETS}},
-    **responses_for(400, 401, 406, 501, 500),
+    **responses_for(400, 401, 406, 501, 503, 500),
 }
 RETRIEVED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects.", "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}},
-    **responses_for(401, 404, 406, 501, 500),
+    **responses_for(401, 404, 406, 501, 503, 500, without=(UnknownModel,)),
 }
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects' attributes without pixels.", "content": {JSON: DATASETS}},
-    **responses_for(401, 404, 406, 501, 500),
+    **responses_for(401, 404, 406, 501, 503, 500, without=(UnknownModel,)),
 }
 
 router = APIRouter(prefix=ROOT, tags=["dicomweb"], dependencies=[Depends(authorise)])
@@ -114,10 +114,13 @@ async def store_in_study(request: Request, services: ServicesDep, delivery: Deli
 
 async def _store(request: Request, services: Services, delivery: Delivery, study: str | None) -> Response:
     accepted(request).require(JSON)
-    async with contextmanager_in_threadpool(delivery.spool.reception()) as reception:
-        intake = await _received(request, services, reception, study)
-        status, dataset = intake.answer()
-        await asyncio.to_thread(reception.commit)
+    await asyncio.to_thread(delivery.watch.require)
+    with delivery.watch.guard():
+        async with contextmanager_in_threadpool(delivery.spool.reception()) as reception:
+            intake = await _received(request, services, reception, study)
+            status, dataset = intake.answer()
+            await asyncio.to_thread(reception.commit)
+    delivery.watch.succeeded()
     for outcome, count in intake.counts().items():
         services.metrics.stow_instances(outcome).inc(count)
     return _json(dataset.to_json_dict(), status)
@@ -126,7 +129,7 @@ async def _store(request: Request, services: Services, delivery: Delivery, study
 async def _received(request: Request, services: Services, reception: Reception, study: str | None) -> Intake:
     with closing(Intake(reception, study)) as intake:
         reader = RelatedReader(request.headers.get("content-type", ""), intake)
-        async for chunk in bounded_body(request, services.study_limit):
+        async for chunk in body_chunks(request, services.study_limit):
             # It writes to disk, and parses what is complete.
             await asyncio.to_thread(reader.feed, chunk)
         await asyncio.to_thread(reader.finish)
@@ -221,7 +224,8 @@ async def _find(request: Request, delivery: Delivery, level: Level, *scope: str)
     def work() -> list[dict[str, Any]]:
         return search(_attributes(delivery, delivery.store.find(*scope)), query, level, root)
 
-    return _json(await asyncio.to_thread(work))
+    with delivery.watch.guard():
+        return _json(await asyncio.to_thread(work))
 
 
 async def _describe(request: Request, delivery: Delivery, *scope: str) -> Response:
@@ -230,14 +234,16 @@ async def _describe(request: Request, delivery: Delivery, *scope: str) -> Respon
     def work() -> str:
         return f"[{','.join(_attributes(delivery, _found(delivery, *scope)))}]"
 
-    return Response(await asyncio.to_thread(work), media_type=JSON)
+    with delivery.watch.guard():
+        return Response(await asyncio.to_thread(work), media_type=JSON)
 
 
 async def _retrieve(wanted: Accepted, delivery: Delivery, *scope: str) -> Response:
-    found = await asyncio.to_thread(_found, delivery, *scope)
-    files = (content for uid in found if (content := delivery.store.content(uid)) is not None)
-    if len(found) == 1 and wanted.prefers(DICOM, RELATED):
-        return Response(await asyncio.to_thread(b"".join, files), media_type=DICOM)
+    with delivery.watch.guard():
+        found = await asyncio.to_thread(_found, delivery, *scope)
+        files = (content for uid in found if (content := delivery.store.content(uid)) is not None)
+        if len(found) == 1 and wanted.prefers(DICOM, RELATED):
+            return Response(await asyncio.to_thread(b"".join, files), media_type=DICOM)
     wanted.require(RELATED)
     # Starlette asks for each part in a thread.
     content_type, body = related(files)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import fastapi_standalone_docs
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
@@ -14,10 +14,15 @@ from fastapi.staticfiles import StaticFiles
 from app import web
 
 ASSETS: Final = Path(fastapi_standalone_docs.__file__).parent / "static"
-EXAMPLE_SLICE: Final = Path(web.__file__).parent / "example-slice.dcm"
+WEB: Final = Path(web.__file__).parent
+EXAMPLE_SLICE: Final = WEB / "example-slice.dcm"
+EXAMPLE_SERIES: Final = WEB / "example-series.zip"
 ASSETS_URL: Final = "/docs/assets"
 TITLE: Final = "Lungscope"
-FAVICON: Final = f"{ASSETS_URL}/fastapi/favicon.png"
+# Addresses on the pages are relative to them: whatever proxy they come through, and by whatever name.
+ASSETS_FROM_PAGE: Final = ASSETS_URL.removeprefix("/")
+CONTRACT_FROM_PAGE: Final = "openapi.json"
+FAVICON: Final = "favicon.ico"
 router = APIRouter(include_in_schema=False)
 
 
@@ -29,17 +34,24 @@ def mount_assets(app: FastAPI) -> None:
 @router.get("/")
 async def index() -> RedirectResponse:
     """Lead to the docs until there is a viewer."""
-    return RedirectResponse("/docs")
+    return RedirectResponse("docs")
+
+
+@router.get("/docs/")
+@router.get("/redoc/")
+async def without_slash(request: Request) -> RedirectResponse:
+    """Lead to the page, whose addresses are relative to it."""
+    return RedirectResponse(f"../{request.url.path.split('/')[-2]}")
 
 
 @router.get("/docs")
 async def swagger() -> HTMLResponse:
     """Swagger UI."""
     return get_swagger_ui_html(
-        openapi_url="/openapi.json",
+        openapi_url=CONTRACT_FROM_PAGE,
         title=TITLE,
-        swagger_js_url=f"{ASSETS_URL}/swagger/swagger-ui-bundle.js",
-        swagger_css_url=f"{ASSETS_URL}/swagger/swagger-ui.css",
+        swagger_js_url=f"{ASSETS_FROM_PAGE}/swagger/swagger-ui-bundle.js",
+        swagger_css_url=f"{ASSETS_FROM_PAGE}/swagger/swagger-ui.css",
         swagger_favicon_url=FAVICON,
         swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
     )
@@ -49,15 +61,33 @@ async def swagger() -> HTMLResponse:
 async def redoc() -> HTMLResponse:
     """ReDoc."""
     return get_redoc_html(
-        openapi_url="/openapi.json",
+        openapi_url=CONTRACT_FROM_PAGE,
         title=TITLE,
-        redoc_js_url=f"{ASSETS_URL}/redoc/redoc.standalone.js",
+        redoc_js_url=f"{ASSETS_FROM_PAGE}/redoc/redoc.standalone.js",
         redoc_favicon_url=FAVICON,
         with_google_fonts=False,
     )
+
+
+@router.get("/redoc/logo-mini.svg")
+async def redoc_logo() -> FileResponse:
+    """What ReDoc looks for below its own address."""
+    return FileResponse(ASSETS / "redoc" / "logo-mini.svg", media_type="image/svg+xml")
 
 
 @router.get("/docs/example-slice.dcm")
 async def example_slice() -> FileResponse:
     """A generated phantom, to try the operations with."""
     return FileResponse(EXAMPLE_SLICE, media_type="application/dicom", filename=EXAMPLE_SLICE.name)
+
+
+@router.get("/docs/example-series.zip")
+async def example_series() -> FileResponse:
+    """A generated phantom of several slices."""
+    return FileResponse(EXAMPLE_SERIES, media_type="application/zip", filename=EXAMPLE_SERIES.name)
+
+
+@router.get("/favicon.ico")
+async def favicon() -> FileResponse:
+    """What browsers ask for by this name, whatever they show."""
+    return FileResponse(WEB / "favicon.svg", media_type="image/svg+xml")

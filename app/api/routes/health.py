@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from fastapi import APIRouter, Response
@@ -22,7 +23,7 @@ NOT_READY: Final[dict[int | str, dict[str, object]]] = {
 @router.get("/health", summary="Overall health", responses=NOT_READY)
 async def health(services: ServicesDep, response: Response) -> Health:
     """The same as readiness."""
-    return _readiness(services, response)
+    return await _readiness(services, response)
 
 
 @router.get("/health/live", summary="Is the process alive?", responses={200: {"content": {"application/json": OK}}})
@@ -33,8 +34,9 @@ async def live() -> Health:
 
 @router.get("/health/ready", summary="May it get traffic?", responses=NOT_READY)
 async def ready(services: ServicesDep, response: Response) -> Health:
-    """200 once the model has passed its golden case, 503 with the reason before that and while stopping."""
-    return _readiness(services, response)
+    """200 once the model has passed its golden case; 503 with the reason before that, while stopping, and while the
+    disk of spool and results cannot be written."""
+    return await _readiness(services, response)
 
 
 @router.get(
@@ -50,13 +52,17 @@ async def ready(services: ServicesDep, response: Response) -> Health:
 )
 async def metrics(services: ServicesDep) -> Response:
     """Requests, latency by stage, decisions and problems, of all workers; no patient data."""
-    return Response(services.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await asyncio.to_thread(services.metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
-def _readiness(services: Services, response: Response) -> Health:
+async def _readiness(services: Services, response: Response) -> Health:
     status = services.registry.status
+    reason = f"model {status}"
     if status == "ready":
-        return Health(status="ok", reason="model ready")
+        trouble = None if services.delivery is None else await asyncio.to_thread(services.delivery.watch.look)
+        if trouble is None:
+            return Health(status="ok", reason=reason)
+        reason = f"spool and results cannot be written: {trouble}"
     response.status_code = 503
     response.headers["Retry-After"] = "2"
-    return Health(status="unavailable", reason=f"model {status}")
+    return Health(status="unavailable", reason=reason)

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Response
 from fastapi.openapi.models import Example
 
 from app.api import model_cards, schemas
 from app.api.deps import ServicesDep, authorise
+from app.api.examples import MODEL, MODELS
 from app.api.problems import responses_for
-from app.errors import UnknownModel
+from app.errors import UnknownModel, UnknownResult
 from app.inference.bundle import CARD_FILE
 from app.inference.registry import ModelRegistry
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(authorise)])
 SHIPPED: Final[dict[str, Example]] = {"shipped": {"summary": "The shipped model", "value": "nodule-classifier"}}
+LISTED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"application/json": MODELS}},
+    **responses_for(401, 500),
+}
+DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"application/json": MODEL}},
+    **responses_for(401, 404, 500, without=(UnknownResult,)),
+}
 Name = Annotated[str, Path(description="Name of the model.", openapi_examples=SHIPPED)]
 
 
-@router.get("", summary="List the models", responses=responses_for(401, 500))
+@router.get("", summary="List the models", responses=LISTED)
 async def list_models(services: ServicesDep) -> schemas.ModelList:
     """Identity, digest, backend and state of each model of this service."""
     registry = services.registry
     return schemas.ModelList(models=[model_cards.model_summary(registry), model_cards.detector_summary(registry)])
 
 
-@router.get("/{name}", summary="Describe one model", responses=responses_for(401, 404, 500))
+@router.get("/{name}", summary="Describe one model", responses=DESCRIBED)
 async def describe_model(name: Name, services: ServicesDep) -> schemas.ModelDetail | schemas.DetectorDetail:
     """Input contract, labels, thresholds, training data and measured performance of a model."""
     registry = services.registry
@@ -44,9 +53,9 @@ async def describe_model(name: Name, services: ServicesDep) -> schemas.ModelDeta
     responses={
         200: {
             "description": "The model card, Markdown.",
-            "content": {"text/markdown": {"schema": {"type": "string"}, "example": "# Model card: nodule-classifier"}},
+            "content": {"text/markdown": {"schema": {"type": "string"}, "example": "# nodule-classifier 1"}},
         },
-        **responses_for(401, 404, 500),
+        **responses_for(401, 404, 500, without=(UnknownResult,)),
     },
 )
 async def model_card(name: Name, services: ServicesDep) -> Response:

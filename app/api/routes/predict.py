@@ -12,12 +12,13 @@ from starlette.requests import ClientDisconnect
 
 from app import telemetry
 from app.api.deps import LanguageDep, ServicesDep, authorise
+from app.api.early_answers import EXPECTED
 from app.api.examples import PREDICT_ANSWERS
-from app.api.middleware import EXPECTED
-from app.api.negotiation import SLICE_CONTENT, response, slice_format
+from app.api.negotiation import LANGUAGE_PARAMETER, SLICE_CONTENT, response, slice_format
 from app.api.problems import responses_for
 from app.api.uploads.body import announced_bytes, has_left
 from app.api.uploads.slice import read_upload
+from app.errors import SeriesTooLarge, SpoolFull, UnfitSeries
 from app.inference.engine import Abandoned
 from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
@@ -34,16 +35,11 @@ PARAMETERS: Final = {
     "explain": "true adds the class-activation map of each finding.",
 }
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
-# Written by hand: the operation takes a form or a raw body, which FastAPI's signature cannot say. Swagger UI fills a
-# text field without example with "string" and sends that along.
-FIELDS: Final = {name: {"type": "string", "example": "", "description": text} for name, text in PARAMETERS.items()}
+# Written by hand: the operation takes a form or a raw body, which FastAPI's signature cannot say. A form may have the
+# parameters as fields too, which the description says: shown twice, nobody knows which of the two to fill in.
+SCHEMAS: Final = {"frame": {"type": "integer", "minimum": 1}, "explain": {"type": "boolean"}}
 QUERY: Final = [
-    {
-        "name": name,
-        "in": "query",
-        "schema": {"type": "string"},
-        "description": f"With a raw body (a form has it as a field): {text}",
-    }
+    {"name": name, "in": "query", "schema": SCHEMAS.get(name, {"type": "string"}), "description": text}
     for name, text in PARAMETERS.items()
 ]
 REQUEST_BODY: Final[dict[str, Any]] = {
@@ -56,7 +52,6 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                 "required": ["file"],
                 "properties": {
                     "file": {"type": "string", "format": "binary", "description": "DICOM, PNG, JPEG or TIFF."},
-                    **FIELDS,
                 },
             }
         },
@@ -64,12 +59,14 @@ REQUEST_BODY: Final[dict[str, Any]] = {
         "application/octet-stream": BINARY,
     },
 }
+OF_OTHERS: Final = (UnfitSeries, SeriesTooLarge, SpoolFull)
 ANSWERS: Final = {"application/json": PREDICT_ANSWERS, **SLICE_CONTENT}
 DESCRIPTION: Final = (
     "Post one CT slice as a form or as a raw body. With `roi` the nodule there is judged; without it every candidate "
-    "found in the lungs, and the slice as a whole.\n\n"
+    "found in the lungs, and the slice as a whole. A form may have the parameters of the query as fields instead.\n\n"
     "`Accept` chooses the format of the answer: JSON, DICOM objects, a FHIR bundle, or the slice as a picture.\n\n"
-    "To try it here: download [a phantom slice](/docs/example-slice.dcm), choose it as `file`, and execute."
+    "To try it here: download [a phantom slice](docs/example-slice.dcm), choose it as `file`, fill in `148,240` as "
+    "`roi`, where its nodule is, and execute."
 )
 
 
@@ -80,9 +77,9 @@ DESCRIPTION: Final = (
     response_model=Answer,
     responses={
         200: {"description": "The judgement, or why there is none.", "content": ANSWERS},
-        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500),
+        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500, without=OF_OTHERS),
     },
-    openapi_extra={"requestBody": REQUEST_BODY, "parameters": QUERY},
+    openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, LANGUAGE_PARAMETER]},
 )
 async def predict(
     request: Request,
@@ -102,7 +99,7 @@ async def predict(
         judgement = services.judge.slice(upload.data, parameters, began)
         if wanted == "json":
             return (json_answer(judgement, language, request_id),)
-        return render(judgement, wanted, language, headers_of(upload.data))
+        return render(judgement, wanted, language, headers_of(upload.data), services.metrics)
 
     try:
         files = await services.engine.submit(work, len(upload.data), partial(has_left, request))

@@ -17,9 +17,10 @@ from app.api import events, problems
 from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, authorise
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
-from app.api.negotiation import SERIES_CONTENT, headers, response, series_format
+from app.api.negotiation import LANGUAGE_PARAMETER, SERIES_CONTENT, headers, response, series_format
 from app.api.problems import responses_for
 from app.api.uploads.series import StudyUpload, read_study
+from app.errors import FrameOutOfRange, FrameRequired, RoiOutsideImage, SpoolFull
 from app.inference.engine import SeriesSlot
 from app.inference.series import Progress
 from app.inference.vocabulary import Language
@@ -47,20 +48,22 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                         "items": {"type": "string", "format": "binary"},
                         "description": "DICOM files, or one zip.",
                     },
-                    "explain": {"type": "string", "example": "", "description": EXPLAIN},
                 },
             }
         },
         **dict.fromkeys(("application/zip", "application/dicom", "application/octet-stream"), BINARY),
     },
 }
-QUERY: Final = [{"name": "explain", "in": "query", "schema": {"type": "string"}, "description": EXPLAIN}]
+QUERY: Final = [{"name": "explain", "in": "query", "schema": {"type": "boolean"}, "description": EXPLAIN}]
+OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull)
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
-    "followed through the slices.\n\n"
+    "followed through the slices. A form may have `explain` as a field instead.\n\n"
     "With `Accept: application/x-ndjson` the answer is one JSON object a line: `progress` events while it is judged, "
     "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects or a FHIR bundle. To "
-    "go away stops the work."
+    "go away stops the work.\n\n"
+    "To try it here: download [a phantom series](docs/example-series.zip), add it as the only one of `files`, and "
+    "execute."
 )
 
 
@@ -85,9 +88,9 @@ class _Asked:
             "description": "The judgement, or why there is none.",
             "content": {"application/json": STUDY_ANSWERS, events.MEDIA_TYPE: STUDY_EVENTS, **SERIES_CONTENT},
         },
-        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500),
+        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500, without=OF_OTHERS),
     },
-    openapi_extra={"requestBody": REQUEST_BODY, "parameters": QUERY},
+    openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, LANGUAGE_PARAMETER]},
 )
 async def judge_study(request: Request, services: ServicesDep, language: LanguageDep, slot: SlotDep) -> Response:
     """Decode the files as they arrive, judge the series in its own lane, write the answer or stream it."""
@@ -116,7 +119,7 @@ async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: 
         )
         if asked.format == "json":
             return (json_answer(judgement, asked.language, request_id),)
-        return render(judgement, asked.format, asked.language, upload.headers)
+        return render(judgement, asked.format, asked.language, upload.headers, services.metrics)
 
     services.registry.model()
     return await slot.run(work)

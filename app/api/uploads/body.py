@@ -1,10 +1,12 @@
-"""A request's body, whole or in chunks: how much it may be, and how slowly it may come."""
+"""A request's body, whole or in chunks, as it was before its content coding (RFC 9110 8.4): how much it may be, and how
+slowly it may come."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -13,10 +15,22 @@ import numpy as np
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from app.errors import InputTooLarge, InvalidParameter, UploadTooSlow
+from app.api.problems import READ_CODINGS
+from app.errors import (
+    InputTooLarge,
+    InvalidParameter,
+    MalformedContentCoding,
+    UnsupportedContentCoding,
+    UploadTooSlow,
+)
 from app.server.hooks import WHOLE_BODY, WholeBody
 
 MIN_RATE: Final = 32 * 1024  # bytes per second on average: a slice of 0.5 MB in 16 s, a series of 64 MB in half an hour
+PIECE_BYTES: Final = 256 * 1024  # what is expanded before others have their turn: half a millisecond
+# What zlib is to expect: a gzip member (RFC 1952), a zlib stream (RFC 1950), or what some call deflate (RFC 1951).
+GZIP, ZLIB, RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+CODINGS: Final = {"gzip": GZIP, "x-gzip": GZIP, "deflate": ZLIB}
+ZLIB_METHOD: Final = 8  # in the low half of a zlib stream's first byte, which no raw stream of a usual encoder has
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +56,7 @@ async def read_body(request: Request, limit: BodyLimit) -> bytes | memoryview:
     if whole is None:
         return b"".join([chunk async for chunk in bounded_body(request, limit)])
     length = announced_bytes(request)
-    _check(length, limit)
+    check_size(length, limit)
     data = np.empty(length, np.uint8).data
     with whole.into(data):
         if not await _arrived(whole, limit):
@@ -80,7 +94,7 @@ async def bounded_body(request: Request, limit: BodyLimit) -> AsyncGenerator[byt
     than the limit's patience, or when its patience is spent and less than MIN_RATE came on average. Time that the
     taker of the chunks needs does not count.
     """
-    _check(announced_bytes(request), limit)
+    check_size(announced_bytes(request), limit)
     received, waited_s = 0, 0.0
     chunks = aiter(request.stream())
     while True:
@@ -99,12 +113,13 @@ async def bounded_body(request: Request, limit: BodyLimit) -> AsyncGenerator[byt
 
 
 def _check_pace(received: int, waited_s: float, limit: BodyLimit) -> None:
-    _check(received, limit)
+    check_size(received, limit)
     if waited_s > limit.patience_s + received / MIN_RATE:
         raise _too_slow(limit)
 
 
-def _check(found: int, limit: BodyLimit) -> None:
+def check_size(found: int, limit: BodyLimit) -> None:
+    """Raise InputTooLarge for a body of more bytes than the limit has."""
     if found > limit.max_bytes:
         raise InputTooLarge(
             found=f"a body of {found} bytes or more",
@@ -118,4 +133,99 @@ def _too_slow(limit: BodyLimit) -> UploadTooSlow:
         found=f"a pause of {limit.patience_s:g} s, or less than {MIN_RATE // 1024} kB/s on average",
         expected="a body that keeps coming",
         remedy="Send it again over a better connection; the operator can raise LUNGSCOPE_UPLOAD_PATIENCE_SECONDS.",
+    )
+
+
+def is_form(content_type: str) -> bool:
+    """Whether a Content-Type announces parts."""
+    return content_type.strip().lower().startswith("multipart/")
+
+
+async def body_of(request: Request, limit: BodyLimit) -> bytes | memoryview:
+    """A body, whole; raises the errors of `body_chunks`, and ClientDisconnect."""
+    if not _named(request):
+        return await read_body(request, limit)
+    return b"".join([chunk async for chunk in body_chunks(request, limit)])
+
+
+def body_chunks(request: Request, limit: BodyLimit) -> AsyncGenerator[bytes, None]:
+    """The chunks of a body.
+
+    Raises the errors of `bounded_body`, InputTooLarge as soon as more than the limit's bytes come out of the coding
+    too, UnsupportedContentCoding, and MalformedContentCoding.
+    """
+    coding = _named(request)
+    chunks = bounded_body(request, limit)
+    if not coding:
+        return chunks
+    if coding not in CODINGS:
+        raise UnsupportedContentCoding(
+            found="a Content-Encoding that is not read here",
+            expected=READ_CODINGS,
+            remedy="Send the bytes as they are.",
+        )
+    return _expanded(chunks, CODINGS[coding], limit)
+
+
+def _named(request: Request) -> str:
+    """The codings other than identity as they were named, in small letters."""
+    named = request.headers.getlist("content-encoding")
+    if not named:
+        return ""
+    every = (coding.strip().lower() for coding in ",".join(named).split(","))
+    return ", ".join(coding for coding in every if coding not in ("", "identity"))
+
+
+async def _expanded(chunks: AsyncIterable[bytes], window: int, limit: BodyLimit) -> AsyncGenerator[bytes, None]:
+    expansion, size = _Expansion(window), 0
+    async for chunk in chunks:
+        for piece in expansion.pieces(chunk):
+            size += len(piece)
+            check_size(size, limit)
+            yield piece
+            await asyncio.sleep(0)
+    expansion.finish()
+
+
+class _Expansion:
+    """Undoes a coding, piece by piece; members of gzip may follow one another (RFC 1952 2.2)."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._begun = False
+        self._decoder = zlib.decompressobj(window)
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """What comes out of the next bytes; raises MalformedContentCoding."""
+        rest, more = chunk, False
+        while rest or more:
+            if rest:
+                self._begin(rest)
+            try:
+                piece = self._decoder.decompress(rest, PIECE_BYTES)
+            except zlib.error:
+                raise _malformed("a body that is not in the coding that Content-Encoding names") from None
+            rest = self._decoder.unconsumed_tail or self._decoder.unused_data
+            more = len(piece) == PIECE_BYTES  # all of `rest` may be read, and not all that comes out of it
+            if piece:
+                yield piece
+
+    def finish(self) -> None:
+        """There is no more; raises MalformedContentCoding when there should be."""
+        if self._begun and not self._decoder.eof:
+            raise _malformed("a body that ends before its content coding does")
+
+    def _begin(self, data: bytes) -> None:
+        if not self._begun and self._window == ZLIB and data[0] & 0x0F != ZLIB_METHOD:
+            self._decoder = zlib.decompressobj(RAW)
+        elif self._decoder.eof:
+            if self._window != GZIP:
+                raise _malformed("bytes after the end of the content coding")
+            self._decoder = zlib.decompressobj(GZIP)
+        self._begun = True
+
+
+def _malformed(found: str) -> MalformedContentCoding:
+    return MalformedContentCoding(
+        found=found, expected=READ_CODINGS, remedy="Send it again, or send the bytes as they are."
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from app.errors import InputError
 from app.imaging.archive import files_of
 from app.imaging.chunked import ChunkedFile, FileBytes
 
 CHUNK_BYTES: Final = 64 * 1024
 
 
-class Received:
+class FileBuffer:
     """Takes the bytes of one file as they come; gives them back once: as the files they are, one at a time.
 
     What it holds shrinks while the files of an archive are taken, or the frames of a file of more than LARGE_BYTES.
@@ -36,7 +37,7 @@ class Received:
         if len(self._gathered) >= CHUNK_BYTES:
             self._flush()
 
-    def files(self) -> Iterator[FileBytes]:
+    def files(self) -> Iterator[FileBytes | InputError]:
         """The file, or those of the archive that it is; see `files_of`."""
         self._flush()
         return files_of(self._take())

@@ -1,113 +1,190 @@
-"""The parts of a multipart/form-data body (RFC 7578), each as soon as it is complete. Nothing touches the disk."""
+"""The parts of a form (RFC 7578), each as soon as it is complete. Nothing touches the disk."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 
-from app.api.uploads.file_buffer import Received
-from app.errors import MalformedForm
+from app.api.uploads.file_buffer import FileBuffer
+from app.api.uploads.multipart import MultipartReader, malformed
+from app.errors import FileMissing, MalformedForm
 
 MAX_FIELDS: Final = 32
 MAX_FIELD_BYTES: Final = 4096
-CALLBACKS: Final = (
-    "on_header_field",
-    "on_header_value",
-    "on_header_end",
-    "on_headers_finished",
-    "on_part_data",
-    "on_part_end",
-    "on_end",
-)
+ONE_FILE: Final = "one file, under any field name"
+ADD_ONE: Final = "With curl: -F file=@slice.dcm (mind the @). Send several slices one by one."
 
 
-@dataclass(slots=True, eq=False)
-class Part:
-    """One part; a part with a file name is a file."""
+class Content(Protocol):
+    """Takes the bytes of one part."""
 
-    name: str = ""
-    is_file: bool = False
-    content: Received = field(default_factory=Received)
+    def __len__(self) -> int:
+        """Bytes received."""
+        ...
+
+    def append(self, piece: memoryview, /) -> None:
+        """The next bytes."""
+        ...
+
+    def taken(self) -> bytes | memoryview:
+        """All bytes as one piece; they are not held any more."""
+        ...
 
 
-class _Collector:
-    """Callbacks of python-multipart: they fill the open part and put complete ones into `complete`."""
+C = TypeVar("C", bound=Content)
+
+
+class Pieces:
+    """Content that stays where it lies in the body, which is kept by it: one piece if the body came in one."""
 
     def __init__(self) -> None:
-        self.complete: deque[Part] = deque()
-        self.ended = False
-        self._part = Part()
-        self._fields = 0
-        self._header, self._value = b"", b""
+        self._pieces: list[memoryview] = []
+        self._size = 0
 
-    def on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
+    def __len__(self) -> int:
+        """Bytes received."""
+        return self._size
 
-    def on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
+    def append(self, piece: memoryview, /) -> None:
+        """The next bytes."""
+        self._pieces.append(piece)
+        self._size += len(piece)
 
-    def on_header_end(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            _, options = parse_options_header(self._value)
-            self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
-            self._part.is_file = b"filename" in options
-        self._header, self._value = b"", b""
-
-    def on_headers_finished(self) -> None:
-        if not self._part.name:
-            raise _malformed("a part without a name")
-        self._fields += not self._part.is_file
-        if self._fields > MAX_FIELDS:
-            raise _malformed(f"more than {MAX_FIELDS} fields")
-
-    def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self._part.content.append(memoryview(data)[start:end])
-        if not self._part.is_file and len(self._part.content) > MAX_FIELD_BYTES:
-            raise _malformed(f"a field of more than {MAX_FIELD_BYTES} bytes")
-
-    def on_part_end(self) -> None:
-        self.complete.append(self._part)
-        self._part = Part()
-
-    def on_end(self) -> None:
-        self.ended = True
+    def taken(self) -> bytes | memoryview:
+        """All bytes as one piece; they are not held any more."""
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def is_form(content_type: str) -> bool:
-    """Whether a Content-Type announces parts."""
-    return content_type.strip().lower().startswith("multipart/")
+@dataclass(frozen=True, slots=True, eq=False)
+class File(Generic[C]):
+    """A part that is a file."""
+
+    content: C
 
 
-async def parts_of(content_type: str, body: AsyncIterable[bytes]) -> AsyncGenerator[Part, None]:
-    """The parts of a body in their order; at most one chunk beyond the last of them has been read.
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A part that is a parameter."""
 
-    Raises MalformedForm for what does not follow the syntax, and whatever `body` raises.
+    name: str
+    text: str
+
+
+class _Collector(Generic[C]):
+    """The sink of a form: puts complete parts into `complete`.
+
+    A file has a file name, which is optional (RFC 7578 4.2). Without one a parameter is known by its name, and of
+    others a file has a type other than text, or content that is no short text.
     """
-    boundary = parse_options_header(content_type)[1].get(b"boundary")
-    if not boundary:
-        raise _malformed("a multipart Content-Type without boundary")
-    collector = _Collector()
-    callbacks: Any = {name: getattr(collector, name) for name in CALLBACKS}
+
+    def __init__(self, parameters: Collection[str], content: Callable[[], C], most_files: float = math.inf) -> None:
+        self.complete: deque[File[C] | Field] = deque()
+        self._parameters = parameters
+        self._new_content = content
+        self._content = content()
+        self._name = ""
+        self._is_file: bool | None = None  # its content will tell
+        self._fields = self._files = 0
+        self._most_files = most_files
+
+    def begin(self, headers: Mapping[str, str]) -> None:
+        disposition = headers.get("content-disposition", "")
+        name = parse_options_header(disposition)[1].get(b"name", b"")
+        if not name:
+            raise malformed("a part without a name")
+        self._name = name.decode("utf-8", "replace")
+        self._is_file = self._looks_like_a_file(disposition, headers.get("content-type", ""))
+        self._content = self._new_content()
+
+    def write(self, data: memoryview) -> None:
+        self._content.append(data)
+        if self._is_file is False and len(self._content) > MAX_FIELD_BYTES:
+            raise malformed(f"a field of more than {MAX_FIELD_BYTES} bytes")
+
+    def end(self) -> None:
+        content, self._content = self._content, self._new_content()
+        if self._is_file or (self._is_file is None and len(content) > MAX_FIELD_BYTES):
+            self._add_file(content)
+            return
+        data = bytes(content.taken())
+        text = _text(data)
+        if text is not None:
+            self._add_field(text)
+        elif self._is_file is False:
+            raise MalformedForm(
+                found="a field that is no text",
+                expected="UTF-8 text (RFC 7578 5.1.2)",
+                remedy="Send it as UTF-8.",
+            )
+        else:
+            content.append(memoryview(data))
+            self._add_file(content)
+
+    def _looks_like_a_file(self, disposition: str, content_type: str) -> bool | None:
+        # RFC 7578 forbids filename* and some write it; python-multipart leaves it out.
+        if b"filename" in parse_options_header(disposition)[1] or "filename*" in disposition.lower():
+            return True
+        if self._name in self._parameters:
+            return False
+        kind = parse_options_header(content_type)[0]
+        return True if kind not in (b"", b"text/plain") else None
+
+    def _add_file(self, content: C) -> None:
+        self._files += 1
+        if self._files > self._most_files:
+            raise FileMissing(found=f"more than {self._most_files} file part", expected=ONE_FILE, remedy=ADD_ONE)
+        self.complete.append(File(content))
+
+    def _add_field(self, text: str) -> None:
+        self._fields += 1
+        if self._fields > MAX_FIELDS:
+            raise malformed(f"more than {MAX_FIELDS} fields")
+        self.complete.append(Field(self._name, text))
+
+
+def form_of_one(
+    content_type: str, body: bytes | memoryview, parameters: Collection[str]
+) -> tuple[bytes | memoryview, list[tuple[str, str]]]:
+    """The one file of a body that is there, a view of it, and its fields by name, in their order.
+
+    `parameters` are the names of parts that are no files unless they have a file name. Raises MalformedForm for what
+    does not follow the syntax, and FileMissing for no file or more than one.
+    """
+    collector = _Collector(parameters, Pieces, most_files=1)
+    reader = MultipartReader(content_type, collector)
+    reader.feed(body)
+    reader.finish()
+    files = [part.content.taken() for part in collector.complete if isinstance(part, File)]
+    if not files:
+        raise FileMissing(found="no file part", expected=ONE_FILE, remedy=ADD_ONE)
+    return files[0], [(part.name, part.text) for part in collector.complete if isinstance(part, Field)]
+
+
+async def parts_of(
+    content_type: str, body: AsyncIterable[bytes], parameters: Collection[str]
+) -> AsyncGenerator[File[FileBuffer] | Field, None]:
+    """The parts of a body that is still coming; at most one chunk beyond the last of them has been read.
+
+    `parameters` as in `form_of_one`. Raises MalformedForm, and whatever `body` raises.
+    """
+    collector = _Collector(parameters, FileBuffer)
+    reader = MultipartReader(content_type, collector)
+    async for chunk in body:
+        reader.feed(chunk)
+        while collector.complete:
+            yield collector.complete.popleft()
+    reader.finish()
+
+
+def _text(data: bytes) -> str | None:
+    """UTF-8 without NUL, which no text has; None for what is none."""
     try:
-        parser = MultipartParser(boundary, callbacks)
-        async for chunk in body:
-            parser.write(chunk)
-            while collector.complete:
-                yield collector.complete.popleft()
-    except FormParserError:
-        raise _malformed("a multipart body that does not follow its syntax") from None
-    if not collector.ended:
-        raise _malformed("a multipart body that ends too early")
-
-
-def _malformed(found: str) -> MalformedForm:
-    return MalformedForm(
-        found=found,
-        expected="multipart/form-data (RFC 7578) with the images as file parts",
-        remedy="With curl: -F files=@slice.dcm for each file (mind the @).",
-    )
+        return data.decode("utf-8") if b"\0" not in data else None
+    except UnicodeDecodeError:
+        return None

@@ -8,11 +8,11 @@ from functools import partial
 
 from fastapi import Request
 
-from app.api.uploads.body import BodyLimit, bounded_body
-from app.api.uploads.file_buffer import Received
-from app.api.uploads.form_parts import is_form, parts_of
+from app.api.uploads.body import BodyLimit, body_chunks, is_form
+from app.api.uploads.file_buffer import FileBuffer
+from app.api.uploads.form_parts import Field, parts_of
 from app.api.uploads.slice import merged, unique
-from app.errors import EmptyInput, MalformedForm
+from app.errors import EmptyInput
 from app.imaging.chunked import LARGE_BYTES
 from app.imaging.memory import give_back_freed
 from app.imaging.series import SeriesBuilder
@@ -20,6 +20,7 @@ from app.imaging.volume import CTVolume
 from app.inference.engine import SeriesSlot
 from app.inference.series import Cancelled
 from app.judgement.objects import Headers
+from app.judgement.parameters import KNOWN_OF_SERIES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,17 +38,17 @@ async def read_study(request: Request, builder: SeriesBuilder, slot: SeriesSlot,
     query = unique(request.query_params.multi_items())
     await slot.run(give_back_freed)
     content_type = request.headers.get("content-type", "")
-    body = bounded_body(request, limit)
+    body = body_chunks(request, limit)
     fields: list[tuple[str, str]] = []
     decode_ms = 0.0
     if is_form(content_type):
-        async for part in parts_of(content_type, body):
-            if part.is_file:
-                decode_ms += await slot.run(partial(_take, part.content, builder, slot))
+        async for part in parts_of(content_type, body, KNOWN_OF_SERIES):
+            if isinstance(part, Field):
+                fields.append((part.name, part.text))
             else:
-                fields.append((part.name, _text(part.content)))
+                decode_ms += await slot.run(partial(_take, part.content, builder, slot))
     else:
-        received = Received()
+        received = FileBuffer()
         async for chunk in body:
             received.append(chunk)
         if not len(received):
@@ -57,7 +58,7 @@ async def read_study(request: Request, builder: SeriesBuilder, slot: SeriesSlot,
     return StudyUpload(await slot.run(builder.build), parameters, decode_ms, builder.headers)
 
 
-def _take(received: Received, builder: SeriesBuilder, slot: SeriesSlot) -> float:
+def _take(received: FileBuffer, builder: SeriesBuilder, slot: SeriesSlot) -> float:
     """Give one file, or every file of one archive, to the builder; returns milliseconds."""
     started = time.perf_counter()
     if len(received) > LARGE_BYTES:
@@ -67,12 +68,3 @@ def _take(received: Received, builder: SeriesBuilder, slot: SeriesSlot) -> float
             raise Cancelled
         builder.add(data)
     return (time.perf_counter() - started) * 1000
-
-
-def _text(received: Received) -> str:
-    try:
-        return received.taken().decode("utf-8")
-    except UnicodeDecodeError:
-        raise MalformedForm(
-            found="a field that is not UTF-8", expected="UTF-8 text (RFC 7578 5.1.2)", remedy="Send it as UTF-8."
-        ) from None

@@ -333,7 +333,7 @@ class Parts:
     def begin(self) -> None:
         self._open = b""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._open += data
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""Damage image files at random and read them: `python benchmarks/fuzz_reading.py [--rounds N] FILE_OR_FOLDER ...`
+"""Damage image files at random and read them: `python -m benchmarks.fuzz.reading [--rounds N] FILE_OR_FOLDER ...`
 
 Each file is read in a process of its own, so that a crash, a hang or a swollen memory names its file and round.
 Reading must give a finite slice or an InputError; anything else is reported and the exit code is 1.
@@ -23,37 +23,10 @@ import numpy as np
 from app.errors import InputError
 from app.imaging.options import ReadOptions
 from app.imaging.read import quiet_decoders, read_slice
+from benchmarks.fuzz.damage import damaged
 
 MAX_SECONDS_EACH = 20
 MAX_MEMORY_MB = 1024
-HEADER_BYTES = 4096  # most damage goes where the structure is
-
-
-def damaged(data: bytes, rng: random.Random) -> bytes:
-    """A copy with bytes changed, a piece removed, doubled or moved, an extreme number written, or the end cut off."""
-    out = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 4, 16))):
-        length = len(out)
-        if length < 8:
-            break
-        reach = min(length, HEADER_BYTES) if rng.random() < 0.7 else length
-        at, size = rng.randrange(reach), rng.choice((1, 2, 4, 8, 64, 512))
-        match rng.randrange(6):
-            case 0:
-                out[at] = rng.randrange(256)
-            case 1:
-                out[at] ^= 1 << rng.randrange(8)
-            case 2:
-                del out[at : at + size]
-            case 3:
-                source = rng.randrange(length)
-                out[at:at] = out[source : source + size]
-            case 4:
-                number = rng.choice((b"\xff\xff", b"\x00\x00", b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\x01\x00"))
-                out[at : at + len(number)] = number
-            case _ if rng.random() < 0.3:
-                del out[at + rng.randrange(length) :]
-    return bytes(out)
 
 
 def read_damaged(path: Path, first: int, rounds: int) -> collections.Counter[str]:
@@ -87,7 +60,17 @@ def say(line: str) -> None:
 
 
 def _in_own_process(path: Path, first: int, rounds: int) -> bool:
-    command = [sys.executable, __file__, "--only", str(path), "--first", str(first), "--rounds", str(rounds)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.fuzz.reading",
+        "--only",
+        str(path),
+        "--first",
+        str(first),
+        "--rounds",
+        str(rounds),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     verdict = run.stdout if run.returncode == 0 else f"FAILED ({run.returncode}) {run.stderr[-1500:]}"
     say(f"{path.name[-60:]}: {verdict.strip()}")

@@ -1,0 +1,126 @@
+"""Answers without an ASGI request: what the shipped server is told to say on the headers alone (`app.server.hooks`)."""
+
+from __future__ import annotations
+
+import hmac
+import time
+import uuid
+from collections.abc import Callable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final
+
+from starlette.routing import Route
+from starlette.types import Scope
+
+from app import telemetry
+from app.api import problems
+from app.api.deps import Services
+from app.api.middleware import REQUEST_ID, SECURITY_HEADERS, id_of, record, with_headers
+from app.api.problems import ProblemType
+from app.errors import LungscopeError, MalformedRequest, UnknownMethod, UnsupportedVersion
+from app.server.hooks import EarlyAnswer
+
+EXPECTED: Final = "lungscope.expected"  # in the ASGI scope of a request that was let in: what the engine knows it by
+ANY_ID: Final = str(uuid.UUID(int=0)).encode()  # as long as any
+WRITTEN: Final = 128  # a full worker says so with a few numbers of requests
+
+
+class EarlyAnswers:
+    """Refuses a slice on the headers of its request, where there is no room: nothing else is done for it. Under
+    overload most requests end so, and what each costs is taken from those that are answered.
+
+    An `app.server.hooks.AnswerEarly` for POST on the path of `route`. Whatever else may be said of such a request is
+    left to the route, which finds the same when there is no room.
+
+    One that is let in counts from then on: of many that come in one turn of the event loop, each would find the room
+    that one can have.
+    """
+
+    def __init__(self, services: Services, route: Route) -> None:
+        self._services = services
+        self._route = route
+        token = services.settings.api_token
+        self._authorisation = None if token is None else f"Bearer {token.get_secret_value()}".encode()
+
+    def __call__(self, scope: Scope, length: int) -> EarlyAnswer | None:
+        """The 503, or None where the request is to take its way."""
+        if scope["path"] != self._route.path or scope["method"] != "POST":
+            return None
+        services = self._services
+        overload = services.engine.overload(length)
+        if not self._authorised(scope):
+            return None
+        if overload is None:
+            scope[EXPECTED] = services.engine.expect()
+            return None
+        scope["route"] = self._route
+        return early_answer(scope, overload, services.metrics)
+
+    def _authorised(self, scope: Scope) -> bool:
+        """Whether the token is there; one that is shown in another way is looked at by the route."""
+        if self._authorisation is None:
+            return True
+        shown = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        return hmac.compare_digest(shown, self._authorisation)
+
+
+def early_answer(scope: Scope, error: LungscopeError, metrics: telemetry.Metrics) -> EarlyAnswer:
+    """The answer to a request for which nothing else was done, with all that `RequestContext` gives others.
+
+    `scope` holds its headers, method and route.
+    """
+    started = time.perf_counter()
+    request_id = id_of(scope)
+    kind = problems.problem_type(error)
+    lines, body = _written(kind, **problems.details_of(error))
+    metrics.problems(kind.code).inc()
+    token = telemetry.request_id.set(request_id)
+    try:
+        record(metrics, scope, kind.status, time.perf_counter() - started)
+    finally:
+        telemetry.request_id.reset(token)
+    own = request_id.encode()
+    return EarlyAnswer(kind.status, lines.replace(ANY_ID, own), body.replace(ANY_ID, own))
+
+
+@lru_cache(maxsize=WRITTEN)
+def _written(kind: ProblemType, **details: str) -> tuple[bytes, bytes]:
+    """The lines of the headers, and the body, of the answer to a problem, with ANY_ID for the request's id.
+
+    To write it anew takes as long as all else that is done for such a request.
+    """
+    token = telemetry.request_id.set(ANY_ID.decode())
+    try:
+        response = problems.response_of(kind, **details)
+    finally:
+        telemetry.request_id.reset(token)
+    headers = with_headers(response.raw_headers, (REQUEST_ID, ANY_ID), *SECURITY_HEADERS)
+    return b"".join(b"%b: %b\r\n" % header for header in headers), bytes(response.body)
+
+
+def malformed_answers(metrics: telemetry.Metrics) -> Callable[[HTTPStatus], EarlyAnswer]:
+    """An `app.server.hooks.AnswerMalformed`, which counts what it answers."""
+
+    def answer(status: HTTPStatus) -> EarlyAnswer:
+        return early_answer({"method": "", "headers": ()}, _malformed(status), metrics)
+
+    return answer
+
+
+def _error(status: HTTPStatus) -> LungscopeError:
+    remedy = "Have an HTTP library write the request."
+    if status == HTTPStatus.NOT_IMPLEMENTED:
+        return UnknownMethod(found="a method that is not known", expected="GET, HEAD or POST", remedy=remedy)
+    if status == HTTPStatus.HTTP_VERSION_NOT_SUPPORTED:
+        return UnsupportedVersion(found="another version of HTTP", expected="HTTP/1.1 or HTTP/1.0", remedy=remedy)
+    return MalformedRequest(found="what is no HTTP request", expected="HTTP/1.1 (RFC 9112)", remedy=remedy)
+
+
+def _malformed(status: HTTPStatus) -> LungscopeError:
+    remedy = "Have an HTTP library write the request."
+    if status == HTTPStatus.NOT_IMPLEMENTED:
+        return UnknownMethod(found="a method that is not known", expected="GET, HEAD or POST", remedy=remedy)
+    if status == HTTPStatus.HTTP_VERSION_NOT_SUPPORTED:
+        return UnsupportedVersion(found="another version of HTTP", expected="HTTP/1.1 or HTTP/1.0", remedy=remedy)
+    return MalformedRequest(found="what is no HTTP request", expected="HTTP/1.1 (RFC 9112)", remedy=remedy)

@@ -1,0 +1,151 @@
+"""A body of several parts (RFC 2046 5.1), read as it arrives: a form (RFC 7578), or instances for DICOMweb (RFC 2387).
+
+python-multipart reads no preamble, no folded header, no white space after the first boundary, and takes the boundary
+after a part that is only headers for content; so the framing is read here, and header parameters by that library.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from python_multipart.multipart import parse_options_header
+
+from app.errors import MalformedForm
+
+MAX_BOUNDARY_BYTES: Final = 256  # RFC 2046 allows 70; some senders write more
+MAX_HEADER_BYTES: Final = 16 * 1024  # all headers of one part, as of a request
+# What may follow a boundary, and what of it may have come so far. More than the hyphens may follow the last one.
+LINE_END: Final = re.compile(rb"--|[ \t]{0,1024}\r\n")
+LINE_END_SO_FAR: Final = re.compile(rb"-|[ \t]{0,1024}\r?")
+BLANK_LINE: Final = b"\r\n\r\n"
+FOLD: Final = re.compile(rb"\r\n(?=[ \t])")
+HEADER: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:([^\x00-\x08\x0a-\x1f\x7f]*)")
+CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+UNENCODED: Final = ("7bit", "8bit", "binary")  # Content-Transfer-Encodings that change nothing (RFC 2045 6.2)
+
+
+class PartSink(Protocol):
+    """Takes the parts of a body one after the other."""
+
+    def begin(self, headers: Mapping[str, str]) -> None:
+        """A part begins; its headers by their names in small letters, the first of each name, unfolded."""
+        ...
+
+    def write(self, data: memoryview) -> None:
+        """More of it; whoever keeps `data` keeps the piece of the body in which it came."""
+        ...
+
+    def end(self) -> None:
+        """It is complete."""
+        ...
+
+
+class MultipartReader:
+    """Feeds the parts of a body to a sink, byte for byte. It holds the headers of one part, and what may be the
+    beginning of a boundary."""
+
+    def __init__(self, content_type: str, sink: PartSink) -> None:
+        """Raises MalformedForm where the Content-Type names no boundary that can be used."""
+        self._delimiter = b"\r\n--" + _boundary(content_type)
+        self._sink = sink
+        self._read: Callable[[bytes, int], tuple[int, bool]] = self._read_content  # of nobody: the preamble
+        self._within_part = False
+        self._ended = False
+        # The first boundary need not follow a line end, but all others do.
+        self._kept = b"\r\n"
+        # A line end may be that of a blank line and of a boundary at once. So many of the next bytes are no content.
+        self._no_content = 0
+
+    def feed(self, chunk: bytes | bytearray | memoryview) -> None:
+        """The next bytes; raises MalformedForm, and whatever the sink raises."""
+        data = self._kept + chunk if self._kept or not isinstance(chunk, bytes) else chunk
+        at, more = 0, True
+        while more:
+            at, more = self._read(data, at)
+        self._kept = data[at:]
+
+    def finish(self) -> None:
+        """There are no more bytes; raises MalformedForm when there should be."""
+        if not self._ended:
+            raise malformed("a multipart body that ends before its last boundary")
+
+    def _read_content(self, data: bytes, start: int) -> tuple[int, bool]:
+        """Content up to the next boundary. Returns where to go on, and whether that can be done with what is there."""
+        at = start
+        while (found := data.find(self._delimiter, at)) >= 0:
+            after = found + len(self._delimiter)
+            if line_end := LINE_END.match(data, after):
+                self._pass_on(data, start, found)
+                self._end_part(last=line_end[0] == b"--")
+                return line_end.end() - 2, True
+            if LINE_END_SO_FAR.fullmatch(data, after):
+                break
+            at = after  # a line that only begins as a boundary does is content
+        stop = found if found >= 0 else self._perhaps_delimiter(data, at)
+        self._pass_on(data, start, stop)
+        return stop, False
+
+    def _perhaps_delimiter(self, data: bytes, start: int) -> int:
+        """Where the beginning of a boundary stands at the end of the data; the end where none does."""
+        # Only its first byte is a carriage return.
+        last = data.rfind(b"\r", max(start, len(data) - len(self._delimiter) + 1))
+        return last if last >= 0 and self._delimiter.startswith(data[last:]) else len(data)
+
+    def _pass_on(self, data: bytes, start: int, stop: int) -> None:
+        skipped = min(self._no_content, stop - start)
+        self._no_content -= skipped
+        if self._within_part and start + skipped < stop:
+            self._sink.write(memoryview(data)[start + skipped : stop])
+
+    def _end_part(self, *, last: bool) -> None:
+        if self._within_part:
+            self._sink.end()
+        self._within_part, self._ended, self._no_content = False, last, 0
+        self._read = self._read_epilogue if last else self._read_headers
+
+    def _read_headers(self, data: bytes, start: int) -> tuple[int, bool]:
+        """The headers of a part, from the end of the boundary's line."""
+        end = data.find(BLANK_LINE, start)
+        if (end if end >= 0 else len(data) - len(BLANK_LINE)) - start > MAX_HEADER_BYTES:
+            raise malformed(f"a part with more than {MAX_HEADER_BYTES} bytes of headers")
+        if end < 0:
+            return start, False
+        self._sink.begin(_headers(data[start + 2 : end + 2]))
+        self._within_part, self._no_content = True, 2
+        self._read = self._read_content
+        return end + 2, True
+
+    def _read_epilogue(self, data: bytes, _: int) -> tuple[int, bool]:
+        """What follows the last boundary: nothing that matters."""
+        return len(data), False
+
+
+def malformed(found: str) -> MalformedForm:
+    """The error of a body that is not what its Content-Type says."""
+    return MalformedForm(
+        found=found,
+        expected="parts between boundaries, each with its headers, an empty line and its bytes (RFC 2046 5.1)",
+        remedy="Nothing of it was kept. With curl: -F file=@slice.dcm (mind the @).",
+    )
+
+
+def _boundary(content_type: str) -> bytes:
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES or CONTROL.search(boundary):
+        raise malformed(f"a multipart Content-Type without a boundary of 1 to {MAX_BOUNDARY_BYTES} characters")
+    return boundary
+
+
+def _headers(block: bytes) -> dict[str, str]:
+    """Headers by name, of lines that each have their end; raises MalformedForm."""
+    headers: dict[str, str] = {}
+    for line in FOLD.sub(b"", block).split(b"\r\n")[:-1]:
+        header = HEADER.fullmatch(line)
+        if header is None:
+            raise malformed("a part with a line among its headers that is none")
+        headers.setdefault(header[1].decode("ascii").lower(), header[2].decode("latin-1").strip(" \t"))
+    if (encoding := headers.get("content-transfer-encoding", "binary").lower()) not in UNENCODED:
+        raise malformed("a part in a Content-Transfer-Encoding" if encoding else "an empty Content-Transfer-Encoding")
+    return headers

@@ -1,0 +1,147 @@
+"""The arguments of every command: each value is checked where it is given, and an error is one line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from app import __version__
+from app.cli.exits import CANNOT_START
+from app.errors import InvalidParameter
+from app.settings import usable_cores
+
+MAX_PORT: Final = 65535  # RFC 9293 3.1: 16 bits
+MAX_WORKERS: Final = 256  # as LUNGSCOPE_THREADS; each worker holds the models
+HELP: Final = ("-h", "--help", "--version")
+
+
+def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command and its options; raises SystemExit, with the exit code, for a wrong argument and after --help."""
+    parser = _Parser(prog="lungscope", description="Research use only. Not a medical device.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    options = [*_serve(commands), *_predict(commands)]
+    commands.add_parser("models", help="verify and describe the bundles")
+    names = {name for option in options for name in option.option_strings}
+    valued = {name for option in options for name in option.option_strings if option.nargs is None}
+    return parser.parse_args(_ordered(arguments, valued, names.union(HELP)))
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's, without abbreviated options, which a later option could make ambiguous."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line."""
+        self.exit(CANNOT_START, f"{self.prog}: {' '.join(message.splitlines())}; see {self.prog} --help\n")
+
+
+def _serve(commands: Any) -> list[argparse.Action]:
+    serve = commands.add_parser("serve", help="answer over HTTP")
+    return [
+        serve.add_argument("--host", type=_host, default="127.0.0.1"),
+        serve.add_argument("--port", type=_whole("a port", 0, MAX_PORT), default=8000),
+        serve.add_argument(
+            "--workers",
+            type=_whole("processes", 1, MAX_WORKERS),
+            default=usable_cores(),
+            metavar="N",
+            help="processes; default: one per usable core",
+        ),
+    ]
+
+
+def _predict(commands: Any) -> list[argparse.Action]:
+    predict = commands.add_parser("predict", help="judge slices and series")
+    predict.add_argument(
+        "paths", nargs="+", type=_path, metavar="PATH", help="a CT slice, a zip of a series, or a folder of either"
+    )
+    options = [
+        predict.add_argument("--slices", action="store_true", help="judge every file of a folder alone, series or not")
+    ]
+    for name, metavar, text in (
+        ("roi", "COLUMN,ROW", "judge the nodule there, in pixels of the image"),
+        ("pixel_spacing_mm", "MM", "for images that do not state it"),
+        ("window", "CENTER,WIDTH", "HU window of an 8- or 16-bit picture"),
+        ("frame", "N", "frame of a multi-frame image, from 1"),
+        ("explain", "BOOL", "true adds the evidence map to --json"),
+    ):
+        option = f"--{name.replace('_', '-')}"
+        options.append(predict.add_argument(option, type=_parameter(name), metavar=metavar, help=text))
+    options.append(
+        predict.add_argument("--language", choices=("en", "zh"), default="en", help="of the words shown"),
+    )
+    output = predict.add_mutually_exclusive_group()
+    options.append(
+        output.add_argument(
+            "--json", action="store_true", help="one JSON object a file or series, one a line, on standard output"
+        )
+    )
+    options.append(
+        output.add_argument("--csv", type=_path, metavar="FILE", help="write a table to FILE, or to standard output: -")
+    )
+    return options
+
+
+def _ordered(arguments: Sequence[str], valued: Collection[str], names: Collection[str]) -> list[str]:
+    """Each value joined to its option (`--window=-300,1400`), and options before paths: argparse takes a value that
+    begins with "-" for another option, and does not know a path that comes after a later option."""
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    joined: list[str] = []
+    for argument in arguments[:end]:
+        if joined and joined[-1] in valued and argument.partition("=")[0] not in names:
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    if joined and not _is_option(joined[0]):
+        without_value = [argument for argument in joined[1:] if argument in valued]
+        others = [argument for argument in joined[1:] if argument not in valued]
+        joined[1:] = [*sorted(others, key=_is_option, reverse=True), *without_value]
+    return [*joined, *arguments[end:]]
+
+
+def _is_option(argument: str) -> bool:
+    return argument.startswith("-") and argument != "-"
+
+
+def _parameter(name: str) -> Callable[[str], str]:
+    """Check a text as the service checks the parameter of that name, except that an empty one is refused."""
+
+    def check(text: str) -> str:
+        from app.judgement.parameters import parse_parameters  # NumPy, which `serve` and `--help` start without
+
+        try:
+            parse_parameters({name: text if text.strip() else repr(text)})
+        except InvalidParameter as error:
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected {error.expected}") from None
+        return text
+
+    return check
+
+
+def _whole(what: str, low: int, high: int) -> Callable[[str], int]:
+    def check(text: str) -> int:
+        digits = text.isascii() and text.isdecimal() and len(text) <= len(str(high))
+        if not digits or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected {what} from {low} to {high}")
+        return int(text)
+
+    return check
+
+
+def _host(text: str) -> str:
+    # The system takes an empty one for every address of the machine.
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a name or address of this machine")
+    return text
+
+
+def _path(text: str) -> Path:
+    # pathlib takes an empty one, such as an unset variable's, for the folder it is in.
+    if not text:
+        raise argparse.ArgumentTypeError("found an empty text, expected a file or folder")
+    return Path(text)

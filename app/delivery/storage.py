@@ -1,0 +1,184 @@
+"""Whether the disk that holds spool and results takes what is written, and what is said where it does not."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from app.delivery.places import FULL
+from app.errors import StorageFull, StorageUnavailable
+
+ROOM_BYTES: Final = 4 << 20  # the results of one series, and what the database writes beside them
+LOOK_S: Final = 1.0  # between two looks at the disk: whoever waits for room waits for seconds
+FIRST_PAUSE_S: Final = 1.0
+MAX_PAUSE_S: Final = 60.0  # room that is made is found within a minute
+PRIMARY: Final = 0xFF  # the part of SQLite's extended result code that says what kind it is, sqlite.org/rescode.html
+# What was to be written is at fault.
+OF_CONTENT: Final = frozenset(
+    {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE}
+)
+logger = logging.getLogger(__name__)
+
+
+def pause_s(failures: int, first_s: float = FIRST_PAUSE_S, max_s: float = MAX_PAUSE_S) -> float:
+    """The pause after so many failures in a row: doubled each time."""
+    return float(min(max_s, first_s * 2.0 ** min(failures - 1, 32)))
+
+
+def result_code(error: BaseException) -> int | None:
+    """SQLite's primary result code; None of an error that has none."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & PRIMARY
+
+
+def is_of_storage(error: BaseException) -> bool:
+    """Whether the disk or the database is at fault, and not what was to be written."""
+    code = result_code(error)
+    if code is None:  # the module sqlite3 itself refuses a value by other errors than this one
+        return isinstance(error, OSError | sqlite3.OperationalError)
+    return code not in OF_CONTENT
+
+
+class StorageWatch:
+    """Looks at one folder's disk at most once a second, and remembers the last write that failed.
+
+    Until that is over `trouble` says why, in words without path or patient data. Work that fails again although there
+    is room is kept back for pauses that double: `may_work`. Safe among threads. A failure is over once some megabytes
+    can be written and neither `mend` nor `probe` raises; `on_change` is told when writing becomes possible or not.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        probe: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._probe = probe
+        self.mend: Callable[[], None] = lambda: None
+        self.on_change: Callable[[bool], None] = lambda _: None
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._looked_at = -LOOK_S
+        self._failures = 0
+        self._work_from = 0.0
+        self.trouble: str | None = None
+        self._full = False
+
+    def look(self) -> str | None:
+        """The trouble there is now, None where there is none."""
+        with self._lock:
+            now = self._clock()
+            if now - self._looked_at >= LOOK_S:
+                self._looked_at = now
+                self._say(*self._found())
+            return self.trouble
+
+    def may_work(self) -> bool:
+        """Whether it makes sense to begin something that will be written here."""
+        return self.look() is None and self._clock() >= self._work_from
+
+    def require(self) -> None:
+        """Raise StorageFull or StorageUnavailable where nothing can be written."""
+        if self.look() is not None:
+            raise self._refusal()
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Raise StorageFull or StorageUnavailable for a write or read that fails within."""
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            if not is_of_storage(error):
+                raise
+            self.failed(error)
+            raise self._refusal() from error
+
+    def failed(self, error: BaseException) -> None:
+        """Remember that a write or read failed."""
+        with self._lock:
+            self._failures += 1
+            self._work_from = self._clock() + pause_s(self._failures)
+            self._looked_at = self._clock()
+            self._say(_reason(error), _is_full(error))
+
+    def succeeded(self) -> None:
+        """Remember that work was written: pauses begin anew."""
+        with self._lock:
+            self._failures, self._work_from = 0, 0.0
+
+    def _found(self) -> tuple[str | None, bool]:
+        """What is wrong now, and whether room is what there is too little of. Written is only after a failure."""
+        try:
+            room = os.statvfs(self._folder)
+            if room.f_flag & os.ST_RDONLY:
+                return "the file system is mounted read-only", False
+            # What was full needs more, or it would be full again at once, back and forth.
+            needed = ROOM_BYTES * 2 if self._full else ROOM_BYTES
+            # Some file systems count neither blocks nor inodes.
+            if room.f_blocks and room.f_bavail * room.f_frsize < needed:
+                return f"less than {needed >> 20} MB are free", True
+            if room.f_files and not room.f_favail:
+                return "no more files can be made", True
+            if self.trouble is not None:
+                self.mend()
+                _write_and_forget(self._folder)
+                self._probe()
+        except (OSError, sqlite3.Error) as error:
+            return _reason(error), _is_full(error)
+        return None, False
+
+    def _say(self, trouble: str | None, full: bool) -> None:
+        before, self.trouble, self._full = self.trouble, trouble, full
+        if (before is None) == (trouble is None):
+            return
+        if trouble is None:
+            logger.warning("spool and results can be written again: %s", self._folder)
+        else:
+            logger.error("spool and results cannot be written: %s: %s", self._folder, trouble)
+        self.on_change(trouble is None)
+
+    def _refusal(self) -> StorageFull | StorageUnavailable:
+        kind = StorageFull if self._full else StorageUnavailable
+        return kind(
+            found=f"a disk for spool and results that cannot be used: {self.trouble}",
+            expected="one that can be written",
+            remedy="Try again later, nothing of this was stored; the operator has to look after LUNGSCOPE_SPOOL_DIR.",
+        )
+
+
+def _is_full(error: BaseException) -> bool:
+    return result_code(error) == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in FULL
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, without the path that an OSError names beside it."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _write_and_forget(folder: Path) -> None:
+    """Write as much as some work needs; raises OSError."""
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(bytes(ROOM_BYTES))
+        probe.flush()
+
+
+def readable_count(count: Callable[[], float]) -> Callable[[], float]:
+    """`count`, or not a number where that cannot be read: a metric must not stop the others."""
+
+    def read() -> float:
+        try:
+            return count()
+        except (OSError, sqlite3.Error):
+            return math.nan
+
+    return read

@@ -1,0 +1,49 @@
+"""Which image a DICOM header belongs to: its UIDs, checked before results refer to them."""
+
+from __future__ import annotations
+
+from app.errors import InvalidUid
+from app.imaging.ct import QualityNote, SliceSource
+from app.imaging.header import Header
+from app.imaging.values import is_uid
+
+
+def refuse_odd_uids(header: Header) -> None:
+    """Raise InvalidUid where a Study, Series or SOP Instance UID is none; an image that lacks them is judged."""
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        uid = header.text(keyword)
+        if uid is not None and not is_uid(uid):
+            raise InvalidUid(
+                found=f"{keyword} with a value that is no UID",
+                expected="one UID: numbers separated by dots, at most 64 characters (PS3.5 9.1)",
+                remedy="Send the original file; the tool that changed it must write UIDs.",
+            )
+
+
+def slice_source(header: Header, rows: int, columns: int, frame: int | None) -> SliceSource:
+    """Where a slice came from; `frame` is None unless there are several."""
+    return SliceSource(
+        kind="dicom",
+        rows=rows,
+        columns=columns,
+        frame=frame,
+        sop_class_uid=header.text("SOPClassUID"),
+        sop_instance_uid=header.text("SOPInstanceUID"),
+        series_instance_uid=header.text("SeriesInstanceUID"),
+        study_instance_uid=header.text("StudyInstanceUID"),
+        frame_of_reference_uid=_frame_of_reference(header),
+        manufacturer=header.text("Manufacturer"),
+    )
+
+
+def frame_of_reference_notes(header: Header) -> tuple[QualityNote, ...]:
+    """The remark about a Frame of Reference UID that is none: it counts as missing."""
+    if _frame_of_reference(header) == header.text("FrameOfReferenceUID"):
+        return ()
+    message = "Frame of Reference UID is no UID; results are not laid over the image."
+    return (QualityNote("frame_of_reference_ignored", "warning", message),)
+
+
+def _frame_of_reference(header: Header) -> str | None:
+    uid = header.text("FrameOfReferenceUID")
+    return uid if uid is not None and is_uid(uid) else None
