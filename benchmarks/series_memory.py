@@ -21,6 +21,7 @@ from typing import Final
 
 import numpy as np
 
+from app.errors import InputError
 from app.imaging.archive import archive_files
 from app.imaging.chunked import ChunkedFile, FileBytes
 from app.imaging.read import quiet_decoders
@@ -57,7 +58,7 @@ def pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def files_of(path: Path, slices: int) -> Iterator[FileBytes]:
+def files_of(path: Path, slices: int) -> Iterator[FileBytes | InputError]:
     """The files of a folder one by one, or of a zip that is in memory as a whole first."""
     if path.is_dir():
         yield from (file.read_bytes() for file in sorted(path.glob("*.dcm"))[:slices])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydicom.uid import UID
+
 from app.errors import InvalidUid
 from app.imaging.ct import QualityNote, SliceSource
 from app.imaging.header import Header
@@ -46,4 +48,5 @@ def frame_of_reference_notes(header: Header) -> tuple[QualityNote, ...]:
 
 def _frame_of_reference(header: Header) -> str | None:
     uid = header.text("FrameOfReferenceUID")
-    return uid if uid is not None and is_uid(uid) else None
+    # To the letter: nobody needs it to find the image, so that a leading zero (PS3.5 9.1) is not worth passing on.
+    return uid if uid is not None and is_uid(uid) and UID(uid).is_valid else None

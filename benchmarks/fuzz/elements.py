@@ -9,7 +9,7 @@ from typing import Final
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from app.reports.headers import PATIENT, PATIENT_STUDY, STUDY
+from app.reports.source import PATIENT, PATIENT_STUDY, STUDY
 from benchmarks.fuzz.pixels import pixel_bytes, pixel_values
 from benchmarks.fuzz.tree import GROUP_LENGTH, PIXEL_DATA, TRANSFER_SYNTAX, UNDEFINED, Element, File, Place, places
 from benchmarks.fuzz.values import CHARSETS, NO_VRS, NUMBERS, UIDS, VRS, odd_value, padded

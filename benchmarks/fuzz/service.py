@@ -164,11 +164,13 @@ def running(workers: int) -> Iterator[Service]:
         server = serve_ours(
             log,
             *("--workers", str(workers)),
-            LUNGSCOPE_SPOOL_DIR=folder,
-            LUNGSCOPE_SETTLE_SECONDS="0",
-            LUNGSCOPE_QUIET_SECONDS="0",
-            LUNGSCOPE_LOG_LEVEL="warning",
-            TMPDIR=folder,
+            environment={
+                "LUNGSCOPE_SPOOL_DIR": folder,
+                "LUNGSCOPE_SETTLE_SECONDS": "0",
+                "LUNGSCOPE_QUIET_SECONDS": "0",
+                "LUNGSCOPE_LOG_LEVEL": "warning",
+                "TMPDIR": folder,
+            },
         )
         with server:
             server.wait_for(READY, PATIENCE_S)

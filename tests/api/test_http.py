@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from app.main import create_app
-from app.security import MALFORMED, AnswerMalformed
+from app.server.hooks import MALFORMED, AnswerMalformed
 from app.settings import Settings
 from phantoms.series import slice_file
 from tests.api.conftest import ON_NODULE, wait_until_ready

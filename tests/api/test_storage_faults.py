@@ -13,7 +13,8 @@ from typing import Any, Final
 import pytest
 from starlette.testclient import TestClient
 
-from app.delivery import locks, spool, store
+from app import locks
+from app.delivery import spool, store
 from app.main import create_app
 from app.settings import Settings
 from benchmarks.serving.service import eventually

@@ -14,8 +14,9 @@ from typing import Final
 import pytest
 
 from app.delivery import store as module
-from app.delivery.store import ResultObject, ResultStore
+from app.delivery.store import ResultStore
 from app.errors import SettingsError
+from app.reports.result import ResultObject
 
 Damage = Callable[[Path], None]
 NAME: Final = "results.sqlite3"

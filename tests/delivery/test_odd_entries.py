@@ -11,9 +11,10 @@ from typing import Final
 import pytest
 
 from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.store import ObjectKind, ResultObject, ResultStore
+from app.delivery.store import ResultStore
 from app.delivery.worker import Judging
 from app.inference.engine import SeriesLane
+from app.reports.result import ObjectKind, ResultObject
 from app.telemetry import Metrics
 from tests.delivery.test_spool import receive
 

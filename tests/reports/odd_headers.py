@@ -23,11 +23,14 @@ from app.explain.canvas import to_png
 from app.explain.overlay import draw
 from app.imaging.ct import CTSlice
 from app.inference.bundle import Bundle
-from app.judgement.answers import answer, as_json
+from app.judgement.answers import json_answer
+from app.judgement.judge import Judgement
+from app.judgement.parameters import Parameters
 from app.reports.dicom import write_files
 from app.reports.fhir import write_bundle
 from app.reports.report import Report
 from app.reports.source import TAKEN_OVER
+from phantoms import slices as phantom
 from tests.reports.cases import draw_report, slice_report
 
 # What decides whether and how an image is read at all: it may be refused.
@@ -158,8 +161,8 @@ def raised(kind: str, error: Exception) -> None:
 def check_every_rendering(report: Report, failed: Callable[[str, Exception], None] = raised) -> list[bytes]:
     """The DICOM files; raises AssertionError for anything that a reader of one of the renderings would stumble over."""
     prediction = report.prediction
-    written = answer(prediction, report.bundle, None, request_id="1", language="en", explain=True, timing_ms={})
-    check_text(json.loads(as_json(written)))
+    judgement = Judgement(report.image, Parameters(explain=True), prediction, report.bundle, None, {})
+    check_text(json.loads(json_answer(judgement, "en", "1")))
     assert to_png(draw(image_of(report), prediction, model=report.model_line, language="en", min_width_px=256))
     bundle = write_bundle(report)
     FhirBundle.model_validate_json(json.dumps(bundle, ensure_ascii=False).encode())
@@ -214,8 +217,8 @@ def check_values(instance: Dataset) -> None:
 
 def plain_slice() -> bytes:
     """A file with a valid value in nearly every attribute that results take over."""
-    hu = phantoms.chest(size_px=64, spacing_mm=5.6)
-    return phantoms.dicom(hu, spacing_mm=2.8, **VALID)
+    hu = phantom.chest(size_px=64, spacing_mm=5.6)
+    return phantom.dicom(hu, spacing_mm=2.8, **VALID)
 
 
 def _code() -> list[Dataset]:

@@ -15,8 +15,10 @@ from app.imaging.read import read_slice
 from app.inference.bundle import Bundle
 from app.inference.diagnose import diagnose
 from app.inference.model import Model
-from app.judgement.answers import answer, as_json
+from app.judgement.answers import json_answer
+from app.judgement.judge import Judgement
 from app.judgement.objects import draw_slice
+from app.judgement.parameters import Parameters
 from app.reports.dicom import to_bytes, write_results
 from app.reports.fhir import write_bundle
 from app.reports.report import Report
@@ -47,17 +49,10 @@ def render(report: Report) -> None:
     for shown in report.slices():
         assert draw_slice(report, shown).any()
     identifier = "0b9c5f0e-3a43-4c8e-8a55-3f7c0a1f6c11"
-    written = answer(
-        report.prediction,
-        report.bundle,
-        None,
-        request_id=identifier,
-        language="en",
-        explain=True,
-        timing_ms={"total": 1.0},
-        notes=(),
+    judgement = Judgement(
+        report.image, Parameters(explain=True), report.prediction, report.bundle, None, {"total": 1.0}
     )
-    assert identifier.encode() in as_json(written)
+    assert identifier.encode() in json_answer(judgement, "en", identifier)
 
 
 @pytest.mark.parametrize("outline", OUTLINES.values(), ids=OUTLINES)

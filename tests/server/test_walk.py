@@ -84,7 +84,6 @@ def test_an_upload_enters_each_room_once(traced: tuple[Tracer, int]) -> None:
     tracer.on = False
     rooms = [STATIONS.get(m.split(".")[0]) for m in tracer.modules if m not in PASSED_BY]
     walk = [room for room, _ in groupby(room for room in rooms if room is not None)]
-    print([m for m, _ in groupby(tracer.modules)])
     assert walk == ["server", "api", "judgement", "judge", "judgement", "api", "server"], tracer.modules
     beside = {m for m in tracer.modules if STATIONS.get(m.split(".")[0]) != "judge"}
     assert len(beside) <= MOST_MODULES, sorted(beside)

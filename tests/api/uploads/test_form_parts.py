@@ -11,7 +11,7 @@ import pytest
 
 from app.api.uploads.file_buffer import CHUNK_BYTES, FileBuffer
 from app.api.uploads.form_parts import MAX_FIELD_BYTES, MAX_FIELDS, Field, File, form_of_one, parts_of
-from app.errors import FileMissing, MalformedForm
+from app.errors import FileMissing, InputError, MalformedForm
 from app.imaging.chunked import ChunkedFile, piece_of
 from phantoms.series import zipped
 
@@ -165,6 +165,7 @@ def test_a_large_file_is_given_back_in_blocks(monkeypatch: pytest.MonkeyPatch) -
         for start in range(0, size, 1000):
             received.append(b"a" * min(1000, size - start))
         (file,) = received.files()
+        assert not isinstance(file, InputError)
         assert (len(file), not isinstance(file, ChunkedFile)) == (size, whole)
         assert piece_of(file, 0, size) == b"a" * size
         assert len(received) == 0
