@@ -19,7 +19,7 @@ from app.cli.exits import OK, SOME_FAILED
 from app.cli.inputs import Selection, Task, is_same_file
 from app.cli.models import verified_registry
 from app.cli.results import Outcome, Output, printable
-from app.errors import InputError, StartupError
+from app.errors import StartupError
 from app.imaging.archive import files_of
 from app.imaging.chunked import ChunkedFile
 from app.imaging.read import quiet_decoders, read_slice
@@ -154,9 +154,5 @@ def _judge_series(
 
 
 def _add(path: Path, builder: SeriesBuilder) -> None:
-    try:
-        for data in files_of(ChunkedFile.at(path)):
-            builder.add(data)
-    except InputError as error:
-        found = f"in {printable(Path(path.name))} {error.found}"
-        raise type(error)(found=found, expected=error.expected, remedy=error.remedy) from None
+    for data in files_of(ChunkedFile.at(path)):
+        builder.add(data, printable(Path(path.name)))

@@ -117,6 +117,7 @@ class SeriesBuilder:
         self._limits = limits or SeriesLimits()
         self._options = options or ReadOptions()
         self._files = self._localizers = self._duplicates = 0
+        self._name = ""
         self._not_ct: list[InputError] = []
         self._unreadable: list[InputError] = []
         self._files_of_series: Counter[str | None] = Counter()
@@ -132,14 +133,15 @@ class SeriesBuilder:
     def __len__(self) -> int:
         return len(self._positions)
 
-    def add(self, file: FileBytes | InputError) -> None:
+    def add(self, file: FileBytes | InputError, name: str | None = None) -> None:
         """Read one file; every frame of it, if it is a multi-frame image. One in blocks is given back on the way. An
-        error stands for a file that cannot be had.
+        error stands for a file that cannot be had. `name` is what errors call it instead of its place in the order.
 
         Raises SeriesTooLarge, MixedGeometry, NoSlicePosition, ConflictingInstances, and what reading a frame after the
         first of a file raises.
         """
         self._files += 1
+        self._name = name or f"file {self._files}"
         if self._files > self._limits.max_files:
             raise _too_large(f"more than {self._limits.max_files} files")
         try:
@@ -156,7 +158,7 @@ class SeriesBuilder:
             raise self._placed(error) from None
 
     def _placed(self, error: InputError) -> InputError:
-        found = f"{error.found} in file {self._files}"
+        found = f"{error.found} in {self._name}"
         return type(error)(found=found, expected=error.expected, remedy=error.remedy)
 
     def build(self) -> CTVolume:
