@@ -159,7 +159,7 @@ fuzz-service: $(DEV_READY) ## send MUTANTS requests made from SEED to a running 
 
 .PHONY: sweep-headers
 sweep-headers: $(DEV_READY) ## every header field that results take over with every odd value, one by one: a quarter of an hour
-	PYTHONPATH=. $(BIN)/python benchmarks/sweep_headers.py
+	$(BIN)/python -m tests.reports.sweep_headers
 
 .PHONY: fuzz-multipart
 fuzz-multipart: $(DEV_READY) ## write bodies of several parts by their grammar, damage them, and read them; MULTIPART_EXAMPLES of each

@@ -17,6 +17,10 @@ class LungscopeError(Exception):
 
     code: ClassVar[str] = "internal_error"
 
+    def __init_subclass__(cls, code: str | None = None) -> None:
+        super().__init_subclass__()
+        cls.code = code or cls.code
+
     def __init__(self, *, found: str, expected: str, remedy: str) -> None:
         super().__init__(f"Found {found}; expected {expected}. {remedy}")
         self.found = found
@@ -32,362 +36,248 @@ class MalformedInput(InputError):
     """The bytes or parameters do not follow their own format."""
 
 
-class EmptyInput(MalformedInput):
+class EmptyInput(MalformedInput, code="empty_body"):
     """No bytes were sent."""
 
-    code = "empty_body"
 
-
-class MalformedDicom(MalformedInput):
+class MalformedDicom(MalformedInput, code="malformed_dicom"):
     """The file is meant to be DICOM and cannot be read as such."""
 
-    code = "malformed_dicom"
 
-
-class MalformedPicture(MalformedInput):
+class MalformedPicture(MalformedInput, code="malformed_picture"):
     """The file is meant to be PNG, JPEG or TIFF and cannot be decoded."""
 
-    code = "malformed_picture"
 
-
-class MalformedForm(MalformedInput):
+class MalformedForm(MalformedInput, code="malformed_form"):
     """The multipart body does not follow its own syntax."""
 
-    code = "malformed_form"
 
-
-class FileMissing(MalformedInput):
+class FileMissing(MalformedInput, code="one_file_expected"):
     """The multipart body has no file part, or more than one."""
 
-    code = "one_file_expected"
 
-
-class InvalidParameter(MalformedInput):
+class InvalidParameter(MalformedInput, code="invalid_parameter"):
     """A parameter's text does not follow its syntax or lies outside its range."""
 
-    code = "invalid_parameter"
 
-
-class MalformedContentCoding(MalformedInput):
+class MalformedContentCoding(MalformedInput, code="malformed_content_coding"):
     """The body cannot be expanded as its sender says that it was compressed."""
 
-    code = "malformed_content_coding"
 
-
-class MalformedArchive(MalformedInput):
+class MalformedArchive(MalformedInput, code="malformed_archive"):
     """The file is meant to be a zip archive and is damaged."""
-
-    code = "malformed_archive"
 
 
 class UnsupportedInput(InputError):
     """The format as such is not read here."""
 
 
-class UnsupportedMediaType(UnsupportedInput):
+class UnsupportedMediaType(UnsupportedInput, code="unsupported_media_type"):
     """The bytes are neither DICOM nor PNG, JPEG or TIFF."""
 
-    code = "unsupported_media_type"
 
-
-class UnsupportedTransferSyntax(UnsupportedInput):
+class UnsupportedTransferSyntax(UnsupportedInput, code="unsupported_transfer_syntax"):
     """DICOM in a transfer syntax for which no kept decoder exists."""
 
-    code = "unsupported_transfer_syntax"
 
-
-class UnsupportedContentCoding(UnsupportedInput):
+class UnsupportedContentCoding(UnsupportedInput, code="unsupported_content_coding"):
     """The body was compressed in a way that is not undone here."""
 
-    code = "unsupported_content_coding"
 
-
-class UnsupportedArchive(UnsupportedInput):
+class UnsupportedArchive(UnsupportedInput, code="unsupported_archive"):
     """A zip archive that is encrypted, holds another one, or is compressed by a method that is not read."""
 
-    code = "unsupported_archive"
 
-
-class InputTooLarge(InputError):
+class InputTooLarge(InputError, code="input_too_large"):
     """More bytes than the service accepts."""
 
-    code = "input_too_large"
 
-
-class ArchiveTooLarge(InputError):
+class ArchiveTooLarge(InputError, code="archive_too_large"):
     """A zip archive of too many files, or one that inflates to too much."""
 
-    code = "archive_too_large"
 
-
-class SeriesTooLarge(InputError):
+class SeriesTooLarge(InputError, code="series_too_large"):
     """More files, slices or pixels than one series may have."""
 
-    code = "series_too_large"
 
-
-class UploadTooSlow(InputError):
+class UploadTooSlow(InputError, code="upload_too_slow"):
     """The body stopped coming, or comes too slowly."""
-
-    code = "upload_too_slow"
 
 
 class UnfitInput(InputError):
     """Well-formed input from which no slice in HU can be made, or to which the request does not fit."""
 
 
-class WrongSopClass(UnfitInput):
+class WrongSopClass(UnfitInput, code="wrong_sop_class"):
     """A DICOM object that is not a CT image."""
 
-    code = "wrong_sop_class"
 
-
-class WrongModality(UnfitInput):
+class WrongModality(UnfitInput, code="wrong_modality"):
     """A DICOM object whose Modality is not CT."""
 
-    code = "wrong_modality"
 
-
-class InvalidUid(UnfitInput):
+class InvalidUid(UnfitInput, code="invalid_uid"):
     """A Study, Series or SOP Instance UID that is none: results could not refer to their source by it."""
 
-    code = "invalid_uid"
 
-
-class LocalizerImage(UnfitInput):
+class LocalizerImage(UnfitInput, code="localizer"):
     """A scout view: a projection, not a slice."""
 
-    code = "localizer"
 
-
-class NoPixelData(UnfitInput):
+class NoPixelData(UnfitInput, code="no_pixel_data"):
     """A DICOM object without pixels."""
 
-    code = "no_pixel_data"
 
-
-class NotHounsfield(UnfitInput):
+class NotHounsfield(UnfitInput, code="not_hounsfield"):
     """Stored values that cannot be turned into Hounsfield units."""
 
-    code = "not_hounsfield"
 
-
-class NoPixelSpacing(UnfitInput):
+class NoPixelSpacing(UnfitInput, code="no_pixel_spacing"):
     """A DICOM image that does not state its pixel spacing."""
 
-    code = "no_pixel_spacing"
 
-
-class UnsupportedPixelFormat(UnfitInput):
+class UnsupportedPixelFormat(UnfitInput, code="unsupported_pixel_format"):
     """Colour, or a bit depth that does not hold CT."""
 
-    code = "unsupported_pixel_format"
 
-
-class ImageSizeOutOfRange(UnfitInput):
+class ImageSizeOutOfRange(UnfitInput, code="image_size_out_of_range"):
     """Too many or too few rows or columns; tested before any memory is taken for pixels."""
 
-    code = "image_size_out_of_range"
 
-
-class FrameRequired(UnfitInput):
+class FrameRequired(UnfitInput, code="frame_required"):
     """Several frames were sent and none was asked for."""
 
-    code = "frame_required"
 
-
-class FrameOutOfRange(UnfitInput):
+class FrameOutOfRange(UnfitInput, code="frame_out_of_range"):
     """The frame asked for is not in the file."""
 
-    code = "frame_out_of_range"
 
-
-class RoiOutsideImage(UnfitInput):
+class RoiOutsideImage(UnfitInput, code="roi_outside_image"):
     """The region of interest lies outside the sent image."""
 
-    code = "roi_outside_image"
 
-
-class NoDicomSource(UnfitInput):
+class NoDicomSource(UnfitInput, code="no_dicom_source"):
     """A DICOM result refers to its source by UIDs and header, and this source has none."""
 
-    code = "no_dicom_source"
 
-
-class ResultNotWritten(UnfitInput):
+class ResultNotWritten(UnfitInput, code="result_not_written"):
     """What was judged cannot be written in the format that was asked for, by a fault of the writer or of the header."""
-
-    code = "result_not_written"
 
 
 class UnfitSeries(UnfitInput):
     """Slices that do not make one volume, although each may be read."""
 
 
-class NoCtSlices(UnfitSeries):
+class NoCtSlices(UnfitSeries, code="no_ct_slices"):
     """Nothing that was sent is a CT slice."""
 
-    code = "no_ct_slices"
 
-
-class TooFewSlices(UnfitSeries):
+class TooFewSlices(UnfitSeries, code="too_few_slices"):
     """Fewer slices than a distance between slices can be checked on."""
 
-    code = "too_few_slices"
 
-
-class MixedSeries(UnfitSeries):
+class MixedSeries(UnfitSeries, code="mixed_series"):
     """Slices of several series."""
 
-    code = "mixed_series"
 
-
-class MixedGeometry(UnfitSeries):
+class MixedGeometry(UnfitSeries, code="mixed_geometry"):
     """Slices of one series that differ in size, spacing, orientation or frame of reference, or lie askew."""
 
-    code = "mixed_geometry"
 
-
-class NoSlicePosition(UnfitSeries):
+class NoSlicePosition(UnfitSeries, code="no_slice_position"):
     """A slice that does not state where it lies."""
 
-    code = "no_slice_position"
 
-
-class ConflictingInstances(UnfitSeries):
+class ConflictingInstances(UnfitSeries, code="conflicting_instances"):
     """Different slices under one SOP Instance UID."""
 
-    code = "conflicting_instances"
 
-
-class DuplicatePosition(UnfitSeries):
+class DuplicatePosition(UnfitSeries, code="duplicate_position"):
     """Different slices at one place."""
 
-    code = "duplicate_position"
 
-
-class MissingSlices(UnfitSeries):
+class MissingSlices(UnfitSeries, code="missing_slices"):
     """A gap between neighbouring slices."""
 
-    code = "missing_slices"
 
-
-class IrregularSpacing(UnfitSeries):
+class IrregularSpacing(UnfitSeries, code="irregular_spacing"):
     """Distances between slices that vary."""
 
-    code = "irregular_spacing"
 
-
-class SpacingTooLarge(UnfitSeries):
+class SpacingTooLarge(UnfitSeries, code="spacing_too_large"):
     """Slices too far apart to follow a nodule through them."""
 
-    code = "spacing_too_large"
 
-
-class GantryTilt(UnfitSeries):
+class GantryTilt(UnfitSeries, code="gantry_tilt"):
     """Slices stacked along another direction than their normal."""
 
-    code = "gantry_tilt"
 
-
-class NotAxial(UnfitSeries):
+class NotAxial(UnfitSeries, code="not_axial"):
     """Slices that are not cut across the patient's long axis."""
 
-    code = "not_axial"
 
-
-class NotAuthorised(LungscopeError):
+class NotAuthorised(LungscopeError, code="not_authorised"):
     """The caller did not show a token that this service knows."""
 
-    code = "not_authorised"
 
-
-class UnknownModel(LungscopeError):
+class UnknownModel(LungscopeError, code="unknown_model"):
     """No model of that name is loaded."""
 
-    code = "unknown_model"
 
-
-class UnknownResult(LungscopeError):
+class UnknownResult(LungscopeError, code="unknown_result"):
     """No result of that study, series or instance is here, or none any more."""
 
-    code = "unknown_result"
 
-
-class MalformedRequest(LungscopeError):
+class MalformedRequest(LungscopeError, code="malformed_request"):
     """What came over the connection is no request, or it does not say where its body ends."""
 
-    code = "malformed_request"
 
-
-class BadHost(LungscopeError):
+class BadHost(LungscopeError, code="bad_host"):
     """The request does not name the one host that it is for."""
 
-    code = "bad_host"
 
-
-class UnknownExpectation(LungscopeError):
+class UnknownExpectation(LungscopeError, code="unknown_expectation"):
     """The request depends on something that is not known here."""
 
-    code = "unknown_expectation"
 
-
-class UnknownMethod(LungscopeError):
+class UnknownMethod(LungscopeError, code="unknown_method"):
     """The request asks for something to be done that is not done for anything here."""
 
-    code = "unknown_method"
 
-
-class UnsupportedVersion(LungscopeError):
+class UnsupportedVersion(LungscopeError, code="unsupported_http_version"):
     """The request is in a version of its protocol that is not spoken here."""
 
-    code = "unsupported_http_version"
 
-
-class NotAcceptable(LungscopeError):
+class NotAcceptable(LungscopeError, code="not_acceptable"):
     """The caller accepts no format in which this can be answered."""
 
-    code = "not_acceptable"
 
-
-class DicomwebOff(LungscopeError):
+class DicomwebOff(LungscopeError, code="dicomweb_off"):
     """The operator has not named a folder for what comes in by DICOMweb."""
-
-    code = "dicomweb_off"
 
 
 class Unavailable(LungscopeError):
     """The service cannot answer now; the same request may succeed later."""
 
 
-class ModelLoading(Unavailable):
+class ModelLoading(Unavailable, code="model_loading"):
     """The model is still being loaded and warmed."""
 
-    code = "model_loading"
 
-
-class Overloaded(Unavailable):
+class Overloaded(Unavailable, code="overloaded"):
     """The bounded queue is full."""
 
-    code = "overloaded"
 
-
-class SpoolFull(Unavailable):
+class SpoolFull(Unavailable, code="spool_full"):
     """No room for more series before some are judged."""
 
-    code = "spool_full"
 
-
-class StorageFull(Unavailable):
+class StorageFull(Unavailable, code="storage_full"):
     """No room on the disk that holds spool and results."""
 
-    code = "storage_full"
 
-
-class StorageUnavailable(Unavailable):
+class StorageUnavailable(Unavailable, code="storage_unavailable"):
     """The disk that holds spool and results cannot be written or read now."""
-
-    code = "storage_unavailable"
 
 
 class StartupError(LungscopeError):

@@ -22,11 +22,10 @@ from app.api.middleware import HeadAsGet, RequestContext, WellFormed
 from app.api.routes import dicomweb, docs, health, models, predict, studies
 from app.api.routing import NoRoute
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
-from app.delivery.places import state_folder
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.storage import readable_count
 from app.delivery.store import ResultStore
-from app.delivery.worker import Backoff, Delivering, Delivery, Judging
+from app.delivery.worker import Backoff, Delivery, DeliveryWork, SpoolWork
 from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.backends import Backend
 from app.inference.bundle import find_bundle, load_bundle
@@ -35,6 +34,7 @@ from app.inference.model import create_backend
 from app.inference.registry import ModelRegistry, verify_detector
 from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
+from app.private_files import state_folder
 from app.reports.result import ObjectKind
 from app.server.cores import Cores
 from app.server.hooks import EARLY_ANSWER, MALFORMED, PASS_ON, WANTS_WHOLE_BODY
@@ -123,22 +123,23 @@ def _registry(settings: Settings, backend: Backend | None, detector_backend: Bac
 def _services(
     settings: Settings, registry: ModelRegistry, metrics: Metrics, sharing: Sharing | None, board: LoadBoard | None
 ) -> Services:
-    def slices_changed(slices: int) -> None:
-        if sharing is not None:
-            sharing.publish_slices(slices)
-
     def series_changed(series: int) -> None:
         metrics.series_in_memory.set(series)
         if sharing is not None:
             sharing.publish_series(series)
 
+    changed = _tell_nobody if sharing is None else sharing.publish_slices
     cores = _cores(settings, board, sharing)
-    engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, slices_changed, cores.keep)
+    engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, changed, cores.keep)
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.roam)
     folder = settings.spool_dir
     judge = Judge(registry, metrics, settings.max_slices)
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
     return Services(settings, registry, judge, engine, lane, metrics, delivery)
+
+
+def _tell_nobody(_slices: int) -> None:
+    pass
 
 
 def _cores(settings: Settings, board: LoadBoard | None, sharing: Sharing | None) -> Cores:
@@ -167,8 +168,8 @@ def _delivery(folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, 
     return Delivery(
         spool,
         store,
-        Judging(spool, store, lane, SpooledJudge(judge), owed, metrics, settings.result_hours),
-        [Delivering(store, each, folder / f"{each.name}.lock", backoff, metrics) for each in destinations],
+        SpoolWork(spool, store, lane, SpooledJudge(judge), owed, metrics, settings.result_hours),
+        [DeliveryWork(store, each, folder / f"{each.name}.lock", backoff, metrics) for each in destinations],
     )
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
+from benchmarks.serving.examples import ANSWERS_FILE, REQUESTS, WEB  # noqa: E402  # found by the line above
 from benchmarks.serving.service import Service  # noqa: E402
 from phantoms.series import SLICES, slice_file, zipped  # noqa: E402
-from tests.examples import ANSWERS_FILE, REQUESTS, WEB  # noqa: E402  # found by the line above
 
 
 def main() -> None:

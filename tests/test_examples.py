@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.serving.examples import ANSWERS_FILE, REQUESTS
 from benchmarks.serving.service import Service
-from tests.examples import ANSWERS_FILE, REQUESTS
 
 TOLERANCE = 0.05  # of probabilities, pixels and millimetres: another processor rounds otherwise
 OF_ONE_RUN = re.compile(r"/(timing_ms/\w+|backend)$")  # the same in no two requests, or wherever it is installed

@@ -20,8 +20,8 @@ from uvicorn.supervisors import Multiprocess
 
 from app.cli.exits import CANNOT_START, OK
 from app.cli.models import verified_registry
-from app.delivery.places import state_folder
 from app.errors import NoSharedRoom, StartupError
+from app.private_files import state_folder
 from app.server.load_board import LoadBoard
 from app.server.metrics_folder import PAGE, hold, no_shared_room, require_room, reserve, shared_metrics_folder
 from app.server.sockets import bound_sockets

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from app.delivery.places import PRIVATE, PRIVATE_FILE
+from app.private_files import PRIVATE, PRIVATE_FILE
 
 NAME: Final = re.compile("[0-9a-f]{32}")  # of a series and an instance: see `Spool.name_of`
 # What is wrong with one entry; with anything else, as a full disk, something is wrong with all of them.

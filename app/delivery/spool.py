@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from app.delivery.claim import Claim
-from app.delivery.places import PRIVATE, PRIVATE_FILE, own_folder, private_opener, set_aside, sync, unusable
 from app.delivery.quarantine import Quarantine, delete
 from app.errors import SpoolFull
 from app.locks import held, held_if_free, try_lock
+from app.private_files import PRIVATE, PRIVATE_FILE, own_folder, private_opener, set_aside, sync, unusable
 
 LOCK: Final = ".lock"
 WHOLE: Final = ".whole"  # several instances of the series came in one request

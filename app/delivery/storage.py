@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from app.delivery.places import FULL
 from app.errors import StorageFull, StorageUnavailable
+from app.private_files import FULL
 
 ROOM_BYTES: Final = 4 << 20  # the results of one series, and what the database writes beside them
 LOOK_S: Final = 1.0  # between two looks at the disk: whoever waits for room waits for seconds

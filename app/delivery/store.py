@@ -15,11 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from app.delivery.places import PRIVATE_FILE
 from app.delivery.quarantine import delete
 from app.delivery.storage import StorageWatch, result_code
 from app.errors import SettingsError
 from app.locks import held
+from app.private_files import PRIVATE_FILE
 from app.reports.result import ObjectKind, ResultObject
 
 BUSY_TIMEOUT_S: Final = 30.0  # another process writes some megabytes meanwhile

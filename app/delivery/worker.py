@@ -31,7 +31,7 @@ MAX_PAUSE_S: Final = HOUR_S  # a destination that comes back is found within an 
 logger = logging.getLogger(__name__)
 
 # Files of one series, when its last instance came, and whether to stop, to result objects of the kinds wanted.
-Judge = Callable[[Sequence[Path], datetime, Callable[[], bool], frozenset[ObjectKind]], Sequence[ResultObject]]
+SeriesResults = Callable[[Sequence[Path], datetime, Callable[[], bool], frozenset[ObjectKind]], Sequence[ResultObject]]
 
 
 class Repeating:
@@ -73,13 +73,13 @@ class Repeating:
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
+class SpoolWork:
     """Judges complete series, one at a time, in a place of the lane that all series share."""
 
     spool: Spool
     store: ResultStore
     lane: SeriesLane
-    judge: Judge
+    judge: SeriesResults
     destinations: Mapping[ObjectKind, Sequence[str]]
     metrics: Metrics
     keep_hours: float
@@ -197,7 +197,7 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivering:
+class DeliveryWork:
     """Sends to one destination, one object at a time, from one process at a time."""
 
     store: ResultStore
@@ -240,7 +240,9 @@ class Delivering:
 class Delivery:
     """Spool, store and threads of one process."""
 
-    def __init__(self, spool: Spool, store: ResultStore, judging: Judging, delivering: Sequence[Delivering]) -> None:
+    def __init__(
+        self, spool: Spool, store: ResultStore, judging: SpoolWork, delivering: Sequence[DeliveryWork]
+    ) -> None:
         self.spool = spool
         self.store = store
         self._threads = [

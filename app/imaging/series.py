@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from app.errors import (
@@ -29,16 +28,16 @@ from app.errors import (
     WrongSopClass,
 )
 from app.imaging.chunked import FileBytes, piece_of
-from app.imaging.ct import COSINE_TOLERANCE, CTSlice, FloatImage, Orientation, PointMm, QualityNote, SliceSource
+from app.imaging.ct import COSINE_TOLERANCE, CTSlice, Orientation, PointMm, QualityNote, SliceSource
 from app.imaging.dicom import DicomImage
 from app.imaging.formats import UNKNOWN
 from app.imaging.header import malformed, pack_header, unpack_header
-from app.imaging.memory import mapped_zeros
 from app.imaging.options import ReadOptions
+from app.imaging.pixel_stack import INT16, PixelStack, SeriesLimits
 from app.imaging.quality import MAX_THICKNESS_MM
 from app.imaging.read import SNIFFED_BYTES, sniff
 from app.imaging.stacking import stack_spacing_mm
-from app.imaging.volume import CTVolume, ShortVolume, heights_mm
+from app.imaging.volume import CTVolume, heights_mm
 
 NOT_CT: Final = (
     EmptyInput,
@@ -50,18 +49,6 @@ INCOMPLETE: Final = (TooFewSlices, MissingSlices, IrregularSpacing)  # as it may
 MAX_UNREADABLE: Final = 0.25  # of the slices: more than a stray file, so that the series itself is damaged
 MAX_SPACING_DIFFERENCE_MM: Final = 1e-3  # half a millimetre over 512 pixels; decimal strings round far below
 MAX_ABS_POSITION_MM: Final = 100_000.0  # a scanner's hall
-INT16: Final = np.iinfo(np.int16)
-MOVED: Final = -1
-BAND_ROWS: Final = 32  # 64 kB of 512 pixels as float32
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesLimits:
-    """Most slices, bytes of pixels as int16 (a 512 x 512 slice has 0.5 MB), and files of any kind."""
-
-    max_slices: int = 2000
-    max_pixel_bytes: int = 1 << 30
-    max_files: int = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +104,12 @@ class SeriesBuilder:
         self._limits = limits or SeriesLimits()
         self._options = options or ReadOptions()
         self._files = self._localizers = self._duplicates = 0
+        self._name = ""
         self._not_ct: list[InputError] = []
         self._unreadable: list[InputError] = []
         self._files_of_series: Counter[str | None] = Counter()
         self._plane: _Plane | None = None
-        self._stack = _Stack(self._limits)
+        self._stack = PixelStack(self._limits)
         self._positions: list[PointMm] = []
         self._sources: list[SliceSource] = []
         self._notes: dict[str, QualityNote] = {}
@@ -132,14 +120,15 @@ class SeriesBuilder:
     def __len__(self) -> int:
         return len(self._positions)
 
-    def add(self, file: FileBytes | InputError) -> None:
+    def add(self, file: FileBytes | InputError, name: str | None = None) -> None:
         """Read one file; every frame of it, if it is a multi-frame image. One in blocks is given back on the way. An
-        error stands for a file that cannot be had.
+        error stands for a file that cannot be had. `name` is what errors call it instead of its place in the order.
 
         Raises SeriesTooLarge, MixedGeometry, NoSlicePosition, ConflictingInstances, and what reading a frame after the
         first of a file raises.
         """
         self._files += 1
+        self._name = name or f"file {self._files}"
         if self._files > self._limits.max_files:
             raise _too_large(f"more than {self._limits.max_files} files")
         try:
@@ -156,7 +145,7 @@ class SeriesBuilder:
             raise self._placed(error) from None
 
     def _placed(self, error: InputError) -> InputError:
-        found = f"{error.found} in file {self._files}"
+        found = f"{error.found} in {self._name}"
         return type(error)(found=found, expected=error.expected, remedy=error.remedy)
 
     def build(self) -> CTVolume:
@@ -294,55 +283,6 @@ def _parsed(file: FileBytes) -> tuple[DicomImage, list[int]]:
         return image, [frame for frame in range(1, image.frames + 1) if not image.is_localizer(frame)]
     except InputError as error:
         raise _Unreadable(error) from None
-
-
-class _Stack:
-    """Slices as int16 in one array: there is never a second copy of the pixels.
-
-    The array is as long as the limits allow from the start: the operating system gives memory only for what is written,
-    so that nothing has to grow.
-    """
-
-    def __init__(self, limits: SeriesLimits) -> None:
-        self._limits = limits
-        self._hu: ShortVolume = np.empty((0, 0, 0), np.int16)
-        self._count = 0
-
-    def append(self, hu: FloatImage) -> None:
-        if not self._count:
-            most = self._limits.max_pixel_bytes // (hu.size * INT16.dtype.itemsize)
-            self._hu = mapped_zeros((min(most, self._limits.max_slices), *hu.shape), np.int16)
-        for rows in _bands(hu):
-            self._hu[self._count, rows] = _rounded(hu[rows])
-        self._count += 1
-
-    def holds(self, index: int, hu: FloatImage) -> bool:
-        return all(np.array_equal(self._hu[index, rows], _rounded(hu[rows])) for rows in _bands(hu))
-
-    def ordered(self, order: NDArray[np.intp]) -> ShortVolume:
-        """The array itself, its slices moved so that slice n is the former `order[n]`."""
-        hu, sources = self._hu[: self._count], order.tolist()
-        for start, source in enumerate(sources):
-            if source in (start, MOVED):
-                continue
-            # Along the cycle through `start`, with its first slice held aside.
-            held, to = hu[start].copy(), start
-            while source != start:
-                hu[to] = hu[source]
-                sources[to], to = MOVED, source
-                source = sources[to]
-            hu[to], sources[to] = held, MOVED
-        return hu
-
-
-def _bands(hu: FloatImage) -> Iterator[slice]:
-    """Rows of a slice, few at a time: what is made of them takes little memory, and stays in the cache."""
-    return (slice(row, row + BAND_ROWS) for row in range(0, len(hu), BAND_ROWS))
-
-
-def _rounded(hu: FloatImage) -> NDArray[np.int16]:
-    clipped = np.clip(hu, INT16.min, INT16.max)
-    return np.rint(clipped, out=clipped).astype(np.int16)
 
 
 def _geometry(ct_slice: CTSlice) -> tuple[_Plane, PointMm]:

@@ -22,7 +22,7 @@ from app.imaging.quality import check_lungs, check_roi, check_roi_place, check_s
 from app.inference.decision import OUT_OF_DISTRIBUTION, predict
 from app.inference.detector import MIN_SEPARATION_MM, Detector, ScoreThreshold
 from app.inference.model import Model
-from app.inference.patch_outputs import Judged, judge, traits_of
+from app.inference.patch_outputs import PatchOutputs, run_patches, traits_of
 from app.inference.prediction import Finding, Prediction, Timing
 
 NOT_A_NODULE: Final = "not_a_nodule"
@@ -69,7 +69,7 @@ def _diagnose_roi(ct_slice: CTSlice, roi_px: PointPx, model: Model) -> Predictio
     slice_notes = (*check_slice(ct_slice), *check_view(ct_slice, survey))
     roi_notes = (*check_roi(patch), *check_roi_place(ct_slice, survey, roi_px))
     searched = time.perf_counter()
-    judged = judge([patch], model)
+    judged = run_patches([patch], model)
     reasons = [*errors_of(slice_notes), *errors_of(roi_notes)]
     if errors_of(roi_notes) or judged.no_nodule[0]:
         reasons.append(NOT_A_NODULE)
@@ -99,7 +99,9 @@ def _findings(
     """What the network says about candidates with their scores, one finding a nodule, numbered."""
     if not passed:
         return []
-    judged = judge([extract_patch(ct_slice, candidate.centre_px, model.patch_spec) for candidate, _ in passed], model)
+    judged = run_patches(
+        [extract_patch(ct_slice, candidate.centre_px, model.patch_spec) for candidate, _ in passed], model
+    )
     scores, shown = detector.shown(np.array([score for _, score in passed], np.float32), judged.outputs["nodule"])
     findings = [
         replace(_finding(n, ct_slice, judged, model, judgeable=not judged.strange[n]), detector_score=float(scores[n]))
@@ -120,7 +122,7 @@ def _prediction(
     return predict(findings, reasons, model, quality=notes, source=source, spacing_mm=spacing_mm, timing=timing)
 
 
-def _finding(n: int, ct_slice: CTSlice, judged: Judged, model: Model, *, judgeable: bool) -> Finding:
+def _finding(n: int, ct_slice: CTSlice, judged: PatchOutputs, model: Model, *, judgeable: bool) -> Finding:
     """The n-th patch as a finding; what was not judged gets neither probability nor description."""
     outputs, centre = judged.outputs, judged.patches[n].transform.centre_px
     outline = judged.outline(n) if judgeable else None

@@ -36,7 +36,7 @@ class Outline:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class PatchOutputs:
     """The network's outputs for N patches, patch axis first; those `strange` (N,) are unlike the training data, and on
     those of `no_nodule` (N,) it sees none."""
 
@@ -54,11 +54,11 @@ class Judged:
         return Evidence(self.outputs["evidence"][n], _rectangle(self.patches[n].transform))
 
 
-def judge(patches: Sequence[Patch], model: Model) -> Judged:
+def run_patches(patches: Sequence[Patch], model: Model) -> PatchOutputs:
     """Run the network on all of at least one patch at once."""
     outputs = model.run(list(patches))
     strange = model.distance(outputs["embedding"]) > model.manifest.out_of_distribution.threshold
-    return Judged(patches, outputs, strange, outputs["nodule"] < model.manifest.nodule_threshold)
+    return PatchOutputs(patches, outputs, strange, outputs["nodule"] < model.manifest.nodule_threshold)
 
 
 def traits_of(values: NDArray[np.float32], model: Model) -> tuple[Trait, ...]:

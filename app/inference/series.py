@@ -24,7 +24,7 @@ from app.inference.decision import predict
 from app.inference.detector import Detector
 from app.inference.diagnose import SLICE_LEVEL, distinct, errors_of, search_note
 from app.inference.model import Model
-from app.inference.patch_outputs import Judged, Outline, judge, traits_of
+from app.inference.patch_outputs import Outline, PatchOutputs, run_patches, traits_of
 from app.inference.prediction import Finding, KeySlice, Prediction, Series, SliceRef, Timing
 
 Progress = Callable[[str, int, int], None]
@@ -68,7 +68,7 @@ class _Followed:
     candidate: VolumeCandidate
     score: float
     indices: tuple[int, ...]
-    judged: Judged
+    judged: PatchOutputs
     outlines: tuple[Outline | None, ...]
 
     def shows(self, n: int) -> bool:
@@ -156,7 +156,7 @@ def _follow(volume: CTVolume, candidate: VolumeCandidate, score: float, model: M
     middle = candidate.slice_index
     indices = tuple(n for n in range(middle - reach, middle + reach + 1, step) if 0 <= n < len(volume))
     patches: list[Patch] = [extract_patch(volume.slice_at(n), candidate.centre_px, model.patch_spec) for n in indices]
-    judged = judge(patches, model)
+    judged = run_patches(patches, model)
     return _Followed(candidate, score, indices, judged, tuple(judged.outline(n) for n in range(len(patches))))
 
 

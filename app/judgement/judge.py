@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from app.errors import InputError
 from app.imaging.archive import files_of
 from app.imaging.chunked import ChunkedFile
 from app.imaging.ct import CTSlice
+from app.imaging.pixel_stack import SeriesLimits
 from app.imaging.read import read_slice
-from app.imaging.series import SeriesBuilder, SeriesLimits
+from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
@@ -122,24 +121,13 @@ class Judge:
         began = time.perf_counter()
         builder = self.builder(parameters)
         for done, path in enumerate(paths, start=1):
-            with nullcontext() if name is None else _named(name(path)):
-                for data in files_of(ChunkedFile.at(path)):
-                    if cancelled():
-                        raise Cancelled
-                    builder.add(data)
+            for data in files_of(ChunkedFile.at(path)):
+                if cancelled():
+                    raise Cancelled
+                builder.add(data, None if name is None else name(path))
             progress("read", done, len(paths))
         volume = builder.build()
         return self.series(volume, parameters, _since_ms(began), progress, cancelled, began)
-
-
-@contextmanager
-def _named(file: str) -> Iterator[None]:
-    """Say of an error within the block in which file it was found."""
-    try:
-        yield
-    except InputError as error:
-        found = f"in {file} {error.found}"
-        raise type(error)(found=found, expected=error.expected, remedy=error.remedy) from None
 
 
 def _since_ms(started: float) -> float:

@@ -1,9 +1,5 @@
-"""uvicorn's HTTP/1.1, with which the application can have a body of known length received into one buffer.
-
-Otherwise half a megabyte is copied four times in pieces: out of the socket, out of the parser, into the next message,
-and out of that. A request that is answered on its headers (`hooks.AnswerEarly`) is not passed on by ASGI at all, which
-would cost more than the answer. A connection may go to another process once the headers of a request are there
-(`app.server.sharing`), and come from one.
+"""uvicorn's HTTP/1.1, with what docs/serving.md lists: a body of known length goes into one buffer, a request may be
+answered on its headers, and a connection may go to another process, and come from one.
 
 Clients may offer another protocol with a request that has a body, and end their side of the connection before they are
 answered (`app.server.half_close`); uvicorn's own protocol refuses the first and leaves the second unanswered.
@@ -32,8 +28,8 @@ from app.server.hooks import (
     EarlyAnswer,
     PassOn,
 )
-from app.server.start_line import check_spoken, is_simple, status_of, without_authority
-from app.server.whole_body import SCRATCH, ZEROS, Body
+from app.server.start_line import VERSIONS, check_spoken, is_simple, status_of, without_authority
+from app.server.whole_body import SCRATCH, ZEROS, Body, announced_bytes
 
 HEADERS_BYTES: Final = 16 * 1024  # one read: most of a body is to stay in the socket until it is asked for
 
@@ -175,7 +171,8 @@ class _Http(HttpToolsProtocol):
         # Who is asked below wants to know; uvicorn says so later.
         self.scope["method"] = self.parser.get_method().decode("ascii")
         self.scope["http_version"] = self.parser.get_http_version()
-        check_spoken(self.scope["method"], self.scope["http_version"])
+        if self.scope["method"] == "CONNECT" or self.scope["http_version"] not in VERSIONS:
+            check_spoken(self.scope["method"], self.scope["http_version"])
         # Nobody has told an older client of interim answers (RFC 9110 10.1.1).
         self.expect_100_continue &= self.scope["http_version"] != "1.0"
         self._upgrading = self.parser.should_upgrade()
@@ -187,7 +184,7 @@ class _Http(HttpToolsProtocol):
             self.url, self.scope["path"] = without_authority(self.url)
         if self._pass_on():
             return
-        length = _announced(self.headers)
+        length = announced_bytes(self.headers)
         # One that stands in the queue behind another has its body read in pieces.
         waits = length > HEADERS_BYTES and (self.cycle is None or self.cycle.response_complete)
         if waits and (answer := self._early_answer(length)) is not None:
@@ -355,11 +352,3 @@ class _Http(HttpToolsProtocol):
             self._offered.end()
         self._offered = self.bypassing = None
         self._answered_early = False
-
-
-def _announced(headers: list[tuple[bytes, bytes]]) -> int:
-    """Content-Length; 0 where it is not given, or where something else says where the body ends."""
-    given = dict(headers)
-    if b"transfer-encoding" in given:
-        return 0
-    return int(given.get(b"content-length", 0))

@@ -66,3 +66,11 @@ class Body:
         """No more will come."""
         self._ask = None  # the connection, which holds the request, which holds this
         self._ended.set()
+
+
+def announced_bytes(headers: list[tuple[bytes, bytes]]) -> int:
+    """Content-Length; 0 where it is not given, or where something else says where the body ends."""
+    given = dict(headers)
+    if b"transfer-encoding" in given:
+        return 0
+    return int(given.get(b"content-length", 0))

@@ -16,7 +16,7 @@ from app.imaging.read import read_slice
 from app.inference.bundle import find_bundle, load_bundle
 from app.inference.diagnose import diagnose
 from app.inference.model import create_backend
-from app.inference.patch_outputs import judge, traits_of
+from app.inference.patch_outputs import run_patches, traits_of
 from app.inference.registry import ModelRegistry, verify_detector
 from app.settings import Settings
 from benchmarks.serving.slices import Slice
@@ -30,7 +30,7 @@ def measure_parts(ct_slice: Slice, runs: int = RUNS) -> tuple[float, float, floa
     registry = _registry(settings)
     model, detector = registry.model(), registry.detector()
     read = read_slice(ct_slice.dicom, ReadOptions())
-    judged = judge([extract_patch(read, ct_slice.roi_px, model.patch_spec)], model)
+    judged = run_patches([extract_patch(read, ct_slice.roi_px, model.patch_spec)], model)
 
     def whole() -> object:
         return diagnose(read_slice(ct_slice.dicom, ReadOptions()), ct_slice.roi_px, model, detector)

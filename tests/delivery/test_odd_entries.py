@@ -12,7 +12,7 @@ import pytest
 
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.store import ResultStore
-from app.delivery.worker import Judging
+from app.delivery.worker import SpoolWork
 from app.inference.engine import SeriesLane
 from app.reports.result import ObjectKind, ResultObject
 from app.telemetry import Metrics
@@ -81,7 +81,7 @@ class Worker:
         self.judged: list[list[str]] = []
         owed: dict[ObjectKind, Sequence[str]] = {}
         store = ResultStore(folder / "results.sqlite3")
-        self.judging = Judging(self.spool, store, SeriesLane(1), self._judge, owed, self.metrics, keep_hours=1)
+        self.judging = SpoolWork(self.spool, store, SeriesLane(1), self._judge, owed, self.metrics, keep_hours=1)
 
     def _judge(self, paths: Sequence[Path], *_: object) -> list[ResultObject]:
         self.judged.append(sorted(path.read_text() for path in paths))

@@ -14,12 +14,12 @@ from typing import Any, Final
 import pytest
 
 from app.delivery import spool as spool_module
-from app.delivery.places import state_folder, sync
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.storage import MAX_PAUSE_S, StorageWatch
 from app.delivery.store import ResultStore
-from app.delivery.worker import Delivering, Judging, Repeating
+from app.delivery.worker import DeliveryWork, Repeating, SpoolWork
 from app.errors import SettingsError, StorageFull, StorageUnavailable
+from app.private_files import state_folder, sync
 from app.telemetry import Metrics
 from benchmarks.serving.receiver import Receiver, receiving
 from tests.delivery.test_spool import LIMITS, receive
@@ -223,7 +223,7 @@ def test_nothing_is_judged_that_could_not_be_kept(tmp_path: Path, monkeypatch: p
     store = ResultStore(tmp_path / "results.sqlite3")
     clock = Clock()
     store.watch = StorageWatch(tmp_path, store.probe, clock)
-    worker: Judging = judging(tmp_path, store, judge)
+    worker: SpoolWork = judging(tmp_path, store, judge)
     receive(worker.spool, "1")
     with monkeypatch.context() as patches:
         patches.setattr(ResultStore, "put", lambda *_, **__: _full())
@@ -282,7 +282,7 @@ def test_nothing_is_sent_that_could_not_be_crossed_out(tmp_path: Path, monkeypat
     store.watch = StorageWatch(tmp_path, store.probe, clock)
     put(store, result())
     with receiving(Receiver()) as receiver:
-        worker: Delivering = delivering(store, tmp_path, receiver.url)
+        worker: DeliveryWork = delivering(store, tmp_path, receiver.url)
         with monkeypatch.context() as patches:
             patches.setattr(ResultStore, "settle", lambda *_: _full())
             for _ in range(60):

@@ -19,7 +19,7 @@ from pydicom import dcmread
 from app.delivery.destinations import Access, FhirDestination, Outcome, StowDestination
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.store import ResultStore
-from app.delivery.worker import MAX_ATTEMPTS, Backoff, Delivering, Judging
+from app.delivery.worker import MAX_ATTEMPTS, Backoff, DeliveryWork, SpoolWork
 from app.errors import GantryTilt
 from app.inference.engine import SeriesLane
 from app.inference.series import Cancelled
@@ -42,15 +42,15 @@ def store(tmp_path: Path) -> ResultStore:
     return ResultStore(tmp_path / "results.sqlite3")
 
 
-def judging(tmp_path: Path, store: ResultStore, judge: Callable[..., Any], metrics: Metrics | None = None) -> Judging:
+def judging(tmp_path: Path, store: ResultStore, judge: Callable[..., Any], metrics: Metrics | None = None) -> SpoolWork:
     spool = Spool(tmp_path / "spool", SpoolLimits(1 << 20, 1e9, 0, 0))
     owed: dict[ObjectKind, Sequence[str]] = {"dicom": ["pacs"], "fhir": ["fhir"]}
-    return Judging(spool, store, SeriesLane(1), judge, owed, metrics or Metrics(), keep_hours=1)
+    return SpoolWork(spool, store, SeriesLane(1), judge, owed, metrics or Metrics(), keep_hours=1)
 
 
-def delivering(store: ResultStore, tmp_path: Path, url: str, metrics: Metrics | None = None) -> Delivering:
+def delivering(store: ResultStore, tmp_path: Path, url: str, metrics: Metrics | None = None) -> DeliveryWork:
     destination = StowDestination(Access(url, token="secret token"))
-    return Delivering(store, destination, tmp_path / "pacs.lock", Backoff(5.0), metrics or Metrics())
+    return DeliveryWork(store, destination, tmp_path / "pacs.lock", Backoff(5.0), metrics or Metrics())
 
 
 def put(store: ResultStore, *objects: ResultObject, expires_at: float = LATER) -> None:

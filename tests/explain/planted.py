@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.imaging.ct import CTSlice, PointPx, SliceSource
 from app.imaging.patches import extract_patch
 from app.inference.model import Model
-from app.inference.patch_outputs import judge
+from app.inference.patch_outputs import run_patches
 from app.inference.prediction import Finding, Prediction, Timing
 
 SPACING_MM: Final = 0.7
@@ -91,9 +91,9 @@ def cropped(planted: Planted) -> Planted:
 def point_at(planted: Planted, model: Model, *, probability: float | None = 0.8) -> Prediction:
     """What the model says about the patch around the place pointed at, as `diagnose` would put it."""
     ct_slice = planted.ct_slice
-    judged = judge([extract_patch(ct_slice, planted.roi_px, model.patch_spec)], model)
+    judged = run_patches([extract_patch(ct_slice, planted.roi_px, model.patch_spec)], model)
     middle = extract_patch(ct_slice, planted.nodule_px, model.patch_spec)
-    outline = judge([middle], model).outline(0)
+    outline = run_patches([middle], model).outline(0)
     assert outline is not None
     finding = Finding(
         id=1,

@@ -77,9 +77,9 @@ def taken_files(monkeypatch: pytest.MonkeyPatch) -> list[FileBytes]:
     taken: list[FileBytes] = []
     add = SeriesBuilder.add
 
-    def watched(builder: SeriesBuilder, file: FileBytes) -> None:
+    def watched(builder: SeriesBuilder, file: FileBytes, name: str | None = None) -> None:
         taken.append(file)
-        add(builder, file)
+        add(builder, file, name)
 
     monkeypatch.setattr(SeriesBuilder, "add", watched)
     return taken

@@ -33,8 +33,9 @@ from app.errors import (
     UnsupportedTransferSyntax,
 )
 from app.imaging.options import ReadOptions
+from app.imaging.pixel_stack import SeriesLimits
 from app.imaging.read import quiet_decoders, read_slice
-from app.imaging.series import SeriesBuilder, SeriesLimits
+from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from phantoms.slices import (
     NATIVE,

@@ -17,7 +17,8 @@ from app.imaging import series
 from app.imaging.chunked import ChunkedFile
 from app.imaging.ct import CTSlice
 from app.imaging.memory import mapped_zeros
-from app.imaging.series import SeriesBuilder, SeriesLimits
+from app.imaging.pixel_stack import SeriesLimits
+from app.imaging.series import SeriesBuilder
 from phantoms.slices import derived_uid, dicom, enhanced_dicom, functional_group
 from tests.imaging.series_files import AXIAL, TO_HU, built, enhanced_file, plane_position, slice_file, zipped
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-WEB: Final = Path(__file__).resolve().parents[1] / "app" / "web"
+WEB: Final = Path(__file__).resolve().parents[2] / "app" / "web"
 ANSWERS_FILE: Final = WEB / "examples.json"
 REQUEST_ID: Final = "0b9c5f0e-3a43-4c8e-8a55-3f7c0a1f6c11"
 
