@@ -6,43 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.imaging.read import quiet_decoders
-from training.development import LUNA_SPACING_MM, LUNA_WINDOW_HU, read_candidates, read_development, read_nodules
-from training.leaks import PatientLeak, require_disjoint, require_disjoint_candidates
+from training.development import read_development
+from training.leaks import require_disjoint, require_disjoint_candidates
 from training.lidc import read_lidc
-from training.nodules import (
-    INDETERMINATE,
-    MALIGNANCY_SCALE,
-    TRAIT_SCALES,
-    Candidate,
-    Dataset,
-    DatasetMalformed,
-    DatasetMissing,
-    Nodule,
-    Suspicion,
-)
+from training.nodules import Dataset, DatasetMissing
 from training.table import read_table
-
-__all__ = [
-    "INDETERMINATE",
-    "LUNA_SPACING_MM",
-    "LUNA_WINDOW_HU",
-    "MALIGNANCY_SCALE",
-    "TRAIT_SCALES",
-    "Candidate",
-    "Dataset",
-    "DatasetMalformed",
-    "DatasetMissing",
-    "Nodule",
-    "PatientLeak",
-    "Suspicion",
-    "hold_out",
-    "read_candidates",
-    "read_dataset",
-    "read_lidc",
-    "read_nodules",
-    "read_table",
-    "require_disjoint",
-]
 
 
 def read_dataset(data: Path) -> Dataset:

@@ -24,7 +24,8 @@ from app.imaging.ct import FloatImage
 from app.imaging.patches import PatchSpec, resample
 from training.calibrate import sigmoid
 from training.config import load_config
-from training.datasets import Nodule, read_nodules
+from training.development import read_nodules
+from training.nodules import Nodule
 from training.train import predict
 
 CLEARANCE_MM = 15.0
