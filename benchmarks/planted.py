@@ -28,7 +28,8 @@ from benchmarks.planted_scans import PlantedScan, planted_scan
 from benchmarks.readers import Alone, Cascade, Every, Judge, Reader, arm_of
 from benchmarks.whole_scans import Judge as SeriesJudge
 from benchmarks.whole_scans import WholeScanCase, series_threshold, whole_scan, whole_scan_case
-from training.datasets import read_dataset
+from training.data.datasets import read_dataset
+from training.data.nodules import Dataset, Nodule
 from training.detector import logits
 from training.detector_artefacts import FilterRun, read_classifier, read_filter, weights_digest
 from training.detector_card import froc_table, native_table, scans_table
@@ -36,7 +37,6 @@ from training.detector_charts import draw_froc
 from training.detector_config import DetectorConfig
 from training.detector_report import Background, Band, Comparison, DetectorResults, WholeScan
 from training.detector_scans import Scan, read_scan
-from training.nodules import Dataset, Nodule
 from training.samples import nodule_view
 from training.train import predict
 

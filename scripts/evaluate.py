@@ -7,7 +7,7 @@ from pathlib import Path
 from app.errors import BundleError, InputError
 from training.assess import assess_bundle, assess_recipe, ratings_beside
 from training.config import load_config
-from training.datasets import read_dataset
+from training.data.datasets import read_dataset
 from training.report import summary
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from app.errors import InputError
 from training.artefacts import describe, write_artefacts
 from training.config import load_config
-from training.datasets import read_dataset
+from training.data.datasets import read_dataset
 from training.device import prepare_device
 from training.train import train
 

@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers, ops
 
 from training.config import Config
-from training.nodules import TRAIT_SCALES
+from training.data.nodules import TRAIT_SCALES
 
 TRAINED_OUTPUTS = ("malignancy", "nodule", "traits", "mask")
 FEATURES = "features"

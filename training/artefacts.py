@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from training.calibrate import Whitening, fit_whitening, local_scale
 from training.config import Config
+from training.data.nodules import Dataset
 from training.history import draw_curves, learning_summary, write_log
-from training.nodules import Dataset
 from training.samples import nodule_view
 from training.train import TrainedNetwork, predict
 

@@ -11,8 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from training.config import InputConfig
+from training.data.nodules import Nodule
 from training.metrics import Floats
-from training.nodules import Nodule
 from training.samples import nodule_view
 
 SIDE = 12  # pixels a side after averaging: 2.8 mm each at the default input, smaller than most nodules

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import Config
-from training.nodules import MALIGNANCY_SCALE, TRAIT_SCALES, Candidate, Dataset, Nodule
+from training.data.nodules import MALIGNANCY_SCALE, TRAIT_SCALES, Candidate, Dataset, Nodule
 from training.samples import (
     OUTLINE_LEVEL,
     View,

@@ -16,11 +16,11 @@ from app.imaging.ct import FloatImage
 from app.inference.bundle import Interval
 from training import metrics
 from training.config import Config
+from training.data.nodules import INDETERMINATE
 from training.evaluate import Evaluation
 from training.figures import intervals
 from training.judged import DECISIONS, decided
 from training.metrics import Flags, Floats, Metric
-from training.nodules import INDETERMINATE
 from training.readers import RATED
 from training.study import Study
 from training.subgroups import Subgroup

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from app.imaging.ct import FloatImage
 from app.imaging.patches import PatchSpec
 from training.averaging import WeightAverage
+from training.data.nodules import Dataset
 from training.detector_config import DetectorConfig, FilterConfig
 from training.detector_samples import (
     DetectorBatches,
@@ -28,7 +29,6 @@ from training.detector_samples import (
     scan_blobs,
 )
 from training.detector_scans import Scan, false_candidates
-from training.nodules import Dataset
 
 T = TypeVar("T", PatchBlob, ScanBlob)
 

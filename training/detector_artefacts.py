@@ -11,7 +11,7 @@ import keras
 from pydantic import BaseModel, ConfigDict
 
 from training.artefacts import NETWORK_FILE
-from training.datasets import read_dataset
+from training.data.datasets import read_dataset
 from training.detector import TrainingSet, train_base, train_filter, training_set
 from training.detector_config import DetectorConfig
 from training.detector_scans import read_scan

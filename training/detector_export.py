@@ -24,11 +24,11 @@ from app.inference.bundle import (
     read_verified,
 )
 from app.inference.detector import OUTPUT, DetectorManifest, DetectorPerformance, HardNegatives
+from training.data.nodules import DatasetMalformed
 from training.detector_artefacts import FilterRun, weights_digest
 from training.detector_card import write_detector_card
 from training.detector_report import DetectorResults
 from training.export import GOLDEN_TOLERANCE, LIDC, LUNA, SIGNATURE, run_graph, tensorflow_runtime
-from training.nodules import DatasetMalformed
 from training.phantom import DIAMETER_MM, lung_phantom
 
 INTENDED_USE: Final = (

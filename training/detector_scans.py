@@ -16,9 +16,9 @@ from app.imaging.lungs import segment_lungs
 from app.imaging.planes import PointVx
 from app.imaging.read import read_slice
 from app.imaging.volume import CTVolume
+from training.data.lidc_xml import NAMESPACE
+from training.data.nodules import DatasetMissing
 from training.detector_config import ScanConfig
-from training.lidc_xml import NAMESPACE
-from training.nodules import DatasetMissing
 
 Floats = NDArray[np.float64]
 NODULE: Final = f"{{{NAMESPACE}}}unblindedReadNodule"  # of any size: those below 3 mm are one point without ratings

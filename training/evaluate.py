@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Interval
 from training.config import Config
+from training.data.nodules import INDETERMINATE, Dataset
 from training.figures import measure
 from training.held_out import HeldOut, HeldOutCandidates
 from training.judged import DECISIONS, Calibration, decided, fit_calibration
-from training.nodules import INDETERMINATE, Dataset
 from training.readers import Ratings
 from training.study import Study, cross_validated
 from training.subgroups import Subgroup, measure_subgroups

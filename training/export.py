@@ -39,9 +39,9 @@ from training.artefacts import Artefacts, Run
 from training.calibrate import LOCAL_REACH, MIN_DRAWN_MM, Whitening
 from training.card import write_card
 from training.config import Config
+from training.data.nodules import TRAIT_SCALES
 from training.evaluate import Evaluation
 from training.judged import Calibration
-from training.nodules import TRAIT_SCALES
 from training.phantom import DIAMETER_MM, lung_phantom
 
 SIGNATURE = "serving_default"

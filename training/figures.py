@@ -9,10 +9,10 @@ import numpy as np
 from app.inference.bundle import Interval
 from training import metrics
 from training.config import Config
+from training.data.nodules import INDETERMINATE, TRAIT_SCALES
 from training.held_out import HeldOut
 from training.judged import Judged, decided
 from training.metrics import Flags, Floats, Metric
-from training.nodules import INDETERMINATE, TRAIT_SCALES
 from training.readers import RATED, ReaderPairs
 from training.study import Study
 

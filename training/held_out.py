@@ -15,9 +15,9 @@ from training.artefacts import write_network
 from training.calibrate import Whitening, fit_whitening, sigmoid
 from training.checkpoints import facts_in, write_whole
 from training.config import Config
-from training.datasets import hold_out
+from training.data.datasets import hold_out
+from training.data.nodules import TRAIT_SCALES, Candidate, Dataset, Nodule
 from training.identity import Facts, fold_facts
-from training.nodules import TRAIT_SCALES, Candidate, Dataset, Nodule
 from training.samples import OUTLINE_LEVEL, View, candidate_view, nodule_view, random_negative
 from training.train import TrainedNetwork, predict, train
 

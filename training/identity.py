@@ -14,7 +14,7 @@ import numpy as np
 
 from app.imaging import patches
 from training.config import Config
-from training.nodules import Candidate, Dataset, Nodule
+from training.data.nodules import Candidate, Dataset, Nodule
 
 Facts = dict[str, str]
 RECIPE = {"seed", "input", "network", "batch", "augment", "optimiser"}

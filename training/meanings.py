@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.nodules import TRAIT_SCALES
+from training.data.nodules import TRAIT_SCALES
 
 USEFULNESS = {
     "auc": "suspicious against benign",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from training.artefacts import NETWORK_FILE
 from training.calibrate import sigmoid
 from training.config import InputConfig
-from training.nodules import Nodule
+from training.data.nodules import Nodule
 from training.samples import nodule_view
 from training.train import predict
 

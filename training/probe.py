@@ -24,8 +24,8 @@ from app.imaging.ct import FloatImage
 from app.imaging.patches import PatchSpec, resample
 from training.calibrate import sigmoid
 from training.config import load_config
-from training.development import read_nodules
-from training.nodules import Nodule
+from training.data.development import read_nodules
+from training.data.nodules import Nodule
 from training.train import predict
 
 CLEARANCE_MM = 15.0

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Interval
 from training.config import Config
+from training.data.nodules import INDETERMINATE, TRAIT_SCALES, Nodule
 from training.figures import finding_figures, intervals, suspicion_figures
 from training.judged import decided
 from training.metrics import Flags
-from training.nodules import INDETERMINATE, TRAIT_SCALES, Nodule
 from training.study import Study
 
 SIZE_BANDS_MM = ((0.0, 6.0, "< 6 mm"), (6.0, 10.0, "6-10 mm"), (10.0, 20.0, "10-20 mm"), (20.0, np.inf, ">= 20 mm"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Interval
-from training.nodules import TRAIT_SCALES
+from training.data.nodules import TRAIT_SCALES
 
 
 class Target(BaseModel):

@@ -18,11 +18,11 @@ from training.averaging import WeightAverage
 from training.batches import Batch, BatchSource
 from training.checkpoints import Checkpoint, TrainingState
 from training.config import Config
+from training.data.nodules import Dataset
 from training.device import prepare_device
 from training.history import LEARNING_RATE, SPEED, History, Row, step_log
 from training.identity import run_facts
 from training.loading import batches_ahead
-from training.nodules import Dataset
 
 PREDICT_BATCH = 256
 

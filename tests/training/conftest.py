@@ -11,11 +11,11 @@ import pytest
 
 from training.artefacts import describe, read_artefacts, write_artefacts
 from training.config import Config, load_config
-from training.datasets import read_dataset
+from training.data.datasets import read_dataset
+from training.data.nodules import TRAIT_SCALES, Dataset
 from training.evaluate import EVALUATION_FILE, Evaluation, evaluate
 from training.export import export_bundle
 from training.held_out import HeldOut, HeldOutCandidates, cross_validate
-from training.nodules import TRAIT_SCALES, Dataset
 from training.train import train
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"

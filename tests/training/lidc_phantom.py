@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.phantoms import Disc, chest, derived_uid, dicom
-from training.lidc_xml import NAMESPACE
-from training.nodules import TRAIT_SCALES
+from training.data.lidc_xml import NAMESPACE
+from training.data.nodules import TRAIT_SCALES
 
 SIZE_PX, SPACING_MM, SLICE_MM = 256, 1.4, 2.5
 Box = tuple[int, int, int, int]  # left, top, right, bottom, all on the contour

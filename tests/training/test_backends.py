@@ -16,8 +16,8 @@ import pytest
 from tests.training.conftest import CONFIGS, TinyRun
 from training.artefacts import NETWORK_FILE, read_artefacts
 from training.config import Config
+from training.data.nodules import Dataset
 from training.export import export_bundle, run_graph
-from training.nodules import Dataset
 from training.samples import nodule_view
 from training.train import predict
 

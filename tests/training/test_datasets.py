@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from app.imaging.patches import PatchSpec
-from training.datasets import hold_out, read_dataset
-from training.development import read_candidates, read_nodules
-from training.leaks import PatientLeak, require_disjoint
-from training.nodules import Dataset as NoduleDataset
-from training.nodules import DatasetMissing
+from training.data.datasets import hold_out, read_dataset
+from training.data.development import read_candidates, read_nodules
+from training.data.leaks import PatientLeak, require_disjoint
+from training.data.nodules import Dataset as NoduleDataset
+from training.data.nodules import DatasetMissing
 from training.samples import nodule_view
 
 

@@ -18,6 +18,7 @@ from app.inference.backends.tensorflow import TensorFlowBackend
 from app.inference.bundle import Interval
 from app.inference.detector import Detector, ScoreThreshold, SecondReader
 from tests.training.conftest import CONFIGS
+from training.data.nodules import Dataset, DatasetMalformed, Nodule
 from training.detector import TrainingSet, build_filter, logits, train_base, train_filter, training_set
 from training.detector_artefacts import FilterRun, weights_digest
 from training.detector_config import DetectorConfig, FilterConfig, load_detector_config
@@ -34,7 +35,6 @@ from training.detector_samples import (
     scan_blobs,
 )
 from training.detector_scans import Scan
-from training.nodules import Dataset, DatasetMalformed, Nodule
 from training.phantom import lung_phantom
 
 MAX_PARAMETERS = 100_000

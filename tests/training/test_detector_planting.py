@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from app.imaging.ct import CTSlice, SliceSource
 from benchmarks.planting import find_place, graft, plant, wall_share
-from training.nodules import UNRATED_TRAITS, Nodule
+from training.data.nodules import UNRATED_TRAITS, Nodule
 
 LUNG_HU, NODULE_HU = -860.0, 30.0
 PLACE = (60, 45)

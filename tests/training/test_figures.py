@@ -12,12 +12,12 @@ from tests.training.conftest import TinyRun
 from training import metrics
 from training.baselines import SIDE, coarse_pixels, logistic_scores
 from training.config import Config
+from training.data.nodules import TRAIT_SCALES, Dataset
 from training.evaluate import evaluate
 from training.figures import reader_auc_figures, reader_rank_figures, suspicion_figures
 from training.held_out import HeldOut
 from training.judged import DECISIONS, Judged
 from training.meanings import MEANINGS
-from training.nodules import TRAIT_SCALES, Dataset
 from training.readers import RATED, pair_readers, read_ratings
 from training.study import PredictionsDiffer, Study, cross_validated
 from training.subgroups import MIN_OF_CLASS, SIZE_BANDS_MM, measure_subgroups, select

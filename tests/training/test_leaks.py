@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.datasets import hold_out, read_dataset
-from training.leaks import PatientLeak, pixel_digest, require_disjoint, require_disjoint_candidates
-from training.nodules import Dataset
+from training.data.datasets import hold_out, read_dataset
+from training.data.leaks import PatientLeak, pixel_digest, require_disjoint, require_disjoint_candidates
+from training.data.nodules import Dataset
 
 
 def test_a_copied_patch_is_a_leak(dataset: Dataset) -> None:

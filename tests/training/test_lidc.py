@@ -13,12 +13,12 @@ import pytest
 from app.errors import InputTooLarge
 from tests.training import lidc_phantom
 from tests.training.lidc_phantom import Drawn, reading_xml, write_series
-from training import lidc_xml
-from training.datasets import read_dataset
-from training.development import read_nodules
-from training.lidc_xml import Contour, parse_reading
-from training.marks import draw, largest_region
-from training.nodules import Dataset, DatasetMalformed, DatasetMissing, Nodule
+from training.data import lidc_xml
+from training.data.datasets import read_dataset
+from training.data.development import read_nodules
+from training.data.lidc_xml import Contour, parse_reading
+from training.data.marks import draw, largest_region
+from training.data.nodules import Dataset, DatasetMalformed, DatasetMissing, Nodule
 
 SMALL, LARGE = (70, 116, 77, 123), (69, 115, 79, 124)  # middle (73.5, 119.5) and (74, 119.5)
 ELSEWHERE = (180, 100, 186, 106)

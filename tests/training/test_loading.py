@@ -7,8 +7,8 @@ import pytest
 
 from training.batches import BatchSource
 from training.config import Config
+from training.data.nodules import Dataset
 from training.loading import batches_ahead
-from training.nodules import Dataset
 
 FIRST, LAST = 3, 7
 

@@ -9,7 +9,7 @@ import pytest
 
 from training.batches import Batch, BatchSource
 from training.config import Config
-from training.nodules import UNRATED_TRAITS, Dataset
+from training.data.nodules import UNRATED_TRAITS, Dataset
 from training.samples import nodule_view, random_negative
 
 # Of the 18 samples of the first batch: 8 nodules, 4 places beside them, 2 + 2 candidates, 2 generated.

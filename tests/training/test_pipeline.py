@@ -16,11 +16,11 @@ from training.architectures import FEATURES, build_network
 from training.artefacts import read_artefacts
 from training.calibrate import Platt, sigmoid
 from training.config import Config, load_config
+from training.data.nodules import Dataset
 from training.evaluate import evaluate, read_evaluation
 from training.export import evidence_scale, run_graph
 from training.held_out import load, save
 from training.metrics import soft_diameter_mm
-from training.nodules import Dataset
 from training.phantom import lung_phantom
 from training.train import predict, train
 

@@ -21,10 +21,10 @@ from training.averaging import WeightAverage
 from training.batches import Batch, BatchSource
 from training.checkpoints import CHECKPOINT_FILE, OtherRun
 from training.config import Config, load_config
+from training.data.nodules import Dataset
 from training.held_out import HeldOut, cross_validate
 from training.history import LOG_FILE
 from training.identity import code_digest, data_digest
-from training.nodules import Dataset
 from training.train import TrainedNetwork, train
 
 REPOSITORY = CONFIGS.parents[1]

@@ -9,7 +9,7 @@ import numpy as np
 from app.imaging.patches import PatchSpec, resample
 from training.batches import BatchSource, unit_ratings
 from training.config import Config
-from training.nodules import Dataset
+from training.data.nodules import Dataset
 from training.phantom import lung_phantom
 from training.samples import nodule_view, random_easy_negative, random_negative, random_nodule
 

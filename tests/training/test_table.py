@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.phantoms import WINDOW_16_BIT, chest, dicom, picture, windowed
-from training.datasets import hold_out, read_dataset
-from training.leaks import PatientLeak
-from training.nodules import TRAIT_SCALES, Dataset, DatasetMalformed, DatasetMissing
+from training.data.datasets import hold_out, read_dataset
+from training.data.leaks import PatientLeak
+from training.data.nodules import TRAIT_SCALES, Dataset, DatasetMalformed, DatasetMissing
 
 PLACE = {"column": "74", "row": "120"}  # of the phantom's nodule
 RATED = dict.fromkeys(TRAIT_SCALES, "3;4")

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from training.data.nodules import DatasetMissing
 from training.metrics import Flags, Floats
-from training.nodules import DatasetMissing
 from training.textbook import (
     SIZE_PX,
     THORAX_ROWS,

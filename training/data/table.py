@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from app.imaging.ct import CTSlice
 from app.imaging.options import ReadOptions, Window
-from training.leaks import pixel_digest
-from training.native import native_mask, native_patch, read_image
-from training.nodules import (
+from training.data.leaks import pixel_digest
+from training.data.native_patches import native_mask, native_patch, read_image
+from training.data.nodules import (
     FOLDS,
     MALIGNANCY_SCALE,
     TRAIT_SCALES,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.nodules import TRAIT_SCALES, Candidate, Dataset, DatasetMissing, Nodule
+from training.data.nodules import TRAIT_SCALES, Candidate, Dataset, DatasetMissing, Nodule
 
 LUNA_SPACING_MM = 0.7  # the candidates carry none; this is the median of lidc-nodules
 LUNA_WINDOW_HU = (-1000.0, 400.0)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from training.nodules import Candidate, Nodule
+from training.data.nodules import Candidate, Nodule
 
 NAMED: Final = 5  # how many of the offenders an error names
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.imaging.read import quiet_decoders
-from training.development import read_development
-from training.leaks import require_disjoint, require_disjoint_candidates
-from training.lidc import read_lidc
-from training.nodules import Dataset, DatasetMissing
-from training.table import read_table
+from training.data.development import read_development
+from training.data.leaks import require_disjoint, require_disjoint_candidates
+from training.data.lidc import read_lidc
+from training.data.nodules import Dataset, DatasetMissing
+from training.data.table import read_table
 
 
 def read_dataset(data: Path) -> Dataset:

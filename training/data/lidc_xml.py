@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from app.errors import InputTooLarge
-from training.nodules import MALIGNANCY_SCALE, TRAIT_SCALES, DatasetMalformed
+from training.data.nodules import MALIGNANCY_SCALE, TRAIT_SCALES, DatasetMalformed
 
 NAMESPACE: Final = "http://www.nih.gov"
 ROOT: Final = f"{{{NAMESPACE}}}LidcReadMessage"

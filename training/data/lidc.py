@@ -19,11 +19,11 @@ from pydicom.errors import InvalidDicomError
 from tqdm import tqdm
 
 from app.errors import InputError
-from training.leaks import pixel_digest
-from training.lidc_xml import Mark, Reading, parse_reading
-from training.marks import DrawnMark, Region, draw, group_marks, largest_region
-from training.native import native_mask, native_patch, read_image
-from training.nodules import (
+from training.data.leaks import pixel_digest
+from training.data.lidc_xml import Mark, Reading, parse_reading
+from training.data.marks import DrawnMark, Region, draw, group_marks, largest_region
+from training.data.native_patches import native_mask, native_patch, read_image
+from training.data.nodules import (
     TRAIT_SCALES,
     Dataset,
     DatasetMalformed,

@@ -12,7 +12,7 @@ from app.errors import InputError
 from app.imaging.ct import CTSlice, FloatImage
 from app.imaging.options import ReadOptions
 from app.imaging.read import read_slice
-from training.nodules import DatasetMalformed
+from training.data.nodules import DatasetMalformed
 
 _T = TypeVar("_T", bound=np.generic)
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.lidc_xml import Contour, Mark
+from training.data.lidc_xml import Contour, Mark
 
 SLICE_REACH: Final = 1  # marks touch when their regions overlap on the same slice or the next one
 
