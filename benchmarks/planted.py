@@ -37,8 +37,8 @@ from training.detector_charts import draw_froc
 from training.detector_config import DetectorConfig
 from training.detector_report import Background, Band, Comparison, DetectorResults, WholeScan
 from training.detector_scans import Scan, read_scan
-from training.samples import nodule_view
-from training.train import predict
+from training.fitting.samples import nodule_view
+from training.fitting.train import predict
 
 SHIPPED: Final = "shipped"
 WANTED_RATE: Final = 1.0  # false positives per slice at the shipped threshold

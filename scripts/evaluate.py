@@ -6,8 +6,8 @@ from pathlib import Path
 
 from app.errors import BundleError, InputError
 from training.assess import assess_bundle, assess_recipe, ratings_beside
-from training.config import load_config
 from training.data.datasets import read_dataset
+from training.fitting.config import load_config
 from training.report import summary
 
 

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from training.artefacts import read_artefacts
 from training.evaluate import read_evaluation
 from training.export import export_bundle
+from training.fitting.artefacts import read_artefacts
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 from app.errors import InputError
-from training.artefacts import describe, write_artefacts
-from training.config import load_config
 from training.data.datasets import read_dataset
-from training.device import prepare_device
-from training.train import train
+from training.fitting.artefacts import describe, write_artefacts
+from training.fitting.config import load_config
+from training.fitting.device import prepare_device
+from training.fitting.train import train
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "fastapi_standalone_docs": ("app.api",),
     "tensorflow": ("app.inference.backends.tensorflow", "training"),
     "keras": ("app.inference.backends.tensorflow", "training"),
-    "torch": ("training.device",),
+    "torch": ("training.fitting.device",),
     "openvino": ("app.inference.backends.openvino", "app.inference.backends.openvino_graph", "benchmarks"),
     "onnxruntime": ("app.inference.backends.onnx", "benchmarks"),
     "highdicom": ("app.reports",),

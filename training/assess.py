@@ -7,10 +7,10 @@ from pathlib import Path
 
 from app.inference.bundle import load_bundle
 from training import outlines
-from training.config import Config
 from training.data.nodules import Dataset
 from training.evaluate import HELD_OUT_FILE, Evaluation, evaluate_study
 from training.export import load_graph
+from training.fitting.config import Config
 from training.held_out import cross_validate, load, save
 from training.readers import Ratings, read_ratings
 from training.report import write_evaluation

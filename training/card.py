@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from app.inference.bundle import Interval, Manifest
-from training.artefacts import Run
 from training.evaluate import Evaluation
+from training.fitting.artefacts import Run
 from training.judged import DECISIONS
 from training.meanings import MEANINGS, SAFETY, TRAITS, USEFULNESS
 from training.subgroups import MIN_OF_CLASS, NEEDS, Subgroup

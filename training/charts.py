@@ -15,10 +15,10 @@ from sklearn.metrics import roc_curve
 from app.imaging.ct import FloatImage
 from app.inference.bundle import Interval
 from training import metrics
-from training.config import Config
 from training.data.nodules import INDETERMINATE
 from training.evaluate import Evaluation
 from training.figures import intervals
+from training.fitting.config import Config
 from training.judged import DECISIONS, decided
 from training.metrics import Flags, Floats, Metric
 from training.readers import RATED

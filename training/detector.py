@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from app.imaging.ct import FloatImage
 from app.imaging.patches import PatchSpec
-from training.averaging import WeightAverage
 from training.data.nodules import Dataset
 from training.detector_config import DetectorConfig, FilterConfig
 from training.detector_samples import (
@@ -29,6 +28,7 @@ from training.detector_samples import (
     scan_blobs,
 )
 from training.detector_scans import Scan, false_candidates
+from training.fitting.averaging import WeightAverage
 
 T = TypeVar("T", PatchBlob, ScanBlob)
 

@@ -10,11 +10,11 @@ from typing import Any, Final  # keras is untyped
 import keras
 from pydantic import BaseModel, ConfigDict
 
-from training.artefacts import NETWORK_FILE
 from training.data.datasets import read_dataset
 from training.detector import TrainingSet, train_base, train_filter, training_set
 from training.detector_config import DetectorConfig
 from training.detector_scans import read_scan
+from training.fitting.artefacts import NETWORK_FILE
 
 BASE: Final = "base"
 

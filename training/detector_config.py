@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from training.config import AugmentConfig, Count, InputConfig, Positive, Range, Share
+from training.fitting.config import AugmentConfig, Count, InputConfig, Positive, Range, Share
 
 
 class _Frozen(BaseModel):

@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Interval
-from training.config import Config
 from training.data.nodules import INDETERMINATE, Dataset
 from training.figures import measure
+from training.fitting.config import Config
 from training.held_out import HeldOut, HeldOutCandidates
 from training.judged import DECISIONS, Calibration, decided, fit_calibration
 from training.readers import Ratings

@@ -34,13 +34,13 @@ from app.inference.bundle import (
     file_digest,
     load_bundle,
 )
-from training.architectures import FEATURES, MALIGNANCY_LAYER
-from training.artefacts import Artefacts, Run
 from training.calibrate import LOCAL_REACH, MIN_DRAWN_MM, Whitening
 from training.card import write_card
-from training.config import Config
 from training.data.nodules import TRAIT_SCALES
 from training.evaluate import Evaluation
+from training.fitting.architectures import FEATURES, MALIGNANCY_LAYER
+from training.fitting.artefacts import Artefacts, Run
+from training.fitting.config import Config
 from training.judged import Calibration
 from training.phantom import DIAMETER_MM, lung_phantom
 

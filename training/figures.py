@@ -8,8 +8,8 @@ import numpy as np
 
 from app.inference.bundle import Interval
 from training import metrics
-from training.config import Config
 from training.data.nodules import INDETERMINATE, TRAIT_SCALES
+from training.fitting.config import Config
 from training.held_out import HeldOut
 from training.judged import Judged, decided
 from training.metrics import Flags, Floats, Metric

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import metrics
-from training.artefacts import write_network
 from training.calibrate import Whitening, fit_whitening, sigmoid
-from training.checkpoints import facts_in, write_whole
-from training.config import Config
 from training.data.datasets import hold_out
 from training.data.nodules import TRAIT_SCALES, Candidate, Dataset, Nodule
-from training.identity import Facts, fold_facts
-from training.samples import OUTLINE_LEVEL, View, candidate_view, nodule_view, random_negative
-from training.train import TrainedNetwork, predict, train
+from training.fitting.artefacts import write_network
+from training.fitting.checkpoints import facts_in, write_whole
+from training.fitting.config import Config
+from training.fitting.identity import Facts, fold_facts
+from training.fitting.samples import OUTLINE_LEVEL, View, candidate_view, nodule_view, random_negative
+from training.fitting.train import TrainedNetwork, predict, train
 
 Floats = NDArray[np.float64]
 PATCHES_AT_ONCE = 512

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Finding
 from training.calibrate import Platt, conformal_quantiles, fit_platt, keep_above, operating_point, sigmoid
-from training.config import Config
 from training.data.nodules import INDETERMINATE
+from training.fitting.config import Config
 from training.held_out import HeldOut, HeldOutCandidates
 from training.metrics import Flags, Floats
 

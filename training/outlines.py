@@ -9,12 +9,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.artefacts import NETWORK_FILE
 from training.calibrate import sigmoid
-from training.config import InputConfig
 from training.data.nodules import Nodule
-from training.samples import nodule_view
-from training.train import predict
+from training.fitting.artefacts import NETWORK_FILE
+from training.fitting.config import InputConfig
+from training.fitting.samples import nodule_view
+from training.fitting.train import predict
 
 Masks = list[NDArray[np.float32] | None]
 

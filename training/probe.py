@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from app.imaging.ct import FloatImage
 from app.imaging.patches import PatchSpec, resample
 from training.calibrate import sigmoid
-from training.config import load_config
 from training.data.development import read_nodules
 from training.data.nodules import Nodule
-from training.train import predict
+from training.fitting.config import load_config
+from training.fitting.train import predict
 
 CLEARANCE_MM = 15.0
 SLICE_REACH = 3  # nodules of slices this close are kept away from, too

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from app.inference.bundle import Interval
 from training import charts
-from training.config import Config
 from training.data.nodules import Nodule
 from training.evaluate import EVALUATION_FILE, Evaluation
+from training.fitting.config import Config
+from training.fitting.samples import nodule_view
 from training.judged import decided
 from training.meanings import MEANINGS
 from training.metrics import Indices
-from training.samples import nodule_view
 from training.study import Study
 from training.subgroups import FIGURES, MIN_OF_CLASS
 from training.targets import Target

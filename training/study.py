@@ -8,8 +8,8 @@ import numpy as np
 
 from app.errors import InputError
 from training.baselines import logistic_scores
-from training.config import Config, InputConfig
 from training.data.nodules import Dataset, Nodule
+from training.fitting.config import Config, InputConfig
 from training.held_out import HeldOut, HeldOutCandidates, truth_of
 from training.judged import Judged, cross_fitted, cross_fitted_candidates
 from training.metrics import Flags, Floats

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Interval
-from training.config import Config
 from training.data.nodules import INDETERMINATE, TRAIT_SCALES, Nodule
 from training.figures import finding_figures, intervals, suspicion_figures
+from training.fitting.config import Config
 from training.judged import decided
 from training.metrics import Flags
 from training.study import Study

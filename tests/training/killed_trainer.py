@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.batches import Batch, BatchSource
+from training.fitting.batches import Batch, BatchSource
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 KILLED_AT = 5

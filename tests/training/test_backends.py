@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import CONFIGS, TinyRun
-from training.artefacts import NETWORK_FILE, read_artefacts
-from training.config import Config
 from training.data.nodules import Dataset
 from training.export import export_bundle, run_graph
-from training.samples import nodule_view
-from training.train import predict
+from training.fitting.artefacts import NETWORK_FILE, read_artefacts
+from training.fitting.config import Config
+from training.fitting.samples import nodule_view
+from training.fitting.train import predict
 
 REPOSITORY = CONFIGS.parents[1]
 RUNTIMES = {"tensorflow", "torch", "jax"}
@@ -35,8 +35,8 @@ sys.argv = arguments
 runpy.run_path(arguments[0], run_name="__main__")
 import dataclasses, numpy
 from pathlib import Path
-from training.artefacts import read_artefacts
-from training.train import predict
+from training.fitting.artefacts import read_artefacts
+from training.fitting.train import predict
 said = predict(read_artefacts(Path(arguments[-1])).network, numpy.load(patches))
 numpy.savez(answers, **dataclasses.asdict(said))
 """

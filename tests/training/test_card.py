@@ -9,9 +9,9 @@ import pytest
 
 from app.inference.bundle import Interval, Manifest, load_bundle
 from tests.training.conftest import TinyRun
-from training.artefacts import read_artefacts
 from training.card import write_card
 from training.evaluate import Evaluation
+from training.fitting.artefacts import read_artefacts
 from training.subgroups import Subgroup
 
 # Top level of the CHAI applied model card, schema v0.2, in its order.

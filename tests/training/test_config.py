@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.training.conftest import CONFIGS
-from training.config import load_config
+from training.fitting.config import load_config
 
 
 def layered(folder: Path, text: str) -> Path:

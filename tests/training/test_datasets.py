@@ -14,7 +14,7 @@ from training.data.development import read_candidates, read_nodules
 from training.data.leaks import PatientLeak, require_disjoint
 from training.data.nodules import Dataset as NoduleDataset
 from training.data.nodules import DatasetMissing
-from training.samples import nodule_view
+from training.fitting.samples import nodule_view
 
 
 def test_reads_nodules_and_candidates(dataset: NoduleDataset) -> None:

@@ -11,10 +11,10 @@ from app.inference.bundle import Interval
 from tests.training.conftest import TinyRun
 from training import metrics
 from training.baselines import SIDE, coarse_pixels, logistic_scores
-from training.config import Config
 from training.data.nodules import TRAIT_SCALES, Dataset
 from training.evaluate import evaluate
 from training.figures import reader_auc_figures, reader_rank_figures, suspicion_figures
+from training.fitting.config import Config
 from training.held_out import HeldOut
 from training.judged import DECISIONS, Judged
 from training.meanings import MEANINGS

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.batches import BatchSource
-from training.config import Config
 from training.data.nodules import Dataset
-from training.loading import batches_ahead
+from training.fitting.batches import BatchSource
+from training.fitting.config import Config
+from training.fitting.loading import batches_ahead
 
 FIRST, LAST = 3, 7
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.batches import Batch, BatchSource
-from training.config import Config
 from training.data.nodules import UNRATED_TRAITS, Dataset
-from training.samples import nodule_view, random_negative
+from training.fitting.batches import Batch, BatchSource
+from training.fitting.config import Config
+from training.fitting.samples import nodule_view, random_negative
 
 # Of the 18 samples of the first batch: 8 nodules, 4 places beside them, 2 + 2 candidates, 2 generated.
 MEAN_HU = (-782.5, -789.8, -840.2, -826.6, -800.9, -816.9, -808.3, -755.4, -822.7, -765.2, -821.3, -825.6,

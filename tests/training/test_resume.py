@@ -16,16 +16,16 @@ import pytest
 
 from tests.training.conftest import CONFIGS
 from training import held_out
-from training.artefacts import NETWORK_FILE
-from training.averaging import WeightAverage
-from training.batches import Batch, BatchSource
-from training.checkpoints import CHECKPOINT_FILE, OtherRun
-from training.config import Config, load_config
 from training.data.nodules import Dataset
+from training.fitting.artefacts import NETWORK_FILE
+from training.fitting.averaging import WeightAverage
+from training.fitting.batches import Batch, BatchSource
+from training.fitting.checkpoints import CHECKPOINT_FILE, OtherRun
+from training.fitting.config import Config, load_config
+from training.fitting.history import LOG_FILE
+from training.fitting.identity import code_digest, data_digest
+from training.fitting.train import TrainedNetwork, train
 from training.held_out import HeldOut, cross_validate
-from training.history import LOG_FILE
-from training.identity import code_digest, data_digest
-from training.train import TrainedNetwork, train
 
 REPOSITORY = CONFIGS.parents[1]
 KILLED_TRAINER = Path(__file__).with_name("killed_trainer.py")

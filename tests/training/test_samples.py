@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from app.imaging.patches import PatchSpec, resample
-from training.batches import BatchSource, unit_ratings
-from training.config import Config
 from training.data.nodules import Dataset
+from training.fitting.batches import BatchSource, unit_ratings
+from training.fitting.config import Config
+from training.fitting.samples import nodule_view, random_easy_negative, random_negative, random_nodule
 from training.phantom import lung_phantom
-from training.samples import nodule_view, random_easy_negative, random_negative, random_nodule
 
 
 def test_a_view_is_what_serving_would_cut(dataset: Dataset, config: Config) -> None:

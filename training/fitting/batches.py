@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import Config
 from training.data.nodules import MALIGNANCY_SCALE, TRAIT_SCALES, Candidate, Dataset, Nodule
-from training.samples import (
+from training.fitting.config import Config
+from training.fitting.samples import (
     OUTLINE_LEVEL,
     View,
     random_candidate,

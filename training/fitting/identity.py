@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from app.imaging import patches
-from training.config import Config
 from training.data.nodules import Candidate, Dataset, Nodule
+from training.fitting.config import Config
 
 Facts = dict[str, str]
 RECIPE = {"seed", "input", "network", "batch", "augment", "optimiser"}

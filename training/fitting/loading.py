@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 
-from training.batches import Batch, BatchSource
+from training.fitting.batches import Batch, BatchSource
 
 _sources: list[BatchSource] = []  # of a loader process: sent once at its start, too large to send with every task
 

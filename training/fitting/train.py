@@ -13,16 +13,16 @@ from keras import ops
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.architectures import FEATURES, MALIGNANCY_LAYER, build_network, trained_part
-from training.averaging import WeightAverage
-from training.batches import Batch, BatchSource
-from training.checkpoints import Checkpoint, TrainingState
-from training.config import Config
 from training.data.nodules import Dataset
-from training.device import prepare_device
-from training.history import LEARNING_RATE, SPEED, History, Row, step_log
-from training.identity import run_facts
-from training.loading import batches_ahead
+from training.fitting.architectures import FEATURES, MALIGNANCY_LAYER, build_network, trained_part
+from training.fitting.averaging import WeightAverage
+from training.fitting.batches import Batch, BatchSource
+from training.fitting.checkpoints import Checkpoint, TrainingState
+from training.fitting.config import Config
+from training.fitting.device import prepare_device
+from training.fitting.history import LEARNING_RATE, SPEED, History, Row, step_log
+from training.fitting.identity import run_facts
+from training.fitting.loading import batches_ahead
 
 PREDICT_BATCH = 256
 

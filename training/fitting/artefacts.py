@@ -11,11 +11,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from training.calibrate import Whitening, fit_whitening, local_scale
-from training.config import Config
 from training.data.nodules import Dataset
-from training.history import draw_curves, learning_summary, write_log
-from training.samples import nodule_view
-from training.train import TrainedNetwork, predict
+from training.fitting.config import Config
+from training.fitting.history import draw_curves, learning_summary, write_log
+from training.fitting.samples import nodule_view
+from training.fitting.train import TrainedNetwork, predict
 
 NETWORK_FILE = "network.keras"
 RUN_FILE = "training.json"

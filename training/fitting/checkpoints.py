@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from training.averaging import WeightAverage
-from training.history import History
-from training.identity import Facts, differences
+from training.fitting.averaging import WeightAverage
+from training.fitting.history import History
+from training.fitting.identity import Facts, differences
 
 CHECKPOINT_FILE = "checkpoint.npz"
 

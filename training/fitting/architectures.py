@@ -12,8 +12,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from training.config import Config
 from training.data.nodules import TRAIT_SCALES
+from training.fitting.config import Config
 
 TRAINED_OUTPUTS = ("malignancy", "nodule", "traits", "mask")
 FEATURES = "features"

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from app.imaging.ct import FloatImage
 from app.imaging.patches import PatchSpec, resample
-from training.config import AugmentConfig, InputConfig
 from training.data.development import LUNA_SPACING_MM
 from training.data.nodules import Candidate, Nodule
+from training.fitting.config import AugmentConfig, InputConfig
 
 MIRROR_PX = 40  # enough for any turn, jitter or negative; smaller than a patch, as mirroring needs
 NEIGHBOUR_CLEARANCE_MM = 10.0  # other nodules of the series; most are smaller than 20 mm
