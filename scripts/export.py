@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from training.evaluate import read_evaluation
+from training.evaluation.results import read_evaluation
 from training.export import export_bundle
 from training.fitting.artefacts import read_artefacts
 

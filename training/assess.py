@@ -8,14 +8,14 @@ from pathlib import Path
 from app.inference.bundle import load_bundle
 from training import outlines
 from training.data.nodules import Dataset
-from training.evaluate import HELD_OUT_FILE, Evaluation, evaluate_study
+from training.evaluation.bundle import evaluate_bundle, with_input
+from training.evaluation.held_out import cross_validate, load, save
+from training.evaluation.readers import Ratings, read_ratings
+from training.evaluation.results import HELD_OUT_FILE, Evaluation, evaluate_study
+from training.evaluation.study import cross_validated
 from training.export import load_graph
 from training.fitting.config import Config
-from training.held_out import cross_validate, load, save
-from training.readers import Ratings, read_ratings
 from training.report import write_evaluation
-from training.served import evaluate_bundle, with_input
-from training.study import cross_validated
 
 RATINGS_TABLE = Path("lidc-nodules") / "nodules.csv"
 

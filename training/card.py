@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from app.inference.bundle import Interval, Manifest
-from training.evaluate import Evaluation
+from training.evaluation.cross_fitting import DECISIONS
+from training.evaluation.meanings import MEANINGS, SAFETY, TRAITS, USEFULNESS
+from training.evaluation.results import Evaluation
+from training.evaluation.subgroups import MIN_OF_CLASS, NEEDS, Subgroup
+from training.evaluation.targets import Target
 from training.fitting.artefacts import Run
-from training.judged import DECISIONS
-from training.meanings import MEANINGS, SAFETY, TRAITS, USEFULNESS
-from training.subgroups import MIN_OF_CLASS, NEEDS, Subgroup
-from training.targets import Target
 
 DEVELOPER = "The Lungscope developers"
 CONTACT = "the issue tracker of the repository this bundle came with"

@@ -14,16 +14,16 @@ from sklearn.metrics import roc_curve
 
 from app.imaging.ct import FloatImage
 from app.inference.bundle import Interval
-from training import metrics
 from training.data.nodules import INDETERMINATE
-from training.evaluate import Evaluation
-from training.figures import intervals
+from training.evaluation import metrics
+from training.evaluation.cross_fitting import DECISIONS, decided
+from training.evaluation.figures import intervals
+from training.evaluation.metrics import Flags, Floats, Metric
+from training.evaluation.readers import RATED
+from training.evaluation.results import Evaluation
+from training.evaluation.study import Study
+from training.evaluation.subgroups import Subgroup
 from training.fitting.config import Config
-from training.judged import DECISIONS, decided
-from training.metrics import Flags, Floats, Metric
-from training.readers import RATED
-from training.study import Study
-from training.subgroups import Subgroup
 
 NETWORK, DIAMETER, LOGISTIC, READER, GREY = "#1f5a96", "#c46a1b", "#4b8b3b", "#6b4c9a", "#888888"
 DECISION_COLOURS = dict(zip(DECISIONS, ("#b3362b", "#d9a441", "#4b8b3b", "#999999"), strict=True))

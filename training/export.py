@@ -34,14 +34,14 @@ from app.inference.bundle import (
     file_digest,
     load_bundle,
 )
-from training.calibrate import LOCAL_REACH, MIN_DRAWN_MM, Whitening
 from training.card import write_card
 from training.data.nodules import TRAIT_SCALES
-from training.evaluate import Evaluation
+from training.evaluation.calibration import LOCAL_REACH, MIN_DRAWN_MM, Whitening
+from training.evaluation.cross_fitting import Calibration
+from training.evaluation.results import Evaluation
 from training.fitting.architectures import FEATURES, MALIGNANCY_LAYER
 from training.fitting.artefacts import Artefacts, Run
 from training.fitting.config import Config
-from training.judged import Calibration
 from training.phantom import DIAMETER_MM, lung_phantom
 
 SIGNATURE = "serving_default"

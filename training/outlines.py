@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibrate import sigmoid
 from training.data.nodules import Nodule
+from training.evaluation.calibration import sigmoid
 from training.fitting.artefacts import NETWORK_FILE
 from training.fitting.config import InputConfig
 from training.fitting.samples import nodule_view

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from app.imaging.ct import FloatImage
 from app.imaging.patches import PatchSpec, resample
-from training.calibrate import sigmoid
 from training.data.development import read_nodules
 from training.data.nodules import Nodule
+from training.evaluation.calibration import sigmoid
 from training.fitting.config import load_config
 from training.fitting.train import predict
 

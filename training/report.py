@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from app.inference.bundle import Interval
 from training import charts
 from training.data.nodules import Nodule
-from training.evaluate import EVALUATION_FILE, Evaluation
+from training.evaluation.cross_fitting import decided
+from training.evaluation.meanings import MEANINGS
+from training.evaluation.metrics import Indices
+from training.evaluation.results import EVALUATION_FILE, Evaluation
+from training.evaluation.study import Study
+from training.evaluation.subgroups import FIGURES, MIN_OF_CLASS
+from training.evaluation.targets import Target
 from training.fitting.config import Config
 from training.fitting.samples import nodule_view
-from training.judged import decided
-from training.meanings import MEANINGS
-from training.metrics import Indices
-from training.study import Study
-from training.subgroups import FIGURES, MIN_OF_CLASS
-from training.targets import Target
 
 REPORT_FILE = "report.html"
 WORST = 8  # pictures of each kind of error

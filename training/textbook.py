@@ -24,9 +24,9 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from tqdm import tqdm
 
 from app.inference.bundle import Interval
-from training import metrics
 from training.data.nodules import DatasetMissing
-from training.metrics import Flags, Floats, Indices
+from training.evaluation import metrics
+from training.evaluation.metrics import Flags, Floats, Indices
 
 SIZE_PX = 224
 # Rows of every image from just below its top edge to the top of the table: one strip for all, so that no outline stays.

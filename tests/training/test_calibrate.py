@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training import metrics
-from training.calibrate import (
+from training.evaluation import metrics
+from training.evaluation.calibration import (
     Platt,
     conformal_quantiles,
     fit_platt,

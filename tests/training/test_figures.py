@@ -9,19 +9,19 @@ import pytest
 
 from app.inference.bundle import Interval
 from tests.training.conftest import TinyRun
-from training import metrics
-from training.baselines import SIDE, coarse_pixels, logistic_scores
 from training.data.nodules import TRAIT_SCALES, Dataset
-from training.evaluate import evaluate
-from training.figures import reader_auc_figures, reader_rank_figures, suspicion_figures
+from training.evaluation import metrics
+from training.evaluation.baselines import SIDE, coarse_pixels, logistic_scores
+from training.evaluation.cross_fitting import DECISIONS, Judged
+from training.evaluation.figures import reader_auc_figures, reader_rank_figures, suspicion_figures
+from training.evaluation.held_out import HeldOut
+from training.evaluation.meanings import MEANINGS
+from training.evaluation.readers import RATED, pair_readers, read_ratings
+from training.evaluation.results import evaluate
+from training.evaluation.study import PredictionsDiffer, Study, cross_validated
+from training.evaluation.subgroups import MIN_OF_CLASS, SIZE_BANDS_MM, measure_subgroups, select
+from training.evaluation.targets import GOALS, Goal, judge_targets
 from training.fitting.config import Config
-from training.held_out import HeldOut
-from training.judged import DECISIONS, Judged
-from training.meanings import MEANINGS
-from training.readers import RATED, pair_readers, read_ratings
-from training.study import PredictionsDiffer, Study, cross_validated
-from training.subgroups import MIN_OF_CLASS, SIZE_BANDS_MM, measure_subgroups, select
-from training.targets import GOALS, Goal, judge_targets
 
 
 def table(count: int, **given: object) -> HeldOut:

@@ -12,16 +12,16 @@ from scipy.ndimage import maximum_filter
 from app.errors import BundleError
 from app.inference.bundle import OUTPUT_NAMES, load_bundle
 from tests.training.conftest import CONFIGS, TinyRun
-from training.calibrate import Platt, sigmoid
 from training.data.nodules import Dataset
-from training.evaluate import evaluate, read_evaluation
+from training.evaluation.calibration import Platt, sigmoid
+from training.evaluation.held_out import load, save
+from training.evaluation.metrics import soft_diameter_mm
+from training.evaluation.results import evaluate, read_evaluation
 from training.export import evidence_scale, run_graph
 from training.fitting.architectures import FEATURES, build_network
 from training.fitting.artefacts import read_artefacts
 from training.fitting.config import Config, load_config
 from training.fitting.train import predict, train
-from training.held_out import load, save
-from training.metrics import soft_diameter_mm
 from training.phantom import lung_phantom
 
 REPOSITORY = CONFIGS.parents[1]

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import CONFIGS
-from training import held_out
 from training.data.nodules import Dataset
+from training.evaluation import held_out
+from training.evaluation.held_out import HeldOut, cross_validate
 from training.fitting.artefacts import NETWORK_FILE
 from training.fitting.averaging import WeightAverage
 from training.fitting.batches import Batch, BatchSource
@@ -25,7 +26,6 @@ from training.fitting.config import Config, load_config
 from training.fitting.history import LOG_FILE
 from training.fitting.identity import code_digest, data_digest
 from training.fitting.train import TrainedNetwork, train
-from training.held_out import HeldOut, cross_validate
 
 REPOSITORY = CONFIGS.parents[1]
 KILLED_TRAINER = Path(__file__).with_name("killed_trainer.py")

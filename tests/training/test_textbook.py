@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from training.data.nodules import DatasetMissing
-from training.metrics import Flags, Floats
+from training.evaluation.metrics import Flags, Floats
 from training.textbook import (
     SIZE_PX,
     THORAX_ROWS,

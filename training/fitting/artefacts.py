@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from training.calibrate import Whitening, fit_whitening, local_scale
 from training.data.nodules import Dataset
+from training.evaluation.calibration import Whitening, fit_whitening, local_scale
 from training.fitting.config import Config
 from training.fitting.history import draw_curves, learning_summary, write_log
 from training.fitting.samples import nodule_view

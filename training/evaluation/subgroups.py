@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Interval
 from training.data.nodules import INDETERMINATE, TRAIT_SCALES, Nodule
-from training.figures import finding_figures, intervals, suspicion_figures
+from training.evaluation.cross_fitting import decided
+from training.evaluation.figures import finding_figures, intervals, suspicion_figures
+from training.evaluation.metrics import Flags
+from training.evaluation.study import Study
 from training.fitting.config import Config
-from training.judged import decided
-from training.metrics import Flags
-from training.study import Study
 
 SIZE_BANDS_MM = ((0.0, 6.0, "< 6 mm"), (6.0, 10.0, "6-10 mm"), (10.0, 20.0, "10-20 mm"), (20.0, np.inf, ">= 20 mm"))
 # LIDC's scale names 1 non-solid, 3 part-solid and 5 solid: each mean goes to the nearest of these.

@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Interval
 from training.data.nodules import INDETERMINATE, Dataset
-from training.figures import measure
+from training.evaluation.cross_fitting import DECISIONS, Calibration, decided, fit_calibration
+from training.evaluation.figures import measure
+from training.evaluation.held_out import HeldOut, HeldOutCandidates
+from training.evaluation.readers import Ratings
+from training.evaluation.study import Study, cross_validated
+from training.evaluation.subgroups import Subgroup, measure_subgroups
+from training.evaluation.targets import Target, judge_targets
 from training.fitting.config import Config
-from training.held_out import HeldOut, HeldOutCandidates
-from training.judged import DECISIONS, Calibration, decided, fit_calibration
-from training.readers import Ratings
-from training.study import Study, cross_validated
-from training.subgroups import Subgroup, measure_subgroups
-from training.targets import Target, judge_targets
 
 EVALUATION_FILE = "evaluation.json"
 HELD_OUT_FILE = "held_out.npz"

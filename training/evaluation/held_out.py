@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from training import metrics
-from training.calibrate import Whitening, fit_whitening, sigmoid
 from training.data.datasets import hold_out
 from training.data.nodules import TRAIT_SCALES, Candidate, Dataset, Nodule
+from training.evaluation import metrics
+from training.evaluation.calibration import Whitening, fit_whitening, sigmoid
 from training.fitting.artefacts import write_network
 from training.fitting.checkpoints import facts_in, write_whole
 from training.fitting.config import Config

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from app.inference.bundle import Finding
-from training.metrics import Flags, Floats
+from training.evaluation.metrics import Flags, Floats
 
 MAX_LOGIT = 30.0  # exp() stays finite; the probability is 0 or 1 in float32 long before
 LOCAL_REACH = 6.0  # the strongest place of the training nodules shows as sigmoid(6) = 0.998; beyond 16 nothing inverts

@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.bundle import Bundle, Manifest
-from training import metrics
-from training.calibrate import Whitening, operating_point
 from training.data.nodules import Dataset, Nodule
-from training.evaluate import Evaluation, describe_study, measured_on
+from training.evaluation import metrics
+from training.evaluation.calibration import Whitening, operating_point
+from training.evaluation.cross_fitting import Calibration, decided, judge
+from training.evaluation.held_out import HeldOut, HeldOutCandidates, outline_dice, places_beside, truth_of
+from training.evaluation.metrics import Flags, Floats
+from training.evaluation.readers import Ratings
+from training.evaluation.results import Evaluation, describe_study, measured_on
+from training.evaluation.study import Study, in_fold_order, joined
 from training.fitting.config import Config, InputConfig
 from training.fitting.samples import candidate_view, nodule_view
-from training.held_out import HeldOut, HeldOutCandidates, outline_dice, places_beside, truth_of
-from training.judged import Calibration, decided, judge
-from training.metrics import Flags, Floats
-from training.readers import Ratings
-from training.study import Study, in_fold_order, joined
 
 Graph = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
 PATCHES_AT_ONCE = 256

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.nodules import INDETERMINATE, TRAIT_SCALES
-from training.metrics import Flags, Floats, Indices
+from training.evaluation.metrics import Flags, Floats, Indices
 
 RATED = ("malignancy", *TRAIT_SCALES)  # the columns of every array of ratings in here
 Ratings = Mapping[int, Floats]  # nodule_id to (readers, 8)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.errors import InputError
-from training.baselines import logistic_scores
 from training.data.nodules import Dataset, Nodule
+from training.evaluation.baselines import logistic_scores
+from training.evaluation.cross_fitting import Judged, cross_fitted, cross_fitted_candidates
+from training.evaluation.held_out import HeldOut, HeldOutCandidates, truth_of
+from training.evaluation.metrics import Flags, Floats
+from training.evaluation.readers import RATED, Ratings, ReaderPairs, pair_readers
 from training.fitting.config import Config, InputConfig
-from training.held_out import HeldOut, HeldOutCandidates, truth_of
-from training.judged import Judged, cross_fitted, cross_fitted_candidates
-from training.metrics import Flags, Floats
-from training.readers import RATED, Ratings, ReaderPairs, pair_readers
 
 
 class PredictionsDiffer(InputError):

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from app.inference.bundle import Interval
-from training import metrics
 from training.data.nodules import INDETERMINATE, TRAIT_SCALES
+from training.evaluation import metrics
+from training.evaluation.cross_fitting import Judged, decided
+from training.evaluation.held_out import HeldOut
+from training.evaluation.metrics import Flags, Floats, Metric
+from training.evaluation.readers import RATED, ReaderPairs
+from training.evaluation.study import Study
 from training.fitting.config import Config
-from training.held_out import HeldOut
-from training.judged import Judged, decided
-from training.metrics import Flags, Floats, Metric
-from training.readers import RATED, ReaderPairs
-from training.study import Study
 
 Table = Mapping[str, Metric]
 

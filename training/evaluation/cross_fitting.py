@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Finding
-from training.calibrate import Platt, conformal_quantiles, fit_platt, keep_above, operating_point, sigmoid
 from training.data.nodules import INDETERMINATE
+from training.evaluation.calibration import Platt, conformal_quantiles, fit_platt, keep_above, operating_point, sigmoid
+from training.evaluation.held_out import HeldOut, HeldOutCandidates
+from training.evaluation.metrics import Flags, Floats
 from training.fitting.config import Config
-from training.held_out import HeldOut, HeldOutCandidates
-from training.metrics import Flags, Floats
 
 DECISIONS = ("cancer_suspected", "indeterminate", "normal", "rejected")
 

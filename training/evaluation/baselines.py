@@ -11,9 +11,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from training.data.nodules import Nodule
+from training.evaluation.metrics import Floats
 from training.fitting.config import InputConfig
 from training.fitting.samples import nodule_view
-from training.metrics import Floats
 
 SIDE = 12  # pixels a side after averaging: 2.8 mm each at the default input, smaller than most nodules
 INVERSE_PENALTY = 0.01  # fixed beforehand; 144 correlated pixels overfit with the default of 1
