@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from app.errors import BundleError, InputError
-from training.assess import assess_bundle, assess_recipe, ratings_beside
 from training.data.datasets import read_dataset
 from training.fitting.config import load_config
-from training.report import summary
+from training.reporting.assessment import assess_bundle, assess_recipe, ratings_beside
+from training.reporting.report import summary
 
 
 def main() -> None:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from training.evaluation.results import read_evaluation
-from training.export import export_bundle
 from training.fitting.artefacts import read_artefacts
+from training.reporting.export import export_bundle
 
 
 def main() -> None:

@@ -28,8 +28,8 @@ from training.data.nodules import DatasetMalformed
 from training.detector_artefacts import FilterRun, weights_digest
 from training.detector_card import write_detector_card
 from training.detector_report import DetectorResults
-from training.export import GOLDEN_TOLERANCE, LIDC, LUNA, SIGNATURE, run_graph, tensorflow_runtime
-from training.phantom import DIAMETER_MM, lung_phantom
+from training.reporting.export import GOLDEN_TOLERANCE, LIDC, LUNA, SIGNATURE, run_graph, tensorflow_runtime
+from training.reporting.phantom import DIAMETER_MM, lung_phantom
 
 INTENDED_USE: Final = (
     "Research on finding lung nodules: it decides which blobs of a lung CT are shown to the nodule classifier. Not a "

@@ -13,10 +13,10 @@ from training.data.datasets import read_dataset
 from training.data.nodules import TRAIT_SCALES, Dataset
 from training.evaluation.held_out import HeldOut, HeldOutCandidates, cross_validate
 from training.evaluation.results import EVALUATION_FILE, Evaluation, evaluate
-from training.export import export_bundle
 from training.fitting.artefacts import describe, read_artefacts, write_artefacts
 from training.fitting.config import Config, load_config
 from training.fitting.train import train
+from training.reporting.export import export_bundle
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 PATIENTS, NODULES_EACH = 8, 2

@@ -15,11 +15,11 @@ import pytest
 
 from tests.training.conftest import CONFIGS, TinyRun
 from training.data.nodules import Dataset
-from training.export import export_bundle, run_graph
 from training.fitting.artefacts import NETWORK_FILE, read_artefacts
 from training.fitting.config import Config
 from training.fitting.samples import nodule_view
 from training.fitting.train import predict
+from training.reporting.export import export_bundle, run_graph
 
 REPOSITORY = CONFIGS.parents[1]
 RUNTIMES = {"tensorflow", "torch", "jax"}

@@ -9,10 +9,10 @@ import pytest
 
 from app.inference.bundle import Interval, Manifest, load_bundle
 from tests.training.conftest import TinyRun
-from training.card import write_card
 from training.evaluation.results import Evaluation
 from training.evaluation.subgroups import Subgroup
 from training.fitting.artefacts import read_artefacts
+from training.reporting.card import write_card
 
 # Top level of the CHAI applied model card, schema v0.2, in its order.
 HEADINGS = ("Basic and release information", "Model summary", "Uses and directions", "Warnings", "Trust ingredients",

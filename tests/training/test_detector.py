@@ -35,7 +35,7 @@ from training.detector_samples import (
     scan_blobs,
 )
 from training.detector_scans import Scan
-from training.phantom import lung_phantom
+from training.reporting.phantom import lung_phantom
 
 MAX_PARAMETERS = 100_000
 FIGURE = Interval(value=0.9, low=0.8, high=0.95)

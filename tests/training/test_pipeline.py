@@ -17,12 +17,12 @@ from training.evaluation.calibration import Platt, sigmoid
 from training.evaluation.held_out import load, save
 from training.evaluation.metrics import soft_diameter_mm
 from training.evaluation.results import evaluate, read_evaluation
-from training.export import evidence_scale, run_graph
 from training.fitting.architectures import FEATURES, build_network
 from training.fitting.artefacts import read_artefacts
 from training.fitting.config import Config, load_config
 from training.fitting.train import predict, train
-from training.phantom import lung_phantom
+from training.reporting.export import evidence_scale, run_graph
+from training.reporting.phantom import lung_phantom
 
 REPOSITORY = CONFIGS.parents[1]
 MAX_PARAMETERS = 500_000

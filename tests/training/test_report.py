@@ -14,17 +14,17 @@ import pytest
 
 from app.inference.bundle import load_bundle
 from tests.training.conftest import TinyRun
-from training import charts, outlines
-from training.assess import assess_bundle, assess_recipe, ratings_beside
 from training.data.nodules import Dataset
 from training.evaluation.bundle import UNKNOWN, as_calibration, served_study, warnings_of
 from training.evaluation.held_out import save
 from training.evaluation.results import EVALUATION_FILE, HELD_OUT_FILE, read_evaluation
 from training.evaluation.study import Study, cross_validated
-from training.export import load_graph
 from training.fitting.config import Config
 from training.fitting.samples import nodule_view
-from training.report import REPORT_FILE, WORST, render, summary, worst_errors
+from training.reporting import charts, outlines
+from training.reporting.assessment import assess_bundle, assess_recipe, ratings_beside
+from training.reporting.export import load_graph
+from training.reporting.report import REPORT_FILE, WORST, render, summary, worst_errors
 
 
 class Page(HTMLParser):

@@ -11,7 +11,7 @@ from training.data.nodules import Dataset
 from training.fitting.batches import BatchSource, unit_ratings
 from training.fitting.config import Config
 from training.fitting.samples import nodule_view, random_easy_negative, random_negative, random_nodule
-from training.phantom import lung_phantom
+from training.reporting.phantom import lung_phantom
 
 
 def test_a_view_is_what_serving_would_cut(dataset: Dataset, config: Config) -> None:

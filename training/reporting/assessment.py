@@ -6,16 +6,16 @@ from functools import partial
 from pathlib import Path
 
 from app.inference.bundle import load_bundle
-from training import outlines
 from training.data.nodules import Dataset
 from training.evaluation.bundle import evaluate_bundle, with_input
 from training.evaluation.held_out import cross_validate, load, save
 from training.evaluation.readers import Ratings, read_ratings
 from training.evaluation.results import HELD_OUT_FILE, Evaluation, evaluate_study
 from training.evaluation.study import cross_validated
-from training.export import load_graph
 from training.fitting.config import Config
-from training.report import write_evaluation
+from training.reporting import outlines
+from training.reporting.export import load_graph
+from training.reporting.report import write_evaluation
 
 RATINGS_TABLE = Path("lidc-nodules") / "nodules.csv"
 

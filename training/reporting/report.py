@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.bundle import Interval
-from training import charts
 from training.data.nodules import Nodule
 from training.evaluation.cross_fitting import decided
 from training.evaluation.meanings import MEANINGS
@@ -26,6 +25,7 @@ from training.evaluation.subgroups import FIGURES, MIN_OF_CLASS
 from training.evaluation.targets import Target
 from training.fitting.config import Config
 from training.fitting.samples import nodule_view
+from training.reporting import charts
 
 REPORT_FILE = "report.html"
 WORST = 8  # pictures of each kind of error

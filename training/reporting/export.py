@@ -34,7 +34,6 @@ from app.inference.bundle import (
     file_digest,
     load_bundle,
 )
-from training.card import write_card
 from training.data.nodules import TRAIT_SCALES
 from training.evaluation.calibration import LOCAL_REACH, MIN_DRAWN_MM, Whitening
 from training.evaluation.cross_fitting import Calibration
@@ -42,7 +41,8 @@ from training.evaluation.results import Evaluation
 from training.fitting.architectures import FEATURES, MALIGNANCY_LAYER
 from training.fitting.artefacts import Artefacts, Run
 from training.fitting.config import Config
-from training.phantom import DIAMETER_MM, lung_phantom
+from training.reporting.card import write_card
+from training.reporting.phantom import DIAMETER_MM, lung_phantom
 
 SIGNATURE = "serving_default"
 # Another instruction set reorders sums: 1e-5 was seen; bfloat16 kernels, which are refused, differ by 1e-2.
