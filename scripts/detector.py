@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from training.detector_artefacts import read_filter, train_filters
-from training.detector_config import load_detector_config
-from training.detector_export import export_detector
-from training.detector_report import DetectorResults
+from training.detector.artefacts import read_filter, train_filters
+from training.detector.config import load_detector_config
+from training.detector.export import export_detector
+from training.detector.report import DetectorResults
 
 CONFIG = Path("training/configs/detector.toml")
 

@@ -19,12 +19,12 @@ from app.inference.bundle import Interval
 from app.inference.detector import Detector, ScoreThreshold, SecondReader
 from tests.training.conftest import CONFIGS
 from training.data.nodules import Dataset, DatasetMalformed, Nodule
-from training.detector import TrainingSet, build_filter, logits, train_base, train_filter, training_set
-from training.detector_artefacts import FilterRun, weights_digest
-from training.detector_config import DetectorConfig, FilterConfig, load_detector_config
-from training.detector_export import export_detector
-from training.detector_report import Band, Comparison, DetectorResults
-from training.detector_samples import (
+from training.detector.artefacts import FilterRun, weights_digest
+from training.detector.config import DetectorConfig, FilterConfig, load_detector_config
+from training.detector.export import export_detector
+from training.detector.fit import TrainingSet, build_filter, logits, train_base, train_filter, training_set
+from training.detector.report import Band, Comparison, DetectorResults
+from training.detector.samples import (
     DetectorBatches,
     Negatives,
     PatchBlob,
@@ -34,7 +34,7 @@ from training.detector_samples import (
     rescanned,
     scan_blobs,
 )
-from training.detector_scans import Scan
+from training.detector.scans import Scan
 from training.reporting.phantom import lung_phantom
 
 MAX_PARAMETERS = 100_000

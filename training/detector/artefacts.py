@@ -11,9 +11,9 @@ import keras
 from pydantic import BaseModel, ConfigDict
 
 from training.data.datasets import read_dataset
-from training.detector import TrainingSet, train_base, train_filter, training_set
-from training.detector_config import DetectorConfig
-from training.detector_scans import read_scan
+from training.detector.config import DetectorConfig
+from training.detector.fit import TrainingSet, train_base, train_filter, training_set
+from training.detector.scans import read_scan
 from training.fitting.artefacts import NETWORK_FILE
 
 BASE: Final = "base"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.inference.bundle import Interval
 from app.inference.detector import DetectorManifest, ScoreThreshold
-from training.detector_report import Band, DetectorResults, WholeScan
+from training.detector.report import Band, DetectorResults, WholeScan
 
 SHOWN_RATES = ("0.125", "0.25", "0.5", "1", "1.5", "2", "4", "8")
 

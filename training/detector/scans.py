@@ -18,7 +18,7 @@ from app.imaging.read import read_slice
 from app.imaging.volume import CTVolume
 from training.data.lidc_xml import NAMESPACE
 from training.data.nodules import DatasetMissing
-from training.detector_config import ScanConfig
+from training.detector.config import ScanConfig
 
 Floats = NDArray[np.float64]
 NODULE: Final = f"{{{NAMESPACE}}}unblindedReadNodule"  # of any size: those below 3 mm are one point without ratings

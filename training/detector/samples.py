@@ -16,7 +16,7 @@ from app.imaging.patches import PatchSpec, resample
 from app.imaging.planes import PLANES, Plane, PointVx, plane_patch
 from app.imaging.volume import CTVolume
 from training.data.nodules import Dataset, Nodule
-from training.detector_config import DetectorConfig, PositivesConfig, ScannerConfig
+from training.detector.config import DetectorConfig, PositivesConfig, ScannerConfig
 from training.fitting.samples import (
     MIRROR_PX,
     NEIGHBOUR_CLEARANCE_MM,

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from app.imaging.ct import FloatImage
 from app.imaging.patches import PatchSpec
 from training.data.nodules import Dataset
-from training.detector_config import DetectorConfig, FilterConfig
-from training.detector_samples import (
+from training.detector.config import DetectorConfig, FilterConfig
+from training.detector.samples import (
     DetectorBatches,
     Negatives,
     PatchBlob,
@@ -27,7 +27,7 @@ from training.detector_samples import (
     scan_blob_view,
     scan_blobs,
 )
-from training.detector_scans import Scan, false_candidates
+from training.detector.scans import Scan, false_candidates
 from training.fitting.averaging import WeightAverage
 
 T = TypeVar("T", PatchBlob, ScanBlob)

@@ -7,7 +7,7 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from training.detector_report import DetectorResults
+from training.detector.report import DetectorResults
 
 DOTS_PER_INCH: Final = 110
 COLUMNS: Final = 3
