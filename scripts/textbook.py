@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from training.textbook import Settings, compare, read_slices
+from training.experiments.textbook import Settings, compare, read_slices
 
 
 def main() -> None:

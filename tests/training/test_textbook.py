@@ -12,7 +12,7 @@ import pytest
 
 from training.data.nodules import DatasetMissing
 from training.evaluation.metrics import Flags, Floats
-from training.textbook import (
+from training.experiments.textbook import (
     SIZE_PX,
     THORAX_ROWS,
     Images,
