@@ -1,8 +1,8 @@
 """Does the nodule head hold on whole slices? Scores known nodules and random places of a DICOM series.
 
-`python -m training.experiments.probe --network DIR/fold4.keras --config … --data DIR --series DIR --patient ID`: the network must
-not have seen the patient. Places are drawn by tissue from the HU itself, at least 15 mm from every known nodule in
-that slice and its neighbours.
+`python -m training.experiments.probe --network DIR/fold4.keras --config … --data DIR --series DIR --patient ID`: the
+network must not have seen the patient. Places are drawn by tissue from the HU itself, at least 15 mm from every known
+nodule in that slice and its neighbours.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from training.experiments.textbook import (
     splits,
 )
 
-RESULT = Path(__file__).resolve().parents[2] / "docs" / "results" / "textbook.json"
+RESULT = Path(__file__).resolve().parents[3] / "docs" / "results" / "textbook.json"
 SETTINGS = Settings(folds=5, folds_run=5)
 GROUPS, EACH, SMALL_PX = 20, 4, 50
 

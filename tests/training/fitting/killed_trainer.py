@@ -11,7 +11,7 @@ import pytest
 
 from training.fitting.batches import Batch, BatchSource
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "train.py"
 KILLED_AT = 5
 _prepare = BatchSource.__call__
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from app.errors import InputTooLarge
-from tests.training import lidc_phantom
-from tests.training.lidc_phantom import Drawn, reading_xml, write_series
+from tests.training.data import lidc_phantom
+from tests.training.data.lidc_phantom import Drawn, reading_xml, write_series
 from training.data import lidc_xml
 from training.data.datasets import read_dataset
 from training.data.development import read_nodules
