@@ -11,7 +11,8 @@ import pytest
 
 from training.data.datasets import read_dataset
 from training.data.nodules import TRAIT_SCALES, Dataset
-from training.evaluation.held_out import HeldOut, HeldOutCandidates, cross_validate
+from training.evaluation.cross_validation import cross_validate
+from training.evaluation.held_out import HeldOut, HeldOutCandidates
 from training.evaluation.results import EVALUATION_FILE, Evaluation, evaluate
 from training.fitting.artefacts import describe, read_artefacts, write_artefacts
 from training.fitting.config import Config, load_config

@@ -1,4 +1,4 @@
-"""What held-out folds decide: Platt scaling with size, operating point, conformal quantiles and distance thresholds."""
+"""What held-out folds decide: Platt scaling with size, operating point, conformal quantiles and kept shares."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from app.inference.bundle import Finding
 from training.evaluation.metrics import Flags, Floats
 
 MAX_LOGIT = 30.0  # exp() stays finite; the probability is 0 or 1 in float32 long before
-LOCAL_REACH = 6.0  # the strongest place of the training nodules shows as sigmoid(6) = 0.998; beyond 16 nothing inverts
 MIN_DRAWN_MM = 2.0  # an outline that is hardly there says nothing of size; ln() stays finite
 MIN_SLOPE = 1e-3  # a network that ranks backwards must not be flipped in silence
 
@@ -30,18 +29,6 @@ class Platt:
         """Calibrated probabilities (N,) of raw logits (N,) and `metrics.soft_diameter_mm` (N,)."""
         scores = np.asarray(logits, np.float64)
         return sigmoid(self.slope * scores + self.per_log_mm * log_mm(soft_diameter_mm) + self.intercept)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Whitening:
-    """Mahalanobis distance as a plain norm: || matrix @ (embedding - mean) || (Lee et al. 2018)."""
-
-    mean: NDArray[np.float32]
-    matrix: NDArray[np.float32]
-
-    def distance(self, embedding: NDArray[np.float32]) -> Floats:
-        """Distances (N,) of embeddings (N, D)."""
-        return np.asarray(np.linalg.norm((embedding - self.mean) @ self.matrix.T, axis=1), np.float64)
 
 
 def sigmoid(logits: NDArray[np.floating]) -> Floats:
@@ -92,23 +79,3 @@ def _finite_quantile(scores: Floats, coverage: float) -> float:
     """The ceil((n + 1) coverage)-th smallest score; 1 (everything conforms) when there are too few."""
     rank = int(np.ceil((len(scores) + 1) * coverage))
     return 1.0 if rank > len(scores) else float(np.sort(scores)[rank - 1])
-
-
-def fit_whitening(embedding: NDArray[np.float32], shrinkage: float) -> Whitening:
-    """Mean and inverse square root of the covariance of embeddings (N, D), shrunk towards its mean variance.
-
-    Without shrinkage, directions the training data never used would make every new patch look foreign.
-    """
-    values = embedding.astype(np.float64)
-    mean = values.mean(axis=0)
-    covariance = np.cov(values, rowvar=False)
-    size = len(covariance)
-    target = np.trace(covariance) / size + np.finfo(np.float64).tiny
-    variances, axes = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * target * np.eye(size))
-    matrix = (axes / np.sqrt(np.maximum(variances, np.finfo(np.float64).tiny))) @ axes.T
-    return Whitening(mean.astype(np.float32), matrix.astype(np.float32))
-
-
-def local_scale(local_logits: NDArray[np.floating]) -> float:
-    """The divisor that keeps class-activation maps within the range where a float32 sigmoid can be inverted."""
-    return max(1.0, float(np.abs(local_logits).max()) / LOCAL_REACH)

@@ -1,8 +1,8 @@
 """From held-out predictions to answers: what calibration, thresholds and sets say about each nodule.
 
 Two different things are made of the same predictions. The calibration shipped is fitted on all of them. The figures
-are cross-fitted: each fold is judged by a calibration and thresholds fitted on the other folds only, so nothing that
-is reported was tuned on what it is reported on.
+are cross-fitted: each fold is answered for by a calibration and thresholds fitted on the other folds only, so nothing
+that is reported was tuned on what it is reported on.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Calibration(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class Answers:
     """Answers (N,) for the same nodules as the `HeldOut` they belong to."""
 
     probability: Floats
@@ -98,25 +98,32 @@ def fit_calibration(nodules: HeldOut, config: Config) -> Calibration:
     )
 
 
-def cross_fitted(nodules: HeldOut, config: Config) -> Judged:
-    """Judge each fold by what the other folds decide. A single fold is judged by itself (tests only)."""
-    judged, order = [], []
+def cross_fitted(nodules: HeldOut, config: Config) -> Answers:
+    """Answer for each fold by what the other folds decide. A single fold answers for itself (tests only)."""
+    answers, order = [], []
     for fold in np.unique(nodules.fold):
         inside = nodules.fold == fold
         others = nodules.where(~inside) if not inside.all() else nodules
-        chosen = others.where(decided(others, config))
-        by_size = operating_point(chosen.true_diameter_mm, chosen.suspicious, config.calibration.sensitivity)
-        judged.append(judge(nodules.where(inside), fit_calibration(others, config), by_size))
+        fitted = fit_calibration(others, config)
+        answers.append(answer(nodules.where(inside), fitted, diameter_threshold_mm(others, config)))
         order.append(np.flatnonzero(inside))
     back = np.argsort(np.concatenate(order))
-    return Judged(**{name: np.concatenate([getattr(j, name) for j in judged])[back] for name in Judged.__slots__})
+    return Answers(**{name: np.concatenate([getattr(a, name) for a in answers])[back] for name in Answers.__slots__})
 
 
-def judge(nodules: HeldOut, fitted: Calibration, diameter_threshold_mm: float) -> Judged:
+def diameter_threshold_mm(nodules: HeldOut, config: Config) -> float:
+    """The operating point of the baseline that knows the diameter alone; nan without a suspicious nodule."""
+    chosen = nodules.where(decided(nodules, config))
+    if not chosen.suspicious.any():
+        return float("nan")
+    return operating_point(chosen.true_diameter_mm, chosen.suspicious, config.calibration.sensitivity)
+
+
+def answer(nodules: HeldOut, fitted: Calibration, diameter_threshold_mm: float) -> Answers:
     """Apply calibration and thresholds; the diameter's threshold is that of the baseline."""
     platt = Platt(fitted.slope, fitted.per_log_mm, fitted.intercept)
     probability = platt.probability(nodules.malignancy, nodules.soft_diameter_mm)
-    return Judged(
+    return Answers(
         probability=probability,
         called=probability >= fitted.threshold,
         called_by_diameter=nodules.true_diameter_mm >= diameter_threshold_mm,

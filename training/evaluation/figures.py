@@ -9,7 +9,7 @@ import numpy as np
 from app.inference.bundle import Interval
 from training.data.nodules import INDETERMINATE, TRAIT_SCALES
 from training.evaluation import metrics
-from training.evaluation.cross_fitting import Judged, decided
+from training.evaluation.cross_fitting import Answers, decided
 from training.evaluation.held_out import HeldOut
 from training.evaluation.metrics import Flags, Floats, Metric
 from training.evaluation.readers import RATED, ReaderPairs
@@ -26,7 +26,7 @@ def measure(study: Study, config: Config) -> dict[str, Interval]:
     known, everything = nodules.median != INDETERMINATE, np.ones(len(nodules.fold), np.bool_)
     measured: dict[str, Interval] = {}
     for subset, suffix in ((chosen, "suspicion"), (read, "rating"), (known, "any"), (everything, "finding")):
-        n, j, logistic = nodules.where(subset), study.judged.where(subset), study.logistic[subset]
+        n, j, logistic = nodules.where(subset), study.answers.where(subset), study.logistic[subset]
         tables: dict[str, Table] = {
             "suspicion": suspicion_figures(n, j, config) | _logistic_figures(n, j, logistic, config),
             "rating": _rating_figures(n, j),
@@ -42,7 +42,7 @@ def intervals(table: Table, patients: list[str], config: Config) -> dict[str, In
     return metrics.bootstrap_all(table, patients, config.evaluation.resamples, config.seed)
 
 
-def suspicion_figures(n: HeldOut, j: Judged, config: Config) -> dict[str, Metric]:
+def suspicion_figures(n: HeldOut, j: Answers, config: Config) -> dict[str, Metric]:
     """Suspicious against benign, decided nodules only; what compares with a diameter needs all diameters."""
     table = _sorted_figures(n, j, config)
     if np.isfinite(n.true_diameter_mm).all():
@@ -50,7 +50,7 @@ def suspicion_figures(n: HeldOut, j: Judged, config: Config) -> dict[str, Metric
     return {name: metric for name, metric in table.items() if "diameter" not in name}
 
 
-def _sorted_figures(n: HeldOut, j: Judged, config: Config) -> dict[str, Metric]:
+def _sorted_figures(n: HeldOut, j: Answers, config: Config) -> dict[str, Metric]:
     y, p, d = n.suspicious, j.probability, n.true_diameter_mm
     within, bins, firm = config.evaluation.size_match_mm, config.evaluation.ece_bins, j.firm
     return _ranking(n, j, "") | {
@@ -74,7 +74,7 @@ def _sorted_figures(n: HeldOut, j: Judged, config: Config) -> dict[str, Metric]:
     }
 
 
-def finding_figures(n: HeldOut, j: Judged) -> dict[str, Metric]:
+def finding_figures(n: HeldOut, j: Answers) -> dict[str, Metric]:
     """All nodules, whatever their ratings: outline, nodule or not, in distribution or not."""
     error = n.diameter_mm - n.true_diameter_mm
     beside = ~np.isnan(n.negative)
@@ -96,7 +96,7 @@ def finding_figures(n: HeldOut, j: Judged) -> dict[str, Metric]:
     }
 
 
-def _ranking(n: HeldOut, j: Judged, suffix: str) -> dict[str, Metric]:
+def _ranking(n: HeldOut, j: Answers, suffix: str) -> dict[str, Metric]:
     """By the probability that is served; ranking by logits of several networks would mix their scales."""
     y = n.suspicious
     return {
@@ -105,7 +105,7 @@ def _ranking(n: HeldOut, j: Judged, suffix: str) -> dict[str, Metric]:
     }
 
 
-def _logistic_figures(n: HeldOut, j: Judged, logistic: Floats, config: Config) -> dict[str, Metric]:
+def _logistic_figures(n: HeldOut, j: Answers, logistic: Floats, config: Config) -> dict[str, Metric]:
     if not np.isfinite(logistic).all():
         return {}
     y, p, within = n.suspicious, j.probability, config.evaluation.size_match_mm
@@ -119,7 +119,7 @@ def _logistic_figures(n: HeldOut, j: Judged, logistic: Floats, config: Config) -
     }
 
 
-def _rating_figures(n: HeldOut, j: Judged) -> dict[str, Metric]:
+def _rating_figures(n: HeldOut, j: Answers) -> dict[str, Metric]:
     """All nodules with enough readers, the indeterminate ones among the not suspicious."""
     y, unsure = n.suspicious, n.median == INDETERMINATE
     figures = _ranking(n, j, "_with_indeterminate") | {
@@ -135,7 +135,7 @@ def _rating_figures(n: HeldOut, j: Judged) -> dict[str, Metric]:
 
 def _reader_figures(study: Study, config: Config) -> dict[str, Interval]:
     """One reader, and the network, on the same pairs and against the same others."""
-    pairs, nodules, probability = study.readers, study.nodules, study.judged.probability
+    pairs, nodules, probability = study.readers, study.nodules, study.answers.probability
     patients = nodules.patient[pairs.nodule].tolist()
     ranked = intervals(_rank_pairs(pairs, probability, nodules), patients, config)
     sure = pairs.where(pairs.decided)

@@ -15,7 +15,7 @@ from training.evaluation.held_out import HeldOut, HeldOutCandidates
 from training.evaluation.readers import Ratings
 from training.evaluation.study import Study, cross_validated
 from training.evaluation.subgroups import Subgroup, measure_subgroups
-from training.evaluation.targets import Target, judge_targets
+from training.evaluation.targets import Target, compare_targets
 from training.fitting.config import Config
 
 EVALUATION_FILE = "evaluation.json"
@@ -104,7 +104,7 @@ def describe_study(
         warnings=warnings,
         subgroups=measure_subgroups(study, config),
         decisions=_decisions(study, config),
-        targets=judge_targets(figures),
+        targets=compare_targets(figures),
     )
 
 
@@ -123,7 +123,7 @@ def _decisions(study: Study, config: Config) -> dict[str, dict[str, int]]:
     nodules = study.nodules
     read = nodules.readers >= config.evaluation.min_readers
     verdicts = (nodules.suspicious, nodules.median == INDETERMINATE, nodules.median < INDETERMINATE)
-    said = study.judged.decisions
+    said = study.answers.decisions
     return {
         group: {decision: int(np.sum(read & verdict & (said == decision))) for decision in DECISIONS}
         for group, verdict in zip(GROUPS, verdicts, strict=True)

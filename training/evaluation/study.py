@@ -9,7 +9,7 @@ import numpy as np
 from app.errors import InputError
 from training.data.nodules import Dataset, Nodule
 from training.evaluation.baselines import logistic_scores
-from training.evaluation.cross_fitting import Judged, cross_fitted, cross_fitted_candidates
+from training.evaluation.cross_fitting import Answers, cross_fitted, cross_fitted_candidates
 from training.evaluation.held_out import HeldOut, HeldOutCandidates, truth_of
 from training.evaluation.metrics import Flags, Floats
 from training.evaluation.readers import RATED, Ratings, ReaderPairs, pair_readers
@@ -28,7 +28,7 @@ class Study:
     """
 
     nodules: HeldOut
-    judged: Judged
+    answers: Answers
     cases: tuple[Nodule, ...]
     logistic: Floats
     readers: ReaderPairs
@@ -36,7 +36,7 @@ class Study:
     candidates_called: Flags
 
     def __post_init__(self) -> None:
-        counts = {len(self.nodules.fold), len(self.judged.called), len(self.cases), len(self.logistic)}
+        counts = {len(self.nodules.fold), len(self.answers.called), len(self.cases), len(self.logistic)}
         if len(counts) != 1:
             raise ValueError(f"predictions, answers, nodules and baseline differ in number: {sorted(counts)}")
 
@@ -47,14 +47,14 @@ def cross_validated(
     """The study of a cross-validation: every answer made without the nodule's fold. Raises PredictionsDiffer."""
     cases = in_fold_order(dataset)
     _require_same(nodules, cases)
-    judged = cross_fitted(nodules, config)
+    answers = cross_fitted(nodules, config)
     called = cross_fitted_candidates(candidates, nodules, config)
-    return joined(nodules, judged, cases, candidates, called, config.input, ratings, config.evaluation.min_readers)
+    return joined(nodules, answers, cases, candidates, called, config.input, ratings, config.evaluation.min_readers)
 
 
 def joined(
     nodules: HeldOut,
-    judged: Judged,
+    answers: Answers,
     cases: tuple[Nodule, ...],
     candidates: HeldOutCandidates,
     called: Flags,
@@ -67,7 +67,7 @@ def joined(
     # Ratings of another table under the same numbers would compare nodules with strangers.
     known = {k: r for k, r in ratings.items() if k in own and np.array_equal(r[:, RATED.index("malignancy")], own[k])}
     pairs = pair_readers([n.nodule_id for n in cases], known, min_readers)
-    return Study(nodules, judged, cases, logistic_scores(cases, patch), pairs, candidates, called)
+    return Study(nodules, answers, cases, logistic_scores(cases, patch), pairs, candidates, called)
 
 
 def in_fold_order(dataset: Dataset) -> tuple[Nodule, ...]:

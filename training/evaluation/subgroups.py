@@ -90,7 +90,7 @@ def _manufacturers(cases: Sequence[Nodule]) -> NDArray[np.str_]:
 
 
 def _subgroup(study: Study, axis: str, name: str, flags: Flags, config: Config) -> Subgroup:
-    n, j = study.nodules.where(flags), study.judged.where(flags)
+    n, j = study.nodules.where(flags), study.answers.where(flags)
     table = suspicion_figures(n, j, config) | finding_figures(n, j)
     suspicious, benign = int(n.suspicious.sum()), int((~n.suspicious).sum())
     held = {"suspicious": suspicious, "benign": benign, "both": min(suspicious, benign), "any": len(n.fold)}

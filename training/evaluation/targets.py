@@ -38,7 +38,7 @@ class Goal:
     high: float = float("inf")
     surely: bool = False
 
-    def judge(self, figures: Mapping[str, Interval]) -> Target:
+    def compare(self, figures: Mapping[str, Interval]) -> Target:
         """Compare with what was measured."""
         reached = figures.get(self.figure)
         met = certain = None
@@ -81,7 +81,7 @@ GOALS = (
 )
 
 
-def judge_targets(figures: Mapping[str, Interval]) -> tuple[Target, ...]:
+def compare_targets(figures: Mapping[str, Interval]) -> tuple[Target, ...]:
     """Every target beside what was reached."""
     inside = figures.get("in_distribution")
     known = dict(figures)
@@ -89,4 +89,4 @@ def judge_targets(figures: Mapping[str, Interval]) -> tuple[Target, ...]:
         known["nodules_out_of_distribution"] = Interval(
             value=1 - inside.value, low=1 - inside.high, high=1 - inside.low
         )
-    return tuple(goal.judge(known) for goal in GOALS)
+    return tuple(goal.compare(known) for goal in GOALS)

@@ -11,11 +11,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from training.data.nodules import Dataset
-from training.evaluation.calibration import Whitening, fit_whitening, local_scale
 from training.fitting.config import Config
 from training.fitting.history import draw_curves, learning_summary, write_log
 from training.fitting.samples import nodule_view
 from training.fitting.train import TrainedNetwork, predict
+from training.fitting.whitening import Whitening, fit_whitening, local_scale
 
 NETWORK_FILE = "network.keras"
 RUN_FILE = "training.json"

@@ -19,7 +19,6 @@ from training.fitting.config import Config
 Facts = dict[str, str]
 RECIPE = {"seed", "input", "network", "batch", "augment", "optimiser"}
 CODE = ("architectures", "averaging", "batches", "samples", "train")
-JUDGING_CODE = ("held_out", "calibrate", "metrics")
 ABSENT = "nothing"
 
 
@@ -29,18 +28,7 @@ def run_facts(dataset: Dataset, config: Config) -> Facts:
         **_flat("", config.model_dump(mode="json", include=RECIPE)),
         "data": data_digest(dataset),
         "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
-        **_code_facts(CODE),
-        f"code of {Path(patches.__file__).name}": code_digest(Path(patches.__file__)),
-    }
-
-
-def fold_facts(inside: Dataset, outside: Dataset, config: Config) -> Facts:
-    """What decides the answers about `outside` of a network trained on `inside`."""
-    return {
-        **run_facts(inside, config),
-        "data held out": data_digest(outside),
-        "calibration.shrinkage": json.dumps(config.calibration.shrinkage),
-        **_code_facts(JUDGING_CODE),
+        **code_facts([*(Path(__file__).with_name(f"{name}.py") for name in CODE), Path(patches.__file__)]),
     }
 
 
@@ -69,8 +57,9 @@ def code_digest(file: Path) -> str:
     return f"sha256:{hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]}"
 
 
-def _code_facts(modules: Iterable[str]) -> Facts:
-    return {f"code of {name}.py": code_digest(Path(__file__).with_name(f"{name}.py")) for name in modules}
+def code_facts(files: Iterable[Path]) -> Facts:
+    """`code_digest` of each module, by its room and name."""
+    return {f"code of {file.parent.name}/{file.name}": code_digest(file) for file in files}
 
 
 def _contents(samples: Sequence[Nodule | Candidate]) -> Iterable[bytes]:

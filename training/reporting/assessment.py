@@ -7,8 +7,9 @@ from pathlib import Path
 
 from app.inference.bundle import load_bundle
 from training.data.nodules import Dataset
-from training.evaluation.bundle import evaluate_bundle, with_input
-from training.evaluation.held_out import cross_validate, load, save
+from training.evaluation.bundle_study import evaluate_bundle, with_input
+from training.evaluation.cross_validation import cross_validate
+from training.evaluation.held_out import load, save
 from training.evaluation.readers import Ratings, read_ratings
 from training.evaluation.results import HELD_OUT_FILE, Evaluation, evaluate_study
 from training.evaluation.study import cross_validated

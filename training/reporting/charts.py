@@ -38,12 +38,12 @@ def roc(study: Study, config: Config) -> bytes:
     chosen = decided(study.nodules, config)
     n, logistic = study.nodules.where(chosen), study.logistic[chosen]
     figure, axes = _axes()
-    _roc_line(axes, n.suspicious, study.judged.where(chosen).probability, "network", NETWORK)
+    _roc_line(axes, n.suspicious, study.answers.where(chosen).probability, "network", NETWORK)
     _roc_line(axes, n.suspicious, n.true_diameter_mm, "diameter alone", DIAMETER)
     _roc_line(axes, n.suspicious, logistic, "logistic regression on the patch", LOGISTIC)
     sure = study.readers.where(study.readers.decided)
     _roc_line(axes, sure.others_median > INDETERMINATE, sure.one[:, 0], "one reader (others' median)", READER)
-    called = study.judged.where(chosen).called
+    called = study.answers.where(chosen).called
     point = (1 - metrics.specificity(n.suspicious, called), metrics.sensitivity(n.suspicious, called))
     axes.plot(*point, "o", color=NETWORK, label=f"operating point {point[1]:.2f} / {1 - point[0]:.2f}")
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
@@ -55,7 +55,7 @@ def roc(study: Study, config: Config) -> bytes:
 def reliability(study: Study, config: Config) -> bytes:
     """Observed share of suspicious nodules by stated probability, over the counts."""
     chosen, bins = decided(study.nodules, config), config.evaluation.ece_bins
-    y, p = study.nodules.where(chosen).suspicious, study.judged.where(chosen).probability
+    y, p = study.nodules.where(chosen).suspicious, study.answers.where(chosen).probability
     place = np.minimum((p * bins).astype(int), bins - 1)
     count = np.bincount(place, minlength=bins)
     held = count > 0
@@ -77,7 +77,7 @@ def size_matched(study: Study, config: Config) -> bytes:
     """AUC over pairs of like size, by the difference in diameter that is allowed."""
     chosen = decided(study.nodules, config)
     n = study.nodules.where(chosen)
-    scores = {"network": study.judged.where(chosen).probability, "diameter alone": n.true_diameter_mm,
+    scores = {"network": study.answers.where(chosen).probability, "diameter alone": n.true_diameter_mm,
               "logistic regression on the patch": study.logistic[chosen]}  # fmt: skip
     figure, axes = _axes()
     for (label, score), colour in zip(scores.items(), (NETWORK, DIAMETER, LOGISTIC), strict=True):

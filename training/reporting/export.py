@@ -35,12 +35,13 @@ from app.inference.bundle import (
     load_bundle,
 )
 from training.data.nodules import TRAIT_SCALES
-from training.evaluation.calibration import LOCAL_REACH, MIN_DRAWN_MM, Whitening
+from training.evaluation.calibration import MIN_DRAWN_MM
 from training.evaluation.cross_fitting import Calibration
 from training.evaluation.results import Evaluation
 from training.fitting.architectures import FEATURES, MALIGNANCY_LAYER
 from training.fitting.artefacts import Artefacts, Run
 from training.fitting.config import Config
+from training.fitting.whitening import LOCAL_REACH, Whitening
 from training.reporting.card import write_card
 from training.reporting.phantom import DIAMETER_MM, lung_phantom
 

@@ -76,7 +76,7 @@ def render(study: Study, evaluation: Evaluation, config: Config, draw: Draw) -> 
 
 def worst_errors(study: Study, config: Config) -> tuple[Indices, Indices]:
     """(suspicious nodules thought benign, benign ones thought suspicious), the worst first, decided nodules only."""
-    chosen, p = decided(study.nodules, config), study.judged.probability
+    chosen, p = decided(study.nodules, config), study.answers.probability
     missed = np.flatnonzero(chosen & study.nodules.suspicious)
     alarmed = np.flatnonzero(chosen & ~study.nodules.suspicious)
     return missed[np.argsort(p[missed], kind="stable")][:WORST], alarmed[np.argsort(-p[alarmed], kind="stable")][:WORST]
@@ -169,8 +169,8 @@ def _case(study: Study, k: int, mask: NDArray[np.float32] | None, config: Config
     ratings = ", ".join(str(rating) for rating in case.malignancy)
     size = f"{case.diameter_mm:.1f} mm" if math.isfinite(case.diameter_mm) else "diameter unknown"
     text = (
-        f"nodule {case.nodule_id}: probability {study.judged.probability[k]:.2f}, "
-        f"{study.judged.decisions[k]}; readers {ratings}; {size}"
+        f"nodule {case.nodule_id}: probability {study.answers.probability[k]:.2f}, "
+        f"{study.answers.decisions[k]}; readers {ratings}; {size}"
     )
     png = charts.picture(view.hu, view.outline, mask)
     return f"<figure>{_image(png, f'nodule {case.nodule_id}')}<figcaption>{escape(text)}</figcaption></figure>"

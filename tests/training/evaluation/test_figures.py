@@ -12,7 +12,7 @@ from tests.training.conftest import TinyRun
 from training.data.nodules import TRAIT_SCALES, Dataset
 from training.evaluation import metrics
 from training.evaluation.baselines import SIDE, coarse_pixels, logistic_scores
-from training.evaluation.cross_fitting import DECISIONS, Judged
+from training.evaluation.cross_fitting import DECISIONS, Answers
 from training.evaluation.figures import reader_auc_figures, reader_rank_figures, suspicion_figures
 from training.evaluation.held_out import HeldOut
 from training.evaluation.meanings import MEANINGS
@@ -20,7 +20,7 @@ from training.evaluation.readers import RATED, pair_readers, read_ratings
 from training.evaluation.results import evaluate
 from training.evaluation.study import PredictionsDiffer, Study, cross_validated
 from training.evaluation.subgroups import MIN_OF_CLASS, SIZE_BANDS_MM, measure_subgroups, select
-from training.evaluation.targets import GOALS, Goal, judge_targets
+from training.evaluation.targets import GOALS, Goal, compare_targets
 from training.fitting.config import Config
 
 
@@ -43,11 +43,11 @@ def table(count: int, **given: object) -> HeldOut:
     return HeldOut(**(fields | given))  # type: ignore[arg-type]  # each field has a type of its own
 
 
-def answers(**given: list[float]) -> Judged:
+def answers(**given: list[float]) -> Answers:
     """Answers that say no to everything, but for what is given."""
     count = len(next(iter(given.values())))
-    fields = {name: np.zeros(count, np.bool_) for name in Judged.__slots__}
-    return Judged(**(fields | {name: np.array(values) for name, values in given.items()}))
+    fields = {name: np.zeros(count, np.bool_) for name in Answers.__slots__}
+    return Answers(**(fields | {name: np.array(values) for name, values in given.items()}))
 
 
 @pytest.fixture(scope="module")
@@ -95,23 +95,23 @@ def test_an_undefined_figure_is_left_out() -> None:
 
 
 def test_sets_and_decisions() -> None:
-    judged = answers(
+    said = answers(
         called=[1, 1, 0, 0, 1],
         holds_suspicious=[1, 1, 0, 0, 1],
         holds_benign=[0, 1, 1, 0, 0],
         kept_as_nodule=[1, 1, 1, 1, 0],
         in_distribution=[1, 1, 1, 1, 1],
     )
-    judged = judged.where(np.ones(5, np.bool_))
-    booleans = Judged(**{name: getattr(judged, name).astype(bool) for name in Judged.__slots__})
+    said = said.where(np.ones(5, np.bool_))
+    booleans = Answers(**{name: getattr(said, name).astype(bool) for name in Answers.__slots__})
     assert booleans.set_size.tolist() == [1, 2, 1, 0, 1]
     assert booleans.decisions.tolist() == ["cancer_suspected", "indeterminate", "normal", "indeterminate", "rejected"]
 
 
 def test_set_size_is_the_mean_number_of_labels(config: Config) -> None:
-    judged = answers(probability=[0.1, 0.5, 0.9, 0.4])
-    judged.holds_suspicious[1:3] = judged.holds_benign[:2] = True  # sizes 1, 2, 1, 0
-    assert suspicion_figures(table(4), judged, config)["set_size"](np.arange(4)) == 1.0
+    said = answers(probability=[0.1, 0.5, 0.9, 0.4])
+    said.holds_suspicious[1:3] = said.holds_benign[:2] = True  # sizes 1, 2, 1, 0
+    assert suspicion_figures(table(4), said, config)["set_size"](np.arange(4)) == 1.0
 
 
 def test_without_a_diameter_nothing_is_compared_with_it(config: Config) -> None:
@@ -182,7 +182,7 @@ def test_band_edges_belong_to_the_upper_band(study: Study, config: Config) -> No
     medians = np.full(len(study.cases), 2.0)
     n = table(len(study.cases), true_diameter_mm=sizes, true_traits=texture, median=medians)
     other = Study(
-        n, study.judged, study.cases, study.logistic, study.readers, study.candidates, study.candidates_called
+        n, study.answers, study.cases, study.logistic, study.readers, study.candidates, study.candidates_called
     )
     found = {name: np.flatnonzero(flags)[:3].tolist() for _, name, flags in select(other, config)}
     assert [found[band[2]][0] for band in SIZE_BANDS_MM] == [0, 1, 2, 3]
@@ -207,15 +207,15 @@ def test_a_subgroup_counts_and_leaves_out_what_rests_on_few(study: Study, config
 def test_a_target_is_met_by_its_value_and_certain_by_its_interval(
     low: float, value: float, high: float, *, met: bool, certain: bool
 ) -> None:
-    target = Goal("AUC", "at least 0.97", "auc", low=0.97).judge({"auc": Interval(value=value, low=low, high=high)})
+    target = Goal("AUC", "at least 0.97", "auc", low=0.97).compare({"auc": Interval(value=value, low=low, high=high)})
     assert (target.met, target.certain) == (met, certain)
 
 
 def test_a_gain_must_lie_above_zero_with_its_whole_interval() -> None:
     goal = Goal("gain", "above 0", "gain", low=0.0, surely=True)
-    assert goal.judge({"gain": Interval(value=0.01, low=-0.01, high=0.03)}).met is False
-    assert goal.judge({"gain": Interval(value=0.02, low=0.01, high=0.03)}).met is True
-    assert goal.judge({}).met is None
+    assert goal.compare({"gain": Interval(value=0.01, low=-0.01, high=0.03)}).met is False
+    assert goal.compare({"gain": Interval(value=0.02, low=0.01, high=0.03)}).met is True
+    assert goal.compare({}).met is None
 
 
 def test_the_evaluation_holds_subgroups_decisions_targets_and_baselines(
@@ -230,7 +230,7 @@ def test_the_evaluation_holds_subgroups_decisions_targets_and_baselines(
     assert sum(sum(counts.values()) for counts in found.decisions.values()) == len(study.cases)
     assert set(found.decisions["benign"]) == set(DECISIONS)
     assert [t.name for t in found.targets] == [goal.name for goal in GOALS]
-    foreign = next(t for t in judge_targets(found.figures) if t.figure == "nodules_out_of_distribution")
+    foreign = next(t for t in compare_targets(found.figures) if t.figure == "nodules_out_of_distribution")
     assert foreign.reached is not None
     assert foreign.reached.value == pytest.approx(1 - found.figures["in_distribution"].value)
 

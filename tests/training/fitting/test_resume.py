@@ -16,8 +16,9 @@ import pytest
 
 from tests.training.conftest import CONFIGS
 from training.data.nodules import Dataset
-from training.evaluation import held_out
-from training.evaluation.held_out import HeldOut, cross_validate
+from training.evaluation import cross_validation
+from training.evaluation.cross_validation import PREDICTIONS_FILE, cross_validate
+from training.evaluation.held_out import HeldOut
 from training.fitting.artefacts import NETWORK_FILE
 from training.fitting.averaging import WeightAverage
 from training.fitting.batches import Batch, BatchSource
@@ -171,8 +172,8 @@ def test_finished_folds_are_kept_and_the_rest_go_on(
         trained.append(label)
         return train(*given, label=label, **named)  # type: ignore[arg-type]  # passed on as they are
 
-    monkeypatch.setattr(held_out, "train", train_and_tell)
-    (tmp_path / "fold1" / held_out.ANSWERS_FILE).unlink()
+    monkeypatch.setattr(cross_validation, "train", train_and_tell)
+    (tmp_path / "fold1" / PREDICTIONS_FILE).unlink()
     again, _ = cross_validate(dataset, config, tmp_path)
     assert trained == ["fold 2/2"]
     for name in HeldOut.__dataclass_fields__:

@@ -15,7 +15,7 @@ import pytest
 from app.inference.bundle import load_bundle
 from tests.training.conftest import TinyRun
 from training.data.nodules import Dataset
-from training.evaluation.bundle import UNKNOWN, as_calibration, served_study, warnings_of
+from training.evaluation.bundle_study import UNKNOWN, as_calibration, bundle_study, warnings_of
 from training.evaluation.held_out import save
 from training.evaluation.results import EVALUATION_FILE, HELD_OUT_FILE, read_evaluation
 from training.evaluation.study import Study, cross_validated
@@ -92,7 +92,7 @@ def test_the_report_escapes_what_a_table_says(tiny_run: TinyRun, dataset: Datase
 def test_the_worst_errors_come_first(tiny_run: TinyRun, dataset: Dataset, config: Config) -> None:
     study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, {})
     missed, alarmed = worst_errors(study, config)
-    probability, suspicious = study.judged.probability, study.nodules.suspicious
+    probability, suspicious = study.answers.probability, study.nodules.suspicious
     assert suspicious[missed].all()
     assert not suspicious[alarmed].any()
     assert len(missed) <= WORST
@@ -124,27 +124,27 @@ def test_an_outline_comes_from_the_nodules_own_fold(
 @pytest.fixture(scope="module")
 def served(tiny_run: TinyRun, dataset: Dataset, config: Config) -> Study:
     """The tiny bundle on the generated data."""
-    return served_study(load_bundle(tiny_run.bundle), load_graph(tiny_run.bundle), dataset, config, {})
+    return bundle_study(load_bundle(tiny_run.bundle), load_graph(tiny_run.bundle), dataset, config, {})
 
 
 def test_a_bundle_is_judged_by_its_own_manifest(tiny_run: TinyRun, served: Study) -> None:
     manifest = load_bundle(tiny_run.bundle).manifest
-    p = served.judged.probability
-    np.testing.assert_array_equal(served.judged.called, p >= manifest.operating_point.threshold)
+    p = served.answers.probability
+    np.testing.assert_array_equal(served.answers.called, p >= manifest.operating_point.threshold)
     for k, probability in enumerate(p):
         held = manifest.conformal.prediction_set(float(probability))
         assert ("cancer_suspected" in held, "normal" in held) == (
-            served.judged.holds_suspicious[k],
-            served.judged.holds_benign[k],
+            served.answers.holds_suspicious[k],
+            served.answers.holds_benign[k],
         )
     inside = served.nodules.distance <= manifest.out_of_distribution.threshold
-    np.testing.assert_array_equal(served.judged.in_distribution, inside)
+    np.testing.assert_array_equal(served.answers.in_distribution, inside)
 
 
 def test_a_bundle_gives_the_probability_that_its_graph_gives(tiny_run: TinyRun, served: Study, config: Config) -> None:
     views = [nodule_view(case, config.input.patch_spec).hu for case in served.cases]
     said = load_graph(tiny_run.bundle)(np.stack(views))
-    np.testing.assert_allclose(served.judged.probability, said["malignancy"], atol=1e-6)
+    np.testing.assert_allclose(served.answers.probability, said["malignancy"], atol=1e-6)
     np.testing.assert_allclose(served.nodules.traits, said["traits"], atol=1e-6)
 
 

@@ -1,0 +1,47 @@
+"""Figures of merit and their intervals on numbers that can be worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.evaluation import metrics
+
+Y = np.array([False, False, True, True])
+
+
+def test_auc_counts_pairs_and_halves_ties() -> None:
+    assert metrics.auc(Y, np.array([0.1, 0.5, 0.5, 0.9])) == 0.875
+    assert np.isnan(metrics.auc(np.ones(2, np.bool_), np.array([1.0, 2.0])))
+
+
+def test_size_matched_auc_uses_only_pairs_of_like_size() -> None:
+    score, diameter = np.array([0.9, 0.1, 0.5, 0.2]), np.array([30.0, 10.0, 10.5, 11.0])
+    assert metrics.size_matched_auc(Y, score, diameter, 1.0) == 1.0
+    assert np.isnan(metrics.size_matched_auc(Y, score, np.array([1.0, 2.0, 30.0, 40.0]), 1.0))
+
+
+def test_brier_and_calibration_error() -> None:
+    probability = np.array([0.25, 0.25, 0.75, 0.75])
+    assert metrics.brier(Y, probability) == 0.0625
+    assert metrics.expected_calibration_error(Y, probability, 2) == 0.25
+
+
+def test_dice_and_diameter() -> None:
+    one, other = np.zeros((2, 4, 4), np.bool_), np.zeros((2, 4, 4), np.bool_)
+    one[0, :2], other[0, 1:3] = True, True
+    np.testing.assert_allclose(metrics.dice(one, other), [0.5, 1.0])
+    np.testing.assert_allclose(metrics.diameter_mm(one, 0.5), [2 * np.sqrt(8 / np.pi) * 0.5, 0])
+
+
+def test_bootstrap_resamples_patients_not_nodules() -> None:
+    # Ten nodules of one patient and one of another: whole-patient draws give means 0, 1/11·… or 1 only.
+    values = np.array([0.0] * 10 + [1.0])
+    found = metrics.bootstrap(lambda i: float(values[i].mean()), ["a"] * 10 + ["b"], 200, 0)
+    assert found.value == pytest.approx(1 / 11)
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
+def test_bootstrap_refuses_an_undefined_figure() -> None:
+    with pytest.raises(metrics.Undefined):
+        metrics.bootstrap(lambda _: float("nan"), ["a", "b"], 10, 0)
