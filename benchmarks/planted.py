@@ -30,11 +30,12 @@ from benchmarks.whole_scans import Judge as SeriesJudge
 from benchmarks.whole_scans import WholeScanCase, series_threshold, whole_scan, whole_scan_case
 from training.data.datasets import read_dataset
 from training.data.nodules import Dataset, Nodule
-from training.detector.artefacts import FilterRun, read_classifier, read_filter, weights_digest
+from training.detector.artefacts import FilterRun, read_classifier, read_filter
 from training.detector.card import froc_table, native_table, scans_table
 from training.detector.charts import draw_froc
 from training.detector.config import DetectorConfig
 from training.detector.fit import logits
+from training.detector.identity import weights_digest
 from training.detector.report import Background, Band, Comparison, DetectorResults, WholeScan
 from training.detector.scans import Scan, read_scan
 from training.fitting.samples import nodule_view

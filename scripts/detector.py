@@ -19,6 +19,7 @@ def main() -> None:
     train.add_argument("--config", type=Path, default=CONFIG)
     train.add_argument("--data", type=Path, required=True)
     train.add_argument("--filters", nargs="*", help="default: all of them; none: the base only")
+    train.add_argument("--restart", action="store_true", help="discard the base, the filters and their checkpoints")
     export = commands.add_parser("export", help="write a bundle with the figures of benchmarks/planted.py")
     export.add_argument("--networks", type=Path, required=True, help="the folder that train wrote")
     export.add_argument("--filter", default="shipped")
@@ -28,9 +29,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.command == "train":
         config = load_detector_config(given.config)
-        train_filters(
-            given.data, config, given.out, given.filters if given.filters is not None else list(config.filters)
-        )
+        names = given.filters if given.filters is not None else list(config.filters)
+        train_filters(given.data, config, given.out, names, restart=given.restart)
     else:
         results = DetectorResults.model_validate_json(given.results.read_text("utf-8"))
         export_detector(*read_filter(given.networks, given.filter), results, given.out)

@@ -87,7 +87,8 @@ class MiningConfig(_Frozen):
 
 class LearningConfig(_Frozen):
     """Channels of the four convolutions; steps of the base and of a filter; AdamW with a cosine decay, which begins at
-    `learning_rate` for the base and at `filter_learning_rate` for a filter."""
+    `learning_rate` for the base and at `filter_learning_rate` for a filter. `compiled` traces the step once (seconds)
+    and then runs it several times as fast."""
 
     channels: tuple[int, int, int, int]
     dropout: Share
@@ -97,11 +98,12 @@ class LearningConfig(_Frozen):
     weight_decay: Annotated[float, Field(ge=0)]
     ema_momentum: Annotated[float, Field(ge=0, lt=1)]
     label_smoothing: Share
+    compiled: bool = True
 
 
 class DetectorConfig(_Frozen):
     """The recipe, the scans and the filters trained by it. All filters go on from one base network, which sees no scan
-    and none of the folds that any filter must not see."""
+    and none of the folds that any filter must not see. `checkpoint_steps` between two checkpoints change no result."""
 
     seed: int
     input: InputConfig
@@ -113,6 +115,7 @@ class DetectorConfig(_Frozen):
     learning: LearningConfig
     scans: dict[str, ScanConfig]
     filters: dict[str, FilterConfig]
+    checkpoint_steps: Annotated[int, Field(ge=1)] = 50
 
     @property
     def base(self) -> FilterConfig:

@@ -25,8 +25,9 @@ from app.inference.bundle import (
 )
 from app.inference.detector import OUTPUT, DetectorManifest, DetectorPerformance, HardNegatives
 from training.data.nodules import DatasetMalformed
-from training.detector.artefacts import FilterRun, weights_digest
+from training.detector.artefacts import FilterRun
 from training.detector.card import write_detector_card
+from training.detector.identity import weights_digest
 from training.detector.report import DetectorResults
 from training.reporting.export import GOLDEN_TOLERANCE, LIDC, LUNA, SIGNATURE, run_graph, tensorflow_runtime
 from training.reporting.phantom import DIAMETER_MM, lung_phantom

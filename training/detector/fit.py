@@ -29,6 +29,7 @@ from training.detector.samples import (
 )
 from training.detector.scans import Scan, false_candidates
 from training.fitting.averaging import WeightAverage
+from training.fitting.checkpoints import Checkpoint, TrainingState
 
 T = TypeVar("T", PatchBlob, ScanBlob)
 
@@ -84,16 +85,22 @@ def training_set(
     )
 
 
-def train_base(data: TrainingSet, config: DetectorConfig) -> Any:
-    """Fit a new network on patches alone; the same data, configuration and machine give the same weights."""
+def train_base(data: TrainingSet, config: DetectorConfig, checkpoint: Checkpoint | None = None) -> Any:
+    """Fit a new network on patches alone; the same data, configuration and machine give the same weights, however
+    often the run was killed, where it has a `checkpoint`. Raises OtherRun when that is of another run."""
     network = build_filter(config)
     batches = DetectorBatches(data.dataset, Negatives(data.patch_blobs), Negatives(()), config)
-    _fit(network, batches, config, range(config.learning.steps[0]), config.learning.learning_rate, "base")
+    _fit(network, batches, config, range(config.learning.steps[0]), config.learning.learning_rate, "base", checkpoint)
     return network
 
 
-def train_filter(base: Any, data: TrainingSet, config: DetectorConfig, label: str = "filter") -> Any:
-    """Go on from `base`, which stays as it is, with the scans' false candidates and those that fool it most."""
+def train_filter(
+    base: Any, data: TrainingSet, config: DetectorConfig, label: str = "filter", checkpoint: Checkpoint | None = None
+) -> Any:
+    """Go on from `base`, which stays as it is, with the scans' false candidates and those that fool it most.
+
+    With a `checkpoint` as `train_base`.
+    """
     network = build_filter(config)
     network.set_weights(base.get_weights())
     scans = data.scan_blobs.values()
@@ -104,7 +111,8 @@ def train_filter(base: Any, data: TrainingSet, config: DetectorConfig, label: st
     )
     first, steps = config.learning.steps
     batches = DetectorBatches(data.dataset, in_patches, in_scans, config)
-    _fit(network, batches, config, range(first, first + steps), config.learning.filter_learning_rate, label)
+    numbers = range(first, first + steps)
+    _fit(network, batches, config, numbers, config.learning.filter_learning_rate, label, checkpoint)
     return network
 
 
@@ -127,26 +135,45 @@ def logits(network: Any, hu: FloatImage) -> NDArray[np.float32]:
 
 
 def _fit(
-    network: Any, source: DetectorBatches, config: DetectorConfig, numbers: range, learning_rate: float, label: str
+    network: Any,
+    source: DetectorBatches,
+    config: DetectorConfig,
+    numbers: range,
+    learning_rate: float,
+    label: str,
+    checkpoint: Checkpoint | None,
 ) -> None:
-    """Train on the batches of these `numbers`."""
-    learning, steps = config.learning, len(numbers)
+    """Train on the batches of these `numbers`, those left out that the checkpoint has behind it."""
+    _compile(network, config, len(numbers), learning_rate)
+    state = TrainingState(network, network.optimizer, WeightAverage(network, config.learning.ema_momentum))
+    history = checkpoint.restore(state) if checkpoint else []
+    first, total = len(history), len(numbers)
+    with ThreadPoolExecutor(1) as pool, tqdm(total=total, initial=first, desc=label, unit="step", mininterval=5) as bar:
+        waiting = pool.submit(source, numbers.start + first)
+        for step in range(first, total):
+            hu, target = waiting.result()
+            waiting = pool.submit(source, numbers.start + step + 1)
+            loss = float(np.mean(network.train_on_batch(hu, target)))
+            network.reset_metrics()
+            state.average.update(step)
+            history.append({"loss": loss})
+            if checkpoint and ((step + 1) % config.checkpoint_steps == 0 or step + 1 == total):
+                checkpoint.save(state, history)
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            bar.update()
+    state.average.apply()
+
+
+def _compile(network: Any, config: DetectorConfig, steps: int, learning_rate: float) -> None:
+    """Make it ready for its first step; the optimiser's variables exist, so that they can be restored."""
+    learning, warmup = config.learning, steps // 20
     schedule = keras.optimizers.schedules.CosineDecay(
-        learning_rate / 20, max(1, steps - steps // 20), warmup_target=learning_rate, warmup_steps=steps // 20
+        learning_rate / 20, max(1, steps - warmup), warmup_target=learning_rate, warmup_steps=warmup
     )
     network.compile(
         keras.optimizers.AdamW(schedule, weight_decay=learning.weight_decay, clipnorm=5.0),
         keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=learning.label_smoothing),
         jit_compile=False,  # XLA halves the speed on CPU
+        run_eagerly=not learning.compiled,
     )
-    average = WeightAverage(network, learning.ema_momentum)
-    with ThreadPoolExecutor(1) as pool, tqdm(total=steps, desc=label, unit="step", mininterval=5) as bar:
-        waiting = pool.submit(source, numbers.start)
-        for step, number in enumerate(numbers):
-            hu, target = waiting.result()
-            waiting = pool.submit(source, number + 1)
-            loss = network.train_on_batch(hu, target)
-            average.update(step)
-            bar.set_postfix(loss=f"{float(np.mean(loss)):.3f}", refresh=False)
-            bar.update()
-    average.apply()
+    network.optimizer.build(network.trainable_variables)

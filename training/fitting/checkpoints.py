@@ -65,15 +65,16 @@ class TrainingState:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`checkpoint.npz` in a run's folder, of the run that `facts` identify."""
+    """A file in a run's folder, of the run that `facts` identify; runs that share a folder have a `name` each."""
 
     folder: Path
     facts: Facts
+    name: str = CHECKPOINT_FILE
 
     @property
     def path(self) -> Path:
         """Where it is."""
-        return self.folder / CHECKPOINT_FILE
+        return self.folder / self.name
 
     def save(self, state: TrainingState, history: History) -> None:
         """Write state and history."""
@@ -101,7 +102,7 @@ class Checkpoint:
     def _require_same(self, there: Facts) -> None:
         if found := differences(there, self.facts):
             raise OtherRun(
-                found=f"a run in {self.folder} that differs in {'; '.join(found)}",
+                found=f"a run in {self.path} that differs in {'; '.join(found)}",
                 expected="none, or one of the same configuration, data, code and backend",
                 remedy="Give another --out, or --restart to discard that run.",
             )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from pydantic import BaseModel
 
 from app.imaging import patches
 from training.data.nodules import Candidate, Dataset, Nodule
@@ -25,11 +26,16 @@ ABSENT = "nothing"
 def run_facts(dataset: Dataset, config: Config) -> Facts:
     """Everything that two runs must share to reach the same weights on one machine, by name."""
     return {
-        **_flat("", config.model_dump(mode="json", include=RECIPE)),
+        **recipe_facts(config, RECIPE),
         "data": data_digest(dataset),
-        "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
         **code_facts([*(Path(__file__).with_name(f"{name}.py") for name in CODE), Path(patches.__file__)]),
     }
+
+
+def recipe_facts(config: BaseModel, recipe: set[str]) -> Facts:
+    """The settings of `config` under the names in `recipe`, one by one, and what computes them."""
+    settings = _flat("", config.model_dump(mode="json", include=recipe))
+    return settings | {"backend": f"{keras.backend.backend()}, Keras {keras.__version__}"}
 
 
 def differences(there: Facts, here: Facts) -> tuple[str, ...]:

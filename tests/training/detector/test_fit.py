@@ -19,10 +19,11 @@ from app.inference.bundle import Interval
 from app.inference.detector import Detector, ScoreThreshold, SecondReader
 from tests.training.conftest import CONFIGS
 from training.data.nodules import Dataset, DatasetMalformed, Nodule
-from training.detector.artefacts import FilterRun, weights_digest
-from training.detector.config import DetectorConfig, FilterConfig, load_detector_config
+from training.detector.artefacts import FilterRun
+from training.detector.config import DetectorConfig, load_detector_config
 from training.detector.export import export_detector
 from training.detector.fit import TrainingSet, build_filter, logits, train_base, train_filter, training_set
+from training.detector.identity import weights_digest
 from training.detector.report import Band, Comparison, DetectorResults
 from training.detector.samples import (
     DetectorBatches,
@@ -39,17 +40,6 @@ from training.reporting.phantom import lung_phantom
 
 MAX_PARAMETERS = 100_000
 FIGURE = Interval(value=0.9, low=0.8, high=0.95)
-
-
-@pytest.fixture(scope="module")
-def recipe() -> DetectorConfig:
-    """The shipped recipe at two steps of a tiny network, without scans."""
-    config = load_detector_config(CONFIGS / "detector.toml")
-    few = config.sources.model_copy(update=dict.fromkeys(type(config.sources).model_fields, 2))
-    learning = config.learning.model_copy(update={"channels": (4, 4, 4, 4), "steps": (2, 2)})
-    filters = {"a": FilterConfig(held_out_folds=(1,), hard_negatives=()), "shipped": FilterConfig(
-        held_out_folds=(), hard_negatives=())}  # fmt: skip
-    return config.model_copy(update={"sources": few, "learning": learning, "filters": filters, "scans": {}})
 
 
 def volume() -> CTVolume:
