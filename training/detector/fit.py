@@ -127,6 +127,21 @@ def _hardest(
     return [blobs[k] for k in np.argsort(-scores, kind="stable")[:count].tolist()]
 
 
+def compile_filter(network: Any, config: DetectorConfig, steps: int, learning_rate: float) -> None:
+    """Make it ready for its first step; the optimiser's variables exist, so that they can be restored."""
+    learning, warmup = config.learning, steps // 20
+    schedule = keras.optimizers.schedules.CosineDecay(
+        learning_rate / 20, max(1, steps - warmup), warmup_target=learning_rate, warmup_steps=warmup
+    )
+    network.compile(
+        keras.optimizers.AdamW(schedule, weight_decay=learning.weight_decay, clipnorm=5.0),
+        keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=learning.label_smoothing),
+        jit_compile=False,  # XLA halves the speed on CPU
+        run_eagerly=not learning.compiled,
+    )
+    network.optimizer.build(network.trainable_variables)
+
+
 def logits(network: Any, hu: FloatImage) -> NDArray[np.float32]:
     """Logits (N,) of float32 (N, size, size) patches in HU."""
     chunks = np.split(hu[..., None], range(PREDICT_BATCH, len(hu), PREDICT_BATCH))
@@ -144,7 +159,7 @@ def _fit(
     checkpoint: Checkpoint | None,
 ) -> None:
     """Train on the batches of these `numbers`, those left out that the checkpoint has behind it."""
-    _compile(network, config, len(numbers), learning_rate)
+    compile_filter(network, config, len(numbers), learning_rate)
     state = TrainingState(network, network.optimizer, WeightAverage(network, config.learning.ema_momentum))
     history = checkpoint.restore(state) if checkpoint else []
     first, total = len(history), len(numbers)
@@ -162,18 +177,3 @@ def _fit(
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
     state.average.apply()
-
-
-def _compile(network: Any, config: DetectorConfig, steps: int, learning_rate: float) -> None:
-    """Make it ready for its first step; the optimiser's variables exist, so that they can be restored."""
-    learning, warmup = config.learning, steps // 20
-    schedule = keras.optimizers.schedules.CosineDecay(
-        learning_rate / 20, max(1, steps - warmup), warmup_target=learning_rate, warmup_steps=warmup
-    )
-    network.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=learning.weight_decay, clipnorm=5.0),
-        keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=learning.label_smoothing),
-        jit_compile=False,  # XLA halves the speed on CPU
-        run_eagerly=not learning.compiled,
-    )
-    network.optimizer.build(network.trainable_variables)

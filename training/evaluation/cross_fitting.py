@@ -101,14 +101,19 @@ def fit_calibration(nodules: HeldOut, config: Config) -> Calibration:
 def cross_fitted(nodules: HeldOut, config: Config) -> Answers:
     """Answer for each fold by what the other folds decide. A single fold answers for itself (tests only)."""
     answers, order = [], []
-    for fold in np.unique(nodules.fold):
-        inside = nodules.fold == fold
-        others = nodules.where(~inside) if not inside.all() else nodules
+    for fold in np.unique(nodules.fold).tolist():
+        inside, others = nodules.fold == fold, without_fold(nodules, fold)
         fitted = fit_calibration(others, config)
         answers.append(answer(nodules.where(inside), fitted, diameter_threshold_mm(others, config)))
         order.append(np.flatnonzero(inside))
     back = np.argsort(np.concatenate(order))
     return Answers(**{name: np.concatenate([getattr(a, name) for a in answers])[back] for name in Answers.__slots__})
+
+
+def without_fold(nodules: HeldOut, fold: int) -> HeldOut:
+    """What may decide about `fold`: the nodules of all others; all nodules where there is no other fold."""
+    others = nodules.fold != fold
+    return nodules.where(others) if others.any() else nodules
 
 
 def diameter_threshold_mm(nodules: HeldOut, config: Config) -> float:
@@ -138,9 +143,8 @@ def answer(nodules: HeldOut, fitted: Calibration, diameter_threshold_mm: float) 
 def cross_fitted_candidates(candidates: HeldOutCandidates, nodules: HeldOut, config: Config) -> Flags:
     """Candidates (M,) at or above the nodule threshold that the other folds' LIDC nodules set."""
     called = np.zeros(len(candidates.fold), np.bool_)
-    for fold in np.unique(candidates.fold):
-        others = nodules.nodule[nodules.fold != fold] if (nodules.fold != fold).any() else nodules.nodule
-        inside = candidates.fold == fold
-        kept = keep_above(sigmoid(others), config.calibration.nodules_kept)
+    for fold in np.unique(candidates.fold).tolist():
+        inside, others = candidates.fold == fold, without_fold(nodules, fold)
+        kept = keep_above(sigmoid(others.nodule), config.calibration.nodules_kept)
         called[inside] = sigmoid(candidates.nodule[inside]) >= kept
     return called

@@ -71,7 +71,7 @@ def joined(
 
 
 def in_fold_order(dataset: Dataset) -> tuple[Nodule, ...]:
-    """The nodules in the order of `held_out.cross_validate`."""
+    """The nodules in the order of `cross_validation.cross_validate`."""
     return tuple(n for fold in dataset.folds for n in dataset.nodules if n.fold == fold)
 
 

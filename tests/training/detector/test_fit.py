@@ -22,7 +22,15 @@ from training.data.nodules import Dataset, DatasetMalformed, Nodule
 from training.detector.artefacts import FilterRun
 from training.detector.config import DetectorConfig, load_detector_config
 from training.detector.export import export_detector
-from training.detector.fit import TrainingSet, build_filter, logits, train_base, train_filter, training_set
+from training.detector.fit import (
+    TrainingSet,
+    build_filter,
+    compile_filter,
+    logits,
+    train_base,
+    train_filter,
+    training_set,
+)
 from training.detector.identity import weights_digest
 from training.detector.report import Band, Comparison, DetectorResults
 from training.detector.samples import (
@@ -72,6 +80,16 @@ def test_a_filter_goes_on_from_the_base_and_leaves_it_alone(dataset: Dataset, re
     assert weights_digest(base) == before != weights_digest(one)
     for first, second in zip(one.get_weights(), two.get_weights(), strict=True):
         np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+def test_the_rate_warms_up_for_a_twentieth_of_the_steps(recipe: DetectorConfig) -> None:
+    network, peak = build_filter(recipe), 0.01
+    compile_filter(network, recipe, 40, peak)
+    found = []
+    for step in (0, 1, 2, 21, 40):
+        network.optimizer.iterations.assign(step)
+        found.append(float(np.asarray(network.optimizer.learning_rate)))
+    assert found == pytest.approx([peak / 20, peak * 21 / 40, peak, peak / 2, 0], abs=1e-6)
 
 
 def test_batches_hold_both_classes_and_repeat(dataset: Dataset, recipe: DetectorConfig) -> None:

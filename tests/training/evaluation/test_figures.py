@@ -9,12 +9,12 @@ import pytest
 
 from app.inference.bundle import Interval
 from tests.training.conftest import TinyRun
-from training.data.nodules import TRAIT_SCALES, Dataset
+from tests.training.evaluation.hand_made import answers, table
+from training.data.nodules import Dataset
 from training.evaluation import metrics
 from training.evaluation.baselines import SIDE, coarse_pixels, logistic_scores
 from training.evaluation.cross_fitting import DECISIONS, Answers
 from training.evaluation.figures import reader_auc_figures, reader_rank_figures, suspicion_figures
-from training.evaluation.held_out import HeldOut
 from training.evaluation.meanings import MEANINGS
 from training.evaluation.readers import RATED, pair_readers, read_ratings
 from training.evaluation.results import evaluate
@@ -22,32 +22,6 @@ from training.evaluation.study import PredictionsDiffer, Study, cross_validated
 from training.evaluation.subgroups import MIN_OF_CLASS, SIZE_BANDS_MM, measure_subgroups, select
 from training.evaluation.targets import GOALS, Goal, compare_targets
 from training.fitting.config import Config
-
-
-def table(count: int, **given: object) -> HeldOut:
-    """Predictions of `count` benign 5 mm nodules of as many patients, but for what is given."""
-    fields: dict[str, object] = {
-        "patient": np.array([f"P{k}" for k in range(count)]),
-        "fold": np.arange(count) % 2,
-        "median": np.full(count, 2.0),
-        "mean": np.full(count, 2.0),
-        "readers": np.full(count, 3),
-        "true_diameter_mm": np.full(count, 5.0),
-        "true_traits": np.full((count, len(TRAIT_SCALES)), 5.0),
-        "traits": np.full((count, len(TRAIT_SCALES)), 5.0),
-        "diameter_mm": np.full(count, 5.0),
-        "soft_diameter_mm": np.full(count, 5.0),
-        "dice": np.full(count, 0.8),
-    }
-    fields |= dict.fromkeys(("malignancy", "nodule", "negative", "distance"), np.zeros(count))
-    return HeldOut(**(fields | given))  # type: ignore[arg-type]  # each field has a type of its own
-
-
-def answers(**given: list[float]) -> Answers:
-    """Answers that say no to everything, but for what is given."""
-    count = len(next(iter(given.values())))
-    fields = {name: np.zeros(count, np.bool_) for name in Answers.__slots__}
-    return Answers(**(fields | {name: np.array(values) for name, values in given.items()}))
 
 
 @pytest.fixture(scope="module")
