@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from training.evaluation.calibration import (
+    MIN_SLOPE,
     Platt,
     conformal_quantiles,
     fit_platt,
@@ -32,6 +33,15 @@ def test_size_never_counts_against_suspicion() -> None:
     logits, diameters = rng.normal(0, 1, 2000), rng.uniform(3, 30, 2000)
     labels = rng.random(2000) < sigmoid(logits - np.log(diameters) + 2)
     assert fit_platt(logits, diameters, labels).per_log_mm == 0
+
+
+def test_a_network_that_ranks_backwards_is_not_flipped() -> None:
+    scores, labels = np.linspace(-2, 2, 100), np.arange(100) < 50
+    assert fit_platt(scores, np.full(100, 5.0), labels).slope == pytest.approx(MIN_SLOPE)
+
+
+def test_an_outline_that_is_hardly_there_counts_as_two_millimetres() -> None:
+    assert Platt(0, 1, 0).probability(np.zeros(2), np.array([0.1, 2.0])) == pytest.approx([2 / 3, 2 / 3])
 
 
 def test_platt_needs_both_classes() -> None:

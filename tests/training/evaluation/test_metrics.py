@@ -45,3 +45,39 @@ def test_bootstrap_resamples_patients_not_nodules() -> None:
 def test_bootstrap_refuses_an_undefined_figure() -> None:
     with pytest.raises(metrics.Undefined):
         metrics.bootstrap(lambda _: float("nan"), ["a", "b"], 10, 0)
+
+
+def test_pairs_just_within_the_limit_count_and_ties_half() -> None:
+    score, diameter = np.array([0.5, 0.9, 0.5, 0.1]), np.array([10.0, 30.0, 11.0, 31.0])
+    # 10 and 11 mm tie; 30 and 31 mm are ranked the wrong way.
+    assert metrics.size_matched_auc(Y, score, diameter, 1.0) == 0.25
+
+
+def test_spearman_is_of_ranks() -> None:
+    one = np.array([1.0, 2.0, 3.0, 4.0])
+    assert metrics.spearman(one, 10**one) == pytest.approx(1)
+
+
+def test_a_soft_diameter_is_in_millimetres() -> None:
+    mask = np.full((1, 4, 4), 0.5)
+    np.testing.assert_allclose(metrics.soft_diameter_mm(mask, 0.5), [2 * np.sqrt(8 / np.pi) * 0.5])
+
+
+def test_errors_of_two_bins_do_not_cancel() -> None:
+    probability = np.array([0.2, 0.2, 0.8, 0.8])
+    assert metrics.expected_calibration_error(np.array([False, True, True, False]), probability, 2) == pytest.approx(
+        0.3
+    )
+
+
+def test_an_interval_holds_95_of_100_resamples() -> None:
+    # The mean of 400 patients' 0s and 1s: half a width of 1.96 standard errors.
+    values = np.arange(400) % 2 * 1.0
+    found = metrics.bootstrap(lambda i: float(values[i].mean()), [str(k) for k in range(400)], 2000, 0)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * 0.5 / 20, rel=0.06)
+
+
+def test_sensitivity_and_specificity_count_their_own_class() -> None:
+    called = np.array([True, False, True, True])
+    assert (metrics.sensitivity(Y, called), metrics.specificity(Y, called)) == (1.0, 0.5)
+    assert np.isnan(metrics.specificity(np.ones(2, np.bool_), np.ones(2, np.bool_)))

@@ -50,3 +50,16 @@ def test_a_missing_layer_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('extends = "absent.toml"\n', "utf-8")
     with pytest.raises(FileNotFoundError, match="absent"):
         load_config(tmp_path / "a.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[optimiser]\nsteps = 40\n", "warmup_steps must be smaller"),
+        ("[input]\nsize_px = 60\n", "multiple of 8, not 60"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(tmp_path: Path, text: str, named: str) -> None:
+    assert load_config(CONFIGS / "default.toml").optimiser.warmup_steps == 40
+    with pytest.raises(ValidationError, match=named):
+        load_config(layered(tmp_path, text))

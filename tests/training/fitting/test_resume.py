@@ -19,10 +19,11 @@ from training.data.nodules import Dataset
 from training.evaluation import cross_validation
 from training.evaluation.cross_validation import PREDICTIONS_FILE, cross_validate
 from training.evaluation.held_out import HeldOut
+from training.fitting.architectures import build_network
 from training.fitting.artefacts import NETWORK_FILE
 from training.fitting.averaging import WeightAverage
 from training.fitting.batches import Batch, BatchSource
-from training.fitting.checkpoints import CHECKPOINT_FILE, OtherRun
+from training.fitting.checkpoints import CHECKPOINT_FILE, OtherRun, facts_in, write_whole
 from training.fitting.config import Config, load_config
 from training.fitting.history import LOG_FILE
 from training.fitting.identity import code_digest, data_digest
@@ -101,13 +102,41 @@ def test_a_stopped_run_ends_with_the_same_weights(
     stopped: Path, dataset: Dataset, longer: Config, uninterrupted: TrainedNetwork
 ) -> None:
     with np.load(stopped / CHECKPOINT_FILE) as stored:
-        assert 0 < len(stored["history"]) < STEPS
+        assert len(stored["history"]) == STOPPED_AT // CHECKPOINT_STEPS * CHECKPOINT_STEPS
     require_identical(train(dataset, longer, folder=stopped), uninterrupted)
     rows = list(csv.DictReader((stopped / LOG_FILE).read_text("utf-8").splitlines()))
     assert [int(row["step"]) for row in rows] == list(range(STEPS))
     assert all(float(row["images_per_s"]) > 0 for row in rows)
     rates = [float(row["learning_rate"]) for row in rows]
     assert rates[1] == max(rates) == pytest.approx(longer.optimiser.learning_rate)
+
+
+def test_a_run_ends_with_the_average_of_its_weights(
+    dataset: Dataset, longer: Config, uninterrupted: TrainedNetwork
+) -> None:
+    optimiser = longer.optimiser.model_copy(update={"ema_momentum": 0.0})
+    last = train(dataset, longer.model_copy(update={"optimiser": optimiser}))
+    begun = build_network(longer)
+    assert [row["loss"] for row in last.history] == [row["loss"] for row in uninterrupted.history]
+    for name in ("malignancy", "nodule", "traits", "mask"):
+        averaged, at_end, at_start = (
+            np.asarray(n.get_layer(name).get_weights()[0]) for n in (uninterrupted.network, last.network, begun)
+        )
+        assert not np.array_equal(averaged, at_end)
+        assert not np.array_equal(averaged, at_start)
+
+
+def test_who_reads_the_old_file_reads_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    write_whole(path, {"x": np.zeros(1000)}, {"run": "old"})
+    with path.open("rb") as stream:
+        write_whole(path, {"x": np.ones(5000)}, {"run": "new"})
+        with np.load(stream) as stored:
+            assert facts_in(stored) == {"run": "old"}
+            assert not stored["x"].any()
+    with np.load(path) as stored:
+        assert facts_in(stored) == {"run": "new"}
+    assert [file.name for file in tmp_path.iterdir()] == ["state.npz"]
 
 
 def test_a_killed_process_ends_with_the_same_weights(

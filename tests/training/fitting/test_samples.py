@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from app.imaging.patches import PatchSpec, resample
 from training.data.nodules import Dataset
-from training.fitting.batches import BatchSource, unit_ratings
+from training.fitting.batches import EASY_WEIGHT, BatchSource, unit_ratings
 from training.fitting.config import Config
 from training.fitting.samples import nodule_view, random_easy_negative, random_negative, random_nodule
 from training.reporting.phantom import lung_phantom
@@ -76,6 +77,47 @@ def test_weights_average_one_and_balance_each_source(dataset: Dataset, config: C
     positive, negative = weight[:lidc][nodule[:lidc] == 1].sum(), weight[:lidc][nodule[:lidc] == 0].sum()
     np.testing.assert_allclose(positive, negative, rtol=1e-5)
     assert not batch.weights["malignancy"][config.batch.lidc_nodules :].any()
+
+
+def test_more_readers_weigh_more(dataset: Dataset, config: Config) -> None:
+    few = tuple(replace(n, malignancy=(4,)) if k % 2 else n for k, n in enumerate(dataset.nodules))
+    source = BatchSource(replace(dataset, nodules=few), config)
+    weights = source(0).weights["malignancy"][: config.batch.lidc_nodules]
+    drawn = [few[i].readers for i in source._shuffled(0, config.batch.lidc_nodules)]
+    assert config.optimiser.reader_exponent == 0.5
+    np.testing.assert_allclose(weights / weights.max(), np.sqrt(np.array(drawn) / 3), rtol=1e-5)
+
+
+def test_generated_negatives_have_a_small_share_of_the_nodule_loss(dataset: Dataset, config: Config) -> None:
+    batch, count = BatchSource(dataset, config)(0), config.batch
+    weight, easy = batch.weights["nodule"], config.batch.synthetic
+    assert weight[-easy:].sum() / weight.sum() == pytest.approx(EASY_WEIGHT / (EASY_WEIGHT + 4 * 0.25), rel=1e-5)
+    assert len(weight) == count.size
+
+
+def test_everything_in_a_batch_depends_on_its_number(dataset: Dataset, config: Config) -> None:
+    one, other = (BatchSource(dataset, config)(k).hu for k in (3, 4))
+    assert not [k for k in range(len(one)) if np.array_equal(one[k], other[k])]
+    # The last ones are generated, from nothing but the random numbers.
+    assert not np.allclose(one[-1].mean(), other[-1].mean(), atol=1e-3)
+
+
+def test_each_pass_has_an_order_of_its_own(dataset: Dataset, config: Config) -> None:
+    source, total = BatchSource(dataset, config), len(dataset.nodules)
+    assert source._shuffled(0, total) != source._shuffled(1, total)
+
+
+def test_negatives_keep_clear_of_the_neighbours(dataset: Dataset, config: Config) -> None:
+    """A neighbour 14 mm away, drawn bright: no negative may show it in its middle."""
+    first, offset_px = dataset.nodules[0], 20
+    y, x = np.mgrid[:71, :71] - 35
+    bright = np.where(np.hypot(x - offset_px, y) < 7, 2000, first.hu).astype(np.int16)
+    column, row = first.point_px
+    nodule = replace(first, hu=bright, neighbours_px=((column + offset_px, row),))
+    plain = config.augment.model_copy(update={"jpeg": 0.0, "blur": 0.0, "noise": 0.0, "zoom": 0.0})
+    views = [random_negative(nodule, config.input, plain, np.random.default_rng(seed)) for seed in range(40)]
+    assert [view for view in views if view is not None]
+    assert not [view for view in views if view is not None and view.hu[31:33, 31:33].max() > 1000]
 
 
 def test_ratings_map_to_their_scales(dataset: Dataset) -> None:

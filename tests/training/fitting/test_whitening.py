@@ -24,3 +24,13 @@ def test_whitening_survives_a_direction_without_variance() -> None:
 def test_local_scale_never_magnifies() -> None:
     assert local_scale(np.full(10, 0.1)) == 1.0
     assert local_scale(np.array([[1.0, -60.0]])) == 10.0
+
+
+def test_shrinkage_gives_every_direction_a_share_of_the_mean_variance() -> None:
+    values = np.zeros((1001, 2), np.float32)
+    values[:, 0] = np.linspace(-3, 3, 1001)
+    variance = float(np.var(values[:, 0], ddof=1))
+    fitted = fit_whitening(values + np.float32(7), 0.5)
+    # Half of each direction's own variance and half of their mean, which is half of the first.
+    wanted = np.sqrt([1 / (0.75 * variance), 1 / (0.25 * variance)])
+    np.testing.assert_allclose(fitted.distance(np.array([[8, 7], [7, 8]], np.float32)), wanted, rtol=1e-4)
