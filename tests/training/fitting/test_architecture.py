@@ -6,6 +6,7 @@ from typing import Any  # keras is untyped
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from training.data.nodules import Dataset
 from training.fitting.architectures import SOFT_TISSUE_HU, build_network
@@ -14,12 +15,12 @@ from training.fitting.config import Config
 from training.fitting.train import fitting_model, step_once
 
 
-def seen_by(network: Any, hu: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def seen_by(network: Any, hu: float) -> NDArray[np.float32]:
     """(size, size, channels) that the first convolution gets of a patch of one density."""
     first = next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
     size = network.input.shape[1]
     seen = keras.Model(network.input, first.input)(np.full((1, size, size, 1), hu, np.float32))
-    return np.asarray(seen, np.float32)[0]
+    return np.array(seen, np.float32).squeeze(0)
 
 
 def test_hu_are_clipped_and_scaled_in_two_windows(config: Config) -> None:
