@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar  # keras is untyped
 
@@ -30,6 +29,7 @@ from training.detector.samples import (
 from training.detector.scans import Scan, false_candidates
 from training.fitting.averaging import WeightAverage
 from training.fitting.checkpoints import Checkpoint, TrainingState
+from training.fitting.loading import batches_ahead
 
 T = TypeVar("T", PatchBlob, ScanBlob)
 
@@ -163,11 +163,9 @@ def _fit(
     state = TrainingState(network, network.optimizer, WeightAverage(network, config.learning.ema_momentum))
     history = checkpoint.restore(state) if checkpoint else []
     first, total = len(history), len(numbers)
-    with ThreadPoolExecutor(1) as pool, tqdm(total=total, initial=first, desc=label, unit="step", mininterval=5) as bar:
-        waiting = pool.submit(source, numbers.start + first)
-        for step in range(first, total):
-            hu, target = waiting.result()
-            waiting = pool.submit(source, numbers.start + step + 1)
+    batches = batches_ahead(source, numbers.start + first, numbers.stop)
+    with tqdm(total=total, initial=first, desc=label, unit="step", mininterval=5) as bar:
+        for step, (hu, target) in enumerate(batches, first):
             loss = float(np.mean(network.train_on_batch(hu, target)))
             network.reset_metrics()
             state.average.update(step)

@@ -1,6 +1,6 @@
 """Batches in order, prepared while the network works: by one thread, or by processes where a GPU would wait for it.
 
-Which of them prepares a batch does not change it: `BatchSource` is a function of the batch's number.
+Which of them prepares a batch does not change it: a source is a function of the batch's number.
 """
 
 from __future__ import annotations
@@ -8,21 +8,24 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
+from typing import Any, TypeVar  # a loader process does not know what its source gives
 
-from training.fitting.batches import Batch, BatchSource
+T = TypeVar("T")
 
-_sources: list[BatchSource] = []  # of a loader process: sent once at its start, too large to send with every task
+_sources: list[
+    Callable[[int], Any]
+] = []  # of a loader process: sent once at its start, too large to send with every task
 
 
-def batches_ahead(source: BatchSource, first: int, last: int, processes: int = 0) -> Iterator[Batch]:
+def batches_ahead(source: Callable[[int], T], first: int, last: int, processes: int = 0) -> Iterator[T]:
     """Batches `first` … `last` - 1 of `source`; at most one per worker, and one more, wait to be used."""
     ahead = max(processes, 1)
     with _executor(source, processes) as pool:
-        waiting: deque[Future[Batch]] = deque()
+        waiting: deque[Future[T]] = deque()
         for number in range(first, last):
             waiting.append(pool.submit(_prepared, number) if processes else pool.submit(source, number))
             if len(waiting) > ahead:
@@ -31,14 +34,14 @@ def batches_ahead(source: BatchSource, first: int, last: int, processes: int = 0
             yield waiting.popleft().result()
 
 
-def _executor(source: BatchSource, processes: int) -> Executor:
+def _executor(source: Callable[[int], T], processes: int) -> Executor:
     if not processes:
         return ThreadPoolExecutor(1)
     # A forked copy of a process that holds TensorFlow's or CUDA's threads hangs.
     return ProcessPoolExecutor(processes, get_context("spawn"), _start_loader, (source,))
 
 
-def _start_loader(source: BatchSource) -> None:
+def _start_loader(source: Callable[[int], Any]) -> None:
     _sources[:] = [source]
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -50,5 +53,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _prepared(number: int) -> Batch:
+def _prepared(number: int) -> Any:
     return _sources[0](number)
