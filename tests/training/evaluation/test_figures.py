@@ -11,7 +11,6 @@ from app.inference.bundle import Interval
 from tests.training.conftest import TinyRun
 from tests.training.evaluation.hand_made import answers, table
 from training.data.nodules import Dataset
-from training.evaluation import metrics
 from training.evaluation.baselines import SIDE, coarse_pixels, logistic_scores
 from training.evaluation.cross_fitting import DECISIONS, Answers
 from training.evaluation.figures import reader_auc_figures, reader_rank_figures, suspicion_figures
@@ -29,43 +28,6 @@ def study(tiny_run: TinyRun, dataset: Dataset, config: Config, generated_data: P
     """The tiny run with every baseline."""
     ratings = read_ratings(generated_data / "lidc-nodules" / "nodules.csv")
     return cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, ratings)
-
-
-def test_average_precision_is_the_sum_of_precision_times_step_in_recall() -> None:
-    positive = np.array([True, False, True, False])
-    # Found at ranks 1 and 3: 1/2 * 1/1 + 1/2 * 2/3.
-    assert metrics.average_precision(positive, np.array([0.9, 0.8, 0.7, 0.1])) == pytest.approx(5 / 6)
-    # All equal: one step with the precision of chance.
-    assert metrics.average_precision(positive, np.zeros(4)) == 0.5
-    assert np.isnan(metrics.average_precision(np.zeros(2, np.bool_), np.zeros(2)))
-
-
-def test_spearman_leaves_out_what_is_unknown() -> None:
-    one = np.array([1.0, 2.0, 3.0, np.nan])
-    assert metrics.spearman(one, np.array([10.0, 30.0, 20.0, 0.0])) == pytest.approx(0.5)
-    assert np.isnan(metrics.spearman(one, np.ones(4)))
-
-
-def test_paired_figures_share_their_resamples() -> None:
-    # The same ranking twice: each AUC varies from draw to draw, their difference never does.
-    positive, score = np.arange(20) % 2 == 1, np.random.default_rng(0).normal(size=20)
-    found = metrics.bootstrap_all(
-        {
-            "auc": lambda i: metrics.auc(positive[i], score[i]),
-            "gain": lambda i: metrics.auc(positive[i], score[i]) - metrics.auc(positive[i], 10 + 2 * score[i]),
-        },
-        [str(k) for k in range(20)],
-        100,
-        0,
-    )
-    assert found["auc"].low < found["auc"].high
-    assert found["gain"] == Interval(value=0, low=0, high=0)
-
-
-def test_an_undefined_figure_is_left_out() -> None:
-    assert metrics.bootstrap_all({"auc": lambda _: float("nan"), "one": lambda _: 1.0}, ["a", "b"], 10, 0) == {
-        "one": Interval(value=1, low=1, high=1)
-    }
 
 
 def test_sets_and_decisions() -> None:

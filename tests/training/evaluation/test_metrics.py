@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from app.inference.bundle import Interval
 from training.evaluation import metrics
 
 Y = np.array([False, False, True, True])
@@ -81,3 +82,40 @@ def test_sensitivity_and_specificity_count_their_own_class() -> None:
     called = np.array([True, False, True, True])
     assert (metrics.sensitivity(Y, called), metrics.specificity(Y, called)) == (1.0, 0.5)
     assert np.isnan(metrics.specificity(np.ones(2, np.bool_), np.ones(2, np.bool_)))
+
+
+def test_average_precision_is_the_sum_of_precision_times_step_in_recall() -> None:
+    positive = np.array([True, False, True, False])
+    # Found at ranks 1 and 3: 1/2 * 1/1 + 1/2 * 2/3.
+    assert metrics.average_precision(positive, np.array([0.9, 0.8, 0.7, 0.1])) == pytest.approx(5 / 6)
+    # All equal: one step with the precision of chance.
+    assert metrics.average_precision(positive, np.zeros(4)) == 0.5
+    assert np.isnan(metrics.average_precision(np.zeros(2, np.bool_), np.zeros(2)))
+
+
+def test_spearman_leaves_out_what_is_unknown() -> None:
+    one = np.array([1.0, 2.0, 3.0, np.nan])
+    assert metrics.spearman(one, np.array([10.0, 30.0, 20.0, 0.0])) == pytest.approx(0.5)
+    assert np.isnan(metrics.spearman(one, np.ones(4)))
+
+
+def test_paired_figures_share_their_resamples() -> None:
+    # The same ranking twice: each AUC varies from draw to draw, their difference never does.
+    positive, score = np.arange(20) % 2 == 1, np.random.default_rng(0).normal(size=20)
+    found = metrics.bootstrap_all(
+        {
+            "auc": lambda i: metrics.auc(positive[i], score[i]),
+            "gain": lambda i: metrics.auc(positive[i], score[i]) - metrics.auc(positive[i], 10 + 2 * score[i]),
+        },
+        [str(k) for k in range(20)],
+        100,
+        0,
+    )
+    assert found["auc"].low < found["auc"].high
+    assert found["gain"] == Interval(value=0, low=0, high=0)
+
+
+def test_an_undefined_figure_is_left_out() -> None:
+    assert metrics.bootstrap_all({"auc": lambda _: float("nan"), "one": lambda _: 1.0}, ["a", "b"], 10, 0) == {
+        "one": Interval(value=1, low=1, high=1)
+    }
