@@ -1,12 +1,16 @@
-"""Held-out predictions and answers made by hand."""
+"""Held-out predictions, answers and networks made by hand."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
-from training.data.nodules import TRAIT_SCALES
+from training.data.nodules import TRAIT_SCALES, Dataset
+from training.evaluation import cross_validation
 from training.evaluation.cross_fitting import Answers
 from training.evaluation.held_out import HeldOut, HeldOutCandidates
+from training.fitting.train import Logits, TrainedNetwork
 
 FOLDS = 4
 
@@ -62,3 +66,33 @@ def candidates_of(count: int, seed: int = 1) -> HeldOutCandidates:
     rng = np.random.default_rng(seed)
     is_nodule = np.arange(count) % 2 == 1
     return HeldOutCandidates(rng.permutation(count) % FOLDS, is_nodule, rng.normal(3, 2, count) + is_nodule)
+
+
+class Summary:
+    """A network that knows one number of what it was trained on, and adds it to everything that it says."""
+
+    def __init__(self, seen: Dataset) -> None:
+        self.seen = float(sum(np.sum(n.malignancy) + np.sum(n.traits) + n.hu.mean() for n in seen.nodules))
+
+    def says(self, hu: NDArray[np.float32]) -> Logits:
+        """Embeddings of a few pixels each, so that their statistics are those of the patches."""
+        pixels = hu[:, ::16, ::16].reshape(len(hu), -1)
+        one = (hu.mean(axis=(1, 2)) + np.float32(self.seen))[:, None]
+        return Logits(one[:, 0], one[:, 0], np.repeat(one, 7, axis=1), hu + np.float32(self.seen), pixels, hu)
+
+
+def knowing_what_they_saw(monkeypatch: pytest.MonkeyPatch) -> list[Dataset]:
+    """Have cross-validation train Summaries; what each was trained on, as it happens."""
+    trained: list[Dataset] = []
+
+    def train(seen: Dataset, *_: object, **__: object) -> TrainedNetwork:
+        trained.append(seen)
+        return TrainedNetwork(Summary(seen), ())
+
+    def predict(network: Summary, hu: NDArray[np.float32]) -> Logits:
+        return network.says(hu)
+
+    monkeypatch.setattr(cross_validation, "train", train)
+    monkeypatch.setattr(cross_validation, "predict", predict)
+    monkeypatch.setattr(cross_validation, "write_network", lambda *_: None)
+    return trained

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.training.evaluation.hand_made import FOLDS, candidates_of, overlapping, table
+from tests.training.evaluation.hand_made import FOLDS, candidates_of, knowing_what_they_saw, overlapping, table
 from training.data.nodules import TRAIT_SCALES, Dataset, Nodule
-from training.evaluation import cross_validation
 from training.evaluation.baselines import logistic_scores
 from training.evaluation.cross_fitting import (
     Answers,
@@ -26,7 +24,6 @@ from training.evaluation.cross_validation import cross_validate
 from training.evaluation.held_out import HeldOut
 from training.evaluation.study import cross_validated
 from training.fitting.config import Config
-from training.fitting.train import Logits, TrainedNetwork
 
 COUNT = 400
 EVERY_FOLD = pytest.mark.parametrize("fold", range(FOLDS))
@@ -145,30 +142,10 @@ def predicted(dataset: Dataset) -> HeldOut:
     )
 
 
-class Summary:
-    """A network that knows one number of what it was trained on, and adds it to everything that it says."""
-
-    def __init__(self, seen: Dataset) -> None:
-        self.seen = float(sum(np.sum(n.malignancy) + np.sum(n.traits) + n.hu.mean() for n in seen.nodules))
-
-    def says(self, hu: NDArray[np.float32]) -> Logits:
-        """Embeddings of a few pixels each, so that their statistics are those of the patches."""
-        pixels = hu[:, ::16, ::16].reshape(len(hu), -1)
-        one = (hu.mean(axis=(1, 2)) + np.float32(self.seen))[:, None]
-        return Logits(one[:, 0], one[:, 0], np.repeat(one, 7, axis=1), hu + np.float32(self.seen), pixels, hu)
-
-
 def test_network_and_statistics_of_a_fold_are_made_without_it(
     dataset: Dataset, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(seen: Dataset, *_: object, **__: object) -> TrainedNetwork:
-        return TrainedNetwork(Summary(seen), ())
-
-    def predict(network: Any, hu: NDArray[np.float32]) -> Logits:
-        return network.says(hu)  # type: ignore[no-any-return]  # a Keras network has no type either
-
-    monkeypatch.setattr(cross_validation, "train", train)
-    monkeypatch.setattr(cross_validation, "predict", predict)
+    knowing_what_they_saw(monkeypatch)
     watched = next(n for n in dataset.nodules if n.fold == 1).patient
     changed = tuple(
         replace(relabelled(n), hu=n.hu + np.int16(100)) if n.fold == 1 and n.patient != watched else n
