@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from training.data.nodules import TRAIT_SCALES, Dataset
-from training.evaluation import cross_validation
+from training.evaluation import bundle_study, cross_validation, predictions
+from training.evaluation.calibration import sigmoid
+from training.evaluation.held_out import HeldOut
 from training.evaluation.predictions import Outputs, places_beside, predict_candidates, predict_nodules
 from training.fitting.config import Config
 from training.fitting.samples import nodule_view
@@ -35,6 +37,33 @@ def test_the_outline_is_drawn_where_the_mask_says_more_yes_than_no(dataset: Data
     areas = outlining(patch).mask.sum(axis=(1, 2)) * config.input.spacing_mm**2
     np.testing.assert_allclose(found.soft_diameter_mm, 2 * np.sqrt(areas / np.pi))
     np.testing.assert_allclose(found.distance, np.abs(patch.mean(axis=(1, 2))), rtol=1e-5)
+
+
+def test_how_many_patches_are_asked_about_at_once_changes_nothing(
+    dataset: Dataset, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = predict_nodules(outlining, dataset.nodules, PLAIN, config)
+    monkeypatch.setattr(predictions, "PATCHES_AT_ONCE", 3)
+    parts = predict_nodules(outlining, dataset.nodules, PLAIN, config)
+    for field in fields(HeldOut):
+        np.testing.assert_array_equal(getattr(parts, field.name), getattr(whole, field.name))
+
+
+def graph_of(hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """A bundle's graph whose malignancy and nodule follow from the first pixel."""
+    share = hu[:, 0, 0] / 100
+    return {"malignancy": share, "nodule": share, "traits": np.repeat(share[:, None], 7, axis=1), "mask": hu,
+            "embedding": hu[:, 0]}  # fmt: skip
+
+
+def test_a_graph_is_asked_in_parts_and_its_probabilities_become_finite_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle_study, "PATCHES_AT_ONCE", 2)
+    percent = np.array([0, 10, 50, 90, 100], np.float32)
+    said = bundle_study.model_of(graph_of)(np.tile(percent[:, None, None], (1, 4, 4)))
+    assert np.isfinite(said.malignancy).all()
+    np.testing.assert_allclose(sigmoid(said.malignancy), percent / 100, atol=1e-6)
+    np.testing.assert_array_equal(said.nodule, said.malignancy)
+    np.testing.assert_array_equal(said.embedding[:, 0], percent)
 
 
 def test_a_nodule_without_an_outline_has_no_dice(dataset: Dataset, config: Config) -> None:

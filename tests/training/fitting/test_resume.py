@@ -118,12 +118,12 @@ def test_a_run_ends_with_the_average_of_its_weights(
     last = train(dataset, longer.model_copy(update={"optimiser": optimiser}))
     begun = build_network(longer)
     assert [row["loss"] for row in last.history] == [row["loss"] for row in uninterrupted.history]
-    for name in ("malignancy", "nodule", "traits", "mask"):
-        averaged, at_end, at_start = (
-            np.asarray(n.get_layer(name).get_weights()[0]) for n in (uninterrupted.network, last.network, begun)
-        )
-        assert not np.array_equal(averaged, at_end)
-        assert not np.array_equal(averaged, at_start)
+    statistics = next(layer.name for layer in begun.layers if "batch_normalization" in layer.name)
+    for name in ("malignancy", "nodule", "traits", "mask", statistics):
+        networks = (uninterrupted.network, last.network, begun)
+        averaged, at_end, at_start = (np.asarray(n.get_layer(name).get_weights()[-1]) for n in networks)
+        assert not np.array_equal(averaged, at_end), name
+        assert not np.array_equal(averaged, at_start), name
 
 
 def test_who_reads_the_old_file_reads_it_whole(tmp_path: Path) -> None:
