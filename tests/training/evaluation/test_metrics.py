@@ -97,6 +97,9 @@ def test_spearman_leaves_out_what_is_unknown() -> None:
     one = np.array([1.0, 2.0, 3.0, np.nan])
     assert metrics.spearman(one, np.array([10.0, 30.0, 20.0, 0.0])) == pytest.approx(0.5)
     assert np.isnan(metrics.spearman(one, np.ones(4)))
+    assert metrics.spearman(np.array([10.0, 30.0, 20.0, 0.0]), one) == pytest.approx(0.5)
+    assert metrics.mean(np.array([0.5, np.nan, 1.0])) == 0.75
+    assert np.isnan(metrics.mean(np.array([np.nan])))
 
 
 def test_paired_figures_share_their_resamples() -> None:

@@ -51,7 +51,7 @@ def test_how_many_patches_are_asked_about_at_once_changes_nothing(
 
 def graph_of(hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """A bundle's graph whose malignancy and nodule follow from the first pixel."""
-    share = hu[:, 0, 0] / 100
+    share = np.asarray(hu[:, 0, 0] / 100, np.float32)
     return {"malignancy": share, "nodule": share, "traits": np.repeat(share[:, None], 7, axis=1), "mask": hu,
             "embedding": hu[:, 0]}  # fmt: skip
 

@@ -55,6 +55,22 @@ def test_suspicion_is_counted_on_the_class_a_figure_names(config: Config) -> Non
     assert found["correct_when_decided"] == pytest.approx(2 / 3)
 
 
+def test_the_network_is_compared_with_the_diameter(config: Config) -> None:
+    # Ranked by probability both suspicious come first, by diameter they come second and last.
+    n = table(4, median=np.array([2.0, 2.0, 4.0, 4.0]), true_diameter_mm=np.array([9.0, 5.0, 7.0, 4.0]))
+    found = values(suspicion_figures(n, answered(4), config), 4)
+    assert (found["auc"], found["auc_diameter_alone"], found["auc_gain_over_diameter"]) == (1.0, 0.25, 0.75)
+    assert found["auprc"] == 1.0
+    assert found["auprc_diameter_alone"] == pytest.approx(0.5 * 1 / 2 + 0.5 * 2 / 4)
+    # Only 4 and 5 mm are alike: the network ranks them as the readers, the diameter the other way round.
+    assert (found["size_matched_auc"], found["size_matched_auc_diameter_alone"]) == (1.0, 0.0)
+
+
+def test_a_nodule_ranks_above_the_place_beside_it() -> None:
+    n = table(3, nodule=np.array([3.0, 2.0, 0.0]), negative=np.array([1.0, NAN, -1.0]))
+    assert values(finding_figures(n, answered(3)), 3)["nodule_auc"] == pytest.approx(5 / 6)
+
+
 def test_findings_are_counted_on_all_nodules_and_on_places_that_are_there() -> None:
     n = table(4, diameter_mm=np.array([6.0, 5.0, 7.0, 5.0]), negative=np.array([0.0, NAN, 0.0, NAN]))
     j = answered(4, negative_refused="x...", kept_as_nodule="xxx.", in_distribution="xx.x")
@@ -101,7 +117,8 @@ def test_each_figure_is_of_the_nodules_it_says(study: Study, config: Config) -> 
 def test_decisions_are_counted_by_the_verdict_of_enough_readers(study: Study, dataset: Dataset, config: Config) -> None:
     found = describe_study(study, dataset, config, "pytest", MEASURED_ON, FITTED)
     assert {group: sum(counts.values()) for group, counts in found.decisions.items()} == dict.fromkeys(GROUPS, 10)
-    assert found.decisions["suspicious"]["cancer_suspected"] == 10
+    called = {group: counts["cancer_suspected"] for group, counts in found.decisions.items()}
+    assert called == {"suspicious": 10, "indeterminate": 2, "benign": 0}
     assert (found.nodules, found.all_nodules) == (20, 40)
 
 
@@ -115,6 +132,17 @@ def test_a_class_of_just_enough_nodules_is_measured(study: Study, config: Config
     )
     small = next(group for group in measure_subgroups(fewer, config) if group.axis == "diameter")
     assert (small.suspicious, "sensitivity" in small.figures, "specificity" in small.figures) == (9, False, True)
+
+
+def test_subgroups_by_readers_leave_out_the_indeterminate(study: Study, config: Config) -> None:
+    by_readers = {g.name: g.nodules for g in measure_subgroups(study, config) if g.axis == "readers"}
+    assert by_readers == {"1": 10, "3": 20}  # all ten with four readers are indeterminate
+
+
+def test_the_probability_is_ranked_with_the_mean_rating(study: Study, config: Config) -> None:
+    falling = replace(study.nodules, mean=-study.answers.probability)
+    found = measure(replace(study, nodules=falling), config)
+    assert found["spearman_malignancy"].value == pytest.approx(-1)
 
 
 def test_a_gain_that_may_be_nothing_is_no_gain() -> None:

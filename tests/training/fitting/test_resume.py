@@ -10,9 +10,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any  # keras is untyped
 
+import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.training.conftest import CONFIGS
 from training.data.nodules import Dataset
@@ -118,12 +121,17 @@ def test_a_run_ends_with_the_average_of_its_weights(
     last = train(dataset, longer.model_copy(update={"optimiser": optimiser}))
     begun = build_network(longer)
     assert [row["loss"] for row in last.history] == [row["loss"] for row in uninterrupted.history]
-    statistics = next(layer.name for layer in begun.layers if "batch_normalization" in layer.name)
-    for name in ("malignancy", "nodule", "traits", "mask", statistics):
-        networks = (uninterrupted.network, last.network, begun)
-        averaged, at_end, at_start = (np.asarray(n.get_layer(name).get_weights()[-1]) for n in networks)
-        assert not np.array_equal(averaged, at_end), name
-        assert not np.array_equal(averaged, at_start), name
+    networks = (uninterrupted.network, last.network, begun)
+    for averaged, at_end, at_start in zip(*map(kernels_and_a_running_mean, networks), strict=True):
+        assert not np.array_equal(averaged, at_end)
+        assert not np.array_equal(averaged, at_start)
+
+
+def kernels_and_a_running_mean(network: Any) -> list[NDArray[np.float32]]:
+    """Of the heads, and of the first normalisation."""
+    heads = [network.get_layer(name).get_weights()[0] for name in ("malignancy", "nodule", "traits", "mask")]
+    first = next(layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization))
+    return [*heads, np.asarray(first.moving_mean)]
 
 
 def test_who_reads_the_old_file_reads_it_whole(tmp_path: Path) -> None:
