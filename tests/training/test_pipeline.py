@@ -92,6 +92,7 @@ def test_the_statistics_shipped_are_those_of_the_training_nodules(
     tiny_run: TinyRun, dataset: Dataset, config: Config
 ) -> None:
     artefacts = read_artefacts(tiny_run.folder)
+    assert (artefacts.run.nodules, artefacts.run.patients, artefacts.run.candidates) == (16, 8, 8)
     views = np.stack([nodule_view(n, config.input.patch_spec).hu for n in dataset.nodules])
     wanted = fit_whitening(predict(artefacts.network, views).embedding, config.calibration.shrinkage)
     np.testing.assert_allclose(artefacts.whitening.mean, wanted.mean, rtol=1e-4)

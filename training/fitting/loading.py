@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
@@ -21,7 +21,7 @@ _sources: list[
 ] = []  # of a loader process: sent once at its start, too large to send with every task
 
 
-def batches_ahead(source: Callable[[int], T], first: int, last: int, processes: int = 0) -> Iterator[T]:
+def batches_ahead(source: Callable[[int], T], first: int, last: int, processes: int = 0) -> Generator[T, None, None]:
     """Batches `first` … `last` - 1 of `source`; at most one per worker, and one more, wait to be used."""
     ahead = max(processes, 1)
     with _executor(source, processes) as pool:

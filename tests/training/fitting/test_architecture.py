@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.nodules import Dataset
+from training.evaluation.calibration import sigmoid
 from training.fitting.architectures import SOFT_TISSUE_HU, build_network
 from training.fitting.batches import BatchSource
 from training.fitting.config import Config
-from training.fitting.train import fitting_model, step_once
+from training.fitting.train import fitting_model, predict, step_once
 
 
 def seen_by(network: Any, hu: float) -> NDArray[np.float32]:
@@ -46,3 +47,20 @@ def test_the_outline_is_taught_by_its_readers_alone(dataset: Dataset, config: Co
     step_once(model, BatchSource(dataset, config)(0))
     after = [np.array(w) for layer in (mask, malignancy) for w in layer.get_weights()]
     assert [np.array_equal(a, b) for a, b in zip(before, after, strict=True)] == [True, True, False, False]
+
+
+def test_local_logits_average_to_the_logit_which_begins_at_the_mean_rating(config: Config) -> None:
+    network = build_network(config)
+    hu = np.random.default_rng(0).normal(-800, 100, (3, config.input.size_px, config.input.size_px)).astype(np.float32)
+    said = predict(network, hu)
+    np.testing.assert_allclose(said.local.mean(axis=(1, 2)), said.malignancy, atol=1e-5)
+    _, bias = network.get_layer("malignancy").get_weights()
+    np.testing.assert_allclose(sigmoid(bias), 0.4, atol=0.01)
+
+
+def test_running_statistics_take_in_three_hundredths_of_each_batch(dataset: Dataset, config: Config) -> None:
+    model, batch = fitting_model(config), BatchSource(dataset, config)(0)
+    first = next(layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))
+    mean = np.asarray(keras.Model(model.input, first.input)(batch.hu)).mean(axis=(0, 1, 2))
+    step_once(model, batch)
+    np.testing.assert_allclose(np.asarray(first.moving_mean), 0.03 * mean, rtol=1e-3, atol=1e-6)

@@ -28,3 +28,11 @@ def test_batches_come_in_order_from_where_a_run_goes_on(dataset: Dataset, config
 
 def test_no_batch_is_prepared_for_a_finished_run(dataset: Dataset, config: Config) -> None:
     assert list(batches_ahead(BatchSource(dataset, config), 2, 2)) == []
+
+
+def test_no_more_than_one_batch_waits() -> None:
+    prepared: list[int] = []
+    batches = batches_ahead(prepared.append, 0, 100)
+    next(batches)
+    batches.close()  # waits for what was asked for
+    assert prepared == [0, 1]

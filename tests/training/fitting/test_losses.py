@@ -30,8 +30,9 @@ def without_dropout(config: Config) -> Config:
 
 @pytest.fixture(scope="module")
 def step(dataset: Dataset, without_dropout: Config) -> tuple[Batch, dict[str, Floats], dict[str, float]]:
-    """A batch, the logits about it as training computes them, and the losses of one step."""
+    """A batch, the logits about it as training computes them, and the losses of its step, which is the second one."""
     batch, model = BatchSource(dataset, without_dropout)(0), fitting_model(without_dropout)
+    step_once(model, BatchSource(dataset, without_dropout)(1))
     said = {name: np.asarray(value, np.float64) for name, value in model(batch.hu, training=True).items()}
     return batch, said, step_once(model, batch)
 
@@ -95,4 +96,4 @@ def test_the_optimisers_rate_warms_up_in_a_line_and_falls_as_a_cosine(config: Co
     fall = [peak * (1 + math.cos(math.pi * k / (steps - warmup))) / 2 for k in range(steps - warmup)]
     assert found == pytest.approx([*line, *fall], rel=1e-4)
     assert found[0] < found[warmup] / 10
-    assert model.optimizer.weight_decay == config.optimiser.weight_decay
+    assert (model.optimizer.weight_decay, model.optimizer.clipnorm) == (config.optimiser.weight_decay, 5.0)

@@ -26,7 +26,7 @@ from training.fitting.architectures import build_network
 from training.fitting.artefacts import NETWORK_FILE
 from training.fitting.averaging import WeightAverage
 from training.fitting.batches import Batch, BatchSource
-from training.fitting.checkpoints import CHECKPOINT_FILE, OtherRun, facts_in, write_whole
+from training.fitting.checkpoints import CHECKPOINT_FILE, Checkpoint, OtherRun, TrainingState, facts_in, write_whole
 from training.fitting.config import Config, load_config
 from training.fitting.history import LOG_FILE
 from training.fitting.identity import code_digest, data_digest
@@ -254,6 +254,13 @@ class Network:
 
     def __init__(self) -> None:
         self.variables = [Variable()]
+
+
+def test_a_checkpoint_that_tells_nothing_of_its_run_is_refused(tmp_path: Path) -> None:
+    checkpoint, network = Checkpoint(tmp_path, {"seed": "1"}), Network()
+    np.savez(checkpoint.path, history=np.zeros((1, 1)), names=np.array(["loss"]))
+    with pytest.raises(OtherRun, match="seed: nothing there, 1 here"):
+        checkpoint.restore(TrainingState(network, network, WeightAverage(network, 0.0)))
 
 
 def test_the_average_weighs_recent_steps_most() -> None:
