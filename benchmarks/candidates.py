@@ -29,8 +29,8 @@ from app.imaging.volume import CTVolume
 from app.imaging.volume_candidates import find_volume_candidates
 from app.imaging.volume_lungs import VolumeLungs, segment_volume
 from phantoms.lung_volumes import series_volume
-from training.lidc_xml import parse_reading
-from training.marks import draw, group_marks, largest_region
+from training.data.lidc_xml import parse_reading
+from training.data.marks import draw, group_marks, largest_region
 
 BANDS_MM: Final = ((3, 6), (6, 10), (10, 20), (20, 100))
 MIN_READERS, MIN_DIAMETER_MM, MIN_HIT_MM = 3, 4.0, 2.5

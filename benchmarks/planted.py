@@ -28,17 +28,18 @@ from benchmarks.planted_scans import PlantedScan, planted_scan
 from benchmarks.readers import Alone, Cascade, Every, Judge, Reader, arm_of
 from benchmarks.whole_scans import Judge as SeriesJudge
 from benchmarks.whole_scans import WholeScanCase, series_threshold, whole_scan, whole_scan_case
-from training.datasets import read_dataset
-from training.detector import logits
-from training.detector_artefacts import FilterRun, read_classifier, read_filter, weights_digest
-from training.detector_card import froc_table, native_table, scans_table
-from training.detector_charts import draw_froc
-from training.detector_config import DetectorConfig
-from training.detector_report import Background, Band, Comparison, DetectorResults, WholeScan
-from training.detector_scans import Scan, read_scan
-from training.nodules import Dataset, Nodule
-from training.samples import nodule_view
-from training.train import predict
+from training.data.datasets import read_dataset
+from training.data.nodules import Dataset, Nodule
+from training.detector.artefacts import FilterRun, read_classifier, read_filter
+from training.detector.card import froc_table, native_table, scans_table
+from training.detector.charts import draw_froc
+from training.detector.config import DetectorConfig
+from training.detector.fit import logits
+from training.detector.identity import weights_digest
+from training.detector.report import Background, Band, Comparison, DetectorResults, WholeScan
+from training.detector.scans import Scan, read_scan
+from training.fitting.samples import nodule_view
+from training.fitting.train import predict
 
 SHIPPED: Final = "shipped"
 WANTED_RATE: Final = 1.0  # false positives per slice at the shipped threshold

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from app.imaging.ct import CTSlice, FloatImage, PointPx
 from app.imaging.patches import PatchSpec, resample
-from training.nodules import Nodule
+from training.data.nodules import Nodule
 
 Mask = NDArray[np.bool_]
 Rng = np.random.Generator

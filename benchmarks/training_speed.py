@@ -27,10 +27,10 @@ def serve_rounds(config_file: Path, steps: int) -> None:
     """A trainer that times `steps` steps whenever a line arrives, and prints images per second."""
     import numpy as np
 
-    from training.batches import Batch
-    from training.config import load_config
-    from training.device import prepare_device
-    from training.train import fitting_model, step_once
+    from training.fitting.batches import Batch
+    from training.fitting.config import load_config
+    from training.fitting.device import prepare_device
+    from training.fitting.train import fitting_model, step_once
 
     config = load_config(config_file)
     rng, count, size = np.random.default_rng(config.seed), config.batch.size, config.input.size_px

@@ -17,12 +17,12 @@ from app.imaging.volume_candidates import find_volume_candidates
 from app.imaging.volume_lungs import segment_volume
 from app.inference.bundle import Interval
 from app.inference.detector import ScoreThreshold
-from training.detector import logits
-from training.detector_config import ScanConfig
-from training.detector_report import KnownNodule, WholeScan
-from training.detector_scans import Scan, patient_mm
-from training.lidc_xml import parse_reading
-from training.nodules import DatasetMalformed
+from training.data.lidc_xml import parse_reading
+from training.data.nodules import DatasetMalformed
+from training.detector.config import ScanConfig
+from training.detector.fit import logits
+from training.detector.report import KnownNodule, WholeScan
+from training.detector.scans import Scan, patient_mm
 
 Floats = NDArray[np.float64]
 

@@ -17,10 +17,10 @@ def main() -> None:
     given = parser.parse_args()
 
     from app.errors import LungscopeError
-    from training.assess import assess_bundle, assess_recipe, ratings_beside  # Keras: --help is there without it
-    from training.config import load_config
-    from training.datasets import read_dataset
-    from training.report import summary
+    from training.data.datasets import read_dataset
+    from training.fitting.config import load_config
+    from training.reporting.assessment import assess_bundle, assess_recipe, ratings_beside  # Keras: not for --help
+    from training.reporting.report import summary
 
     what = f"--bundle {given.bundle}" if given.bundle else f"--config {given.config}"
     said = f"python scripts/evaluate.py {what} --data DIR --out DIR"

@@ -16,9 +16,9 @@ def main() -> None:
         parser.error(f"--out must end in an integer version, not {given.out.name!r}")
 
     from app.errors import LungscopeError
-    from training.artefacts import read_artefacts  # Keras: --help is there without it
-    from training.evaluate import read_evaluation
-    from training.export import export_bundle
+    from training.evaluation.results import read_evaluation
+    from training.fitting.artefacts import read_artefacts  # Keras: --help is there without it
+    from training.reporting.export import export_bundle
 
     name = given.out.resolve().parent.name
     try:

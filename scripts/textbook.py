@@ -11,11 +11,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds iq-othnccd")
     parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
     for name in ("--epochs", "--folds-run"):
-        parser.add_argument(name, type=int, default=argparse.SUPPRESS, help="default: that of training/textbook.py")
+        parser.add_argument(name, type=int, default=argparse.SUPPRESS, help="default: as in experiments/textbook.py")
     given = parser.parse_args()
 
     from app.errors import LungscopeError
-    from training.textbook import Settings, compare, read_slices  # Keras: --help is there without it
+    from training.experiments.textbook import Settings, compare, read_slices  # Keras: --help is there without it
 
     settings = Settings(**{name: vars(given)[name] for name in ("epochs", "folds_run") if name in given})
     said = f"--epochs {settings.epochs} --folds-run {settings.folds_run}"

@@ -18,11 +18,11 @@ def main() -> None:
     given = parser.parse_args()
 
     from app.errors import LungscopeError
-    from training.artefacts import describe, write_artefacts  # Keras: --help is there without it
-    from training.config import load_config
-    from training.datasets import read_dataset
-    from training.device import prepare_device
-    from training.train import train
+    from training.data.datasets import read_dataset
+    from training.fitting.artefacts import describe, write_artefacts  # Keras: --help is there without it
+    from training.fitting.config import load_config
+    from training.fitting.device import prepare_device
+    from training.fitting.train import train
 
     print(f"training with {prepare_device()}")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,15 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "scripts": APP | {"training", "benchmarks", "phantoms"},
     "benchmarks": APP | {"cli", "training", "phantoms"},
 }
+# Rooms of training, each with those it may import; a room may know only rooms above it here, so there is no circle.
+ROOMS: Final[dict[str, set[str]]] = {
+    "data": set(),
+    "fitting": {"data"},
+    "evaluation": {"data", "fitting"},
+    "reporting": {"data", "fitting", "evaluation"},
+    "detector": {"data", "fitting", "evaluation", "reporting"},
+    "experiments": {"data", "fitting", "evaluation", "reporting", "detector"},
+}
 # A library and the only modules of ours that may import it, as beginnings of their dotted names.
 CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "fastapi": ("app.main", "app.api", "app.security", "benchmarks"),
@@ -51,7 +61,7 @@ CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "fastapi_standalone_docs": ("app.api",),
     "tensorflow": ("app.inference.backends.tensorflow", "training"),
     "keras": ("app.inference.backends.tensorflow", "training"),
-    "torch": ("training.device",),
+    "torch": ("training.fitting.device",),
     "openvino": ("app.inference.backends.openvino", "app.inference.backends.openvino_graph", "benchmarks"),
     "onnxruntime": ("app.inference.backends.onnx", "benchmarks"),
     "highdicom": ("app.reports",),
@@ -105,6 +115,12 @@ def layer_of(name: str) -> str | None:
     return rest[0] if rest and (f"app.{rest[0]}" in SOURCES or rest[0] in MAY_IMPORT) else "app"
 
 
+def room_of(name: str) -> str | None:
+    """The room of a dotted name of training; None for the package itself and everything else."""
+    top, *rest = name.split(".")
+    return rest[0] if top == "training" and rest else None
+
+
 def within(module: str, prefixes: tuple[str, ...]) -> bool:
     return any(module == prefix or module.startswith(prefix + ".") for prefix in prefixes)
 
@@ -130,6 +146,25 @@ def test_only_hooks_of_the_server_are_known_to_the_api() -> None:
 
 def test_nothing_but_tests_imports_tests() -> None:
     assert not [m for m, path in SOURCES.items() if any(within(name, ("tests",)) for name in imports_of(m, path))]
+
+
+@pytest.mark.parametrize("module", [m for m in SOURCES if m.startswith("training.")])
+def test_rooms_of_training_import_only_rooms_above_them(module: str) -> None:
+    own = room_of(module)
+    assert own in ROOMS, f"{module} is in no room: {', '.join(ROOMS)}"
+    found = {room for name in imports_of(module, SOURCES[module]) if (room := room_of(name)) is not None}
+    assert found - {own} <= ROOMS[own]
+
+
+def test_rooms_of_training_know_no_circle() -> None:
+    order = list(ROOMS)
+    assert all(ROOMS[room] <= set(order[:place]) for place, room in enumerate(order))
+    modules = {name for name in SOURCES if name.startswith("training.")}
+    imported = {
+        module: {name for name in modules for found in imports_of(module, SOURCES[module]) if within(found, (name,))}
+        for module in modules
+    }
+    TopologicalSorter({module: names - {module} for module, names in imported.items()}).prepare()
 
 
 @pytest.mark.parametrize("library", CONFINED)
@@ -186,4 +221,6 @@ def test_the_rules_see_what_they_forbid(tmp_path: Path) -> None:
     assert found == {"os", "app.api.routes", "tensorflow.keras", "fastapi.routing", "app.imaging.header"}
     assert layer_of("app.api.routes") == "api"
     assert layer_of("app.__version__") == "app"
+    assert room_of("training.data.nodules.Nodule") == "data"
+    assert room_of("training") is room_of("app.imaging") is None
     assert sum(reads_environment(node) for node in ast.walk(ast.parse(path.read_text()))) == 2

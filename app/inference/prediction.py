@@ -14,7 +14,7 @@ from app.imaging.raster import spread
 from app.inference.bundle import Finding as Label
 from app.inference.vocabulary import Decision
 
-NEUTRAL_EVIDENCE: Final = 0.5  # the map is a sigmoid (training.export): above speaks for suspicion, below against
+NEUTRAL_EVIDENCE: Final = 0.5  # a sigmoid (training.reporting.export): above speaks for suspicion, below against
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,12 +12,12 @@ from app.inference.backends.openvino import OpenVINOBackend
 from app.inference.backends.tensorflow import TensorFlowBackend
 from app.inference.bundle import OUTPUT_NAMES
 from tests.training.conftest import CONFIGS
-from training.architectures import build_network
-from training.artefacts import Artefacts, Run
-from training.calibrate import Whitening
-from training.config import load_config
-from training.export import save_graph
-from training.judged import Calibration
+from training.evaluation.cross_fitting import Calibration
+from training.fitting.architectures import build_network
+from training.fitting.artefacts import Artefacts, Run
+from training.fitting.config import load_config
+from training.fitting.whitening import Whitening
+from training.reporting.export import save_graph
 
 SAME = 1e-4  # float32 sums in another order
 CALIBRATION = Calibration(

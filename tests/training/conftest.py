@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.artefacts import describe, read_artefacts, write_artefacts
-from training.config import Config, load_config
-from training.datasets import TRAIT_SCALES, Dataset, read_dataset
-from training.evaluate import EVALUATION_FILE, Evaluation, evaluate
-from training.export import export_bundle
-from training.held_out import HeldOut, HeldOutCandidates, cross_validate
-from training.train import train
+from training.data.datasets import read_dataset
+from training.data.nodules import TRAIT_SCALES, Dataset
+from training.evaluation.cross_validation import cross_validate
+from training.evaluation.held_out import HeldOut, HeldOutCandidates
+from training.evaluation.results import EVALUATION_FILE, Evaluation, evaluate
+from training.fitting.artefacts import describe, read_artefacts, write_artefacts
+from training.fitting.config import Config, load_config
+from training.fitting.train import train
+from training.reporting.export import export_bundle
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 PATIENTS, NODULES_EACH = 8, 2

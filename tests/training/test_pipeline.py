@@ -12,17 +12,19 @@ from scipy.ndimage import maximum_filter
 from app.errors import BundleError
 from app.inference.bundle import OUTPUT_NAMES, load_bundle
 from tests.training.conftest import CONFIGS, TinyRun
-from training.architectures import FEATURES, build_network
-from training.artefacts import read_artefacts
-from training.calibrate import Platt, sigmoid
-from training.config import Config, load_config
-from training.datasets import Dataset
-from training.evaluate import evaluate, read_evaluation
-from training.export import evidence_scale, run_graph
-from training.held_out import load, save
-from training.metrics import soft_diameter_mm
-from training.phantom import lung_phantom
-from training.train import predict, train
+from training.data.nodules import Dataset
+from training.evaluation.calibration import Platt, sigmoid
+from training.evaluation.held_out import load, save
+from training.evaluation.metrics import soft_diameter_mm
+from training.evaluation.results import evaluate, read_evaluation
+from training.fitting.architectures import FEATURES, build_network
+from training.fitting.artefacts import read_artefacts
+from training.fitting.config import Config, load_config
+from training.fitting.samples import nodule_view
+from training.fitting.train import predict, train
+from training.fitting.whitening import fit_whitening
+from training.reporting.export import evidence_scale, run_graph
+from training.reporting.phantom import lung_phantom
 
 REPOSITORY = CONFIGS.parents[1]
 MAX_PARAMETERS = 500_000
@@ -84,6 +86,17 @@ def test_calibration_is_in_the_graph(tiny_run: TinyRun, config: Config) -> None:
     said = run_graph(tiny_run.bundle, patches(config))
     np.testing.assert_allclose(said["malignancy"], expected, atol=1e-5)
     np.testing.assert_allclose(said["embedding"], raw.embedding, atol=1e-5)
+
+
+def test_the_statistics_shipped_are_those_of_the_training_nodules(
+    tiny_run: TinyRun, dataset: Dataset, config: Config
+) -> None:
+    artefacts = read_artefacts(tiny_run.folder)
+    assert (artefacts.run.nodules, artefacts.run.patients, artefacts.run.candidates) == (16, 8, 8)
+    views = np.stack([nodule_view(n, config.input.patch_spec).hu for n in dataset.nodules])
+    wanted = fit_whitening(predict(artefacts.network, views).embedding, config.calibration.shrinkage)
+    np.testing.assert_allclose(artefacts.whitening.mean, wanted.mean, rtol=1e-4)
+    np.testing.assert_allclose(artefacts.whitening.matrix, wanted.matrix, rtol=1e-3, atol=1e-3)
 
 
 def test_evidence_is_an_exact_class_activation_map(tiny_run: TinyRun, config: Config) -> None:

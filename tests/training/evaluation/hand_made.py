@@ -1,0 +1,98 @@
+"""Held-out predictions, answers and networks made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.data.nodules import TRAIT_SCALES, Dataset
+from training.evaluation import cross_validation
+from training.evaluation.cross_fitting import Answers
+from training.evaluation.held_out import HeldOut, HeldOutCandidates
+from training.fitting.train import Logits, TrainedNetwork
+
+FOLDS = 4
+
+
+def table(count: int, **given: object) -> HeldOut:
+    """Predictions of `count` benign 5 mm nodules of as many patients, but for what is given."""
+    fields: dict[str, object] = {
+        "patient": np.array([f"P{k}" for k in range(count)]),
+        "fold": np.arange(count) % 2,
+        "median": np.full(count, 2.0),
+        "mean": np.full(count, 2.0),
+        "readers": np.full(count, 3),
+        "true_diameter_mm": np.full(count, 5.0),
+        "true_traits": np.full((count, len(TRAIT_SCALES)), 5.0),
+        "traits": np.full((count, len(TRAIT_SCALES)), 5.0),
+        "diameter_mm": np.full(count, 5.0),
+        "soft_diameter_mm": np.full(count, 5.0),
+        "dice": np.full(count, 0.8),
+    }
+    fields |= dict.fromkeys(("malignancy", "nodule", "negative", "distance"), np.zeros(count))
+    return HeldOut(**(fields | given))  # type: ignore[arg-type]  # each field has a type of its own
+
+
+def answers(**given: list[float]) -> Answers:
+    """Answers that say no to everything, but for what is given."""
+    count = len(next(iter(given.values())))
+    fields = {name: np.zeros(count, np.bool_) for name in Answers.__slots__}
+    return Answers(**(fields | {name: np.array(values) for name, values in given.items()}))
+
+
+def overlapping(count: int, seed: int = 0) -> HeldOut:
+    """Predictions of `count` nodules in FOLDS folds: half of them suspicious, larger and scored higher."""
+    rng = np.random.default_rng(seed)
+    suspicious = rng.random(count) < 0.5
+    size = rng.uniform(4, 16, count) + 6 * suspicious
+    return table(
+        count,
+        fold=rng.permutation(count) % FOLDS,
+        median=np.where(suspicious, 4.0, 2.0),
+        mean=np.where(suspicious, 4.0, 2.0),
+        true_diameter_mm=size,
+        diameter_mm=size,
+        soft_diameter_mm=size,
+        malignancy=rng.normal(0, 1, count) + np.where(suspicious, 1.0, -1.0),
+        nodule=rng.normal(4, 1, count),
+        negative=rng.normal(1, 2, count),
+        distance=rng.uniform(1, 5, count),
+    )
+
+
+def candidates_of(count: int, seed: int = 1) -> HeldOutCandidates:
+    """Candidates in FOLDS folds, every other one a nodule, with overlap."""
+    rng = np.random.default_rng(seed)
+    is_nodule = np.arange(count) % 2 == 1
+    return HeldOutCandidates(rng.permutation(count) % FOLDS, is_nodule, rng.normal(3, 2, count) + is_nodule)
+
+
+class Summary:
+    """A network that knows one number of what it was trained on, and adds it to everything that it says."""
+
+    def __init__(self, seen: Dataset) -> None:
+        self.seen = float(sum(np.sum(n.malignancy) + np.sum(n.traits) + n.hu.mean() for n in seen.nodules))
+
+    def says(self, hu: NDArray[np.float32]) -> Logits:
+        """Embeddings of a few pixels each, so that their statistics are those of the patches."""
+        pixels = hu[:, ::16, ::16].reshape(len(hu), -1)
+        one = (hu.mean(axis=(1, 2)) + np.float32(self.seen))[:, None]
+        return Logits(one[:, 0], one[:, 0], np.repeat(one, 7, axis=1), hu + np.float32(self.seen), pixels, hu)
+
+
+def knowing_what_they_saw(monkeypatch: pytest.MonkeyPatch) -> list[Dataset]:
+    """Have cross-validation train Summaries; what each was trained on, as it happens."""
+    trained: list[Dataset] = []
+
+    def train(seen: Dataset, *_: object, **__: object) -> TrainedNetwork:
+        trained.append(seen)
+        return TrainedNetwork(Summary(seen), ())
+
+    def predict(network: Summary, hu: NDArray[np.float32]) -> Logits:
+        return network.says(hu)
+
+    monkeypatch.setattr(cross_validation, "train", train)
+    monkeypatch.setattr(cross_validation, "predict", predict)
+    monkeypatch.setattr(cross_validation, "write_network", lambda *_: None)
+    return trained

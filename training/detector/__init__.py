@@ -1,0 +1,1 @@
+"""The candidate filter, from its samples to its bundle."""

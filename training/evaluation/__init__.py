@@ -1,0 +1,1 @@
+"""From held-out predictions to figures: calibration, cross-fitting, baselines and intervals."""

@@ -1,0 +1,95 @@
+"""Predictions about nodules and candidates that a model never saw, beside what is known of them; as .npz on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.nodules import Nodule
+from training.evaluation.metrics import Floats
+from training.fitting.checkpoints import write_whole
+from training.fitting.identity import Facts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """One entry per LIDC nodule, each predicted by the network of the fold that excluded its patient.
+
+    `malignancy`, `nodule` and `negative` are logits before calibration; `negative` belongs to a place in the same
+    patch that is not a nodule (nan where the patch has none); `distance` is the embedding's Mahalanobis distance.
+    """
+
+    patient: NDArray[np.str_]
+    fold: NDArray[np.int64]
+    median: Floats
+    mean: Floats
+    readers: NDArray[np.int64]
+    true_diameter_mm: Floats
+    true_traits: Floats  # (N, 7)
+    malignancy: Floats
+    nodule: Floats
+    negative: Floats
+    traits: Floats  # (N, 7), on the rating scales
+    dice: Floats
+    diameter_mm: Floats
+    soft_diameter_mm: Floats  # of the mask's probabilities; what calibration takes
+    distance: Floats
+
+    @property
+    def suspicious(self) -> NDArray[np.bool_]:
+        """Median rating above 3."""
+        return np.asarray(self.median > 3)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Self:
+        """The same, for some of the nodules."""
+        return type(self)(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Several folds as one."""
+        return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOutCandidates:
+    """One entry per LUNA candidate, predicted by the network of the fold that excluded it."""
+
+    fold: NDArray[np.int64]
+    is_nodule: NDArray[np.bool_]
+    nodule: Floats
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Several folds as one."""
+        return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)})
+
+
+def truth_of(nodules: Sequence[Nodule]) -> dict[str, NDArray[Any]]:
+    """What is known of the nodules, whatever model speaks about them: the first fields of `HeldOut`."""
+    return {
+        "patient": np.array([n.patient for n in nodules]),
+        "fold": np.array([n.fold for n in nodules], np.int64),
+        "median": np.array([n.median_malignancy for n in nodules]),
+        "mean": np.array([np.mean(n.malignancy) for n in nodules]),
+        "readers": np.array([n.readers for n in nodules], np.int64),
+        "true_diameter_mm": np.array([n.diameter_mm for n in nodules]),
+        "true_traits": np.array([n.traits for n in nodules]),
+    }
+
+
+def save(path: Path, nodules: HeldOut, candidates: HeldOutCandidates, facts: Facts | None = None) -> None:
+    """Write held-out predictions as .npz, so that figures can be recomputed without training."""
+    arrays = {f"nodules.{k}": v for k, v in asdict(nodules).items()}
+    write_whole(path, arrays | {f"candidates.{k}": v for k, v in asdict(candidates).items()}, facts or {})
+
+
+def load(path: Path) -> tuple[HeldOut, HeldOutCandidates]:
+    """Read what `save` wrote."""
+    with np.load(path) as stored:
+        nodules = HeldOut(**{f.name: stored[f"nodules.{f.name}"] for f in fields(HeldOut)})
+        return nodules, HeldOutCandidates(**{f.name: stored[f"candidates.{f.name}"] for f in fields(HeldOutCandidates)})

@@ -1,0 +1,67 @@
+"""What each figure means, in a line; the card and the report print it beside the value."""
+
+from __future__ import annotations
+
+from training.data.nodules import TRAIT_SCALES
+
+USEFULNESS = {
+    "auc": "suspicious against benign",
+    "auc_diameter_alone": "baseline: the nodule's diameter and nothing else",
+    "auc_gain_over_diameter": "difference of the two, paired by resample",
+    "auc_logistic_patch": "baseline: logistic regression on the patch averaged to 12 x 12 pixels, same folds",
+    "auc_gain_over_logistic_patch": "difference, paired by resample",
+    "auprc": "area under precision and recall; chance is suspicious_share",
+    "auprc_diameter_alone": "baseline",
+    "auprc_logistic_patch": "baseline",
+    "suspicious_share": "share of suspicious nodules among those measured",
+    "size_matched_auc": "pairs whose diameters differ by at most the configured millimetre: what is seen beyond size",
+    "size_matched_auc_diameter_alone": "baseline on the same pairs",
+    "size_matched_auc_logistic_patch": "baseline on the same pairs",
+    "auc_one_reader": "one reader's rating for the others' median above 3 rather than below; ratings tie often",
+    "auc_against_other_readers": "the network on the same pairs of nodule and reader",
+    "auc_gain_over_one_reader": "difference, paired by resample",
+    "size_matched_auc_one_reader": "one reader's rating among pairs of like size: what the label itself carries there",
+    "size_matched_auc_against_other_readers": "the network on the same pairs of nodule and reader",
+    "sensitivity": "at the operating point",
+    "specificity": "at the operating point",
+    "sensitivity_diameter_alone": "baseline, its threshold chosen in the same way",
+    "specificity_diameter_alone": "baseline, its threshold chosen in the same way",
+    "auc_with_indeterminate": "suspicious against all others, the indeterminate ones included",
+    "auc_diameter_alone_with_indeterminate": "baseline there",
+    "specificity_with_indeterminate": "at the operating point, all others included",
+    "indeterminate_called_suspicious": "indeterminate nodules at or above the operating point",
+    "auc_any_readers": "suspicious against benign, nodules with fewer readers included",
+    "auc_diameter_alone_any_readers": "baseline there",
+    "dice": "overlap with one reader's outline, all nodules",
+    "diameter_error_mm": "mean absolute difference to one reader's outline",
+    "diameter_bias_mm": "mean difference, positive when drawn too large",
+}
+TRAITS = {
+    f"{kind}_{name}": meaning
+    for name in ("malignancy", *TRAIT_SCALES)
+    for kind, meaning in (
+        ("spearman", "rank correlation with the readers' mean"),
+        ("spearman_one_reader", "baseline: one reader with the mean of the others; ratings tie often"),
+        ("spearman_against_other_readers", "the network on the same pairs of nodule and reader"),
+        ("spearman_gain_over_one_reader", "difference, paired by resample"),
+    )
+}
+SAFETY = {
+    "brier": "mean squared error of the probability",
+    "ece": "mean gap between stated and observed probability",
+    "coverage_suspicious": "suspicious nodules whose prediction set holds that label",
+    "coverage_benign": "benign nodules whose prediction set holds that label",
+    "set_size": "mean number of labels in a prediction set, 0 to 2",
+    "set_size_with_indeterminate": "the same, indeterminate nodules included",
+    "decided": "nodules that are not answered with indeterminate",
+    "correct_when_decided": "of those, answered as the readers' median did",
+    "nodule_auc": "nodules against places beside them in the same patches",
+    "nodules_kept": "nodules at or above the nodule threshold",
+    "negatives_refused": "places beside nodules below it (some chosen on vessels, ribs and pleura)",
+    "in_distribution": "nodules accepted as in distribution",
+    "nodules_rejected": "nodules rejected as no nodule or as out of distribution",
+    "luna_nodule_auc": "LUNA16 candidates, nodule or not",
+    "luna_nodules_kept": "at the nodule threshold",
+    "luna_negatives_refused": "at the nodule threshold",
+}
+MEANINGS = USEFULNESS | TRAITS | SAFETY

@@ -1,0 +1,102 @@
+"""What a model says about nodules, about places beside them and about candidates.
+
+One path for a fold's network and for a finished bundle, so that the figures of both mean the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.inference.patch_outputs import MASK_THRESHOLD
+from training.data.nodules import Candidate, Nodule
+from training.evaluation import metrics
+from training.evaluation.held_out import HeldOut, HeldOutCandidates, truth_of
+from training.evaluation.metrics import Floats
+from training.fitting.config import Config
+from training.fitting.samples import OUTLINE_LEVEL, View, candidate_view, nodule_view, random_negative
+from training.fitting.whitening import Whitening
+
+PATCHES_AT_ONCE = 512  # their masks are held together
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """What a model says about N patches: two logits, traits on the rating scales, mask probabilities, embeddings."""
+
+    malignancy: Floats  # (N,)
+    nodule: Floats  # (N,)
+    traits: Floats  # (N, 7)
+    mask: NDArray[np.floating]  # (N, size, size)
+    embedding: NDArray[np.float32]  # (N, D)
+
+
+Model = Callable[[NDArray[np.float32]], Outputs]  # of float32 (N, size, size) patches in HU, N at least 1
+
+
+def predict_nodules(model: Model, nodules: Sequence[Nodule], whitening: Whitening, config: Config) -> HeldOut:
+    """Everything that is measured on nodules, from one model; at least one nodule."""
+    parts = range(0, len(nodules), PATCHES_AT_ONCE)
+    return HeldOut.joined([_predict(model, nodules[k : k + PATCHES_AT_ONCE], whitening, config) for k in parts])
+
+
+def predict_candidates(model: Model, candidates: Sequence[Candidate], config: Config) -> HeldOutCandidates:
+    """Nodule logits of LUNA candidates, from one model."""
+    spec = config.input.patch_spec
+    return HeldOutCandidates(
+        np.array([c.fold for c in candidates], np.int64),
+        np.array([c.is_nodule for c in candidates], np.bool_),
+        _nodule_logits(model, [candidate_view(c, spec).hu for c in candidates]),
+    )
+
+
+def _predict(model: Model, nodules: Sequence[Nodule], whitening: Whitening, config: Config) -> HeldOut:
+    spec = config.input.patch_spec
+    views = [nodule_view(n, spec) for n in nodules]
+    said = model(np.stack([v.hu for v in views]))
+    drawn = said.mask > MASK_THRESHOLD
+    return HeldOut(
+        **truth_of(nodules),
+        malignancy=said.malignancy,
+        nodule=said.nodule,
+        negative=_beside(model, nodules, config),
+        traits=said.traits,
+        dice=outline_dice(drawn, views),
+        diameter_mm=metrics.diameter_mm(drawn, spec.spacing_mm),
+        soft_diameter_mm=metrics.soft_diameter_mm(said.mask, spec.spacing_mm),
+        distance=whitening.distance(said.embedding),
+    )
+
+
+def _beside(model: Model, nodules: Sequence[Nodule], config: Config) -> Floats:
+    """Nodule logits (N,) of places beside the nodules; nan where a patch has no such place."""
+    places = places_beside(nodules, config)
+    logits = np.full(len(nodules), np.nan)
+    found = np.array([view is not None for view in places])
+    logits[found] = _nodule_logits(model, [v.hu for v in places if v is not None])
+    return logits
+
+
+def outline_dice(drawn: NDArray[np.bool_], views: Sequence[View]) -> Floats:
+    """Dice (N,) of masks (N, size, size) with the reader's outlines; nan where there is none."""
+    known = np.array([view.outline is not None for view in views], np.bool_)
+    overlap = np.full(len(views), np.nan)
+    if known.any():
+        true = np.stack([view.outline > OUTLINE_LEVEL for view in views if view.outline is not None])
+        overlap[known] = metrics.dice(drawn[known], true)
+    return overlap
+
+
+def places_beside(nodules: Sequence[Nodule], config: Config) -> list[View | None]:
+    """A place beside each nodule, undegraded and the same at every call; None where a patch has no such place."""
+    plain = config.augment.model_copy(update={"jpeg": 0.0, "blur": 0.0, "noise": 0.0, "shift_hu": 0.0, "zoom": 0.0})
+    generators = (np.random.default_rng([config.seed, n.nodule_id]) for n in nodules)
+    return [random_negative(n, config.input, plain, rng) for n, rng in zip(nodules, generators, strict=True)]
+
+
+def _nodule_logits(model: Model, patches: Sequence[NDArray[np.float32]]) -> Floats:
+    # Data of a site's own have no candidates, and a model refuses an empty batch.
+    return model(np.stack(patches)).nodule if patches else np.zeros(0)

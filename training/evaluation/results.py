@@ -1,0 +1,135 @@
+"""`evaluation.json`: figures with intervals, subgroups, targets, and the calibration that the bundle ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from app.inference.bundle import Interval
+from training.data.nodules import INDETERMINATE, Dataset
+from training.evaluation.cross_fitting import DECISIONS, Calibration, decided, fit_calibration
+from training.evaluation.figures import measure
+from training.evaluation.held_out import HeldOut, HeldOutCandidates
+from training.evaluation.readers import Ratings
+from training.evaluation.study import Study, cross_validated
+from training.evaluation.subgroups import Subgroup, measure_subgroups
+from training.evaluation.targets import Target, compare_targets
+from training.fitting.config import Config
+
+EVALUATION_FILE = "evaluation.json"
+HELD_OUT_FILE = "held_out.npz"
+GROUPS = ("suspicious", "indeterminate", "benign")
+MEASURED_ON = (
+    "suspicious is a median rating above 3, benign below; nodules with at least {readers} readers and a median other "
+    "than 3 unless the figure says otherwise; 95 % intervals from {resamples} bootstrap resamples of patients (of "
+    "candidates for luna_*, which carry no patient)"
+)
+PROTOCOL = (
+    "{folds}-fold cross-validation grouped by patient; every nodule judged by a network, calibration and thresholds "
+    "fitted without its fold; " + MEASURED_ON
+)
+
+
+class Evaluation(BaseModel):
+    """`evaluation.json`. `decisions` counts answers by the readers' verdict, for nodules with enough readers.
+
+    What came later than the first version has a default, so that older files can still be exported.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: str
+    command: str
+    protocol: str
+    nodules: int
+    patients: int
+    all_nodules: int
+    all_patients: int
+    candidates: int
+    data: dict[str, str]
+    calibration: Calibration
+    figures: dict[str, Interval]
+    warnings: tuple[str, ...] = ()
+    subgroups: tuple[Subgroup, ...] = ()
+    decisions: dict[str, dict[str, int]] = {}
+    targets: tuple[Target, ...] = ()
+
+
+def evaluate(
+    nodules: HeldOut,
+    candidates: HeldOutCandidates,
+    dataset: Dataset,
+    config: Config,
+    command: str,
+    ratings: Ratings | None = None,
+) -> Evaluation:
+    """Figures and calibration from held-out predictions. Raises PredictionsDiffer when they are of other nodules."""
+    study = cross_validated(nodules, candidates, dataset, config, ratings or {})
+    return evaluate_study(study, dataset, config, command)
+
+
+def evaluate_study(study: Study, dataset: Dataset, config: Config, command: str) -> Evaluation:
+    """Figures and calibration of a cross-validation."""
+    protocol = _filled(PROTOCOL, study, config)
+    return describe_study(study, dataset, config, command, protocol, fit_calibration(study.nodules, config))
+
+
+def describe_study(
+    study: Study,
+    dataset: Dataset,
+    config: Config,
+    command: str,
+    protocol: str,
+    calibration: Calibration,
+    warnings: tuple[str, ...] = (),
+) -> Evaluation:
+    """Everything that is measured, whoever made the predictions."""
+    nodules = study.nodules
+    chosen = nodules.where(decided(nodules, config))
+    figures = measure(study, config)
+    return Evaluation(
+        config=config.name,
+        command=command,
+        protocol=protocol,
+        nodules=len(chosen.fold),
+        patients=len(set(chosen.patient.tolist())),
+        all_nodules=len(nodules.fold),
+        all_patients=len(set(nodules.patient.tolist())),
+        candidates=len(study.candidates.fold),
+        data=dict(dataset.digests),
+        calibration=calibration,
+        figures=figures,
+        warnings=warnings,
+        subgroups=measure_subgroups(study, config),
+        decisions=_decisions(study, config),
+        targets=compare_targets(figures),
+    )
+
+
+def measured_on(study: Study, config: Config) -> str:
+    """Which nodules the figures are of, in words."""
+    return _filled(MEASURED_ON, study, config)
+
+
+def _filled(text: str, study: Study, config: Config) -> str:
+    wanted = config.evaluation
+    folds = len(set(study.nodules.fold.tolist()))
+    return text.format(folds=folds, readers=wanted.min_readers, resamples=wanted.resamples)
+
+
+def _decisions(study: Study, config: Config) -> dict[str, dict[str, int]]:
+    nodules = study.nodules
+    read = nodules.readers >= config.evaluation.min_readers
+    verdicts = (nodules.suspicious, nodules.median == INDETERMINATE, nodules.median < INDETERMINATE)
+    said = study.answers.decisions
+    return {
+        group: {decision: int(np.sum(read & verdict & (said == decision))) for decision in DECISIONS}
+        for group, verdict in zip(GROUPS, verdicts, strict=True)
+    }
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """Read `evaluation.json`; raises OSError or pydantic.ValidationError."""
+    return Evaluation.model_validate_json((folder / EVALUATION_FILE).read_text("utf-8"))

@@ -1,0 +1,244 @@
+"""Writes the bundle: the calibrated graph as a SavedModel, its manifest, its golden case and its card."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any  # keras and tensorflow are untyped
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from app.errors import BundleError
+from app.inference.bundle import (
+    CARD_FILE,
+    MANIFEST_FILE,
+    OUTPUT_NAMES,
+    Conformal,
+    EncodedArray,
+    GoldenCase,
+    InputContract,
+    Label,
+    Manifest,
+    OperatingPoint,
+    OutOfDistribution,
+    Performance,
+    TrainingData,
+    Trait,
+    bundle_files,
+    file_digest,
+    load_bundle,
+)
+from training.data.nodules import TRAIT_SCALES
+from training.evaluation.calibration import MIN_DRAWN_MM
+from training.evaluation.cross_fitting import Calibration
+from training.evaluation.results import Evaluation
+from training.fitting.architectures import FEATURES, MALIGNANCY_LAYER
+from training.fitting.artefacts import Artefacts, Run
+from training.fitting.config import Config
+from training.fitting.whitening import LOCAL_REACH, Whitening
+from training.reporting.card import write_card
+from training.reporting.phantom import DIAMETER_MM, lung_phantom
+
+SIGNATURE = "serving_default"
+# Another instruction set reorders sums: 1e-5 was seen; bfloat16 kernels, which are refused, differ by 1e-2.
+GOLDEN_TOLERANCE = 1e-3
+MAX_DRAWN_MM = 60.0  # no patch shows a larger outline
+INTENDED_USE = (
+    "Research on judging a lung nodule at a given place of an axial chest CT slice. Not a medical device; "
+    "no diagnosis, treatment or screening decision may rest on it."
+)
+LABELS = (
+    Label(finding="cancer_suspected", snomed_ct="93880001", meaning="Primary malignant neoplasm of lung"),
+    Label(finding="normal", snomed_ct="17621005", meaning="Normal"),
+)
+LIDC = ("LIDC-IDRI, TCIA (Armato et al. 2011, doi 10.7937/K9/TCIA.2015.LO9QL9SX)", "CC BY 3.0")
+LUNA = ("LUNA16 candidates (Setio et al. 2017, doi 10.1016/j.media.2017.06.015)", "CC BY 4.0")
+OWN = ("a table of the site that trained this model", "not stated")
+
+
+def export_bundle(
+    artefacts: Artefacts, evaluation: Evaluation, folder: Path, *, name: str = "nodule-classifier"
+) -> Manifest:
+    """Write a whole bundle into `folder` (…/<name>/<integer>), replacing what is there, and verify it by loading.
+
+    Raises BundleError when the result does not match its own manifest.
+    """
+    tensorflow_runtime()
+    shutil.rmtree(folder, ignore_errors=True)
+    save_graph(artefacts, evaluation.calibration, folder)
+    golden = golden_case(folder, artefacts.run.config)
+    manifest = _manifest(artefacts, evaluation, golden, folder, name)
+    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
+    write_card(folder / CARD_FILE, manifest, evaluation, artefacts.run)
+    return load_bundle(folder).manifest
+
+
+def served_outputs(network: Any, hu: Any, calibration: Calibration, run: Run) -> dict[str, Any]:
+    """The outputs named in the manifest, calibration included, for a tensor of patches in HU.
+
+    `evidence` is sigmoid(local calibrated logit / evidence_scale), so that the mean over the map of
+    scale * logit(evidence) is the logit of `malignancy`: above 0.5 a place speaks for suspicion, below against.
+    The part that size has in it is the same at every place.
+    """
+    out = network(hu, training=False)
+    mask = ops.squeeze(ops.sigmoid(out["mask"]), -1)
+    diameter_mm = 2 * run.config.input.spacing_mm * ops.sqrt(ops.sum(mask, axis=(1, 2)) / np.pi)
+    size = calibration.per_log_mm * ops.log(ops.maximum(diameter_mm, MIN_DRAWN_MM)) + calibration.intercept
+    slope = calibration.slope
+    local = slope * ops.squeeze(network.get_layer(MALIGNANCY_LAYER)(out[FEATURES]), -1) + size[:, None, None]
+    low, high = np.array(list(TRAIT_SCALES.values()), np.float32).T
+    return {
+        "malignancy": ops.sigmoid(slope * ops.squeeze(out["malignancy"], -1) + size),
+        "nodule": ops.squeeze(ops.sigmoid(out["nodule"]), -1),
+        "traits": ops.sigmoid(out["traits"]) * (high - low) + low,
+        "mask": mask,
+        "evidence": ops.sigmoid(local / evidence_scale(calibration, run)),
+        "embedding": ops.mean(out[FEATURES], axis=(1, 2)),
+    }
+
+
+def evidence_scale(calibration: Calibration, run: Run) -> float:
+    """The divisor that keeps `evidence` where a float32 sigmoid can be inverted: room for the strongest place of the
+    training nodules, and for what size and intercept add at every place."""
+    everywhere = calibration.per_log_mm * math.log(MAX_DRAWN_MM) + abs(calibration.intercept)
+    return calibration.slope * run.local_scale + everywhere / LOCAL_REACH
+
+
+def save_graph(artefacts: Artefacts, calibration: Calibration, folder: Path) -> None:
+    """Write the SavedModel. A bare tf.Module would not load in OpenVINO; an ExportArchive with a dict output does."""
+    network, run = artefacts.network, artefacts.run
+    size, tf = run.config.input.size_px, tensorflow_runtime()
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint(
+        SIGNATURE,
+        lambda hu: served_outputs(network, hu, calibration, run),
+        input_signature=[tf.TensorSpec((None, size, size, 1), tf.float32, name="hu")],
+    )
+    archive.write_out(str(folder), verbose=False)
+
+
+def run_graph(folder: Path, hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Run float32 (N, size, size) patches through the SavedModel in `folder`."""
+    return load_graph(folder)(hu)
+
+
+def load_graph(folder: Path) -> Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+    """The SavedModel in `folder` as a function of float32 (N, size, size) patches in HU."""
+    tf = tensorflow_runtime()
+    model = tf.saved_model.load(str(folder))  # kept by the function: the signature only borrows its variables
+
+    def run(hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        said = model.signatures[SIGNATURE](hu=tf.constant(hu[..., None]))
+        return {name: np.asarray(value, np.float32) for name, value in said.items()}
+
+    return run
+
+
+def tensorflow_runtime() -> Any:
+    """TensorFlow, which only export needs; raises BundleError under another Keras backend."""
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise BundleError(
+            found=f"KERAS_BACKEND={backend}",
+            expected="tensorflow, which alone writes a SavedModel",
+            remedy="Weights trained under any backend are exported with KERAS_BACKEND=tensorflow.",
+        )
+    import tensorflow  # deferred: training must run where it is not installed
+
+    return tensorflow
+
+
+def golden_case(folder: Path, config: Config) -> GoldenCase:
+    """A generated nodule and what the SavedModel in `folder` says about it."""
+    hu = lung_phantom(config.input.patch_spec)
+    said = run_graph(folder, hu.astype(np.float32)[None])
+    return GoldenCase(
+        description=f"generated sphere of {DIAMETER_MM:g} mm in noisy lung (training/phantom.py)",
+        hu=EncodedArray.encode(hu),
+        outputs={name: EncodedArray.encode(said[name][0]) for name in OUTPUT_NAMES},
+        tolerance=GOLDEN_TOLERANCE,
+    )
+
+
+def _manifest(artefacts: Artefacts, evaluation: Evaluation, golden: GoldenCase, folder: Path, name: str) -> Manifest:
+    run, fitted, figures = artefacts.run, evaluation.calibration, evaluation.figures
+    wanted = run.config.calibration
+    return Manifest(
+        schema_version=1,
+        name=name,
+        version=int(folder.name),
+        created=datetime.now(UTC).replace(microsecond=0),
+        description=_description(artefacts, fitted),
+        intended_use=INTENDED_USE,
+        input=InputContract(
+            size_px=run.config.input.size_px, spacing_mm=run.config.input.spacing_mm, clip_hu=run.config.input.clip_hu
+        ),
+        outputs=OUTPUT_NAMES,
+        labels=LABELS,
+        traits=tuple(Trait(name=trait, scale=scale) for trait, scale in TRAIT_SCALES.items()),
+        nodule_threshold=fitted.nodule_threshold,
+        operating_point=OperatingPoint(
+            threshold=fitted.threshold,
+            chosen_for=f"sensitivity {wanted.sensitivity:g} for suspicious nodules on held-out folds",
+            sensitivity=figures["sensitivity"],
+            specificity=figures["specificity"],
+        ),
+        conformal=Conformal(coverage=wanted.coverage, quantiles=fitted.quantiles),
+        out_of_distribution=_out_of_distribution(artefacts.whitening, evaluation),
+        training_data=_training_data(artefacts),
+        performance=Performance(
+            command=evaluation.command,
+            protocol=evaluation.protocol,
+            nodules=evaluation.nodules,
+            patients=evaluation.patients,
+            figures=figures,
+        ),
+        golden=golden,
+        digests={file: file_digest(folder / file) for file in sorted(bundle_files(folder))},
+    )
+
+
+def _description(artefacts: Artefacts, fitted: Calibration) -> str:
+    scale = evidence_scale(fitted, artefacts.run)
+    return (
+        f"Multi-task CNN of {artefacts.network.count_params():,} parameters. evidence is 0-1: above 0.5 a place speaks "
+        f"for suspicion, below against; mean({scale:.6g} * logit(evidence)) = logit(malignancy). malignancy is the "
+        "calibrated probability that readers' median suspicion is above 3 rather than below."
+    )
+
+
+def _out_of_distribution(whitening: Whitening, evaluation: Evaluation) -> OutOfDistribution:
+    return OutOfDistribution(
+        method="mahalanobis",
+        mean=EncodedArray.encode(whitening.mean),
+        whitening=EncodedArray.encode(whitening.matrix),
+        threshold=evaluation.calibration.distance_threshold,
+        accepted=evaluation.figures["in_distribution"].value,
+    )
+
+
+def _training_data(artefacts: Artefacts) -> tuple[TrainingData, ...]:
+    run = artefacts.run
+    known = {
+        "lidc-nodules": (*LIDC, run.patients, run.nodules, "figures by 5 folds of patients; weights from all of them"),
+        "luna-candidates": (*LUNA, None, run.candidates, "folds cut at the same series as those of the nodules"),
+        "lidc-idri": (*LIDC, run.patients, run.nodules, "by patient; weights from all of them"),
+        "table": (*OWN, run.patients, run.nodules, "by patient; weights from all of them"),
+    }
+    return tuple(
+        TrainingData(
+            source=known[name][0],
+            licence=known[name][1],
+            patients=known[name][2],
+            items=known[name][3],
+            digest=digest,
+            split=known[name][4],
+        )
+        for name, digest in run.data.items()
+        if name in known
+    )
