@@ -16,18 +16,8 @@ import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from app.server import hooks
 from app.server.half_close import AnswerAhead
-from app.server.hooks import (
-    EARLY_ANSWER,
-    MALFORMED,
-    PASS_ON,
-    WANTS_WHOLE_BODY,
-    WHOLE_BODY,
-    AnswerEarly,
-    AnswerMalformed,
-    EarlyAnswer,
-    PassOn,
-)
 from app.server.start_line import VERSIONS, check_spoken, is_simple, status_of, without_authority
 from app.server.whole_body import SCRATCH, ZEROS, Body, announced_bytes
 
@@ -190,10 +180,10 @@ class _Http(HttpToolsProtocol):
         if waits and (answer := self._early_answer(length)) is not None:
             self._answer_early(answer, length)
             return
-        offered = waits and WANTS_WHOLE_BODY in self.app_state
+        offered = waits and hooks.WANTS_WHOLE_BODY in self.app_state
         self._offered = Body(length, self._bypass) if offered else None
         if offered:
-            self.scope["extensions"] = {WHOLE_BODY: self._offered}  # type: ignore[dict-item]  # uvicorn: dicts only
+            self.scope["extensions"] = {hooks.WHOLE_BODY: self._offered}  # type: ignore[dict-item]  # uvicorn: dicts only
         super().on_headers_complete()
         if offered:
             self.flow.pause_reading()
@@ -228,7 +218,7 @@ class _Http(HttpToolsProtocol):
         if self._at_work is not None and not self._at_work.response_complete:
             self._at_work.disconnected = True
             self._at_work.message_event.set()
-            if (body := self._at_work.scope.get("extensions", {}).get(WHOLE_BODY)) is not None:
+            if (body := self._at_work.scope.get("extensions", {}).get(hooks.WHOLE_BODY)) is not None:
                 cast(Body, body).left = True
         super().connection_lost(exc)
         self._end_body()
@@ -265,7 +255,7 @@ class _Http(HttpToolsProtocol):
 
     def _pass_on(self) -> bool:
         """Whether the connection went to another process."""
-        pass_on: PassOn | None = self.app_state.get(PASS_ON)
+        pass_on: hooks.PassOn | None = self.app_state.get(hooks.PASS_ON)
         # The rest of the last answer would be lost, or come behind the next.
         if pass_on is None or self._begun is None or self.transport.get_write_buffer_size():
             return False
@@ -299,7 +289,7 @@ class _Http(HttpToolsProtocol):
         self._faulty = True
         if self._ends_after_whole_requests():
             return
-        answer: AnswerMalformed | None = self.app_state.get(MALFORMED)
+        answer: hooks.AnswerMalformed | None = self.app_state.get(hooks.MALFORMED)
         begun = self._at_work is not None and self._at_work.response_started and not self._at_work.response_complete
         if answer is None and not begun:
             self.send_400_response("Invalid HTTP request received.")
@@ -307,21 +297,21 @@ class _Http(HttpToolsProtocol):
             self._write(answer(status), b"connection: close\r\n")
         self.transport.close()
 
-    def _write(self, answer: EarlyAnswer, *more_lines: bytes) -> None:
+    def _write(self, answer: hooks.EarlyAnswer, *more_lines: bytes) -> None:
         lines = (b"%b: %b\r\n" % header for header in self.server_state.default_headers)
         head = (STATUS_LINE[answer.status], *lines, answer.header_lines, *more_lines, b"\r\n")
         self.transport.write(b"".join((*head, answer.body)))
 
-    def _early_answer(self, length: int) -> EarlyAnswer | None:
+    def _early_answer(self, length: int) -> hooks.EarlyAnswer | None:
         """The answer of an application that refuses this request on its headers."""
-        answer_early: AnswerEarly | None = self.app_state.get(EARLY_ANSWER)
+        answer_early: hooks.AnswerEarly | None = self.app_state.get(hooks.EARLY_ANSWER)
         # uvicorn knows what follows an answer to these, and waits for who does not read his answers.
         plain = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
         if answer_early is None or not plain or self.expect_100_continue or self.flow.write_paused:
             return None
         return answer_early(cast(dict[str, Any], self.scope), length)
 
-    def _answer_early(self, answer: EarlyAnswer, length: int) -> None:
+    def _answer_early(self, answer: hooks.EarlyAnswer, length: int) -> None:
         """Answer at once, and drop the body."""
         self._answered_early = True
         self._offered = self.bypassing = Body(length, lambda: None)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.imaging import series
+from app.imaging import pixel_stack
 from app.imaging.chunked import ChunkedFile
 from app.imaging.ct import CTSlice
 from app.imaging.memory import mapped_zeros
@@ -33,7 +33,7 @@ def mapped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(array.nbytes)
         return array
 
-    monkeypatch.setattr(series, "mapped_zeros", counted)
+    monkeypatch.setattr(pixel_stack, "mapped_zeros", counted)
     return sizes
 
 
@@ -123,7 +123,7 @@ def test_a_multi_frame_file_in_blocks_shrinks_while_its_frames_are_taken() -> No
 PEAK = """
 import sys
 from pathlib import Path
-from app.api.uploads.file_buffer import Received
+from app.api.uploads.file_buffer import FileBuffer
 from app.imaging.series import SeriesBuilder
 
 def memory(field):
@@ -131,7 +131,7 @@ def memory(field):
     return int(status.split(field + ":")[1].split()[0]) * 1024
 
 def volume_of(path):
-    received, builder = Received(), SeriesBuilder()
+    received, builder = FileBuffer(), SeriesBuilder()
     with open(path, "rb") as stream:
         while piece := stream.read(65536):
             received.append(piece)
