@@ -36,11 +36,10 @@ from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
 from app.reports.result import ObjectKind
-from app.server.cores import Cores
 from app.server.hooks import EARLY_ANSWER, MALFORMED, PASS_ON, WANTS_WHOLE_BODY
 from app.server.load_board import LoadBoard
 from app.server.sharing import Sharing
-from app.settings import MEGABYTE, Settings, own_cores
+from app.settings import MEGABYTE, Settings
 from app.telemetry import Metrics
 
 DESCRIPTION = (
@@ -78,7 +77,7 @@ def create_app(
     metrics = Metrics(metrics_folder)
     passes = board is not None and "connection-passing" not in settings.without
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
-    services = _services(settings, registry, metrics, sharing, board)
+    services = _services(settings, registry, metrics, sharing)
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -120,18 +119,15 @@ def _registry(settings: Settings, backend: Backend | None, detector_backend: Bac
     )
 
 
-def _services(
-    settings: Settings, registry: ModelRegistry, metrics: Metrics, sharing: Sharing | None, board: LoadBoard | None
-) -> Services:
+def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, sharing: Sharing | None) -> Services:
     def series_changed(series: int) -> None:
         metrics.series_in_memory.set(series)
         if sharing is not None:
             sharing.publish_series(series)
 
     changed = _tell_nobody if sharing is None else sharing.publish_slices
-    cores = _cores(settings, board, sharing)
-    engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, changed, cores.keep)
-    lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.roam)
+    engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, changed)
+    lane = SeriesLane(settings.max_series, series_changed, engine.give_way)
     folder = settings.spool_dir
     judge = Judge(registry, metrics, settings.max_slices)
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
@@ -140,16 +136,6 @@ def _services(
 
 def _tell_nobody(_slices: int) -> None:
     pass
-
-
-def _cores(settings: Settings, board: LoadBoard | None, sharing: Sharing | None) -> Cores:
-    """A core for each thread of all workers that know each other, where there is one for each and no more."""
-    own, threads = own_cores(), settings.threads
-    workers = 1 if board is None else board.workers
-    kept = settings.server == "lungscope" and "core-pinning" not in settings.without
-    if not kept or len(own) != threads * workers or (workers > 1 and sharing is None):
-        return Cores((), threads)
-    return Cores(own, threads, (lambda: 0) if sharing is None else sharing.rank)
 
 
 def _delivery(folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics) -> Delivery:

@@ -31,16 +31,10 @@ class _Threads:
     processor time where this takes 0.07.
     """
 
-    def __init__(self, count: int, settle: Callable[[int, int], None]) -> None:
-        """`settle` is called in each thread, with its number and the system's of the thread that hands over, before
-        each of its errands."""
-        self._settle = settle
+    def __init__(self, count: int) -> None:
         self._errands: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._run, args=(n,), name=f"engine-{n}", daemon=True) for n in range(count)
-        ]
+        self._threads = [threading.Thread(target=self._run, name=f"engine-{n}", daemon=True) for n in range(count)]
         self._started = False
-        self._from = 0
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises. It has the caller's context, so that what it logs has the request's id."""
@@ -64,13 +58,11 @@ class _Threads:
     def _start(self) -> None:
         if not self._started:
             self._started = True
-            self._from = threading.get_native_id()
             for thread in self._threads:
                 thread.start()
 
-    def _run(self, number: int) -> None:
+    def _run(self) -> None:
         while (errand := self._errands.get()) is not None:
-            self._settle(number, self._from)
             work, answer = errand
             if not answer.cancelled():
                 answer.get_loop().call_soon_threadsafe(_settle, answer, *_outcome(work))
@@ -101,9 +93,7 @@ def _overloaded(found: str, expected: str) -> Overloaded:
 
 class Engine:
     """At most `threads` pieces of work run and `queue_limit` more wait, none of them when what they hold exceeds
-    `max_bytes`; beyond that callers are told at once. `changed` is told how many there are whenever that changes;
-    `settle` is called in each thread, with its number and the system's of the event loop's thread, before each piece of
-    its work."""
+    `max_bytes`; beyond that callers are told at once. `changed` is told how many there are whenever that changes."""
 
     def __init__(
         self,
@@ -111,9 +101,8 @@ class Engine:
         queue_limit: int,
         max_bytes: int,
         changed: Callable[[int], None] = lambda _: None,
-        settle: Callable[[int, int], None] = lambda _, __: None,
     ) -> None:
-        self._threads = _Threads(threads, settle)
+        self._threads = _Threads(threads)
         self._limit = threads + queue_limit
         self._max_bytes = max_bytes
         self._changed = changed
@@ -243,8 +232,7 @@ class SeriesLane:
     """Room for `limit` series, each from its first byte to its answer, with a thread each beside the engine's.
 
     A series takes seconds: were it to queue with single slices, these would wait behind it. `changed` is told how many
-    are in memory whenever that changes; `give_way` is called after each batch of a series, in its thread, and `begin`
-    once at the start of each thread.
+    are in memory whenever that changes; `give_way` is called after each batch of a series, in its thread.
     """
 
     def __init__(
@@ -252,13 +240,12 @@ class SeriesLane:
         limit: int,
         changed: Callable[[int], None] = lambda _: None,
         give_way: Callable[[], None] = lambda: None,
-        begin: Callable[[], None] = lambda: None,
     ) -> None:
         self._limit = limit
         self._changed = changed
         self._give_way = give_way
         # A pool for each place: one for all may run a series in turn in several threads, which leave a heap each.
-        self._pools = [ThreadPoolExecutor(1, f"series-{n}", begin) for n in range(limit)]
+        self._pools = [ThreadPoolExecutor(1, f"series-{n}") for n in range(limit)]
         self._free = list(self._pools)
         self._open: set[SeriesSlot] = set()
         self._lock = threading.Lock()  # a slot is given back in the thread that did its work

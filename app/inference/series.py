@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.imaging.ct import PointMm, PointPx
-from app.imaging.memory import give_back_freed
 from app.imaging.patches import Patch, extract_patch
 from app.imaging.quality import check_volume_lungs
 from app.imaging.volume import CTVolume
@@ -98,7 +97,6 @@ def diagnose_volume(
     raises Cancelled from here when it says so. What cannot be judged is `rejected` with its reasons.
     """
     watch = Watch(progress, cancelled)
-    give_back_freed()
     with watch.stage("lungs") as tell:
         lungs = segment_volume(volume, progress=lambda done: tell(done, len(volume)))
     search = search_note(detector.manifest.series_threshold)
@@ -106,10 +104,8 @@ def diagnose_volume(
     reasons = errors_of(notes)
     findings: list[Finding] = []
     if not reasons:
-        give_back_freed()
         with watch.stage("candidates") as tell:
             candidates = find_volume_candidates(volume, lungs, progress=lambda done: tell(done, len(volume)))
-        give_back_freed()
         with watch.stage("detect") as tell:
             scores = detector.score_volume(volume, candidates, tell)
         nodules = [(c, float(s)) for c, s in zip(candidates, scores, strict=True) if s >= detector.series_threshold]

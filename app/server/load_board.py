@@ -41,15 +41,6 @@ class LoadBoard:
                     return place
         raise RuntimeError(f"more than {len(self._pids)} workers")
 
-    @property
-    def workers(self) -> int:
-        """How many there are but while they are replaced."""
-        return len(self._pids) // 2
-
-    def rank(self, place: int) -> int:
-        """How many workers have a place before this one."""
-        return sum(pid != FREE for pid in self._pids[:place])
-
     def leave(self, place: int) -> None:
         """Give a place back."""
         self._pids[place] = FREE

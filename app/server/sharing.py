@@ -60,10 +60,6 @@ class Sharing:
         self._reachable = False
         self._taken: set[asyncio.Task[None]] = set()
 
-    def rank(self) -> int:
-        """How many workers stand before this one, by their places."""
-        return self._board.rank(self._place)
-
     def publish_slices(self, slices: int) -> None:
         """Say how many slices this worker has at hand."""
         self._slices = slices

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
@@ -17,8 +14,7 @@ import pytest
 
 from app.errors import Overloaded
 from app.inference import engine as engine_module
-from app.inference.engine import Abandoned, Engine, SeriesLane
-from app.server.cores import Cores
+from app.inference.engine import Abandoned, Engine
 
 
 async def waits() -> bool:
@@ -31,64 +27,6 @@ async def left() -> bool:
 
 async def submit(engine: Engine, work: Callable[[], object], size_bytes: int = 1) -> object:
     return await engine.submit(work, size_bytes, waits)
-
-
-CORES = tuple(sorted(os.sched_getaffinity(0))) if sys.platform == "linux" else ()
-
-
-@pytest.mark.skipif(len(CORES) < 2, reason="there are no two cores to choose from")
-def test_each_thread_keeps_to_a_core_of_its_own_and_moves_when_workers_are_replaced() -> None:
-    """Of two workers with a thread each; then two threads of one."""
-
-    async def where(engine: Engine) -> object:
-        return await submit(engine, lambda: os.sched_getaffinity(0))
-
-    async def scenario() -> None:
-        rank, every = 0, os.sched_getaffinity(0)
-        engine = Engine(1, 1, 1, settle=Cores(CORES[:2], 1, lambda: rank).keep)
-        other = Engine(1, 1, 1, settle=Cores(CORES[:2], 1, lambda: 1 - rank).keep)
-        assert (await where(engine), await where(other)) == ({CORES[0]}, {CORES[1]})
-        assert os.sched_getaffinity(0) == {CORES[1]}  # this loop's, which is that of both
-        rank = 1
-        assert (await where(engine), await where(other)) == ({CORES[1]}, {CORES[0]})
-        assert os.sched_getaffinity(0) == {CORES[0]}
-        os.sched_setaffinity(0, every)
-        two = Engine(2, 0, 2, settle=Cores(CORES[:2], 2).keep)
-        meet = threading.Barrier(2)
-
-        def cores_of_both() -> set[int]:
-            meet.wait(30)
-            return os.sched_getaffinity(0)
-
-        found = await asyncio.gather(two.submit(cores_of_both, 1, waits), two.submit(cores_of_both, 1, waits))
-        assert sorted(found, key=min) == [{CORES[0]}, {CORES[1]}]
-        for each in (engine, other, two):
-            each.close()
-        assert os.sched_getaffinity(0) == set(CORES)
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.skipif(len(CORES) < 2, reason="there are no two cores to choose from")
-def test_series_may_run_on_any_core_whatever_its_event_loop_keeps_to() -> None:
-    async def scenario() -> set[int]:
-        cores = Cores(CORES, 1)
-        cores.keep(0, threading.get_native_id())
-        with SeriesLane(1, begin=cores.roam).slot() as slot:
-            return await slot.run(lambda: os.sched_getaffinity(0))
-
-    with ThreadPoolExecutor(1) as apart:  # the thread of the tests stays as it is
-        assert apart.submit(asyncio.run, scenario()).result() == set(CORES)
-
-
-@pytest.mark.skipif(not CORES, reason="this system does not say which cores a thread may use")
-def test_threads_are_left_to_the_scheduler_where_there_is_not_a_core_for_each() -> None:
-    async def scenario() -> None:
-        engine = Engine(1, 1, 1, settle=Cores((), 1).keep)
-        assert await submit(engine, lambda: os.sched_getaffinity(0)) == set(CORES)
-        engine.close()
-
-    asyncio.run(scenario())
 
 
 def test_what_work_returns_and_raises_reaches_the_caller() -> None:

@@ -14,6 +14,7 @@ from app.errors import SettingsError
 from app.locks import try_lock
 from app.server.metrics_folder import LOCK, PREFIX, hold, shared_metrics_folder
 from app.server.worker_process import made_to_stay
+from app.settings import counts_shared_in
 from benchmarks.serving.service import Service, eventually
 
 
@@ -35,7 +36,7 @@ def abandoned(root: Path) -> Path:
 
 
 def test_the_folder_is_private_announced_and_gone_afterwards() -> None:
-    with shared_metrics_folder() as folder:
+    with shared_metrics_folder() as folder, counts_shared_in(folder):
         assert folder.stat().st_mode & 0o777 == 0o700
         assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == str(folder)
     assert not folder.exists()

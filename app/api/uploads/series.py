@@ -13,8 +13,6 @@ from app.api.uploads.file_buffer import FileBuffer
 from app.api.uploads.form_parts import Field, parts_of
 from app.api.uploads.slice import merged, unique
 from app.errors import EmptyInput
-from app.imaging.chunked import LARGE_BYTES
-from app.imaging.memory import give_back_freed
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from app.inference.engine import SeriesSlot
@@ -36,7 +34,6 @@ class StudyUpload:
 async def read_study(request: Request, builder: SeriesBuilder, slot: SeriesSlot, limit: BodyLimit) -> StudyUpload:
     """Read a series with its parameters; raises the errors of `app.errors` for what cannot be one."""
     query = unique(request.query_params.multi_items())
-    await slot.run(give_back_freed)
     content_type = request.headers.get("content-type", "")
     body = body_chunks(request, limit)
     fields: list[tuple[str, str]] = []
@@ -61,8 +58,6 @@ async def read_study(request: Request, builder: SeriesBuilder, slot: SeriesSlot,
 def _take(received: FileBuffer, builder: SeriesBuilder, slot: SeriesSlot) -> float:
     """Give one file, or every file of one archive, to the builder; returns milliseconds."""
     started = time.perf_counter()
-    if len(received) > LARGE_BYTES:
-        give_back_freed()
     for data in received.files():
         if slot.cancelled():
             raise Cancelled
