@@ -1,16 +1,31 @@
-"""The OpenAPI document: FastAPI's, less the answers that this service never gives."""
+"""The OpenAPI document: FastAPI's, less the answers that this service never gives, with the headers that it does."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.api.problems import Problem
+from app.judgement.parameters import PARAMETERS
 
+# What answers say in their headers beside their content, by status; "*" are all.
+HEADERS: Final = {
+    "*": {"X-Request-ID": "The request's id: the client's own `X-Request-ID` if that was a UUID, else a new one."},
+    "401": {"WWW-Authenticate": "How to show a token."},
+    "503": {"Retry-After": "Seconds after which to try again."},
+    "507": {"Retry-After": "Seconds after which to try again."},
+}
+LANGUAGE: Final = {"Content-Language": "The language of the words: `en` or `zh`."}
 FASTAPI_VALIDATION: Final = ("HTTPValidationError", "ValidationError")
+
+
+def query_parameters(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Parameters of the query, as the one table has them."""
+    table = {name: PARAMETERS[name] for name in names}
+    return [{"name": n, "in": "query", "schema": p.schema(), "description": p.description} for n, p in table.items()]
 
 
 def write(app: FastAPI, *, guarded: bool, off: Sequence[str]) -> dict[str, Any]:
@@ -29,6 +44,7 @@ def write(app: FastAPI, *, guarded: bool, off: Sequence[str]) -> dict[str, Any]:
             del document["paths"][name]
         for path in document["paths"].values():
             for operation in path.values():
+                _declare_headers(operation)
                 if "HTTPValidationError" in str(operation["responses"].get("422")):
                     del operation["responses"]["422"]
                 if not guarded:
@@ -42,3 +58,10 @@ def write(app: FastAPI, *, guarded: bool, off: Sequence[str]) -> dict[str, Any]:
         schemas[Problem.__name__] = Problem.model_json_schema()
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _declare_headers(operation: dict[str, Any]) -> None:
+    has_language = any(parameter["name"] == "Accept-Language" for parameter in operation.get("parameters", ()))
+    for status, response in operation["responses"].items():
+        told = {**HEADERS["*"], **HEADERS.get(status, {}), **(LANGUAGE if has_language and status == "200" else {})}
+        response["headers"] = {name: {"description": text, "schema": {"type": "string"}} for name, text in told.items()}

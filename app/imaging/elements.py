@@ -9,13 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct, error
-from typing import Final
+from typing import Any, Final
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import ExplicitVRLittleEndian
 
 Value = str | int | tuple[str, ...] | memoryview
-Elements = dict[str, Value]
+
+
+class Elements(dict[str, Value]):
+    """Values by keyword, of those that READ names; to ask for another is a mistake in the code, and no absence."""
+
+    def get(self, keyword: str, default: Any = None) -> Any:
+        """The value, `default` where the file has none; raises KeyError for what the walk does not read."""
+        if keyword not in KEYWORDS:
+            raise KeyError(f"{keyword} is not read by the walk over plain files: add it to READ")
+        return super().get(keyword, default)
+
 
 FILE_META_AT: Final = 132  # preamble and prefix (PS3.10 7.1)
 FILE_META: Final = (0x00020000, 0x00030000)  # tags from, up to
@@ -44,11 +54,11 @@ def plain_elements(data: bytes | memoryview) -> tuple[Elements, Elements] | None
     tuple; Pixel Data is a view of `data`.
     """
     try:
-        meta: Elements = {}
+        meta = Elements()
         at = _walk(data, FILE_META_AT, FILE_META, meta)
         if meta.get("TransferSyntaxUID") != ExplicitVRLittleEndian:
             return None
-        elements: Elements = {}
+        elements = Elements()
         elements["PixelData"] = _pixels(data, _walk(data, at, DATASET, elements))
     except (_NotPlain, error, UnicodeDecodeError):
         return None
@@ -209,3 +219,4 @@ READ: Final = _by_tag(
         "PerFrameFunctionalGroupsSequence": SQ,
     }
 )
+KEYWORDS: Final = frozenset(keyword for keyword, _ in READ.values()) | {"PixelData"}

@@ -271,6 +271,8 @@ class Header:
             raise malformed(keyword, "a sequence") from None
 
     def _value(self, keyword: str) -> Any:  # what an attribute holds depends on its VR
+        if isinstance(self.dataset, Elements):
+            return self.dataset.get(keyword)
         try:
             return self.dataset.get(keyword)
         # pydicom converts on access and raises whatever its converters meet.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
@@ -11,10 +11,54 @@ from app.errors import InvalidParameter
 from app.imaging.ct import MAX_SPACING_MM, MIN_SPACING_MM, PointPx, QualityNote
 from app.imaging.options import ReadOptions, Window
 
-KNOWN: Final = ("roi", "pixel_spacing_mm", "window", "frame", "explain")
+NUMBER: Final = r" *[+-]?([0-9]{1,20}([.][0-9]{0,20})?|[.][0-9]{1,20})([eE][+-]?[0-9]{1,2})? *"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What a parameter means, the whole of a text that may be one (in what Python and ECMA 262 share of expressions),
+    that in words, and its JSON type."""
+
+    description: str
+    pattern: str
+    expected: str
+    type: str = "string"
+
+    def schema(self) -> dict[str, str]:
+        """Its JSON schema; a text of another type than string is what that type writes."""
+        return {"type": self.type} | ({"pattern": f"^{self.pattern}$"} if self.type == "string" else {})
+
+
+# The one table of parameters: what is read, and what the OpenAPI document says.
+PARAMETERS: Final = {
+    "roi": Parameter(
+        "column,row of the nodule in pixels of the sent image, e.g. 312,201. Without it: all candidates.",
+        f"{NUMBER},{NUMBER}",
+        "column,row in pixels, for example 312,201",
+    ),
+    "pixel_spacing_mm": Parameter(
+        "Pixel spacing in mm, one number or row,column, for images that do not state it, e.g. 0.7.",
+        f"{NUMBER}(,{NUMBER})?",
+        f"one number, or row,column, from {MIN_SPACING_MM} to {MAX_SPACING_MM} mm",
+    ),
+    "window": Parameter(
+        "center,width in HU with which an 8- or 16-bit picture was written, e.g. -600,1500.",
+        f"{NUMBER},{NUMBER}",
+        "center,width in HU with a width of at least 1, for example -600,1500",
+    ),
+    "frame": Parameter(
+        "Frame of a multi-frame image, 1 is the first.", "0*[1-9][0-9]{0,8}", "a whole number from 1", "integer"
+    ),
+    "explain": Parameter(
+        "true adds the class-activation map of each finding.",
+        "([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])",
+        "true or false",
+        "boolean",
+    ),
+}
+KNOWN: Final = tuple(PARAMETERS)
 KNOWN_OF_SERIES: Final = ("explain",)
-TRUE, FALSE = ("true", "1", "yes"), ("false", "0", "no")
-MAX_TEXT: Final = 100  # longer is no number that is meant
+TRUE: Final = ("true", "1", "yes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,83 +75,56 @@ def parse_parameters(texts: Mapping[str, str]) -> Parameters:
     """Parse the known parameters, ignoring empty ones; raises InvalidParameter naming the one that cannot be used."""
     given, notes = _given(texts, KNOWN)
     options = ReadOptions(
-        frame=_frame(given.get("frame")),
+        frame=int(given["frame"]) if "frame" in given else None,
         pixel_spacing_mm=_spacing(given.get("pixel_spacing_mm")),
         window=_window(given.get("window")),
     )
-    return Parameters(_roi(given.get("roi")), options, _explain(given.get("explain")), notes)
+    roi_px = _pair(given["roi"]) if "roi" in given else None
+    return Parameters(roi_px, options, given.get("explain", "").lower() in TRUE, notes)
 
 
 def parse_series_parameters(texts: Mapping[str, str]) -> Parameters:
     """As `parse_parameters`, for a series."""
     given, notes = _given(texts, KNOWN_OF_SERIES)
-    return Parameters(explain=_explain(given.get("explain")), notes=notes)
+    return Parameters(explain=given.get("explain", "").lower() in TRUE, notes=notes)
 
 
 def _given(texts: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, str], tuple[QualityNote, ...]]:
-    """The parameters that have a value, and a remark about those that are not known."""
+    """The parameters that have a value, and a remark about those that are not known; raises InvalidParameter."""
     given = {name: text.strip() for name, text in texts.items() if text.strip()}
+    for name in given.keys() & set(known):
+        if not re.fullmatch(PARAMETERS[name].pattern, given[name]):
+            _refuse(name)
     if unknown := len(given.keys() - set(known)):
         message = f"{unknown} parameter(s) are not known here and were ignored; known are {', '.join(known)}."
         return given, (QualityNote("parameter_ignored", "warning", message),)
     return given, ()
 
 
-def _roi(text: str | None) -> PointPx | None:
-    if text is None:
-        return None
-    numbers = _numbers(text)
-    if len(numbers) != 2:
-        _refuse("roi", "column,row in pixels, for example 312,201")
-    return numbers[0], numbers[1]
+def _pair(text: str) -> PointPx:
+    first, second = map(float, text.split(","))
+    return first, second
 
 
 def _spacing(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
-    numbers = _numbers(text)
-    if len(numbers) not in (1, 2) or not all(MIN_SPACING_MM <= n <= MAX_SPACING_MM for n in numbers):
-        _refuse("pixel_spacing_mm", f"one number, or row,column, from {MIN_SPACING_MM} to {MAX_SPACING_MM} mm")
+    numbers = [float(part) for part in text.split(",")]
+    if not all(MIN_SPACING_MM <= n <= MAX_SPACING_MM for n in numbers):
+        _refuse("pixel_spacing_mm")
     return numbers[0], numbers[-1]
 
 
 def _window(text: str | None) -> Window | None:
     if text is None:
         return None
-    numbers = _numbers(text)
     try:
-        centre, width = numbers
-        return Window(centre, width)
+        return Window(*_pair(text))
     except ValueError:
-        _refuse("window", "center,width in HU with a width of at least 1, for example -600,1500")
+        _refuse("window")
 
 
-def _frame(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):
-        _refuse("frame", "a whole number from 1")
-    return int(text)
-
-
-def _explain(text: str | None) -> bool:
-    if text is None:
-        return False
-    if text.lower() not in TRUE + FALSE:
-        _refuse("explain", "true or false")
-    return text.lower() in TRUE
-
-
-def _numbers(text: str) -> list[float]:
-    """Finite numbers between commas; empty when any part is none."""
-    if len(text) > MAX_TEXT:
-        return []
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        return []
-    return numbers if all(map(math.isfinite, numbers)) else []
-
-
-def _refuse(name: str, expected: str) -> NoReturn:
-    raise InvalidParameter(found=f"{name} with an unusable value", expected=expected, remedy=f"Correct {name}.")
+def _refuse(name: str) -> NoReturn:
+    raise InvalidParameter(
+        found=f"{name} with an unusable value", expected=PARAMETERS[name].expected, remedy=f"Correct {name}."
+    )

@@ -17,6 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from app.errors import InputError
 from app.imaging.ct import CTSlice
 from app.imaging.elements import Elements, plain_elements
+from app.imaging.header import Header
 from app.imaging.read import read_slice
 from phantoms.slices import LOSSLESS_SYNTAXES, PixelCoding, derived_uid, dicom, enhanced_dicom, functional_group, small
 from tests.reference_scans import SERIES, UNFIT, VARIANTS_ORIGINAL
@@ -174,3 +175,12 @@ def test_what_a_changed_byte_leaves_plain_reads_as_with_pydicom(at: int, value: 
             read_slice(changed)
     else:
         assert_same(read_slice(changed), expected)
+
+
+def test_an_attribute_that_the_walk_does_not_read_is_a_mistake_and_no_absence() -> None:
+    elements = plain_elements(dicom(small()))
+    assert elements is not None
+    for asked in elements:
+        assert Header(asked).text("SliceThickness") is None or "SliceThickness" in asked
+        with pytest.raises(KeyError, match="InstitutionName is not read"):
+            Header(asked).text("InstitutionName")

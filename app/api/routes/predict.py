@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
 from app import telemetry
+from app.api.contract import query_parameters
 from app.api.deps import LanguageDep, ServicesDep, authorise
 from app.api.early_answers import EXPECTED
 from app.api.examples import PREDICT_ANSWERS
@@ -23,25 +24,14 @@ from app.inference.engine import Abandoned
 from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
 from app.judgement.objects import headers_of, render
-from app.judgement.parameters import parse_parameters
+from app.judgement.parameters import KNOWN, parse_parameters
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
 
-PARAMETERS: Final = {
-    "roi": "column,row of the nodule in pixels of the sent image, e.g. 312,201. Without it: all candidates.",
-    "pixel_spacing_mm": "Pixel spacing in mm, one number or row,column, for images that do not state it, e.g. 0.7.",
-    "window": "center,width in HU with which an 8- or 16-bit picture was written, e.g. -600,1500.",
-    "frame": "Frame of a multi-frame image, 1 is the first.",
-    "explain": "true adds the class-activation map of each finding.",
-}
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 # Written by hand: the operation takes a form or a raw body, which FastAPI's signature cannot say. A form may have the
 # parameters as fields too, which the description says: shown twice, nobody knows which of the two to fill in.
-SCHEMAS: Final = {"frame": {"type": "integer", "minimum": 1}, "explain": {"type": "boolean"}}
-QUERY: Final = [
-    {"name": name, "in": "query", "schema": SCHEMAS.get(name, {"type": "string"}), "description": text}
-    for name, text in PARAMETERS.items()
-]
+QUERY: Final = query_parameters(KNOWN)
 REQUEST_BODY: Final[dict[str, Any]] = {
     "required": True,
     "description": "One CT slice. Its type is decided by content.",

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from app import telemetry
 from app.api import events, problems
+from app.api.contract import query_parameters
 from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, authorise
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
@@ -27,12 +28,11 @@ from app.inference.vocabulary import Language
 from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
 from app.judgement.objects import Format, render
-from app.judgement.parameters import Parameters, parse_series_parameters
+from app.judgement.parameters import KNOWN_OF_SERIES, Parameters, parse_series_parameters
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
 
 T = TypeVar("T")
-EXPLAIN: Final = "true adds the class-activation map of each finding."
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 REQUEST_BODY: Final[dict[str, Any]] = {
     "required": True,
@@ -54,7 +54,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
         **dict.fromkeys(("application/zip", "application/dicom", "application/octet-stream"), BINARY),
     },
 }
-QUERY: Final = [{"name": "explain", "in": "query", "schema": {"type": "boolean"}, "description": EXPLAIN}]
+QUERY: Final = query_parameters(KNOWN_OF_SERIES)
 OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull)
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
