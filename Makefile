@@ -50,6 +50,11 @@ test: $(DEV_READY) ## run the tests and measure branch coverage of app/
 test-e2e: $(DEV_READY) ## drive the docs page in a headless Chromium
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
+.PHONY: test-floors
+test-floors: $(DEV_READY) ## run the server's tests with the lowest versions that pyproject.toml allows
+	sh requirements/floors.sh build/floors
+	build/floors/bin/python -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning tests/server $(PYTEST_ARGS)
+
 INTEROP_TOOLS := Orthanc dciodvfy dsrdump npm
 FHIR_SCHEMA := build/interop/fhir.schema.json
 FHIR_DEFINITIONS := 4.5.2
