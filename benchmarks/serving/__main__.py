@@ -89,6 +89,7 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
     with bench.service() as server:
         rounds = tuple(told(stages.alternate(bench, server), "loop and service: round"))
         form_pairs = begun("raw bodies and forms", stages.forms, bench, server)
+        stock = begun("plain uvicorn", stages.stock, bench, server)
         ours = dict(told(stages.all_bodies(bench, server), "bodies"))
         explaining = begun("evidence", stages.explaining, bench, server)
         pace = begun("the memory's pace", memory_pace.measure, bench.plan.memory_s)
@@ -110,6 +111,7 @@ def _measure(bench: stages.Bench, facts: dict[str, str], given: argparse.Namespa
         tensorflow_loop=tensorflow_loop,
         ours=ours,
         form_pairs=form_pairs,
+        stock_pairs=stock,
         real_slice=real_slice,
         peers=peers,
         peer_versions=rivals.versions() if peers else {},

@@ -121,6 +121,13 @@ def form_ratio(found: Results) -> float:
     return statistics.median(form / raw for raw, form in found.form_pairs)
 
 
+def stock_ratios(found: Results) -> tuple[float, float]:
+    """Throughput and processor time under plain uvicorn by those of the service, the medians over pairs."""
+    pairs = found.stock_pairs
+    throughput = statistics.median(stock.rate / ours.rate for ours, stock in pairs)
+    return throughput, statistics.median(stock.cpu_ms / ours.cpu_ms for ours, stock in pairs)
+
+
 def explain_cost(found: Results) -> float:
     """Per cent of throughput lost when every answer carries its evidence map, the median over pairs."""
     return 100 * (1 - statistics.median(explained / plain for plain, explained in found.explaining.pairs))
@@ -268,6 +275,7 @@ def summary(found: Results) -> str:
         open_loop_table(found),
         f"By the loop on OpenVINO as the service runs it: server CPU {number(own_cpu_ratio(found))}, throughput "
         f"{number(own_throughput_ratio(found))}.",
+        _stock_text(found),
         _tails_text(found),
         _memory_text(found),
         f"Against a server that does nothing, wrk reaches "
@@ -285,6 +293,14 @@ def summary(found: Results) -> str:
     if found.peer_versions:
         parts.append("Peers: " + ", ".join(f"{name} {version}" for name, version in found.peer_versions.items()) + ".")
     return "\n\n".join(parts)
+
+
+def _stock_text(found: Results) -> str:
+    throughput, cpu = stock_ratios(found)
+    return (
+        f"Under plain uvicorn (`LUNGSCOPE_SERVER=stock`), by the service in turn with it: throughput {number(throughput)}, "
+        f"server CPU {number(cpu)}."
+    )
 
 
 def _tails_text(found: Results) -> str:

@@ -89,7 +89,8 @@ class Explaining:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One run of the benchmark. `form_pairs` are requests a second as raw body and as form, a pair a round."""
+    """One run of the benchmark. `form_pairs` are requests a second as raw body and as form, `stock_pairs` the service and
+    the same under plain uvicorn, a pair a round."""
 
     machine: dict[str, str]
     quick: bool
@@ -102,6 +103,7 @@ class Results:
     tensorflow_loop: Lap
     ours: dict[str, tuple[Load, ...]]
     form_pairs: tuple[tuple[float, float], ...]
+    stock_pairs: tuple[tuple[Load, Load], ...]
     real_slice: dict[str, float] | None
     peers: tuple[PeerResult, ...]
     peer_versions: dict[str, str]

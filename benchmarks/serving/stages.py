@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Final
@@ -67,9 +67,10 @@ class Bench:
         return Loop(backend, path, self.ct_slice.roi_px, (self.patch.size_px, self.patch.spacing_mm), seconds)
 
 
-def start_service(workers: int) -> Server:
+def start_service(workers: int, environment: Mapping[str, str] | None = None) -> Server:
     """`lungscope serve` with a number of workers, quiet."""
-    return serve_ours(LOGS / "lungscope.log", "--workers", str(workers), environment={"LUNGSCOPE_LOG_LEVEL": "warning"})
+    variables = {"LUNGSCOPE_LOG_LEVEL": "warning", **(environment or {})}
+    return serve_ours(LOGS / "lungscope.log", "--workers", str(workers), environment=variables)
 
 
 def prove_generators(bench: Bench) -> Proof:
@@ -111,6 +112,18 @@ def forms(bench: Bench, server: Server) -> tuple[tuple[float, float], ...]:
         )
         for _ in range(bench.plan.form_rounds)
     )
+
+
+def stock(bench: Bench, server: Server) -> tuple[tuple[Load, Load], ...]:
+    """The service and the same under plain uvicorn, in turn; who has no turn waits idle."""
+    body, seconds = bodies(bench.ct_slice)[RAW], bench.plan.round_s
+    with start_service(bench.workers, {"LUNGSCOPE_SERVER": "stock"}) as other:
+        other.wait_for(READY, PATIENCE_S)
+        drive(other, body, COMPARED_AT, bench.plan.load_s)
+        return tuple(
+            (drive(server, body, COMPARED_AT, seconds), drive(other, body, COMPARED_AT, seconds))
+            for _ in range(bench.plan.form_rounds)
+        )
 
 
 def all_bodies(bench: Bench, server: Server) -> Iterator[tuple[str, tuple[Load, ...]]]:

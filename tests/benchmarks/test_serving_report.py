@@ -49,6 +49,7 @@ def results() -> Results:
         tensorflow_loop=Lap(1000, 10.0, 18.0, 0.9),
         ours={"dicom, raw": (load(300),), "dicom, form": (load(270),)},
         form_pairs=((300.0, 270.0),),
+        stock_pairs=((load(300, cpu_ms=5.0), load(240, cpu_ms=6.0)),),
         real_slice=None,
         peers=peers,
         peer_versions={},
@@ -84,6 +85,11 @@ def test_figures_by_the_services_own_loop_and_of_the_bare_server_stand_beside() 
     assert report.own_cpu_ratio(found) == pytest.approx(5 / 3.2)
     assert report.bare_tails(found) == pytest.approx([2.5])
     assert "server CPU 1.56, throughput 0.6." in report.summary(found)
+
+
+def test_plain_uvicorn_stands_beside() -> None:
+    assert report.stock_ratios(results()) == pytest.approx((0.8, 1.2))
+    assert "in turn with it: throughput 0.8, server CPU 1.2." in report.summary(results())
 
 
 def test_spread_of_the_rounds_is_told() -> None:
