@@ -298,8 +298,8 @@ def summary(found: Results) -> str:
 def _stock_text(found: Results) -> str:
     throughput, cpu = stock_ratios(found)
     return (
-        f"Under plain uvicorn (`LUNGSCOPE_SERVER=stock`), by the service in turn with it: throughput {number(throughput)}, "
-        f"server CPU {number(cpu)}."
+        f"Under plain uvicorn (`LUNGSCOPE_SERVER=stock`), by the service in turn with it: throughput "
+        f"{number(throughput)}, server CPU {number(cpu)}."
     )
 
 

@@ -89,8 +89,8 @@ class Explaining:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One run of the benchmark. `form_pairs` are requests a second as raw body and as form, `stock_pairs` the service and
-    the same under plain uvicorn, a pair a round."""
+    """One run of the benchmark. `form_pairs` are requests a second as raw body and as form, `stock_pairs` the service
+    and the same under plain uvicorn, a pair a round."""
 
     machine: dict[str, str]
     quick: bool
