@@ -17,7 +17,7 @@ from app.api import events
 from app.api.dicomweb.multipart_related import DICOM, RELATED, related
 from app.errors import NotAcceptable
 from app.inference.vocabulary import Language
-from app.judgement.objects import Format
+from app.judgement.formats import Format
 
 ANYTHING: Final = "*/*"
 KNOWN_HEADERS: Final = 64  # a client sends the same ones each time

@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 
 from app.errors import FrameRequired
 from app.imaging.header import Header, read_header
+from app.judgement.formats import result_objects
 from app.judgement.judge import Judge, Judgement
-from app.judgement.objects import result_objects
 from app.judgement.parameters import Parameters
 from app.reports.result import ObjectKind, ResultObject
 

@@ -27,7 +27,7 @@ from app.inference.series import Progress
 from app.inference.vocabulary import Language
 from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
-from app.judgement.objects import Format, render
+from app.judgement.formats import Format, render
 from app.judgement.parameters import KNOWN_OF_SERIES, Parameters, parse_series_parameters
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])

@@ -17,7 +17,7 @@ from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from app.inference.engine import SeriesSlot
 from app.inference.series import Cancelled
-from app.judgement.objects import Headers
+from app.judgement.formats import Headers
 from app.judgement.parameters import KNOWN_OF_SERIES
 
 
