@@ -75,7 +75,7 @@ router = APIRouter(prefix=ROOT, tags=["dicomweb"], dependencies=[Depends(authori
 
 
 async def delivery(services: ServicesDep) -> Delivery:
-    """Spool and results; raises DicomwebOff where there are none."""
+    """The spool and the results; raises DicomwebOff where DICOMweb is off."""
     if services.delivery is None:
         raise DicomwebOff(
             found="no folder for it",

@@ -1,4 +1,4 @@
-"""Which model this is."""
+"""The models of this service: list, details and model cards."""
 
 from __future__ import annotations
 
