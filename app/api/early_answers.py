@@ -110,18 +110,18 @@ def malformed_answers(metrics: telemetry.Metrics) -> Callable[[HTTPStatus], Earl
 
 
 def _error(status: HTTPStatus) -> LungscopeError:
-    remedy = "Have an HTTP library write the request."
+    remedy = "Use an HTTP library to write the request."
     if status == HTTPStatus.NOT_IMPLEMENTED:
         return UnknownMethod(found="a method that is not known", expected="GET, HEAD or POST", remedy=remedy)
     if status == HTTPStatus.HTTP_VERSION_NOT_SUPPORTED:
         return UnsupportedVersion(found="another version of HTTP", expected="HTTP/1.1 or HTTP/1.0", remedy=remedy)
-    return MalformedRequest(found="what is no HTTP request", expected="HTTP/1.1 (RFC 9112)", remedy=remedy)
+    return MalformedRequest(found="bytes that are not an HTTP request", expected="HTTP/1.1 (RFC 9112)", remedy=remedy)
 
 
 def _malformed(status: HTTPStatus) -> LungscopeError:
-    remedy = "Have an HTTP library write the request."
+    remedy = "Use an HTTP library to write the request."
     if status == HTTPStatus.NOT_IMPLEMENTED:
         return UnknownMethod(found="a method that is not known", expected="GET, HEAD or POST", remedy=remedy)
     if status == HTTPStatus.HTTP_VERSION_NOT_SUPPORTED:
         return UnsupportedVersion(found="another version of HTTP", expected="HTTP/1.1 or HTTP/1.0", remedy=remedy)
-    return MalformedRequest(found="what is no HTTP request", expected="HTTP/1.1 (RFC 9112)", remedy=remedy)
+    return MalformedRequest(found="bytes that are not an HTTP request", expected="HTTP/1.1 (RFC 9112)", remedy=remedy)

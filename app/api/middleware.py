@@ -108,7 +108,7 @@ def _fault(scope: Scope) -> LungscopeError | None:
 
 
 def _bad_host(found: str) -> BadHost:
-    return BadHost(found=found, expected="one, as in the URL", remedy="Have an HTTP library write the request.")
+    return BadHost(found=found, expected="one, that of the URL", remedy="Use an HTTP library to write the request.")
 
 
 class HeadAsGet:

@@ -168,7 +168,7 @@ class Sharing:
         """Serve the next connection that another worker has sent; raises BlockingIOError when there is none."""
         begun, descriptors, _, _ = socket.recv_fds(inbox, MAX_BEGUN_BYTES, 1)
         if not descriptors:
-            logger.error("a connection is lost: this process may have no more of them open")
+            logger.error("a connection is lost: this process may not open more files")
             return
         accepted = socket.socket(fileno=descriptors[0])
         accepted.setblocking(False)

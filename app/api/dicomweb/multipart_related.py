@@ -102,5 +102,5 @@ def _unsupported() -> UnsupportedMediaType:
     return UnsupportedMediaType(
         found="a Content-Type that is not for DICOM instances",
         expected=f'{DICOM}, or {RELATED}; type="{DICOM}" with parts of that type',
-        remedy="Send PS3.10 files; metadata and bulk data are not taken apart.",
+        remedy="Send PS3.10 files; this service does not read separate metadata and bulk data.",
     )

@@ -162,7 +162,7 @@ def body_chunks(request: Request, limit: BodyLimit) -> AsyncGenerator[bytes, Non
         return chunks
     if coding not in CODINGS:
         raise UnsupportedContentCoding(
-            found="a Content-Encoding that is not read here",
+            found="a Content-Encoding that this service cannot decode",
             expected=READ_CODINGS,
             remedy="Send the bytes as they are.",
         )
