@@ -1,1 +1,1 @@
-"""HTTP and nothing else: routes translate, `app.inference` decides."""
+"""HTTP and nothing else: routes translate, `app.judgement` judges."""

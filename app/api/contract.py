@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, less the answers that this service never gives, with the headers that it does."""
+"""The OpenAPI document: FastAPI's, without answers that this service never gives, and with its response headers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ FASTAPI_VALIDATION: Final = ("HTTPValidationError", "ValidationError")
 
 
 def query_parameters(names: Iterable[str]) -> list[dict[str, Any]]:
-    """Parameters of the query, as the one table has them."""
+    """The query parameters of an operation, from the one table of parameters."""
     table = {name: PARAMETERS[name] for name in names}
     return [{"name": n, "in": "query", "schema": p.schema(), "description": p.description} for n, p in table.items()]
 
 
 def write(app: FastAPI, *, guarded: bool, off: Sequence[str]) -> dict[str, Any]:
-    """The document, built once. FastAPI declares its own 422 wherever there is a parameter; ours are problems.
-    A token is part of the contract only where one is needed (`guarded`), and so are operations under the paths that
-    are switched `off`."""
+    """The OpenAPI document, built once.
+
+    FastAPI declares its own 422 answer for every parameter; this service answers with problems instead. A token is in
+    the document only where one is needed (`guarded`). Operations below the paths that are switched `off` are left out.
+    """
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,

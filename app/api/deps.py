@@ -1,4 +1,4 @@
-"""What routes get handed: the objects built in `app.main`, and who is calling."""
+"""The dependencies of the routes: the objects built in `app.main`, the authorised client, and its language."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.telemetry import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that lives as long as the process."""
+    """The objects that live as long as the process."""
 
     settings: Settings
     registry: ModelRegistry
@@ -35,13 +35,13 @@ class Services:
 
     @property
     def slice_limit(self) -> BodyLimit:
-        """What a body with one slice may be."""
+        """The limits of a body with one slice."""
         settings = self.settings
         return BodyLimit(settings.max_body_mb * MEGABYTE, "LUNGSCOPE_MAX_BODY_MB", settings.upload_patience_seconds)
 
     @property
     def study_limit(self) -> BodyLimit:
-        """What a body with a series may be."""
+        """The limits of a body with a series."""
         settings = self.settings
         return BodyLimit(settings.max_study_mb * MEGABYTE, "LUNGSCOPE_MAX_STUDY_MB", settings.upload_patience_seconds)
 
@@ -61,14 +61,14 @@ bearer = HTTPBearer(auto_error=False, description="The token that the operator o
 async def authorise(
     services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> None:
-    """Raise NotAuthorised unless the caller may use /v1."""
+    """Raise NotAuthorised unless the client may use /v1."""
     token = services.settings.api_token
     if token is not None:
         require_token(credentials.credentials if credentials else "", token.get_secret_value())
 
 
 async def series_slot(services: ServicesDep) -> AsyncIterator[SeriesSlot]:
-    """A place for one series until its answer is sent; raises ModelLoading, or Overloaded when all are taken."""
+    """A place for one series until its answer is sent; raises ModelLoading, or Overloaded when no place is free."""
     services.registry.model()
     with services.lane.slot() as slot:
         yield slot
@@ -80,7 +80,7 @@ SlotDep = Annotated[SeriesSlot, Depends(series_slot)]
 async def language(
     accept_language: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Language:
-    """The language of `display`."""
+    """The language of the words in `display`."""
     return preferred_language(accept_language)
 
 

@@ -1,4 +1,4 @@
-"""Answers without an ASGI request: what the shipped server is told to say on the headers alone (`app.server.hooks`)."""
+"""Answers that the shipped server sends when it has read only the headers of a request (`app.server.hooks`)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ WRITTEN: Final = 128  # a full worker says so with a few numbers of requests
 
 
 class EarlyAnswers:
-    """Refuses a slice on the headers of its request, where there is no room: nothing else is done for it. Under
-    overload most requests end so, and what each costs is taken from those that are answered.
+    """Answers 503 on the headers of a slice's request when the queue is full (an `app.server.hooks.AnswerEarly`).
 
-    An `app.server.hooks.AnswerEarly` for POST on the path of `route`. Whatever else may be said of such a request is
-    left to the route, which finds the same when there is no room.
+    It does so for POST on the path of `route`. Under overload most requests end this way, and the time that each costs
+    is lost to the others. All other checks of the request are left to the route, which gives the same answer when the
+    queue is full.
 
-    One that is let in counts from then on: of many that come in one turn of the event loop, each would find the room
-    that one can have.
+    A request that is let in counts from then on. Otherwise many requests in one turn of the event loop would each find
+    the same free place.
     """
 
     def __init__(self, services: Services, route: Route) -> None:
@@ -44,7 +44,7 @@ class EarlyAnswers:
         self._authorisation = None if token is None else f"Bearer {token.get_secret_value()}".encode()
 
     def __call__(self, scope: Scope, length: int) -> EarlyAnswer | None:
-        """The 503, or None where the request is to take its way."""
+        """The 503 answer; None for a request that goes to its route."""
         if scope["path"] != self._route.path or scope["method"] != "POST":
             return None
         services = self._services
@@ -58,7 +58,7 @@ class EarlyAnswers:
         return early_answer(scope, overload, services.metrics)
 
     def _authorised(self, scope: Scope) -> bool:
-        """Whether the token is there; one that is shown in another way is looked at by the route."""
+        """Whether the request has the token in the usual form; the route checks any other form."""
         if self._authorisation is None:
             return True
         shown = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
@@ -66,7 +66,8 @@ class EarlyAnswers:
 
 
 def early_answer(scope: Scope, error: LungscopeError, metrics: telemetry.Metrics) -> EarlyAnswer:
-    """The answer to a request for which nothing else was done, with all that `RequestContext` gives others.
+    """The answer to a request that went no further, with the id, log line and count that `RequestContext` gives the
+    others.
 
     `scope` holds its headers, method and route.
     """
@@ -86,9 +87,9 @@ def early_answer(scope: Scope, error: LungscopeError, metrics: telemetry.Metrics
 
 @lru_cache(maxsize=WRITTEN)
 def _written(kind: ProblemType, **details: str) -> tuple[bytes, bytes]:
-    """The lines of the headers, and the body, of the answer to a problem, with ANY_ID for the request's id.
+    """The header lines and the body of a problem, with ANY_ID in place of the request's id.
 
-    To write it anew takes as long as all else that is done for such a request.
+    Writing it anew would take as long as all other work for such a request.
     """
     token = telemetry.request_id.set(ANY_ID.decode())
     try:
@@ -100,7 +101,7 @@ def _written(kind: ProblemType, **details: str) -> tuple[bytes, bytes]:
 
 
 def malformed_answers(metrics: telemetry.Metrics) -> Callable[[HTTPStatus], EarlyAnswer]:
-    """An `app.server.hooks.AnswerMalformed`, which counts what it answers."""
+    """A hook `app.server.hooks.AnswerMalformed` that counts its answers."""
 
     def answer(status: HTTPStatus) -> EarlyAnswer:
         return early_answer({"method": "", "headers": ()}, _malformed(status), metrics)
@@ -109,9 +110,9 @@ def malformed_answers(metrics: telemetry.Metrics) -> Callable[[HTTPStatus], Earl
 
 
 def _malformed(status: HTTPStatus) -> LungscopeError:
-    remedy = "Have an HTTP library write the request."
+    remedy = "Use an HTTP library to write the request."
     if status == HTTPStatus.NOT_IMPLEMENTED:
         return UnknownMethod(found="a method that is not known", expected="GET, HEAD or POST", remedy=remedy)
     if status == HTTPStatus.HTTP_VERSION_NOT_SUPPORTED:
         return UnsupportedVersion(found="another version of HTTP", expected="HTTP/1.1 or HTTP/1.0", remedy=remedy)
-    return MalformedRequest(found="what is no HTTP request", expected="HTTP/1.1 (RFC 9112)", remedy=remedy)
+    return MalformedRequest(found="bytes that are not an HTTP request", expected="HTTP/1.1 (RFC 9112)", remedy=remedy)

@@ -1,4 +1,4 @@
-"""Lines of newline-delimited JSON: how far a series is, and at last its result or the problem."""
+"""Lines of newline-delimited JSON: the progress of a series, then its result or a problem."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIN_INTERVAL_S: Final = 0.1  # a screen shows no more, and a slow client must no
 
 
 class Throttle:
-    """Passes on the first and the last step of every stage, and others at most every MIN_INTERVAL_S."""
+    """Passes on the first and the last step of each stage, and a step between at most every MIN_INTERVAL_S."""
 
     def __init__(self, passed_on: Callable[[str, int, int], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._passed_on = passed_on
@@ -30,7 +30,7 @@ class Throttle:
 
 
 def wanted(accept: str | None) -> bool:
-    """Whether a caller asks for events by name in Accept; a wildcard does not."""
+    """Whether the client's Accept names the type of events; a wildcard does not."""
     for entry in (accept or "").split(","):
         kind, *parameters = (text.strip().lower() for text in entry.split(";"))
         if kind == MEDIA_TYPE and not any(_refuses(parameter) for parameter in parameters):
@@ -39,17 +39,17 @@ def wanted(accept: str | None) -> bool:
 
 
 def line(event: str, content: Mapping[str, object]) -> bytes:
-    """One event as a line."""
+    """One event as a line of JSON."""
     return json.dumps({"event": event, **content}, ensure_ascii=False).encode() + b"\n"
 
 
 def result_line(answer: bytes) -> bytes:
-    """An answer in JSON, an object, as the line of the result."""
+    """The last line, from an answer in JSON."""
     return b'{"event": "result", ' + answer[1:] + b"\n"
 
 
 def progress_line(stage: str, done: int, of: int) -> bytes:
-    """One step of one stage as a line."""
+    """A line that says how far one stage is."""
     return line("progress", {"stage": stage, "done": done, "of": of})
 
 

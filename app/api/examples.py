@@ -1,6 +1,6 @@
-"""Answers shown on the docs pages: what the shipped service gave for the files that the pages offer.
+"""The example answers on the docs pages: the shipped service's answers to the files that the pages offer.
 
-`scripts/make_examples.py` asks it and writes them; a test asks again and compares.
+`scripts/make_examples.py` asks the service and writes them; a test asks again and compares.
 """
 
 from __future__ import annotations

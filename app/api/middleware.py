@@ -1,5 +1,7 @@
-"""What every request goes through, as plain ASGI: its id, the access log and the metrics; the rules of HTTP that hold
-for all of them; HEAD. No body is touched."""
+"""Middleware for every request, in plain ASGI: request id, access log, metrics, the rules of HTTP, and HEAD.
+
+No middleware reads or changes a body.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ logger = logging.getLogger("lungscope.access")
 
 
 class RequestContext:
-    """Gives each request its id, answers with it, logs one line without path or address, and counts."""
+    """Gives each request its id, puts the id into the response, writes one log line without path or address, and
+    counts."""
 
     def __init__(self, app: ASGIApp, metrics: telemetry.Metrics) -> None:
         self._app = app
@@ -71,7 +74,7 @@ class RequestContext:
 
 
 class WellFormed:
-    """Refuses a request without its one Host (RFC 9112 3.2), or that expects what is not known (RFC 9110 10.1.1)."""
+    """Answers 400 without exactly one Host (RFC 9112 3.2), and 417 to an unknown Expect (RFC 9110 10.1.1)."""
 
     def __init__(self, app: ASGIApp, metrics: telemetry.Metrics) -> None:
         self._app = app
@@ -105,7 +108,7 @@ def _fault(scope: Scope) -> LungscopeError | None:
 
 
 def _bad_host(found: str) -> BadHost:
-    return BadHost(found=found, expected="one, as in the URL", remedy="Have an HTTP library write the request.")
+    return BadHost(found=found, expected="one, that of the URL", remedy="Use an HTTP library to write the request.")
 
 
 class HeadAsGet:
@@ -146,19 +149,19 @@ def record(metrics: telemetry.Metrics, scope: Scope, status: int, seconds: float
 
 
 def id_of(scope: Scope) -> str:
-    """The request's own id, or a new one."""
+    """The id that the client sent, or a new one."""
     return _accepted_id(next((value for name, value in scope["headers"] if name == REQUEST_ID), b""))
 
 
 def with_headers(headers: Iterable[Header], *others: Header) -> list[Header]:
-    """Headers and those of the others whose names are not among them; ASGI has names in small letters."""
+    """The headers, and those of `others` whose names are not among them; ASGI writes names in small letters."""
     given = list(headers)
     names = {name for name, _ in given}
     return given + [header for header in others if header[0] not in names]
 
 
 def _accepted_id(given: bytes) -> str:
-    """The caller's id if it is a UUID, a new one otherwise."""
+    """The client's id if it is a UUID, a new one otherwise."""
     try:
         return str(uuid.UUID(given.decode("latin-1"))) if given else _new_id()
     except ValueError:
@@ -166,6 +169,8 @@ def _accepted_id(given: bytes) -> str:
 
 
 def _new_id() -> str:
-    """A random UUID. Nobody has to be kept from guessing it, and `uuid4` asks the system, which gives up Python's lock
-    to a thread that computes."""
+    """A random UUID, without asking the system as `uuid4` does.
+
+    Nobody has to be kept from guessing the id, and a system call gives Python's lock to a thread that computes.
+    """
     return str(uuid.UUID(int=random.getrandbits(128), version=4))

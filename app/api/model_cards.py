@@ -1,4 +1,4 @@
-"""What `/v1/models` says of each model."""
+"""The bodies of the answers of `/v1/models`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from app.judgement.answers import identity
 
 
 def model_summary(registry: ModelRegistry) -> ModelSummary:
-    """Identity and state of the model that judges."""
+    """Identity and state of the classifier."""
     return _summary(registry, registry.bundle, registry.backend_name)
 
 
 def detector_summary(registry: ModelRegistry) -> ModelSummary:
-    """Identity and state of the model that searches."""
+    """Identity and state of the detector."""
     detector = registry.detector_bundle
     return _summary(registry, detector, detector.backend.name)
 
 
 def model_detail(registry: ModelRegistry) -> ModelDetail:
-    """What the manifest says, without arrays and file digests, and the operating point in force."""
+    """The classifier's manifest without arrays and file digests, and the operating point in force."""
     manifest = registry.bundle.manifest
     return ModelDetail(
         **model_summary(registry).model_dump(),
@@ -39,7 +39,7 @@ def model_detail(registry: ModelRegistry) -> ModelDetail:
 
 
 def detector_detail(registry: ModelRegistry) -> DetectorDetail:
-    """As `model_detail`, of the model that searches."""
+    """The detector's manifest without arrays and file digests."""
     manifest = registry.detector_bundle.manifest
     return DetectorDetail(
         **detector_summary(registry).model_dump(),

@@ -1,5 +1,4 @@
-"""What a client prefers, and the response in that form: formats (Accept, RFC 9110 12.5.1), languages (Accept-Language,
-12.5.4)."""
+"""Chooses the format (Accept, RFC 9110 12.5.1) and the language (Accept-Language, 12.5.4), and writes the response."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from app.api import events
 from app.api.dicomweb.multipart_related import DICOM, RELATED, related
 from app.errors import NotAcceptable
 from app.inference.vocabulary import Language
-from app.judgement.objects import Format
+from app.judgement.formats import Format
 
 ANYTHING: Final = "*/*"
 KNOWN_HEADERS: Final = 64  # a client sends the same ones each time
@@ -59,21 +58,22 @@ LANGUAGE_PARAMETER: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Media ranges by weight; without those for DICOM of another kind than results are."""
+    """The media ranges of an Accept header with their weights, without ranges for kinds of DICOM that results are
+    not."""
 
     weights: dict[str, float]
 
     def weight(self, media_type: str) -> float:
-        """0 to 1, by the most specific range that fits; 0 when none does."""
+        """The weight of the most specific range that fits, from 0 to 1; 0 when none does."""
         ranges = (media_type, media_type.split("/")[0] + "/*", ANYTHING)
         return next((self.weights[each] for each in ranges if each in self.weights), 0.0)
 
     def prefers(self, one: str, other: str) -> bool:
-        """Whether `one` is asked for more than `other`."""
+        """Whether the client prefers `one` to `other`."""
         return self.weight(one) > self.weight(other)
 
     def best(self, *offered: str) -> str:
-        """The one asked for most, the first of equals; raises NotAcceptable."""
+        """The type with the highest weight, the first of equals; raises NotAcceptable."""
         best = max(offered, key=self.weight)
         if self.weight(best) == 0:
             raise NotAcceptable(
@@ -84,23 +84,23 @@ class Accepted:
         return best
 
     def require(self, media_type: str) -> None:
-        """Raise NotAcceptable unless `media_type` will do."""
+        """Raise NotAcceptable unless the client accepts `media_type`."""
         self.best(media_type)
 
 
 def accepted(request: Request) -> Accepted:
-    """Read the header; without one, everything will do."""
+    """Read the Accept header of a request; without one, every format is accepted."""
     return parsed(accept_header(request))
 
 
 def accept_header(request: Request) -> str:
-    """All of it as one; empty without."""
+    """All Accept headers of a request joined into one; empty without any."""
     return ",".join(request.headers.getlist("accept"))
 
 
 @lru_cache(maxsize=KNOWN_HEADERS)
 def parsed(header: str) -> Accepted:
-    """Read what `accept_header` gives."""
+    """Read the text of `accept_header`."""
     parts = header.split(",")
     ranges = [(kind.decode("latin-1").lower(), options) for kind, options in map(parse_options_header, parts) if kind]
     weights: dict[str, float] = {}
@@ -111,7 +111,8 @@ def parsed(header: str) -> Accepted:
 
 
 def _can_be_given(name: str, options: Mapping[bytes, bytes]) -> bool:
-    """Whether results can be what a range's parameters say; other types than those for DICOM have none that matter."""
+    """Whether a result can have the parameters of a media range; only the ranges for DICOM have parameters that
+    matter."""
     asked = {option: value.decode("latin-1").lower() for option, value in options.items()}
     if name == RELATED and asked.get(b"type", DICOM) not in PARTS:
         return False
@@ -119,7 +120,7 @@ def _can_be_given(name: str, options: Mapping[bytes, bytes]) -> bool:
 
 
 def read_weight(text: str | bytes) -> float:
-    """A quality value (RFC 9110 12.4.2) within 0 to 1; 0 when it is no number."""
+    """A quality value (RFC 9110 12.4.2) from 0 to 1; 0 when the text is not a number."""
     try:
         return min(max(float(text), 0.0), 1.0)
     except ValueError:
@@ -128,7 +129,7 @@ def read_weight(text: str | bytes) -> float:
 
 @lru_cache(maxsize=KNOWN_HEADERS)
 def preferred_language(accept_language: str | None) -> Language:
-    """The known language with the highest weight; English where none is wanted or the header makes no sense."""
+    """The known language with the highest weight; English when the client prefers none or the header is malformed."""
     best: tuple[float, Language] = (0.0, DEFAULT_LANGUAGE)
     for part in (accept_language or "").split(","):
         tag, _, parameter = part.strip().partition(";")
@@ -145,7 +146,7 @@ def _weight(parameter: str) -> float:
 
 
 def slice_format(request: Request) -> Format:
-    """What a client that sends a slice asks for; JSON where it does not matter. Raises NotAcceptable."""
+    """The format of the answer for a slice, JSON where the client does not mind. Raises NotAcceptable."""
     return _slice_format(accept_header(request))
 
 
@@ -155,7 +156,7 @@ def _slice_format(header: str) -> Format:
 
 
 def series_format(request: Request) -> SeriesFormat:
-    """As `slice_format`, for a series. Events are for those who name them: a wildcard does not."""
+    """The format of the answer for a series; events only for a client that names their type. Raises NotAcceptable."""
     if not events.wanted(request.headers.get("accept")):
         return FORMATS[accepted(request).best(*OF_SERIES)]
     best = accepted(request).best(events.MEDIA_TYPE, *OF_SERIES)
@@ -163,13 +164,15 @@ def series_format(request: Request) -> SeriesFormat:
 
 
 def headers(language: Language) -> dict[str, str]:
-    """What every answer to an image says of itself."""
+    """The response headers of every answer about an image."""
     return {"Content-Language": language, "Vary": "Accept, Accept-Language"}
 
 
 def response(written: Format, files: tuple[bytes, ...], language: Language) -> Response:
-    """The response with one file, or with several as multipart/related, which are never joined: the pictures of a
-    series have tens of megabytes."""
+    """The response with one file, or with several as multipart/related.
+
+    The files are never joined in memory: the pictures of a series have tens of megabytes.
+    """
     if written in TYPES:
         (content,) = files
         return Response(content, media_type=TYPES[written], headers=headers(language))

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """What a kind of error is on the wire."""
+    """The status, code and title of a kind of error."""
 
     status: HTTPStatus
     code: str
@@ -117,15 +117,17 @@ class Problem(BaseModel):
 
 
 def problem_type(error: errors.LungscopeError) -> ProblemType:
-    """Status, code and title of an error; INTERNAL for one that is not in the table."""
+    """Status, code and title of an error; INTERNAL for an error that is not in the table."""
     return PROBLEMS.get(type(error), INTERNAL)
 
 
 def responses_for(
     *statuses: int, without: tuple[type[errors.LungscopeError], ...] = ()
 ) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI declarations of the error answers with these statuses, each with the codes it can carry; `without` are
-    those, and what is below them, that the operation never gives."""
+    """OpenAPI declarations of the error answers with these statuses, each with its possible codes.
+
+    `without` are errors that the operation never gives; their subclasses are left out too.
+    """
     declared: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         given = [kind for error, kind in PROBLEMS.items() if not issubclass(error, without)]
@@ -143,12 +145,12 @@ def responses_for(
 
 
 def internal_error(metrics: telemetry.Metrics) -> Response:
-    """The answer to an error that nobody raised on purpose."""
+    """The answer to an error that was not raised on purpose: a bug."""
     return _respond(metrics, INTERNAL, detail=FAILED)
 
 
 def response_of(kind: ProblemType, **details: str) -> Response:
-    """The answer to a problem with the `details` of a `Problem`, for others to count."""
+    """The response with a problem and its `details`; the caller counts it."""
     headers = {}
     if kind.status in RETRY_AFTER_S:
         headers["Retry-After"] = str(RETRY_AFTER_S[kind.status])
@@ -161,12 +163,12 @@ def response_of(kind: ProblemType, **details: str) -> Response:
 
 
 def refusal(error: errors.LungscopeError, metrics: telemetry.Metrics) -> Response:
-    """The answer to an error that is in the table of problems, counted."""
+    """The response to an error that is in the table of problems, counted."""
     return _respond(metrics, problem_type(error), **details_of(error))
 
 
 def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
-    """What answers each error that was raised on purpose; others are bugs (`RequestContext` answers those)."""
+    """The handlers of errors raised on purpose; `RequestContext` answers all others, which are bugs."""
 
     async def on_lungscope(_: Request, error: Exception) -> Response:
         if not isinstance(error, errors.LungscopeError):
@@ -209,7 +211,7 @@ def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
 
 
 def body_of(error: BaseException, metrics: telemetry.Metrics) -> dict[str, Any]:
-    """The problem that an error is, for an answer that has begun; one that nobody raised on purpose is logged."""
+    """The problem for an error after the answer has begun; a bug is logged."""
     kind = problem_type(error) if isinstance(error, errors.LungscopeError) else INTERNAL
     if kind is INTERNAL:
         logger.error("unhandled error", exc_info=error)
@@ -219,7 +221,7 @@ def body_of(error: BaseException, metrics: telemetry.Metrics) -> dict[str, Any]:
 
 
 def details_of(error: BaseException) -> dict[str, str]:
-    """What a `Problem` says of an error beside its kind; nothing of one that nobody raised on purpose."""
+    """The details of a problem about an error; none for a bug."""
     if not isinstance(error, errors.LungscopeError):
         return {}
     return {"detail": str(error), "found": error.found, "expected": error.expected, "remedy": error.remedy}

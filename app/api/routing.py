@@ -1,4 +1,4 @@
-"""What holds for every path: the methods that it allows, and slashes at its end."""
+"""Rules for every path: its allowed methods, and slashes at its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")  # what a route may b
 
 
 def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
-    """The methods of all routes that a request's path has, for `Allow` (RFC 9110 10.2.1)."""
+    """The methods of all routes on a request's path, for `Allow` (RFC 9110 10.2.1)."""
     found = {method for route in routes for method in _methods_of(route, scope)}
     return sorted(found | {"HEAD"} if "GET" in found else found)
 
@@ -33,14 +33,16 @@ def _match(route: BaseRoute, scope: Scope, path: str, method: str) -> Match:
 
 
 class NoRoute:
-    """The end of a request whose path no route has: it is led to the path without the slash at its end, where that has
-    one, and told otherwise that there is none. Where it is led is said from where it is, whatever its Host says."""
+    """Redirects a path without a route to the same path without its last slash, if that has a route; else 404.
+
+    The redirect is relative to the request's path, whatever its Host says.
+    """
 
     def __init__(self, router: Router) -> None:
         self._router = router
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; raises HTTPException where there is nothing."""
+        """Serve one request; raises HTTPException when the path leads nowhere."""
         path = scope["path"]
         bare = path.removesuffix("/")
         methods = (_match(route, scope, bare, "GET") for route in self._router.routes)

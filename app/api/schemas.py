@@ -1,4 +1,4 @@
-"""The bodies of answers about the service and its models; those of judgements are in `app.judgement.answer_types`."""
+"""The bodies of answers about the service and its models; `app.judgement.answer_types` has those of judgements."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ModelDetail(ModelSummary):
 
 
 class DetectorDetail(ModelSummary):
-    """Everything about the filter of candidates but its weights."""
+    """Everything about the detector but its weights."""
 
     intended_use: str
     created: str

@@ -1,4 +1,4 @@
-"""A spooled series while it is judged."""
+"""A claim: a spooled series that one worker has taken to judge."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNT_BYTES: Final = 16  # of the attempts, in a claim's lock
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """A series to be judged by nobody else."""
+    """One spooled series, locked so that no other worker judges it."""
 
     id: str
     _folder: Path
@@ -26,12 +26,12 @@ class Claim:
 
     @property
     def paths(self) -> list[Path]:
-        """The files of its instances."""
+        """The files of the series' instances."""
         return self._quarantine.usable(self._folder)
 
     @property
     def arrived(self) -> datetime:
-        """When its last instance came, the same for every attempt."""
+        """When the last instance of the series came; the same for every attempt."""
         return datetime.fromtimestamp(max(path.stat().st_mtime for path in self.paths)).astimezone()
 
     def begin(self) -> int:
@@ -41,11 +41,11 @@ class Claim:
         return attempt
 
     def forgive(self) -> None:
-        """Do not count the attempt: the series was not at fault."""
+        """Take back the count of the last attempt: the series was not at fault."""
         self._count(max(0, self._attempts() - 1))
 
     def done(self) -> None:
-        """Delete it."""
+        """Delete the series and end the claim."""
         try:
             # Out of sight first: nobody may take over what is half deleted.
             self._folder.rename(self._trash / self.id)
@@ -54,20 +54,20 @@ class Claim:
             self.release()
 
     def set_apart(self, why: str) -> None:
-        """Move all of it to quarantine."""
+        """Move the whole series to quarantine and end the claim."""
         try:
             self._quarantine.take(self._folder, why)
         finally:
             self.release()
 
     def release(self) -> None:
-        """Leave it to the next attempt, if it is not gone."""
+        """End the claim; a series that still exists waits for its next attempt."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
     def _attempts(self) -> int:
-        """As counted; none where the lock holds something else."""
+        """The number of attempts so far; 0 if the lock file holds no number."""
         text = os.pread(self._lock, COUNT_BYTES, 0).strip()
         return int(text) if text.isdigit() else 0
 

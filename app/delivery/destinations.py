@@ -1,4 +1,4 @@
-"""Where results are sent: a DICOMweb archive (STOW-RS, PS3.18 10.5) and a FHIR server (R4 transaction)."""
+"""The destinations of results: a DICOMweb archive (STOW-RS, PS3.18 10.5) and a FHIR server (R4 transaction)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a destination is reached: root address, credentials (bearer token, or user and password), and how its
-    certificate is checked (`ca_file` beside the system's authorities; `verify_tls=False` takes any)."""
+    """How to reach a destination: root address, credentials (token, or user and password), and the check of its
+    certificate.
+
+    `ca_file` adds to the system's certificate authorities; `verify_tls=False` accepts any certificate.
+    """
 
     url: str
     token: str | None = field(default=None, repr=False)
@@ -41,7 +44,7 @@ class Access:
     verify_tls: bool = True
 
     def headers(self) -> dict[str, str]:
-        """What authorises a request."""
+        """The Authorization header of a request, if there are credentials."""
         if self.token is not None:
             return {"Authorization": f"Bearer {self.token}"}
         if self.user is not None:
@@ -51,16 +54,16 @@ class Access:
 
 
 class Destination(Protocol):
-    """Takes objects of one kind. What it is called is in logs and metrics."""
+    """Takes result objects of one kind. Logs and metrics show its name."""
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the destination."""
         ...
 
     @property
     def kind(self) -> ObjectKind:
-        """What it takes."""
+        """The kind of objects that it takes."""
         ...
 
     def send(self, content: bytes) -> Outcome:
@@ -69,7 +72,7 @@ class Destination(Protocol):
 
 
 class StowDestination:
-    """A DICOMweb archive; an object that is there already counts as delivered."""
+    """A DICOMweb archive; an object that the archive already has counts as delivered."""
 
     name: Final = "pacs"
     kind: ObjectKind = "dicom"
@@ -78,7 +81,7 @@ class StowDestination:
         self._client = _Client(access)
 
     def send(self, content: bytes) -> Outcome:
-        """One object in one request."""
+        """Send one object in one request."""
         boundary = uuid.uuid4().hex
         head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
         headers = {
@@ -90,7 +93,7 @@ class StowDestination:
 
 
 class FhirDestination:
-    """A FHIR server; the transaction is written so that it may be sent any number of times."""
+    """A FHIR server. A transaction sent several times has the same effect as one."""
 
     name: Final = "fhir"
     kind: ObjectKind = "fhir"
@@ -99,7 +102,7 @@ class FhirDestination:
         self._client = _Client(access)
 
     def send(self, content: bytes) -> Outcome:
-        """One transaction."""
+        """Send one transaction."""
         headers = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
         answer = self._client.post("", content, headers)
         if answer is None:
@@ -111,7 +114,7 @@ class FhirDestination:
 
 
 class _Client:
-    """Posts to one server. Redirections are not followed: they would take credentials elsewhere."""
+    """Posts to one server. It follows no redirect, which would take the credentials to another server."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -120,7 +123,7 @@ class _Client:
         self._pool = urllib3.PoolManager(timeout=timeout, retries=False, ssl_context=_tls(access))
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes] | None:
-        """Status and body of the answer; None when there is none."""
+        """Status and body of the response; None when the server does not answer."""
         try:
             response = self._pool.request(
                 "POST", self._root + path, body=body, headers={**headers, **self._access.headers()}
@@ -145,7 +148,7 @@ def _tls(access: Access) -> ssl.SSLContext:
 
 
 def _stored(status: int, body: bytes) -> Outcome:
-    """What a STOW-RS answer says of the one object sent (PS3.18 10.5.3)."""
+    """The outcome for the one object sent, from a STOW-RS response (PS3.18 10.5.3)."""
     reasons = _failure_reasons(body)
     if status in (HTTPStatus.OK, HTTPStatus.ACCEPTED) and not reasons:
         return "delivered"
@@ -159,7 +162,7 @@ def _stored(status: int, body: bytes) -> Outcome:
 
 
 def _failure_reasons(body: bytes) -> list[int]:
-    """The Failure Reasons in an answer of DICOM JSON; none in anything else."""
+    """The Failure Reasons in a response of DICOM JSON; none in any other body."""
     try:
         failed: list[Any] = json.loads(body)[FAILED_SOP_SEQUENCE]["Value"]
         return [int(item[FAILURE_REASON]["Value"][0]) for item in failed]

@@ -1,4 +1,4 @@
-"""Entries of the spool that nobody can use: moved out of the way of the others, and deleted with what is too old."""
+"""The quarantine: unusable entries of the spool, moved out of the way of the others and deleted after a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class Quarantine:
-    """A folder of mode 0700; what is in it has a name of its own. `on_entry` is told of each that comes."""
+    """A folder of mode 0700 that gives each entry a new name. `on_entry` is called for each entry."""
 
     def __init__(self, folder: Path, on_entry: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
@@ -33,7 +33,7 @@ class Quarantine:
         self._immovable: set[Path] = set()
 
     def take(self, entry: Path, why: str) -> None:
-        """Move an entry here. One that cannot be moved either stays, and is spoken of once."""
+        """Move an entry into quarantine. An entry that cannot be moved stays where it is and is logged once."""
         name = str(uuid.uuid4())
         try:
             _make_movable(entry)
@@ -50,7 +50,8 @@ class Quarantine:
 
     @contextmanager
     def instead_of(self, entry: Path) -> Iterator[None]:
-        """Move an entry here when it is its own fault that the block fails; pass over one that has gone."""
+        """Move an entry into quarantine if the block fails through the entry's own fault; ignore an entry that has
+        gone."""
         try:
             yield
         except FileNotFoundError:
@@ -61,7 +62,8 @@ class Quarantine:
             self.take(entry, f"it cannot be used: {error.strerror}")
 
     def takes_odd(self, entry: Path, *, named: bool = True) -> bool:
-        """Whether an entry is no folder, or has none of our names, and was moved here."""
+        """Move an entry into quarantine if it is not a folder or has a foreign name; whether it was moved or has
+        gone."""
         try:
             if not stat.S_ISDIR(entry.lstat().st_mode):
                 self.take(entry, "no folder")
@@ -74,12 +76,12 @@ class Quarantine:
         return False
 
     def usable(self, folder: Path) -> list[Path]:
-        """The instances of a series, in the order of their names; what is in it besides is moved here."""
+        """The instances of a series, sorted by name; every other file of the series is moved into quarantine."""
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
         return [path for path in entries if not self._takes_odd_instance(path)]
 
     def expire(self, before: float) -> None:
-        """Delete what came before that time."""
+        """Delete entries older than the given time."""
         for entry in self._folder.iterdir():
             with suppress(FileNotFoundError):
                 if entry.lstat().st_ctime < before:
@@ -100,7 +102,7 @@ class Quarantine:
 
 
 def delete(entry: Path) -> None:
-    """Delete a file, a link or a folder with what is in it, as far as that can be done."""
+    """Delete a file, a link or a folder and its contents, as far as the system permits."""
     if entry.is_dir() and not entry.is_symlink():
         shutil.rmtree(entry, ignore_errors=True)
     else:
@@ -109,7 +111,7 @@ def delete(entry: Path) -> None:
 
 
 def _why_unusable(path: Path) -> str | None:
-    """Why a file can be no instance; None when it may be one. Raises OSError where it cannot be opened."""
+    """Why a file cannot be an instance; None when it may be one. Raises OSError if it cannot be opened."""
     if not NAME.fullmatch(path.name):
         return "a foreign name"
     # Without waiting for whoever writes into a pipe.
@@ -124,7 +126,7 @@ def _why_unusable(path: Path) -> str | None:
 
 
 def _make_movable(entry: Path) -> None:
-    """A folder moves only where its owner may write to it (rename(2), EACCES)."""
+    """Let the owner write to a folder, which rename(2) demands (EACCES otherwise)."""
     mode = entry.lstat().st_mode
     if not stat.S_ISLNK(mode):
         with suppress(PermissionError):

@@ -42,8 +42,11 @@ HOUR_S: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class SpoolLimits:
-    """Most bytes held; hours after which what was not judged is dropped; and the seconds without a new instance after
-    which a series is taken for complete: `settle_s` when several came in one request, `quiet_s` when one by one."""
+    """The most bytes in the spool, the hours that a series may wait, and the seconds after which a series is complete.
+
+    A series is complete when no new instance has come for `settle_s` after a request with several instances, or for
+    `quiet_s` after a request with one.
+    """
 
     max_bytes: int
     keep_hours: float
@@ -52,7 +55,7 @@ class SpoolLimits:
 
 
 class Reception:
-    """The instances of one request: nothing of them is seen by anybody until `commit`."""
+    """The instances of one STOW-RS request; no other worker sees them before `commit`."""
 
     def __init__(self, spool: Spool, folder: Path) -> None:
         self._spool = spool
@@ -62,21 +65,21 @@ class Reception:
         self._at_work = threading.Lock()
 
     def begin(self) -> int | None:
-        """Make its folder; returns the descriptor that locks it. Its caller holds the gate."""
+        """Make the folder; returns the descriptor that locks it. The caller holds the gate."""
         self._folder.mkdir(PRIVATE)
         return try_lock(self._folder / LOCK)
 
     def open_part(self) -> BinaryIO:
-        """A file for the next instance; the last one is replaced unless it was kept."""
+        """A file for the next instance; it replaces the last one unless that was kept."""
         return open(self._part, "wb", opener=private_opener)
 
     @property
     def part(self) -> Path:
-        """Where the open instance is."""
+        """The path of the open instance."""
         return self._part
 
     def keep(self, series_uid: str, instance_uid: str, *, whole: bool = False) -> None:
-        """Take the closed part as an instance, its bytes on the disk; `whole` when it is a series by itself."""
+        """Keep the closed part as an instance and write it to the disk; `whole` when it is a series by itself."""
         sync(self._part)
         key = self._spool.name_of(series_uid)
         folder = self._folder / key
@@ -86,9 +89,9 @@ class Reception:
             self._whole.add(key)
 
     def commit(self) -> None:
-        """Hand everything kept to whoever judges; from now on a loss of power does not take it away.
+        """Move all kept instances to where they are judged; after that a loss of power does not lose them.
 
-        All or nothing: raises OSError when the disk does not take all of it, and takes back what it took.
+        All or nothing: raises OSError and moves the instances back when the disk does not take all of them.
         """
         taken: list[tuple[Path, Path]] = []
         with self._at_work, self._spool.gate():
@@ -101,7 +104,7 @@ class Reception:
                 raise
 
     def end(self) -> None:
-        """Delete what is left of it, once nobody hands it over any more: whoever waited for that may have gone."""
+        """Delete the rest of the reception, after a `commit` that still runs: its caller may have gone."""
         with self._at_work:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -123,7 +126,7 @@ class Reception:
 
 
 def _take_back(taken: list[tuple[Path, Path]]) -> None:
-    """Undo renames: nothing of a request that failed is judged."""
+    """Undo renames, so that no instance of a failed request is judged."""
     for place, origin in taken:
         with suppress(OSError):
             place.rename(origin)
@@ -134,8 +137,10 @@ def _take_back(taken: list[tuple[Path, Path]]) -> None:
 
 
 class Spool:
-    """The folder, created with mode 0700 when missing. What lies in it and cannot be used goes to its quarantine, of
-    which `on_quarantine` is told; the rest goes on. Raises SettingsError where it cannot be made."""
+    """The folder of received series, created with mode 0700 when missing. Raises SettingsError when that fails.
+
+    Unusable entries go to its quarantine, which calls `on_quarantine` for each; the work on the others goes on.
+    """
 
     def __init__(self, folder: Path, limits: SpoolLimits, on_quarantine: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
@@ -151,22 +156,22 @@ class Spool:
             raise unusable(folder, error) from None
 
     def make_places(self) -> None:
-        """Make its folders where they are missing, as when somebody has deleted them; raises OSError."""
+        """Make the missing folders, for example after somebody has deleted them; raises OSError."""
         for path in (self._folder, *self._places):
             own_folder(path)
 
     def name_of(self, uid: str) -> str:
-        """What a series or an instance is called here."""
+        """The name of a series or an instance in the spool."""
         return hmac.new(self._salt, uid.encode(), hashlib.sha256).hexdigest()[:32]
 
     @contextmanager
     def gate(self) -> Iterator[None]:
-        """Nothing enters or leaves `series` meanwhile but by the caller."""
+        """Within the block, only the caller moves anything into or out of `series`."""
         with held(self._folder / GATE):
             yield
 
     def place_for(self, name: str) -> Path:
-        """The folder of a series, made when missing; its caller holds the gate."""
+        """The folder of a series, made when missing; the caller holds the gate."""
         place = self.series / name
         if os.path.lexists(place):
             self.quarantine.takes_odd(place)
@@ -175,7 +180,7 @@ class Spool:
 
     @contextmanager
     def reception(self) -> Iterator[Reception]:
-        """Room for one request, deleted in the end; raises SpoolFull when there is none."""
+        """A reception for one request, deleted at the end; raises SpoolFull when there is no room."""
         self._check_room()
         reception, lock = Reception(self, self._incoming / str(uuid.uuid4())), None
         try:
@@ -188,7 +193,8 @@ class Spool:
                 os.close(lock)
 
     def claim(self, now: float) -> Claim | None:
-        """A series that is complete, or one that its judge left; None when there is none. `now` is `time.time()`."""
+        """A claim on a complete series, or on one whose judge has ended; None when there is none. `now` is
+        `time.time()`."""
         for folder in self._judging.iterdir():
             with self.quarantine.instead_of(folder):
                 if not self.quarantine.takes_odd(folder, named=False) and (claim := self._claimed(folder)):
@@ -201,7 +207,8 @@ class Spool:
         return None
 
     def sweep(self, now: float) -> int:
-        """Delete what dead processes left behind, and series older than the limit; returns how many of these."""
+        """Delete what dead processes left behind, and series older than the limit; returns the number of these
+        series."""
         for entry in self._trash.iterdir():
             delete(entry)
         self.quarantine.expire(now - self._limits.keep_hours * HOUR_S)
@@ -227,11 +234,11 @@ class Spool:
                 delete(folder)
 
     def __len__(self) -> int:
-        """Series waiting or being judged."""
+        """The number of series that wait or are being judged."""
         return sum(1 for folder in (self.series, self._judging) for _ in folder.iterdir())
 
     def _claimed_if_complete(self, series: Path, now: float) -> Claim | None:
-        """The claim on a series, moved to `judging`; its caller holds the gate."""
+        """The claim on a series, moved to `judging`, if it is complete; the caller holds the gate."""
         if not self._is_complete(series, now):
             return None
         folder = self._judging / str(uuid.uuid4())
@@ -239,7 +246,7 @@ class Spool:
         return self._claimed(folder)
 
     def _claimed(self, folder: Path) -> Claim | None:
-        """The claim on a folder in `judging`; None when it is another's, or there is nothing in it to be judged."""
+        """The claim on a folder in `judging`; None when another worker has it, or when it holds nothing to judge."""
         lock = try_lock(folder / LOCK)
         if lock is None:
             return None

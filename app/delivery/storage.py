@@ -1,4 +1,4 @@
-"""Whether the disk that holds spool and results takes what is written, and what is said where it does not."""
+"""Watches whether the disk that holds spool and results can be written, and says why when it cannot."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ logger = logging.getLogger(__name__)
 
 
 def pause_s(failures: int, first_s: float = FIRST_PAUSE_S, max_s: float = MAX_PAUSE_S) -> float:
-    """The pause after so many failures in a row: doubled each time."""
+    """The pause in seconds after so many failures in a row; it doubles with each."""
     return float(min(max_s, first_s * 2.0 ** min(failures - 1, 32)))
 
 
 def result_code(error: BaseException) -> int | None:
-    """SQLite's primary result code; None of an error that has none."""
+    """SQLite's primary result code; None for an error without one."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & PRIMARY
 
 
 def is_of_storage(error: BaseException) -> bool:
-    """Whether the disk or the database is at fault, and not what was to be written."""
+    """Whether the disk or the database caused an error, and not the data that were to be written."""
     code = result_code(error)
     if code is None:  # the module sqlite3 itself refuses a value by other errors than this one
         return isinstance(error, OSError | sqlite3.OperationalError)
@@ -49,11 +49,11 @@ def is_of_storage(error: BaseException) -> bool:
 
 
 class StorageWatch:
-    """Looks at one folder's disk at most once a second, and remembers the last write that failed.
+    """Checks one folder's disk at most once a second, and remembers the last write that failed.
 
-    Until that is over `trouble` says why, in words without path or patient data. Work that fails again although there
-    is room is kept back for pauses that double: `may_work`. Safe among threads. A failure is over once some megabytes
-    can be written and neither `mend` nor `probe` raises; `on_change` is told when writing becomes possible or not.
+    After a failure `trouble` says why, without path or patient data, until some megabytes can be written and neither
+    `mend` nor `probe` raises. Work that fails again although there is room must wait for pauses that double
+    (`may_work`). `on_change` is called when writing becomes possible or impossible. Safe among threads.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class StorageWatch:
         self._full = False
 
     def look(self) -> str | None:
-        """The trouble there is now, None where there is none."""
+        """The present trouble; None when the disk can be written."""
         with self._lock:
             now = self._clock()
             if now - self._looked_at >= LOOK_S:
@@ -84,17 +84,17 @@ class StorageWatch:
             return self.trouble
 
     def may_work(self) -> bool:
-        """Whether it makes sense to begin something that will be written here."""
+        """Whether to begin work that will write to the disk."""
         return self.look() is None and self._clock() >= self._work_from
 
     def require(self) -> None:
-        """Raise StorageFull or StorageUnavailable where nothing can be written."""
+        """Raise StorageFull or StorageUnavailable when the disk cannot be written."""
         if self.look() is not None:
             raise self._refusal()
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Raise StorageFull or StorageUnavailable for a write or read that fails within."""
+        """Raise StorageFull or StorageUnavailable when a write or read in the block fails."""
         try:
             yield
         except (OSError, sqlite3.Error) as error:
@@ -112,12 +112,12 @@ class StorageWatch:
             self._say(_reason(error), _is_full(error))
 
     def succeeded(self) -> None:
-        """Remember that work was written: pauses begin anew."""
+        """Note that work was written: the next pause is the first one again."""
         with self._lock:
             self._failures, self._work_from = 0, 0.0
 
     def _found(self) -> tuple[str | None, bool]:
-        """What is wrong now, and whether room is what there is too little of. Written is only after a failure."""
+        """The present trouble, and whether it is lack of room. It writes to the disk only after a failure."""
         try:
             room = os.statvfs(self._folder)
             if room.f_flag & os.ST_RDONLY:
@@ -161,19 +161,19 @@ def _is_full(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, without the path that an OSError names beside it."""
+    """The reason of an error, without the path that an OSError names."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _write_and_forget(folder: Path) -> None:
-    """Write as much as some work needs; raises OSError."""
+    """Write as many bytes as the work needs, and delete them; raises OSError."""
     with tempfile.TemporaryFile(dir=folder) as probe:
         probe.write(bytes(ROOM_BYTES))
         probe.flush()
 
 
 def readable_count(count: Callable[[], float]) -> Callable[[], float]:
-    """`count`, or not a number where that cannot be read: a metric must not stop the others."""
+    """The value of `count`, or NaN if it cannot be read: one metric must not stop the others."""
 
     def read() -> float:
         try:

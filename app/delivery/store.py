@@ -1,4 +1,4 @@
-"""Finished result objects until they expire, and those that still have to be delivered: one SQLite database."""
+"""The result store: finished result objects until they expire, and their pending deliveries, in one SQLite database."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is to be delivered now, and how often that was tried."""
+    """An object to deliver now, and the number of attempts so far."""
 
     uid: str
     content: bytes
@@ -59,18 +59,19 @@ class Due:
 
 
 class _OtherSchema(sqlite3.DatabaseError):
-    """A database of something else."""
+    """The database has tables of another program."""
 
 
 class ResultStore:
-    """The database, shared by all workers. Its folder must be private: it holds patient data.
+    """The database of results, shared by all workers. Its folder must be private, because it holds patient data.
 
-    One that is damaged, or none of ours, is set aside under a name with the time, and a new one begun, at the start and
-    whenever that shows; the log says where. `watch` knows whether it can be written.
+    A damaged or foreign database is renamed, with the time in its name, and a new one begun, at the start and whenever
+    the damage shows; the log says where. `watch` knows whether the database can be written.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises SettingsError where there can be none, but not where that may pass: then each use tries again."""
+        """Open the database. Raises SettingsError for a lasting fault; after one that may pass, each use tries
+        again."""
         self._path = path
         self._inode: int | None = None
         self.watch = StorageWatch(path.parent, self.probe)
@@ -86,7 +87,7 @@ class ResultStore:
             self.watch.failed(error)
 
     def probe(self) -> None:
-        """Raise the error that writing would."""
+        """Raise the error that a write would raise."""
         with closing(self._connect(FOREIGN_TIMEOUT_S)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.rollback()
@@ -100,7 +101,7 @@ class ResultStore:
         now: float,
         expires_at: float,
     ) -> None:
-        """Keep the results of one claim and owe them to the destinations of their kind, all or nothing."""
+        """Keep the results of one claim and note their deliveries to the destinations of their kind, all or nothing."""
         with self._transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO judged VALUES (?, ?)", (claim, expires_at))
             for item in objects:
@@ -115,11 +116,11 @@ class ResultStore:
                 )
 
     def is_judged(self, claim: str) -> bool:
-        """Whether the results of a claim are here: then it is not judged again."""
+        """Whether the results of a claim are here, so that it need not be judged again."""
         return bool(self._rows("SELECT 1 FROM judged WHERE claim = ?", claim))
 
     def forget(self, claim: str) -> None:
-        """The claim is gone from the spool."""
+        """Forget a claim whose series has left the spool."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM judged WHERE claim = ?", (claim,))
 
@@ -134,7 +135,7 @@ class ResultStore:
         return Due(*rows[0]) if rows else None
 
     def settle(self, destination: str, uid: str) -> None:
-        """Nothing more is to be done: a FHIR bundle goes, a DICOM object can be fetched until it expires."""
+        """End a delivery. A FHIR bundle is deleted; clients can fetch a DICOM object until it expires."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM deliveries WHERE destination = ? AND uid = ?", (destination, uid))
             connection.execute(
@@ -143,7 +144,7 @@ class ResultStore:
             )
 
     def postpone(self, destination: str, uid: str, due_at: float) -> None:
-        """Count an attempt that failed and name the time of the next."""
+        """Count a failed attempt and set the time of the next."""
         with self._transaction() as connection:
             connection.execute(
                 "UPDATE deliveries SET attempts = attempts + 1, due_at = ? WHERE destination = ? AND uid = ?",
@@ -151,7 +152,7 @@ class ResultStore:
             )
 
     def expire(self, now: float) -> int:
-        """Delete what is too old; returns how many deliveries were given up with it."""
+        """Delete results that are too old; returns the number of deliveries that end with them."""
         with self._transaction() as connection:
             old = "SELECT uid FROM objects WHERE expires_at <= ?"
             (undelivered,) = connection.execute(
@@ -163,19 +164,19 @@ class ResultStore:
         return int(undelivered)
 
     def forget_damaged(self, before: float) -> None:
-        """Delete databases that were set aside before that time."""
+        """Delete damaged databases that were renamed before the given time."""
         for path in self._path.parent.glob(f"{self._path.name}*{DAMAGED_MARK}*"):
             with suppress(FileNotFoundError):
                 if path.lstat().st_ctime < before:
                     delete(path)
 
     def waiting(self, destination: str) -> int:
-        """Objects still to be delivered to a destination."""
+        """The number of objects that wait for a destination."""
         ((count,),) = self._rows("SELECT count(*) FROM deliveries WHERE destination = ?", destination)
         return int(count)
 
     def find(self, study_uid: str | None = None, series_uid: str | None = None, uid: str | None = None) -> list[str]:
-        """UIDs of the DICOM objects here of a study, a series, or all."""
+        """The UIDs of the DICOM objects of a study, of a series, or of all."""
         conditions, values = ["kind = 'dicom'"], []
         for column, value in (("study_uid", study_uid), ("series_uid", series_uid), ("uid", uid)):
             if value is not None:
@@ -185,12 +186,12 @@ class ResultStore:
         return [row[0] for row in self._rows(query, *values)]
 
     def attributes(self, uid: str) -> str | None:
-        """The attributes of one object; None once it has expired."""
+        """The attributes of one object; None after it has expired."""
         rows = self._rows("SELECT attributes FROM objects WHERE uid = ?", uid)
         return rows[0][0] if rows else None
 
     def content(self, uid: str) -> bytes | None:
-        """One object; None once it has expired."""
+        """The bytes of one object; None after it has expired."""
         rows = self._rows("SELECT content FROM objects WHERE uid = ?", uid)
         return rows[0][0] if rows else None
 
@@ -206,7 +207,8 @@ class ResultStore:
 
     @contextmanager
     def _renewing(self) -> Iterator[None]:
-        """Set a database aside in which the block finds damage; its error is raised all the same."""
+        """Rename the database if the block finds it damaged, and begin a new one; the block's error is raised all the
+        same."""
         seen = self._inode
         try:
             yield
@@ -233,7 +235,8 @@ class ResultStore:
         return connection
 
     def _open_or_begin(self, damage: sqlite3.Error | None, seen: int | None = None) -> None:
-        """Make sure that there is a database of ours; with `damage` that in the file `seen`. One process at a time."""
+        """Open the database or begin one; `damage` was found in the file `seen`. Only one process at a time does
+        this."""
         with held(self._path.with_suffix(".lock")):
             if damage is not None and _inode(self._path) == seen:
                 self._set_aside(str(damage), self._files())
@@ -249,7 +252,7 @@ class ResultStore:
             self._inode = _inode(self._path)
 
     def _begin(self) -> None:
-        """Open the database and write its tables where there are none; raises _OtherSchema for other ones."""
+        """Open the database and write its tables if there are none; raises _OtherSchema for a foreign one."""
         _make_private(self._files())
         with closing(self._connected(FOREIGN_TIMEOUT_S)) as connection:
             found = set(connection.execute(COLUMNS))
@@ -263,7 +266,7 @@ class ResultStore:
                 connection.executescript(SCHEMA)
 
     def _set_aside(self, why: str, files: Sequence[Path]) -> None:
-        """Give files of the database other names, so that a new one can be begun."""
+        """Rename the files of the database, so that a new one can be begun."""
         mark = f"{DAMAGED_MARK}{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
         for path in files:
             if os.path.lexists(path):
@@ -288,7 +291,7 @@ def _columns_of_ours() -> frozenset[tuple[Any, ...]]:
 
 
 def _inode(path: Path) -> int | None:
-    """Which file a database is in; None where there is none yet. A number may be taken again by what comes after."""
+    """The number of the database's file; None if there is none yet. A later file may have the same number."""
     try:
         found = path.stat()
     except OSError:
@@ -301,7 +304,7 @@ def _is_no_file(path: Path) -> bool:
 
 
 def _make_private(files: Sequence[Path]) -> None:
-    """Let only the owner read and write the files that are there, and make the first of them if it is not."""
+    """Let only the owner read and write the database's files, and make the first of them if it is missing."""
     for path in files:
         with suppress(FileNotFoundError):
             path.chmod(PRIVATE_FILE)

@@ -1,4 +1,4 @@
-"""The threads that judge what was spooled and deliver what came of it, in every worker process."""
+"""The threads of each worker that judge spooled series and deliver results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SeriesResults = Callable[[Sequence[Path], datetime, Callable[[], bool], frozense
 
 
 class Repeating:
-    """A thread that calls `step` until it has nothing to do, then waits POLL_S, until it is told to stop.
+    """A thread that calls `step` until it returns false, waits POLL_S, and goes on until it is stopped.
 
     A step that fails is logged once, however often it fails again, and tried after pauses that double.
     """
@@ -46,15 +46,15 @@ class Repeating:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Do not begin another step."""
+        """Begin no further step."""
         self._stop.set()
 
     def join(self) -> None:
-        """Wait until the last step has ended; not for ever, since nothing is lost by ending within one."""
+        """Wait for the end of the last step, but not for ever: a step that is broken off loses nothing."""
         if self._thread.is_alive():
             self._thread.join(STOP_PATIENCE_S)
 
@@ -74,7 +74,7 @@ class Repeating:
 
 @dataclass(frozen=True, slots=True)
 class SpoolWork:
-    """Judges complete series, one at a time, in a place of the lane that all series share."""
+    """Judges complete series, one at a time, each in a slot of the lane that all series share."""
 
     spool: Spool
     store: ResultStore
@@ -85,9 +85,10 @@ class SpoolWork:
     keep_hours: float
 
     def step(self, now: float | None = None) -> bool:
-        """Sweep, and judge one series if there is one; returns whether there was.
+        """Sweep the spool, and judge one series if one is complete; returns whether there was one.
 
-        While the disk cannot be written only what is too old goes: a series would be judged in vain, over and over.
+        While the disk cannot be written it only deletes what is too old: it would judge a series in vain, over and
+        over.
         """
         now = time.time() if now is None else now
         watch = self.store.watch
@@ -114,8 +115,10 @@ class SpoolWork:
             claim.release()
 
     def _settle(self, claim: Claim, cancelled: Callable[[], bool]) -> bool:
-        """Judge one series; returns whether the next may follow at once. Raises OSError or sqlite3.Error when what came
-        of it cannot be written: then it is not at fault and stays."""
+        """Judge one series; returns whether the next may follow at once.
+
+        Raises OSError or sqlite3.Error when the results cannot be written: the series is not at fault and stays.
+        """
         if self.store.is_judged(claim.id):
             self._finish(claim)
             return True
@@ -139,7 +142,7 @@ class SpoolWork:
         return self._done_with(claim, outcome, attempt)
 
     def _kept(self, claim: Claim, objects: Sequence[ResultObject]) -> str:
-        """Keep results; returns what became of the series, and raises what the disk is at fault of."""
+        """Keep the results; returns the outcome of the series, and raises an error that the disk causes."""
         now = time.time()
         expires_at = now + self.keep_hours * HOUR_S
         try:
@@ -154,7 +157,7 @@ class SpoolWork:
         return "judged"
 
     def _done_with(self, claim: Claim, outcome: str, attempt: int) -> bool:
-        """Do with a series what its outcome asks for; returns whether the next may follow at once."""
+        """Delete, set apart or keep a series according to its outcome; returns whether the next may follow at once."""
         if outcome == "interrupted":
             claim.forgive()
             return False
@@ -192,13 +195,13 @@ class Backoff:
     max_s: float = MAX_PAUSE_S
 
     def pause_s(self, failures: int) -> float:
-        """After `failures` failures in a row."""
+        """The pause in seconds after `failures` failures in a row."""
         return pause_s(failures, self.first_s, self.max_s)
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryWork:
-    """Sends to one destination, one object at a time, from one process at a time."""
+    """Sends results to one destination, one object at a time. Only one process at a time sends."""
 
     store: ResultStore
     destination: Destination
@@ -207,9 +210,10 @@ class DeliveryWork:
     metrics: Metrics
 
     def step(self, now: float | None = None) -> bool:
-        """Send the object that has waited longest; returns whether there was one and it was settled.
+        """Send the object that has waited longest; returns whether there was one and its delivery has ended.
 
-        Not while the disk cannot be written: what is sent could not be crossed out, and would be sent again.
+        While the disk cannot be written it sends nothing: it could not record the delivery, and would send the object
+        again.
         """
         watch = self.store.watch
         if not watch.may_work():
@@ -238,7 +242,7 @@ class DeliveryWork:
 
 
 class Delivery:
-    """Spool, store and threads of one process."""
+    """The spool, the result store, and the threads of one worker."""
 
     def __init__(
         self, spool: Spool, store: ResultStore, judging: SpoolWork, delivering: Sequence[DeliveryWork]
@@ -251,18 +255,18 @@ class Delivery:
         ]
 
     def start(self) -> None:
-        """Begin to judge and to deliver."""
+        """Start to judge and to deliver."""
         for thread in self._threads:
             thread.start()
 
     @property
     def watch(self) -> StorageWatch:
-        """Whether spool and store can be written."""
+        """The watch of the disk that holds spool and results."""
         return self.store.watch
 
     @contextmanager
     def stopping(self) -> Iterator[None]:
-        """Begin nothing more; what is at work has ended after the block, which may hurry it."""
+        """Begin no further step; wait after the block for the running ones, which the block may hurry."""
         for thread in self._threads:
             thread.stop()
         yield

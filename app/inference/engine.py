@@ -1,4 +1,4 @@
-"""Runs blocking work off the event loop: single slices behind a bounded queue, whole series in a lane of their own."""
+"""Runs blocking work outside the event loop: slices in a bounded queue, and each series in a thread of its own."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ GIVE_WAY_S: Final = 0.05  # a series goes on after each batch however busy the e
 
 
 class Abandoned(Exception):
-    """Nobody waits for the answer any more."""
+    """The client no longer waits for the answer."""
 
 
 class _Threads:
-    """Threads that run what an event loop hands them, in turn.
+    """Threads that run the work of an event loop in its order.
 
     `ThreadPoolExecutor` under `run_in_executor` makes two futures and a condition for each piece of work: 0.15 ms of
     processor time where this takes 0.07.
@@ -37,7 +37,8 @@ class _Threads:
         self._started = False
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises. It has the caller's context, so that what it logs has the request's id."""
+        """The result of `work`, or its error. The work has the caller's context, so that its log lines have the
+        request's id."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._start()
         self._errands.put((partial(contextvars.copy_context().run, work), answer))
@@ -48,7 +49,7 @@ class _Threads:
             del answer
 
     def close(self) -> None:
-        """Finish what was handed over and end the threads."""
+        """Finish all work and end the threads."""
         for _ in self._threads:
             self._errands.put(None)
         if self._started:
@@ -70,7 +71,7 @@ class _Threads:
 
 
 def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
-    """What work returns, or what it raises. Its frame, which the error holds, knows of nobody who waits."""
+    """The result of the work or its error. An error holds this frame, which does not refer to the caller."""
     try:
         return work(), None
     # Whatever it is belongs to the caller.
@@ -92,8 +93,11 @@ def _overloaded(found: str, expected: str) -> Overloaded:
 
 
 class Engine:
-    """At most `threads` pieces of work run and `queue_limit` more wait, none of them when what they hold exceeds
-    `max_bytes`; beyond that callers are told at once. `changed` is told how many there are whenever that changes."""
+    """Judges slices in `threads` threads, with a queue for `queue_limit` more; both together hold at most `max_bytes`.
+
+    Beyond these limits the caller gets an error at once. One piece of work alone may be of any size. `changed` is
+    called with the number of pieces whenever it changes.
+    """
 
     def __init__(
         self,
@@ -115,9 +119,9 @@ class Engine:
         self._idle.set()
 
     async def submit(self, work: Callable[[], T], size_bytes: int, gone: Callable[[], Awaitable[bool]]) -> T:
-        """Run `work`, which holds `size_bytes`, and return what it returns; raises Overloaded when there is no room.
+        """Run `work`, which holds `size_bytes`, and return its result; raises Overloaded when there is no room.
 
-        Work that had to wait is dropped when its turn comes and its caller is `gone`: raises Abandoned.
+        Work that had to wait is dropped when its turn comes and its client is `gone`: raises Abandoned.
         """
         with self._admitted(size_bytes):
             waits = self._places.locked()
@@ -127,20 +131,26 @@ class Engine:
                 return await self._threads.run(work)
 
     def overload(self, size_bytes: int) -> Overloaded | None:
-        """Why work that holds `size_bytes` would not be taken once it was received; None where it would."""
+        """The error that work with a body of `size_bytes` would get once its body was received; None if there is
+        room."""
         return self._overload(self._accepted + self._coming_soon(), size_bytes)
 
     def expect(self) -> object:
-        """Count work that will be received for SOON_S as if it had been, or until it was received (`coming`), so that
-        no more is begun than will be taken. Returns what `coming` is to be told."""
+        """Count work whose body is about to come, for SOON_S or until `coming` ends, so that no more is let in than
+        fits.
+
+        Returns a mark to give to `coming`.
+        """
         expected = object()
         self._coming[expected] = time.monotonic()
         return expected
 
     @contextmanager
     def coming(self, size_bytes: int, expected: object = None) -> Iterator[None]:
-        """Have work that holds `size_bytes` received in the block; raises Overloaded for what would not be taken and
-        was not `expected` either."""
+        """Count work of `size_bytes` while its body is received in the block.
+
+        Raises Overloaded when there is no room, unless `expected` is a mark from `expect`.
+        """
         if expected is None:
             if (overload := self.overload(size_bytes)) is not None:
                 raise overload
@@ -151,11 +161,11 @@ class Engine:
             self._coming.pop(expected, None)
 
     def give_way(self) -> None:
-        """Hold up the calling thread while there is work here, for GIVE_WAY_S at most."""
+        """Hold the calling thread back while the engine has work, for GIVE_WAY_S at most."""
         self._idle.wait(GIVE_WAY_S)
 
     def close(self) -> None:
-        """Finish what runs and stop the threads."""
+        """Finish the work and stop the threads."""
         self._threads.close()
 
     def _coming_soon(self) -> int:
@@ -191,7 +201,7 @@ class Engine:
 
 
 class SeriesSlot:
-    """One series' place in memory and its thread. What its work should ask after each batch is `cancelled`."""
+    """The place of one series in memory, and its thread. The work calls `cancelled` after each batch."""
 
     def __init__(
         self, pool: ThreadPoolExecutor, leave: Callable[[SeriesSlot], None], give_way: Callable[[], None]
@@ -203,24 +213,24 @@ class SeriesSlot:
         self._running: Future[Any] | None = None  # each piece of work returns another type
 
     def cancelled(self) -> bool:
-        """Whether nobody waits for the series any more. Returns once those with single slices had their turn."""
+        """Whether the client has gone. It first lets single slices go ahead."""
         if not self._cancelled.is_set():
             self._give_way()
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Ask the work to stop at its next batch."""
+        """Tell the work to stop at its next batch."""
         self._cancelled.set()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run one piece of work in the series' thread and return what it returns; one piece at a time."""
+        """Run one piece of work in the series' thread and return its result; one piece at a time."""
         context = contextvars.copy_context()
         running: Future[T] = self.pool.submit(context.run, work)
         self._running = running
         return await asyncio.wrap_future(running)
 
     def close(self) -> None:
-        """Give the place back once the work has ended; it is asked to stop, and nobody waits for it."""
+        """Tell the work to stop, and free the place once it has ended, without waiting for that."""
         self.cancel()
         if self._running is None:
             self._leave(self)
@@ -229,10 +239,10 @@ class SeriesSlot:
 
 
 class SeriesLane:
-    """Room for `limit` series, each from its first byte to its answer, with a thread each beside the engine's.
+    """Places for `limit` series, each from its first byte to its answer, with a thread for each.
 
-    A series takes seconds: were it to queue with single slices, these would wait behind it. `changed` is told how many
-    are in memory whenever that changes; `give_way` is called after each batch of a series, in its thread.
+    A series takes seconds: in the queue of single slices it would hold these up. `changed` is called with the number of
+    series in memory whenever it changes; `give_way` is called after each batch of a series, in its thread.
     """
 
     def __init__(
@@ -251,12 +261,12 @@ class SeriesLane:
         self._lock = threading.Lock()  # a slot is given back in the thread that did its work
 
     def __len__(self) -> int:
-        """Series in memory now."""
+        """The number of series in memory."""
         return len(self._open)
 
     @contextmanager
     def slot(self) -> Iterator[SeriesSlot]:
-        """A place for one series until the work on it has ended; raises Overloaded when there is none."""
+        """A place for one series until its work has ended; raises Overloaded when no place is free."""
         with self._lock:
             if len(self._open) >= self._limit:
                 raise Overloaded(
@@ -273,7 +283,7 @@ class SeriesLane:
             slot.close()
 
     def close(self) -> None:
-        """Ask all work to stop and wait until it has."""
+        """Tell all work to stop and wait until it has."""
         for slot in list(self._open):
             slot.cancel()
         for pool in self._pools:

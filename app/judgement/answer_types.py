@@ -1,7 +1,7 @@
 """The types of an answer in JSON; `app.judgement.answers` writes it.
 
-They are dictionaries of declared types, which mypy checks: pydantic models of what was computed a moment before take a
-thirtieth of a slice's whole time to build.
+The answers are typed dictionaries, which mypy checks. Pydantic models of the same values would take a thirtieth of a
+slice's whole time to build.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class FindingOut(TypedDict):
 
 
 class QualityOut(TypedDict):
-    """A remark about what was sent."""
+    """A remark about the image or the request."""
 
     code: str
     severity: Literal["info", "warning", "error"]
@@ -71,7 +71,7 @@ class QualityOut(TypedDict):
 
 
 class ModelRef(TypedDict):
-    """Which model answered."""
+    """The model that judged."""
 
     name: str
     version: str
@@ -85,7 +85,7 @@ class KeySliceOut(SliceOut):
 
 
 class SeriesOut(TypedDict):
-    """Which series was sent."""
+    """The series that the client sent."""
 
     series_instance_uid: str | None
     study_instance_uid: str | None
@@ -94,7 +94,7 @@ class SeriesOut(TypedDict):
 
 
 class SourceOut(TypedDict):
-    """What was sent."""
+    """The image that the client sent."""
 
     kind: Literal["dicom", "png", "jpeg", "tiff", "array"]
     rows: int
@@ -105,7 +105,7 @@ class SourceOut(TypedDict):
 
 
 class Answer(TypedDict):
-    """The judgement of one slice, or of one series."""
+    """The judgement of one slice or one series."""
 
     request_id: str
     decision: Decision

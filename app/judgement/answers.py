@@ -1,4 +1,4 @@
-"""Writes a judgement as an answer (`app.judgement.answer_types`)."""
+"""Writes a judgement as an answer in JSON (`app.judgement.answer_types`)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.judgement.judge import Judgement
 
 
 def answer(judgement: Judgement, language: Language, request_id: str) -> Answer:
-    """Write one judgement; remarks about the request stand before those about the image."""
+    """The answer of one judgement; remarks about the request come before those about the image."""
     prediction, parameters, detector = judgement.prediction, judgement.parameters, judgement.detector
     written = Answer(
         request_id=request_id,
@@ -53,7 +53,7 @@ def answer(judgement: Judgement, language: Language, request_id: str) -> Answer:
 
 
 def json_answer(judgement: Judgement, language: Language, request_id: str) -> bytes:
-    """As `answer`, in JSON."""
+    """The answer of one judgement, as JSON text in UTF-8."""
     return to_json(answer(judgement, language, request_id), inf_nan_mode="null")
 
 

@@ -1,4 +1,5 @@
-"""The judge: reads an image, diagnoses it, times and counts that, in the same way for every caller."""
+"""The judge: reads an image, diagnoses it, takes the times and counts the decision, in the same way for every
+caller."""
 
 from __future__ import annotations
 
@@ -31,9 +32,9 @@ from app.telemetry import Metrics
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
-    """One image, what was asked of it, what is said of it, by which models, and the milliseconds that each stage took.
+    """One image with its parameters, its prediction, the models that made it, and the milliseconds of each stage.
 
-    `detector` is what searched; None where somebody pointed at a nodule.
+    `detector` is the model that searched; None where the client gave a roi.
     """
 
     image: CTSlice | CTVolume
@@ -51,14 +52,15 @@ class Judgement:
         return {f.slice.sop_instance_uid for f in self.prediction.findings if f.slice is not None} or {middle}
 
     def report(self, headers: Sequence[Dataset], written: datetime, language: Language = "en") -> Report:
-        """What renderings are made from; `headers` are the data sets of `shown_instances`, none for a picture."""
+        """The report from which every format but JSON is written. `headers` are the data sets of `shown_instances`,
+        none for a picture."""
         digest = None if self.detector is None else self.detector.digest
         roi_px = self.parameters.roi_px
         return Report(self.prediction, self.image, headers, self.bundle, written, roi_px, digest, language)
 
 
 class Judge:
-    """Judges slices and series with the models of `registry`, and counts in `metrics` what came of it."""
+    """Judges slices and series with the models of `registry`, and counts times and decisions in `metrics`."""
 
     def __init__(self, registry: ModelRegistry, metrics: Metrics, max_slices: int) -> None:
         self.registry = registry
@@ -66,7 +68,8 @@ class Judge:
         self._limits = SeriesLimits(max_slices=max_slices)
 
     def slice(self, data: bytes | memoryview, parameters: Parameters, began: float | None = None) -> Judgement:
-        """Judge the image in a file. `began` is when the request did (`time.perf_counter`), if before this call.
+        """Judge the image in a file. `began` is the time at which the request began (`time.perf_counter`), if before
+        this call.
 
         Raises the errors of reading, RoiOutsideImage, and ModelLoading.
         """
@@ -83,7 +86,7 @@ class Judge:
         return Judgement(image, parameters, prediction, model.bundle, searched, timing_ms)
 
     def builder(self, parameters: Parameters, *, keep_headers: bool = False) -> SeriesBuilder:
-        """What takes the files of one series that will be judged."""
+        """A builder that takes the files of one series to be judged."""
         return SeriesBuilder(self._limits, parameters.options, keep_headers=keep_headers)
 
     def series(
@@ -95,7 +98,8 @@ class Judge:
         cancelled: Callable[[], bool],
         began: float,
     ) -> Judgement:
-        """Judge a volume that took `decode_ms` to read, since the request `began` (`time.perf_counter`).
+        """Judge a volume that took `decode_ms` to read; `began` is the time at which the request began
+        (`time.perf_counter`).
 
         Raises Cancelled and ModelLoading.
         """
@@ -113,10 +117,10 @@ class Judge:
         cancelled: Callable[[], bool],
         name: Callable[[Path], str] | None = None,
     ) -> Judgement:
-        """Judge the series in some files, each read, decoded and dropped before the next. `name` is what an error calls
-        a file; without it only its place in the order is told, for names may hold patient data.
+        """Judge the series in some files; read and decode each, and drop it before the next.
 
-        Raises the errors of a series that is unfit, OSError, Cancelled and ModelLoading.
+        Errors call a file by its `name`; without one, only by its place in the order, because names may hold patient
+        data. Raises the errors of a series that cannot be judged, OSError, Cancelled and ModelLoading.
         """
         began = time.perf_counter()
         builder = self.builder(parameters)

@@ -1,4 +1,4 @@
-"""The parameters of a prediction: text from query or form to typed values. The command line shares them."""
+"""The parameters of a prediction: reads the text from a query, a form or the command line into typed values."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ NUMBER: Final = r" *[+-]?([0-9]{1,20}([.][0-9]{0,20})?|[.][0-9]{1,20})([eE][+-]?
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What a parameter means, the whole of a text that may be one (in what Python and ECMA 262 share of expressions),
-    that in words, and its JSON type."""
+    """The meaning of a parameter, a pattern for its whole text, the pattern in words, and its JSON type.
+
+    The pattern uses only what Python and ECMA 262 have in common.
+    """
 
     description: str
     pattern: str
@@ -25,7 +27,7 @@ class Parameter:
     type: str = "string"
 
     def schema(self) -> dict[str, str]:
-        """Its JSON schema; a text of another type than string is what that type writes."""
+        """The parameter's JSON schema. Only a string has the pattern: JSON itself says how other types are written."""
         return {"type": self.type} | ({"pattern": f"^{self.pattern}$"} if self.type == "string" else {})
 
 
@@ -63,7 +65,7 @@ TRUE: Final = ("true", "1", "yes")
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What is asked of a slice or a series; `notes` are remarks about the request itself. A series has no roi."""
+    """The parameters of one slice or series; `notes` are remarks about the request itself. A series has no roi."""
 
     roi_px: PointPx | None = None
     options: ReadOptions = field(default_factory=ReadOptions)
@@ -72,7 +74,7 @@ class Parameters:
 
 
 def parse_parameters(texts: Mapping[str, str]) -> Parameters:
-    """Parse the known parameters, ignoring empty ones; raises InvalidParameter naming the one that cannot be used."""
+    """Parse the known parameters and ignore empty ones; raises InvalidParameter, which names the wrong parameter."""
     given, notes = _given(texts, KNOWN)
     options = ReadOptions(
         frame=int(given["frame"]) if "frame" in given else None,
@@ -84,13 +86,13 @@ def parse_parameters(texts: Mapping[str, str]) -> Parameters:
 
 
 def parse_series_parameters(texts: Mapping[str, str]) -> Parameters:
-    """As `parse_parameters`, for a series."""
+    """Parse the parameters of a series, as `parse_parameters` does those of a slice."""
     given, notes = _given(texts, KNOWN_OF_SERIES)
     return Parameters(explain=given.get("explain", "").lower() in TRUE, notes=notes)
 
 
 def _given(texts: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, str], tuple[QualityNote, ...]]:
-    """The parameters that have a value, and a remark about those that are not known; raises InvalidParameter."""
+    """The parameters that have a value, and a remark about unknown ones; raises InvalidParameter."""
     given = {name: text.strip() for name, text in texts.items() if text.strip()}
     for name in given.keys() & set(known):
         if not re.fullmatch(PARAMETERS[name].pattern, given[name]):

@@ -1,4 +1,4 @@
-"""A spooled series to its result objects: what is done for a client of /v1/studies, for one that did not wait."""
+"""Judges a spooled series and writes its result objects, as `/v1/studies` does for a client that waits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 
 from app.errors import FrameRequired
 from app.imaging.header import Header, read_header
+from app.judgement.formats import result_objects
 from app.judgement.judge import Judge, Judgement
-from app.judgement.objects import result_objects
 from app.judgement.parameters import Parameters
 from app.reports.result import ObjectKind, ResultObject
 
@@ -26,9 +26,11 @@ class SpooledJudge:
     def __call__(
         self, paths: Sequence[Path], arrived: datetime, cancelled: Callable[[], bool], wanted: Collection[ObjectKind]
     ) -> list[ResultObject]:
-        """Results of the kinds `wanted`; they bear the time at which the series had `arrived`, so that a second attempt
-        writes the same. A series of one slice is judged as that. Raises the errors of a series that is unfit, and
-        Cancelled."""
+        """The results of the kinds `wanted`. A series of one slice is judged as a slice.
+
+        The results bear the time `arrived` at which the series came, so that a second attempt writes the same. Raises
+        the errors of a series that cannot be judged, and Cancelled.
+        """
         judgement = self._only_slice(paths) or self.judge.files(paths, Parameters(), _tell_nobody, cancelled)
         report = judgement.report(_headers(paths, judgement.shown_instances), arrived)
         return result_objects(report, wanted, self.judge.metrics)

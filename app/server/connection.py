@@ -1,8 +1,9 @@
-"""uvicorn's HTTP/1.1, with what docs/serving.md lists: a body of known length goes into one buffer, a request may be
-answered on its headers, and a connection may go to another process, and come from one.
+"""One HTTP/1.1 connection: uvicorn's protocol, with the pieces that docs/serving.md lists.
 
-Clients may offer another protocol with a request that has a body, and end their side of the connection before they are
-answered (`app.server.half_close`); uvicorn's own protocol refuses the first and leaves the second unanswered.
+A body of known length goes from the socket into one buffer, the application may answer a request on its headers alone,
+and a connection may move to another worker. Unlike uvicorn's protocol, this one answers a request that has a body and
+offers another protocol, and a client that ends its side of the connection before it has its answer
+(`app.server.half_close`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ HEADERS_BYTES: Final = 16 * 1024  # one read: most of a body is to stay in the s
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection: decides where the next bytes go, and leaves the rest to uvicorn's protocol."""
+    """One connection: chooses the buffer for the next bytes, and leaves the rest to uvicorn's protocol."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._http = _Http(*args, **kwargs)
@@ -34,11 +35,12 @@ class Connection(asyncio.BufferedProtocol):
         self._once = False
 
     def begin_with(self, begun: bytes, *, once: bool) -> None:
-        """Begin with what another process received, a request's whole head at least; with `once`, end after it."""
+        """Begin with the bytes that another worker has read. With `once`, close the connection after the first
+        answer."""
         self._begun, self._once = begun, once
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Start uvicorn's protocol, with the bytes from another worker if there are any."""
         self._http.connection_made(cast(asyncio.Transport, transport))
         if self._begun:
             self._http.data_received(self._begun)
@@ -47,35 +49,35 @@ class Connection(asyncio.BufferedProtocol):
             self._http.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Tell uvicorn's protocol that the connection has closed."""
         self._http.connection_lost(exc)
         self._ended.set()
 
     async def ended(self) -> None:
-        """Return when it is over."""
+        """Wait until the connection has closed."""
         await self._ended.wait()
 
     def eof_received(self) -> bool:
-        """The client sends nothing more; whether it may still be answered."""
+        """Whether to keep the connection open to answer a client that has ended its side."""
         return self._http.keeps_answering()
 
     def pause_writing(self) -> None:
-        """Hold answers back."""
+        """Hold answers back while the socket takes no more."""
         self._http.pause_writing()
 
     def resume_writing(self) -> None:
-        """Go on with answers."""
+        """Send answers again."""
         self._http.resume_writing()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's interface
-        """Where the next bytes go."""
+        """The buffer for the next bytes from the socket."""
         body = self._http.bypassing
         if body is not None:
             return body.rest
         return SCRATCH if self._http.within_body else SCRATCH[:HEADERS_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes are there."""
+        """Take `nbytes` that the event loop has put into the buffer."""
         body = self._http.bypassing
         if body is None:
             self._http.piece_received(SCRATCH[:nbytes])
@@ -86,7 +88,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 class _Http(HttpToolsProtocol):
-    """uvicorn's protocol. The next bytes are those of the body `bypassing`, unless it is None."""
+    """uvicorn's protocol. While `bypassing` is a body, the next bytes belong to it and go past the parser."""
 
     bypassing: Body | None = None
     _offered: Body | None = None
@@ -102,11 +104,11 @@ class _Http(HttpToolsProtocol):
 
     @property
     def within_body(self) -> bool:
-        """Whether the next bytes belong to a body that is taken in pieces."""
+        """Whether the next bytes belong to a body that the application reads in chunks."""
         return self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
 
     def piece_received(self, piece: memoryview) -> None:
-        """The next bytes that are not those of a body `bypassing`."""
+        """Take the next bytes that go through the parser."""
         if self._faulty:
             return
         between = not self._within_head and (self.cycle is None or self.cycle.response_complete)
@@ -120,7 +122,7 @@ class _Http(HttpToolsProtocol):
             self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Have the next bytes parsed."""
+        """Give the next bytes to the parser."""
         self._unset_keepalive_if_required()
         while data:
             try:
@@ -136,8 +138,8 @@ class _Http(HttpToolsProtocol):
                 return
 
     def _without_upgrade(self) -> bytes:
-        """The headers of a request that offers another protocol, as if it did not, for a parser that is to begin with
-        them. An offer may be ignored (RFC 9110 7.8), but the parser leaves all that follows to the other protocol."""
+        """The headers of a request without its offer of another protocol, for a new parser. A server may ignore the
+        offer (RFC 9110 7.8), but the first parser leaves all bytes that follow to the other protocol."""
         self._renew_parser()
         self._upgrading = False
         lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
@@ -149,12 +151,12 @@ class _Http(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     def on_message_begin(self) -> None:
-        """Start on the headers of a request."""
+        """Note that the headers of a request begin."""
         self._within_head = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Start on a request; the rest of its body waits until it is asked for."""
+        """Pass the connection on, answer early, or start the request and leave the rest of its body in the socket."""
         self._within_head = False
         if self._passed_on:
             return
@@ -189,14 +191,14 @@ class _Http(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def on_body(self, body: bytes) -> None:
-        """Take what stands in one read with the headers, or a chunk for who asks for chunks."""
+        """Take a part of the body that the parser has seen: what came with the headers, or a chunk."""
         if self._offered is not None:
             self._offered.received += len(body)
         if not self._answered_early and not self._passed_on:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a body that was taken in chunks."""
+        """End a body that went through the parser."""
         if self._upgrading:
             return
         self._begun = None  # the next request does not begin where these bytes do
@@ -208,13 +210,13 @@ class _Http(HttpToolsProtocol):
         self._end_body()
 
     def on_response_complete(self) -> None:
-        """Go on to the next request, past a body that nobody wanted."""
+        """Go on to the next request; drop a body that the application did not read."""
         if self._offered is not None and self.bypassing is None and not self.transport.is_closing():
             self._bypass()
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell who waits for the body, and the request at work: uvicorn tells the last one that was sent."""
+        """Tell the running request, and the reader of its body; uvicorn tells only the last request."""
         if self._at_work is not None and not self._at_work.response_complete:
             self._at_work.disconnected = True
             self._at_work.message_event.set()
@@ -224,7 +226,7 @@ class _Http(HttpToolsProtocol):
         self._end_body()
 
     def body_received(self, body: Body, nbytes: int) -> None:
-        """So many bytes more are there."""
+        """Count `nbytes` more of a body that goes past the parser."""
         body.received += nbytes
         if self._answered_early or self.cycle.response_complete:
             self._expect_more()
@@ -254,7 +256,7 @@ class _Http(HttpToolsProtocol):
         self.flow.resume_reading()
 
     def _pass_on(self) -> bool:
-        """Whether the connection went to another process."""
+        """Pass the connection to another worker if one should have it; whether it went there."""
         pass_on: hooks.PassOn | None = self.app_state.get(hooks.PASS_ON)
         # The rest of the last answer would be lost, or come behind the next.
         if pass_on is None or self._begun is None or self.transport.get_write_buffer_size():
@@ -266,7 +268,7 @@ class _Http(HttpToolsProtocol):
         return self._passed_on
 
     def keeps_answering(self) -> bool:
-        """Whether there is something to answer to a client that sends nothing more, before the connection ends."""
+        """Whether a client that has ended its side waits for an answer; the connection closes after it."""
         if self.transport.is_closing() or not self._ends_after_whole_requests():
             return False
         cycle = self._at_work
@@ -276,7 +278,7 @@ class _Http(HttpToolsProtocol):
         return True
 
     def _ends_after_whole_requests(self) -> bool:
-        """Whether requests that came whole are not answered yet; the connection ends with the last of them."""
+        """Whether complete requests wait for their answers; the connection closes after the last of them."""
         cycles = (self._at_work, *(cycle for cycle, _ in reversed(self.pipeline)))
         whole = [each for each in cycles if each is not None and not each.response_complete and not each.more_body]
         if whole:
@@ -285,7 +287,8 @@ class _Http(HttpToolsProtocol):
         return bool(whole)
 
     def _end_with_fault(self, status: HTTPStatus) -> None:
-        """Say what is wrong and close, unless others are to be answered before: nobody knows where the next begins."""
+        """Answer a malformed request, after the answers before it, and close: the next request has no known
+        beginning."""
         self._faulty = True
         if self._ends_after_whole_requests():
             return
@@ -303,7 +306,7 @@ class _Http(HttpToolsProtocol):
         self.transport.write(b"".join((*head, answer.body)))
 
     def _early_answer(self, length: int) -> hooks.EarlyAnswer | None:
-        """The answer of an application that refuses this request on its headers."""
+        """The application's answer to this request on its headers alone; None for an ordinary request."""
         answer_early: hooks.AnswerEarly | None = self.app_state.get(hooks.EARLY_ANSWER)
         # uvicorn knows what follows an answer to these, and waits for who does not read his answers.
         plain = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
@@ -312,7 +315,7 @@ class _Http(HttpToolsProtocol):
         return answer_early(cast(dict[str, Any], self.scope), length)
 
     def _answer_early(self, answer: hooks.EarlyAnswer, length: int) -> None:
-        """Answer at once, and drop the body."""
+        """Send an early answer and drop the body."""
         self._answered_early = True
         self._offered = self.bypassing = Body(length, lambda: None)
         self._write(answer)
@@ -320,7 +323,7 @@ class _Http(HttpToolsProtocol):
         self._expect_more()
 
     def _expect_more(self) -> None:
-        """Have the connection closed when nothing comes for as long as an idle one is kept."""
+        """Close the connection if the client sends nothing for as long as an idle connection is kept."""
         self._last_s = self.loop.time()
         # One timer for all pieces: it looks what came meanwhile.
         if self.timeout_keep_alive_task is None or self.timeout_keep_alive_task is not self._timer:

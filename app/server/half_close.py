@@ -1,6 +1,7 @@
-"""An answer to a client that has ended its side of the connection, and may be gone or waiting.
+"""Answers to clients that have ended their side of the connection.
 
-The system says the same of both, until it is sent something: then it says of one that is gone that there is nobody.
+Such a client may wait for its answer, or may have gone. The system cannot tell which until it has sent something: a
+client that has gone then resets the connection.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ LONGER: Final = 4  # each wait is so many times the one before: the last byte is
 
 
 class AnswerAhead:
-    """Stands in for the `transport` of a request: sends the beginning of its answer ahead, a byte at a time, and the
-    rest once that is there. At the second byte the transport learns that a client is gone, and closes itself."""
+    """A request's `transport` that sends the first bytes of the answer ahead, one at a time, and the rest when it is
+    ready. At the second byte the system reports a client that has gone, and the real transport closes."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -25,18 +26,18 @@ class AnswerAhead:
         self._send_ahead()
 
     def write(self, data: bytes) -> None:
-        """Send what follows, of an answer from its beginning on."""
+        """Send the next part of the answer; the first part leaves out the bytes that were sent ahead."""
         self._stop()
         self._transport.write(memoryview(data)[self._sent :])
         self._sent = 0
 
     def close(self) -> None:
-        """Close the transport once all is sent."""
+        """Close the real transport when it has sent everything."""
         self._stop()
         self._transport.close()
 
     def is_closing(self) -> bool:
-        """Whether the transport is closed, or will be."""
+        """Whether the real transport is closed or closing."""
         return self._transport.is_closing()
 
     def _send_ahead(self) -> None:

@@ -1,8 +1,9 @@
-"""What the shipped server and the application agree on beyond ASGI. All of it is optional: any ASGI server will do.
+"""The interface between the shipped server and the application beyond ASGI. Each hook is optional: any ASGI server will
+do.
 
-The application puts what it wants of the server into the state that its lifespan yields: WANTS_WHOLE_BODY,
-EARLY_ANSWER, MALFORMED, PASS_ON. The server then offers WHOLE_BODY as an extension of a request's scope, asks two of
-the others when the headers of a request are there, and MALFORMED about what is no request.
+The application puts its wishes into the state of its ASGI lifespan: WANTS_WHOLE_BODY, EARLY_ANSWER, MALFORMED, PASS_ON.
+The server then adds WHOLE_BODY to the extensions of a request's scope. It calls PASS_ON and EARLY_ANSWER when it has
+read the headers of a request, and MALFORMED when it cannot read a request.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ Scope: TypeAlias = MutableMapping[str, Any]  # an ASGI connection scope
 
 
 class WholeBody(Protocol):
-    """A body of known length, as an ASGI server offers it that receives it into one buffer: instead of by its chunks.
+    """A request's body of known length, which the server can receive into one buffer instead of in chunks.
 
-    `received` bytes have come, the last of them at `last_s` of the event loop's time. `left` is whether the client has
-    gone, until the request is answered.
+    `received` is the number of bytes that have come, and `last_s` the event loop's time at the last of them. `left` is
+    true when the client disconnects before its request is answered.
     """
 
     received: int
@@ -35,17 +36,19 @@ class WholeBody(Protocol):
     left: bool
 
     def into(self, buffer: memoryview) -> AbstractContextManager[None]:
-        """Receive into `buffer`, as long as the body, within the block; what comes after the block is dropped."""
+        """Within the block, receive into `buffer`, which is as long as the body; the server drops bytes that come after
+        the block."""
         ...
 
     async def arrived(self) -> bool:
-        """Whether it is all there, once it is, or the client has gone. May be given up and called again."""
+        """Wait for the end of the body; True if it is complete, False if the client has gone. May be cancelled and
+        called again."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EarlyAnswer:
-    """A whole answer: its status, the lines of its headers as they are sent, Content-Length included, and its body."""
+    """A whole answer: status, header lines as they are sent (with Content-Length), and body."""
 
     status: int
     header_lines: bytes
@@ -53,26 +56,28 @@ class EarlyAnswer:
 
 
 class AnswerEarly(Protocol):
-    """What an application has an ASGI server ask before it takes a request with a body of known length."""
+    """The hook that the server calls before it takes a request with a body of known length."""
 
     def __call__(self, scope: Scope, length: int) -> EarlyAnswer | None:
-        """The answer to the request of `scope`, if that is known before any of its `length` bytes were read; they are
-        not wanted then. None for a request that is to take its way."""
+        """The answer to the request of `scope` if it needs none of the `length` bytes of the body, which the server
+        then drops. None for an ordinary request."""
         ...
 
 
 class AnswerMalformed(Protocol):
-    """What an application has an ASGI server ask about what is no request that could be passed on."""
+    """The hook that the server calls for bytes that it cannot pass on as a request."""
 
     def __call__(self, status: HTTPStatus) -> EarlyAnswer:
-        """The answer: 400 for what is no request, 501 for a method and 505 for a version that is not known."""
+        """The answer with `status`: 400 for a malformed request, 501 for an unknown method, 505 for an unknown
+        version."""
         ...
 
 
 class PassOn(Protocol):
-    """What an application has an ASGI server ask when the headers of a request are there."""
+    """The hook that the server calls when it has read the headers of a request."""
 
     def __call__(self, scope: Scope, connection: int, begun: memoryview) -> bool:
-        """Whether the file descriptor `connection` went to another process, which answers the request of `scope`, of
-        which `begun` was received, and all that follow it. The caller then closes its own descriptor in silence."""
+        """Pass the file descriptor `connection` to another worker, with the bytes `begun` read from it; whether that
+        was done. The other worker answers the request of `scope` and all that follow, and the caller closes its own
+        descriptor without a word."""
         ...

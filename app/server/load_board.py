@@ -1,4 +1,4 @@
-"""What each worker has at hand, for all of them to see."""
+"""The load board: how many requests each worker has, in memory that all workers share."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NOBODY: Final = -1
 
 
 class LoadBoard:
-    """How much each worker has at hand, in memory shared by the processes that get it at their start.
+    """How many requests each worker has. A worker and its replacement have a place each, in shared memory.
 
-    `folder` is private to them and holds their sockets.
+    The processes inherit the board when they start. `folder` is private to them and holds their sockets.
     """
 
     def __init__(self, workers: int, folder: Path) -> None:
@@ -31,7 +31,7 @@ class LoadBoard:
         self._folder = folder
 
     def join(self) -> int:
-        """The calling process' own place; raises RuntimeError when there is none left."""
+        """Take a place for the calling process; raises RuntimeError when none is left."""
         with self._joining:
             for place, pid in enumerate(self._pids):
                 if pid == FREE:
@@ -42,33 +42,34 @@ class LoadBoard:
         raise RuntimeError(f"more than {len(self._pids)} workers")
 
     def leave(self, place: int) -> None:
-        """Give a place back."""
+        """Free a place."""
         self._pids[place] = FREE
 
     def forget(self, pid: int) -> None:
-        """Give back the place of a process that has ended, if it has not itself."""
+        """Free the place of a process that has ended without doing so."""
         for place, other in enumerate(self._pids):
             if other == pid:
                 self.leave(place)
 
     def publish(self, place: int, at_hand: int) -> None:
-        """Say how much there is at hand, or UNREACHABLE for a worker to which nothing can be sent."""
+        """Set the number of requests of the worker at `place`; UNREACHABLE for one that takes no connection."""
         self._at_hand[place] = at_hand
 
     def add(self, place: int) -> None:
-        """Count what was just sent to a worker, until that publishes it."""
+        """Count a request just sent to a worker, until that worker publishes its own number."""
         self._at_hand[place] += 1
 
     def loads(self) -> dict[int, int]:
-        """What the worker at each place has at hand, of those that can be reached."""
+        """The number of requests by place, of the workers that can be reached."""
         every = enumerate(zip(self._pids[:], self._at_hand[:], strict=True))  # a slice is one call into ctypes
         return {place: at_hand for place, (pid, at_hand) in every if pid != FREE and at_hand < UNREACHABLE}
 
     @contextmanager
     def sending(self, place: int, receiver: int) -> Iterator[bool]:
-        """Whether what the worker at `place` sends to the one at `receiver` in this block will be received.
+        """Announce a connection from the worker at `place` to the one at `receiver`; whether the receiver will take it.
 
-        Sent and published by each before it looks at what the other published: one of them knows.
+        Each side first publishes its own intention and then reads the other's, so at least one of them sees the
+        conflict.
         """
         self._sends_to[place] = receiver
         try:
@@ -77,10 +78,10 @@ class LoadBoard:
             self._sends_to[place] = NOBODY
 
     def awaited(self, place: int) -> bool:
-        """Whether somebody may be sending to a place."""
+        """Whether another worker may be sending to a place."""
         both = zip(self._pids, self._sends_to, strict=True)
         return any(pid != FREE and receiver == place for pid, receiver in both)
 
     def socket_of(self, place: int) -> Path:
-        """Where the worker at a place listens for the others."""
+        """The path of the socket on which the worker at a place receives connections."""
         return self._folder / f"worker-{place}"

@@ -1,4 +1,4 @@
-"""The event loop of a serving process: its server also takes over connections that another process accepted."""
+"""The event loop of a worker, whose server also serves connections that another worker accepted."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ else:
 
 
 class _TakesOver(_Mixed):
-    """An `app.server.sharing.TakesOver`, to be named as uvicorn's `loop` beside `Connection` as its `http`.
+    """An event loop that is an `app.server.sharing.TakesOver`; uvicorn's setting `loop` names it, and `http` names
+    `Connection`.
 
-    uvicorn shows the application nothing of its server, but has the event loop listen, with what makes a connection.
+    uvicorn does not show its server to the application. It asks the event loop to listen, and this loop keeps the
+    server.
     """
 
     _server: asyncio.Server | None = None
     _connect: Callable[[], Connection]
 
     async def create_server(self, protocol_factory: Any, *args: Any, **kwargs: Any) -> Any:
-        """As the loop it is, and remember the server."""
+        """Listen as the loop does, and remember the server."""
         self._server = await super().create_server(protocol_factory, *args, **kwargs)
         self._connect = protocol_factory
         return self._server
@@ -35,8 +37,8 @@ class _TakesOver(_Mixed):
         return self._server is not None and self._server.is_serving()
 
     async def take_over(self, accepted: socket.socket, begun: bytes) -> None:
-        """Serve a connection, of which `begun` was received, to its end. One that comes when the server does not take
-        new ones any more ends after its first answer."""
+        """Serve a connection to its end, beginning with the bytes `begun`. Serve only one request when the server takes
+        no new connections any more."""
         connection = self._connect()
         connection.begin_with(begun, once=not self.accepts())
         del begun  # this waits for the end of the connection
@@ -49,7 +51,7 @@ class _TakesOver(_Mixed):
 
 
 class AsyncioLoop(_TakesOver, asyncio.SelectorEventLoop):
-    """On Python's own."""
+    """On Python's own event loop."""
 
 
 if TYPE_CHECKING:
@@ -62,4 +64,4 @@ else:
     else:
 
         class ServerLoop(_TakesOver, uvloop.Loop):
-            """On uvloop."""
+            """On uvloop's event loop."""

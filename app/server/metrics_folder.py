@@ -1,7 +1,8 @@
-"""The folder in which the processes of one service share counts: each holds a lock on it, which a killed one loses.
+"""The folder in which the workers of one service share their metrics. Each worker locks it; a killed worker loses its
+lock.
 
-prometheus_client maps its files into memory with holes in them. When the file system is full as one is filled, the
-process is killed by SIGBUS; so they are written in full before they are mapped.
+prometheus_client maps sparse files into memory. If the disk is full when a hole is filled, the system kills the process
+by SIGBUS. So this module writes the files in full before they are mapped.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ LAST_VALUE_BYTES: Final = 16  # a file's last value and its time may be zeros li
 
 @contextmanager
 def shared_metrics_folder() -> Iterator[Path]:
-    """A private folder, gone afterwards; first those of services that were killed are removed. Raises SettingsError."""
+    """Make a private folder for the block and remove it afterwards; first remove those of killed services. Raises
+    SettingsError."""
     try:
         _remove_abandoned()
         folder, lock = _held_folder()
@@ -54,12 +56,13 @@ def shared_metrics_folder() -> Iterator[Path]:
 
 
 def hold(folder: Path) -> int | None:
-    """Use a folder until the descriptor returned is closed, or the process ends; None when it is being removed."""
+    """Lock a folder until the returned descriptor is closed or the process ends; None when the folder is being
+    removed."""
     return try_lock(folder / LOCK, shared=True)
 
 
 def require_room(folder: Path, workers: int) -> None:
-    """Raise NoSharedRoom unless the files of that many workers, a replacement and their supervisor find room."""
+    """Raise NoSharedRoom unless the disk has room for the files of `workers`, one replacement and their supervisor."""
     needed = sum(OF_WORKER.values()) * (workers + 1) + sum(OF_SUPERVISOR.values())
     trial = folder / ".trial"
     try:
@@ -71,7 +74,7 @@ def require_room(folder: Path, workers: int) -> None:
 
 
 def reserve(folder: Path, sizes: Mapping[str, int] = OF_WORKER) -> None:
-    """Write the files into which this process will count, before any metric is made; raises NoSharedRoom."""
+    """Write this process' metrics files in full, before it makes a metric; raises NoSharedRoom."""
     try:
         for kind, size in sizes.items():
             _reserve_one(folder / f"{kind}_{os.getpid()}.db", size)
@@ -81,7 +84,7 @@ def reserve(folder: Path, sizes: Mapping[str, int] = OF_WORKER) -> None:
 
 
 def trim(folder: Path, pid: int) -> None:
-    """Free what a process that has ended reserved and did not use; what it counted stays."""
+    """Free the unused part of the files of a process that has ended; its counts stay."""
     for path in folder.glob(f"*_{pid}.db"):
         with suppress(OSError):
             used = len(path.read_bytes().rstrip(b"\0"))
@@ -89,7 +92,7 @@ def trim(folder: Path, pid: int) -> None:
 
 
 def no_shared_room(folder: Path, needed: int, error: OSError) -> NoSharedRoom:
-    """What to say when workers cannot share memory."""
+    """The error for workers that find no room to share metrics."""
     return NoSharedRoom(
         found=f"too little room in {folder}: {error.strerror}",
         expected=f"{needed} bytes for what the workers share",

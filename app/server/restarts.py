@@ -1,4 +1,4 @@
-"""When a dead worker is replaced: at once after a life, after pauses that double where it died soon after its start."""
+"""When to replace a dead worker: at once, or after a pause that doubles if it died soon after its start."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ class _Place:
 
 
 class Restarts:
-    """The places of workers, by number; `clock` gives seconds."""
+    """The starts and deaths of workers by place; `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._places: dict[int, _Place] = {}
 
     def started(self, place: int) -> None:
-        """A worker begins there."""
+        """Note that a worker has started at `place`."""
         deaths = self._places[place].early_deaths if place in self._places else 0
         self._places[place] = _Place(self._clock(), deaths)
 
     def died(self, place: int) -> float:
-        """The worker there has ended; returns the pause in seconds until the next is due, the same when asked again."""
+        """Note that the worker at `place` has died; returns the pause in seconds before the next starts, the same when
+        asked again."""
         now = self._clock()
         found = self._places.setdefault(place, _Place(now - LIVED_S))
         if found.due_s is None:
@@ -42,9 +43,9 @@ class Restarts:
         return max(0.0, found.due_s - now)
 
     def waits(self, place: int) -> bool:
-        """Whether the worker there has died and is not replaced yet."""
+        """Whether the worker at `place` is dead and not yet replaced."""
         return place in self._places and self._places[place].due_s is not None
 
     def due(self, place: int) -> bool:
-        """Whether a dead worker there may be replaced now."""
+        """Whether the dead worker at `place` may be replaced now."""
         return self.died(place) <= 0

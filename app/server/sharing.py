@@ -1,10 +1,10 @@
-"""Workers on one port share their work: one that is busy passes a connection on to one that is not.
+"""Connection passing: a busy worker passes a connection to a worker that has less to do.
 
 A client with a lasting connection stays with its worker however busy that is, and the system hands out new connections
-without asking either: of two workers one would queue while the other idles. So when the headers of a request are there,
-the connection goes to the worker that has least at hand, as a file descriptor (unix(7), SCM_RIGHTS) with the bytes that
-were read of it. The body is still in the socket and comes along at no cost. What follows on the connection stays there
-too, until that worker is the busy one.
+without asking either: of two workers one would queue while the other idles. So a worker that has read the headers of a
+request passes the connection to the worker with the fewest requests. It sends the file descriptor (unix(7), SCM_RIGHTS)
+and the bytes that it has read. The body is still in the socket and moves at no cost. Later requests of the connection
+stay with the new worker until that is the busy one.
 """
 
 from __future__ import annotations
@@ -30,23 +30,24 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class TakesOver(Protocol):
-    """An event loop whose server takes connections over."""
+    """An event loop whose server can serve a connection that another worker accepted."""
 
     def accepts(self) -> bool:
         """Whether the server takes new connections."""
         ...
 
     async def take_over(self, accepted: socket.socket, begun: bytes) -> None:
-        """Serve a connection, of which `begun` was received, to its end. One that comes when the server does not take
-        new ones any more ends after its first answer."""
+        """Serve a connection to its end, beginning with the bytes `begun`. Serve only one request when the server takes
+        no new connections any more."""
         ...
 
 
 class Sharing:
-    """One worker's dealings with the others. What cannot be passed on stays with the worker that has it."""
+    """How one worker passes connections to the others and takes theirs. A connection that cannot be passed stays
+    here."""
 
     def __init__(self, board: LoadBoard, path: str, passed_on: Callable[[], None] = lambda: None) -> None:
-        """POST on `path` is passed on; `passed_on` is called for each."""
+        """Share the connections of POST requests on `path`; call `passed_on` for each that goes to another worker."""
         self._board = board
         self._path = path
         self._passed_on = passed_on
@@ -61,17 +62,17 @@ class Sharing:
         self._taken: set[asyncio.Task[None]] = set()
 
     def publish_slices(self, slices: int) -> None:
-        """Say how many slices this worker has at hand."""
+        """Tell the other workers how many slices this worker has."""
         self._slices = slices
         self._publish()
 
     def publish_series(self, series: int) -> None:
-        """Say how many series this worker has at hand."""
+        """Tell the other workers how many series this worker has."""
         self._series = series
         self._publish()
 
     def idler(self) -> int | None:
-        """The place of the worker to which the next slice should go; None when that is this one, or there is none."""
+        """The place of the worker to which the next slice should go; None when it should stay here."""
         at_hand = self._at_hand
         if self._ready and not at_hand:
             return None
@@ -86,7 +87,8 @@ class Sharing:
         return least if worth or not self._ready else None
 
     def pass_on(self, scope: Scope, connection: int, begun: memoryview) -> bool:
-        """A `PassOn` to the worker that has less at hand than this one."""
+        """Pass a connection to the worker that has least to do, if that has less than this one (an
+        `app.server.hooks.PassOn`)."""
         if scope["path"] != self._path or scope["method"] != "POST":
             return False
         place = self.idler()
@@ -107,7 +109,8 @@ class Sharing:
         return True
 
     async def start(self) -> None:
-        """Take what others pass on, now that it can be judged. Until then everything goes to one that can."""
+        """Begin to take connections, once the models are loaded. Before that this worker passes all slices to loaded
+        workers."""
         self._ready = True
         loop = asyncio.get_running_loop()
         if not isinstance(loop, TakesOver):
@@ -126,7 +129,7 @@ class Sharing:
         self._publish()
 
     async def stop(self) -> None:
-        """Take no more, once what is under way from others is answered."""
+        """Take no more connections; wait until those from other workers are answered."""
         self._reachable = False
         self._publish()
         while self._board.awaited(self._place):
@@ -162,10 +165,10 @@ class Sharing:
             self._take_one(self._inbox)
 
     def _take_one(self, inbox: socket.socket) -> None:
-        """Take over what came first; raises BlockingIOError when nothing did."""
+        """Serve the next connection that another worker has sent; raises BlockingIOError when there is none."""
         begun, descriptors, _, _ = socket.recv_fds(inbox, MAX_BEGUN_BYTES, 1)
         if not descriptors:
-            logger.error("a connection is lost: this process may have no more of them open")
+            logger.error("a connection is lost: this process may not open more files")
             return
         accepted = socket.socket(fileno=descriptors[0])
         accepted.setblocking(False)

@@ -1,4 +1,4 @@
-"""The sockets a service listens on, bound before anything is loaded: an address that cannot be had is told at once."""
+"""The service's listening sockets. They are bound before the models load, so that a wrong address fails at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # `localhost` names :
 
 @contextmanager
 def bound_sockets(host: str, port: int) -> Iterator[list[socket.socket]]:
-    """One for each address that `host` names, all on one port, closed afterwards; raises StartupError."""
+    """Bind one socket for each address of `host`, all on one port, and close them after the block; raises
+    StartupError."""
     with ExitStack() as stack:
         bound: list[socket.socket] = []
         try:

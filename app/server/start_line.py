@@ -1,4 +1,5 @@
-"""The first line of a request (RFC 9112 3): what of it is spoken here, and what is wrong with one that is not."""
+"""The first line of a request (RFC 9112 3): which versions and methods the server takes, and the status for the
+others."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ SIMPLE: Final = re.compile(rb"[A-Z]+ [!-~]+\r?\n")  # ends where a later version
 
 
 class NotSpoken(Exception):
-    """A request that no application can answer, and the status that says so."""
+    """A request that no application can answer, with the status that says so."""
 
     def __init__(self, status: HTTPStatus) -> None:
         super().__init__(status)
@@ -23,7 +24,7 @@ class NotSpoken(Exception):
 
 
 def check_spoken(method: str, version: str) -> None:
-    """Raise NotSpoken for another version, and for CONNECT, after which anything may follow."""
+    """Raise NotSpoken for another version than 1.0 and 1.1, and for CONNECT, after which any bytes may follow."""
     if version not in VERSIONS:
         raise NotSpoken(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
     if method == "CONNECT":
@@ -31,12 +32,12 @@ def check_spoken(method: str, version: str) -> None:
 
 
 def is_simple(data: bytes | memoryview) -> bool:
-    """Whether a request begins as those of HTTP/0.9 do, of which nothing more comes."""
+    """Whether a request begins like one of HTTP/0.9, which has nothing but its first line."""
     return SIMPLE.match(data) is not None
 
 
 def status_of(error: httptools.HttpParserError, data: bytes) -> HTTPStatus:
-    """What to answer when the parser raised an error at `data`."""
+    """The status of the answer when the parser raised `error` at `data`."""
     cause = error.__context__  # of one that was raised by whom the parser calls
     if isinstance(cause, NotSpoken):
         return cause.status
@@ -46,7 +47,7 @@ def status_of(error: httptools.HttpParserError, data: bytes) -> HTTPStatus:
 
 
 def without_authority(target: bytes) -> tuple[bytes, str]:
-    """A target without the scheme and host that it may begin with (RFC 9112 3.2.2), and its path; raises
+    """A request's target without scheme and host (RFC 9112 3.2.2), and its path. Raises
     httptools.HttpParserInvalidURLError."""
     url = httptools.parse_url(target)
     path = url.path or b"/"

@@ -1,5 +1,4 @@
-"""uvicorn's supervisor, with what operators want of it: restarts in the metrics and with pauses, no waiting for the
-dead."""
+"""uvicorn's supervisor of workers, which also counts restarts, pauses before them, and notices dead workers at once."""
 
 from __future__ import annotations
 
@@ -29,11 +28,12 @@ logger = logging.getLogger(__name__)
 
 
 class Supervisor(Multiprocess):
-    """Workers on shared sockets. SIGHUP replaces each by a new one that has loaded its models; one that dies is
-    replaced, after a pause if it died soon after its start, unless it says that starting is of no use.
+    """Supervises the workers on shared sockets, and replaces each that dies or, on SIGHUP, all of them.
 
-    `replacement` makes the application of workers that come later: they take no request before they can judge it,
-    while the first ones tell who asks that they are loading. The workers' counts are in `metrics_folder`.
+    SIGHUP replaces each worker by a new one that has loaded its models. A worker that dies is replaced, after a pause
+    if it died soon after its start. If its exit code says that it can never start, the service ends. `replacement`
+    makes the application of later workers: they take no request before they have loaded their models, while the first
+    workers answer that they are loading. `metrics_folder` holds the workers' counts.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Supervisor(Multiprocess):
 
     @property
     def start_failed(self) -> bool:
-        """Whether it ended because a worker could not be started."""
+        """Whether the service ended because a worker could not start."""
         return any(process.exitcode == STARTUP_FAILURE for process in self.processes)
 
     def init_processes(self) -> None:
@@ -69,7 +69,7 @@ class Supervisor(Multiprocess):
         self._take_stock()
 
     def keep_subprocess_alive(self) -> None:
-        """Replace what died, and count it."""
+        """Replace workers that have died or hang, and count them."""
         for place, process in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
@@ -82,7 +82,8 @@ class Supervisor(Multiprocess):
         self._take_stock()
 
     def _bury(self, place: int, process: Process) -> None:
-        """End a worker that is dead or hangs, and say so; stop everything when it says that starting is of no use."""
+        """End a worker that is dead or hangs, and log it; stop the service if its exit code says that it can never
+        start."""
         process.kill()
         process.join()
         if process.exitcode == STARTUP_FAILURE:
@@ -109,7 +110,8 @@ class Supervisor(Multiprocess):
         logger.warning("worker %s is replaced by %s", dead.pid, new.pid)
 
     def restart_all(self) -> None:
-        """Replace every worker by a new one that is ready, one after the other; none when the first is not."""
+        """Replace the workers one after the other, each by one that is ready; replace none if the first new one
+        fails."""
         self.config.timeout_worker_healthcheck = RELOAD_S
         before = list(self.processes)
         super().restart_all()
@@ -120,13 +122,13 @@ class Supervisor(Multiprocess):
         self._take_stock()
 
     def terminate_all(self) -> None:
-        """Refuse new connections and let every worker drain."""
+        """Take no new connection and let every worker finish its requests."""
         for each in self.sockets:
             each.close()
         super().terminate_all()
 
     def _take_stock(self) -> None:
-        """Forget the gauges of those that are gone, and hear at once when one of the others dies."""
+        """Forget the gauges of workers that have ended, and watch the others, so that a death is noticed at once."""
         alive = {process.pid for process in self.processes if process.pid is not None and process.exitcode is None}
         for pid in self._pids - alive:
             self._board.forget(pid)

@@ -1,4 +1,4 @@
-"""A body of known length, received into the buffer of whoever asks for it."""
+"""A request's body of known length, which the server receives into the reader's buffer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ ZEROS: Final = memoryview(bytes(PIECE_BYTES))
 
 
 class Body:
-    """The body of one request, of `length` bytes, which stays in the socket until it is asked for by `ask`; see
-    `app.server.hooks.WholeBody`. It is told of each piece and of the end of the connection."""
+    """The body of one request, of `length` bytes (an `app.server.hooks.WholeBody`).
+
+    The body stays in the socket until its reader asks for it; then this object calls `ask`. The connection reports each
+    piece and the end.
+    """
 
     def __init__(self, length: int, ask: Callable[[], None]) -> None:
         self.length = length
@@ -41,35 +44,35 @@ class Body:
             self._buffer = None
 
     async def arrived(self) -> bool:
-        """Whether it is all there, once it is, or the client has gone."""
+        """Wait for the end of the body; True if it is complete, False if the client has gone."""
         await self._ended.wait()
         return self.received == self.length
 
     @property
     def is_wanted(self) -> bool:
-        """Whether it goes into a buffer of its own."""
+        """Whether a reader has given a buffer for the body."""
         return self._buffer is not None
 
     @property
     def rest(self) -> memoryview:
-        """Where what was not received yet goes; nowhere, if nobody wants it."""
+        """The buffer for the bytes that have not come yet; a scratch buffer if nobody reads them."""
         if self._buffer is None:
             return SCRATCH[: self.length - self.received]
         return self._buffer[self.received :]
 
     def put(self, head: bytes | bytearray) -> None:
-        """What was received before it was asked for."""
+        """Copy the bytes that came before the reader asked into its buffer."""
         if self._buffer is not None:
             self._buffer[: len(head)] = head
 
     def end(self) -> None:
-        """No more will come."""
+        """Note that no more bytes will come."""
         self._ask = None  # the connection, which holds the request, which holds this
         self._ended.set()
 
 
 def announced_bytes(headers: list[tuple[bytes, bytes]]) -> int:
-    """Content-Length; 0 where it is not given, or where something else says where the body ends."""
+    """Content-Length; 0 without one, or with Transfer-Encoding, which then says where the body ends."""
     given = dict(headers)
     if b"transfer-encoding" in given:
         return 0

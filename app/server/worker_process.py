@@ -1,4 +1,4 @@
-"""What a serving process does for itself: how it is scheduled, how it ends, what the collector looks through."""
+"""Settings of a worker process: scheduling, its end with its parent, and garbage collection."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ COLLECT_AFTER: Final = (20_000, 50, 100)
 
 
 def interrupt_nobody() -> None:
-    """Have this process, and what it starts, wait for its turn when it wakes up (SCHED_BATCH, sched(7)).
+    """Do not let this process, and those that it starts, interrupt others when it wakes up (SCHED_BATCH, sched(7)).
 
-    Otherwise every piece of an upload interrupts an inference, which then finds its cache gone. Where the system does
-    not allow it nothing changes.
+    Otherwise every piece of an upload interrupts an inference, which then loses its cache. Where the system does not
+    allow this setting, nothing changes.
     """
     if sys.platform == "linux":
         with suppress(OSError):
@@ -29,7 +29,7 @@ def interrupt_nobody() -> None:
 
 
 def end_with_parent() -> None:
-    """Drain and end when the supervisor is gone: it may have been killed, and nobody else would end this process."""
+    """Finish the requests and end when the supervisor is gone: a killed supervisor cannot stop its workers."""
     parent = parent_process()
     if parent is None:
         return
@@ -43,10 +43,10 @@ def end_with_parent() -> None:
 
 @contextmanager
 def made_to_stay() -> Iterator[None]:
-    """What is imported and built in the block is never looked through for garbage.
+    """Exclude everything that is imported and built in the block from garbage collection.
 
-    Modules and their functions stay until the end: passing over them takes a tenth of the time to start, and 40 ms at a
-    time later, between two requests.
+    Modules and functions live until the process ends. Looking through them takes a tenth of the start-up time, and
+    later 40 ms at a time between two requests.
     """
     gc.disable()
     try:

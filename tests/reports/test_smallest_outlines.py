@@ -16,8 +16,8 @@ from app.inference.bundle import Bundle
 from app.inference.diagnose import diagnose
 from app.inference.model import Model
 from app.judgement.answers import json_answer
+from app.judgement.formats import draw_slice
 from app.judgement.judge import Judgement
-from app.judgement.objects import draw_slice
 from app.judgement.parameters import Parameters
 from app.reports.dicom import to_bytes, write_results
 from app.reports.fhir import write_bundle

@@ -1,1 +1,1 @@
-"""DICOMweb (PS3.18): what comes in by STOW-RS, what QIDO-RS and WADO-RS find."""
+"""DICOMweb (PS3.18): receives series by STOW-RS, offers results by QIDO-RS and WADO-RS."""

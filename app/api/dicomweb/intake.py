@@ -1,4 +1,4 @@
-"""The instances of one STOW-RS request (PS3.18 10.5): each is looked at once it is complete, and answered for."""
+"""Receives the instances of one STOW-RS request (PS3.18 10.5): checks each when it is complete, and reports on it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IDENTITY: Final = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesI
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What names one instance; empty where it does not say."""
+    """The UIDs that identify one instance; empty where the file does not give them."""
 
     sop_class: str = ""
     uid: str = ""
@@ -41,21 +41,21 @@ class Instance:
 
     @property
     def is_named(self) -> bool:
-        """Whether an answer can refer to it."""
+        """Whether the instance has the UIDs by which an answer refers to it."""
         return is_uid(self.sop_class) and is_uid(self.uid)
 
     @property
     def has_odd_uids(self) -> bool:
-        """Whether something stands where a UID should that is none."""
+        """Whether an attribute for a UID holds something else."""
         uids = (self.sop_class, self.uid, self.study_uid, self.series_uid)
         return not all(is_uid(uid) for uid in uids if uid)
 
 
 class Intake:
-    """Takes the parts of one request into the spool and keeps what the answer says of each.
+    """Receives the instances of one request into the spool, and remembers what the answer says of each.
 
-    CT images are kept; other objects, our own results among them, are acknowledged and left out: a sender may forward
-    whole studies, and what is sent back to it cannot go round in circles.
+    It keeps CT images. It acknowledges other objects, results of this service among them, and leaves them out: a sender
+    may forward whole studies, and results sent back to it cannot go round in circles.
     """
 
     def __init__(self, reception: Reception, study_uid: str | None = None) -> None:
@@ -71,12 +71,12 @@ class Intake:
         self._part = self._reception.open_part()
 
     def write(self, data: bytes | memoryview) -> None:
-        """More of it."""
+        """Write the next bytes of the instance."""
         assert self._part is not None
         self._part.write(data)
 
     def end(self) -> None:
-        """Look at it: keep it, leave it out, or say what is wrong with it."""
+        """Close and check the instance: keep it, leave it out, or note what is wrong with it."""
         assert self._part is not None
         self._part.close()
         path = self._reception.part
@@ -91,16 +91,17 @@ class Intake:
             self.stored.append(instance)
 
     def close(self) -> None:
-        """Close what a broken request left open."""
+        """Close the file of an instance that was broken off."""
         if self._part is not None:
             self._part.close()
 
     def counts(self) -> dict[str, int]:
-        """Instances by what became of them."""
+        """The number of instances by outcome."""
         return {"stored": len(self.stored), "left_out": len(self.left_out), "failed": len(self.failed)}
 
     def answer(self) -> tuple[HTTPStatus, Dataset]:
-        """Status and data set (PS3.18 tables 10.5.3-1 and I.1-1); raises EmptyInput when nothing was sent."""
+        """The status and data set of the answer (PS3.18 tables 10.5.3-1 and I.1-1); raises EmptyInput for a request
+        without parts."""
         if not (self.stored or self.left_out or self.failed):
             raise EmptyInput(found="no bytes", expected="DICOM instances", remedy="Check that the files were attached.")
         dataset = Dataset()
@@ -132,7 +133,7 @@ class Intake:
 
 
 def _instance(path: Path) -> Instance:
-    """Read its names; none of them where it is no DICOM file."""
+    """Read an instance's UIDs; all are empty for a file that is not DICOM."""
     try:
         meta = pydicom.filereader.read_file_meta_info(path)
         syntax = UID(Header(meta).text("TransferSyntaxUID") or "")
@@ -150,7 +151,7 @@ def _instance(path: Path) -> Instance:
 
 
 def _unreadable(path: Path) -> int | None:
-    """Why no image can be made of a CT file, as far as that shows before it is decoded."""
+    """Why a CT file cannot be read as an image, as far as that shows before decoding."""
     try:
         image = DicomImage.parse(path.read_bytes())
     except WrongModality:

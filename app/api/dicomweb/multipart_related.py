@@ -1,4 +1,4 @@
-"""multipart/related (RFC 2387) as DICOMweb uses it (PS3.18 8.6): read as it arrives, and written part by part."""
+"""Reads and writes multipart/related (RFC 2387) as DICOMweb uses it (PS3.18 8.6), part by part."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class InstanceSink(Protocol):
     """Takes instances one after the other."""
 
     def begin(self) -> None:
-        """An instance begins."""
+        """Begin an instance."""
         ...
 
     def write(self, data: bytes | memoryview) -> None:
-        """More of it."""
+        """Take the next bytes of the instance."""
         ...
 
     def end(self) -> None:
-        """It is complete."""
+        """End the instance: it is complete."""
         ...
 
 
 class RelatedReader:
-    """Feeds a body of DICOM instances to a sink, byte for byte; a bare instance is one part."""
+    """Gives the DICOM instances of a body to a sink; a bare instance counts as one part."""
 
     def __init__(self, content_type: str, sink: InstanceSink) -> None:
-        """Raises UnsupportedMediaType for anything but application/dicom, and MalformedForm without boundary."""
+        """Raises UnsupportedMediaType for anything but application/dicom, and MalformedForm without a boundary."""
         kind, options = parse_options_header(content_type)
         declared = options.get(b"type", DICOM.encode()).decode("latin-1").lower()
         if kind.lower() not in (DICOM.encode(), RELATED.encode()) or declared != DICOM:
@@ -44,16 +44,16 @@ class RelatedReader:
         self._reader = _Bare(sink) if bare else MultipartReader(content_type, _Instances(sink))
 
     def feed(self, chunk: bytes) -> None:
-        """The next bytes; raises MalformedForm, and UnsupportedMediaType for a part of another type."""
+        """Read the next bytes; raises MalformedForm, and UnsupportedMediaType for a part of another type."""
         self._reader.feed(chunk)
 
     def finish(self) -> None:
-        """There are no more bytes; raises MalformedForm when there should be."""
+        """End the body; raises MalformedForm when it is not complete."""
         self._reader.finish()
 
 
 class _Instances:
-    """The parts of a body, each of which must be an instance."""
+    """The parts of a multipart body, each of which must be an instance."""
 
     def __init__(self, sink: InstanceSink) -> None:
         self._sink = sink
@@ -66,7 +66,7 @@ class _Instances:
 
 
 class _Bare:
-    """A body that is one instance, or empty."""
+    """A body that is one bare instance, or empty."""
 
     def __init__(self, sink: InstanceSink) -> None:
         self._sink = sink
@@ -85,7 +85,7 @@ class _Bare:
 
 
 def related(parts: Iterable[bytes], media_type: str = DICOM) -> tuple[str, Iterator[bytes]]:
-    """The Content-Type of a body with these parts, and its bytes."""
+    """The Content-Type of a body with these parts, and the body's bytes."""
     boundary = uuid.uuid4().hex
 
     def body() -> Iterator[bytes]:
@@ -102,5 +102,5 @@ def _unsupported() -> UnsupportedMediaType:
     return UnsupportedMediaType(
         found="a Content-Type that is not for DICOM instances",
         expected=f'{DICOM}, or {RELATED}; type="{DICOM}" with parts of that type',
-        remedy="Send PS3.10 files; metadata and bulk data are not taken apart.",
+        remedy="Send PS3.10 files; this service does not read separate metadata and bulk data.",
     )

@@ -1,4 +1,4 @@
-"""QIDO-RS (PS3.18 10.6): which of the result objects here match, and which of their attributes are told."""
+"""QIDO-RS (PS3.18 10.6): finds the result objects that match a query, and selects the attributes to return."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ABOVE: Final[dict[Level, tuple[Level, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What was asked for: values to match by tag, further attributes to tell (None: all), and the page."""
+    """The values to match by tag, the further attributes to return (None: all), and the page."""
 
     matches: Mapping[str, str]
     include: frozenset[str] | None
@@ -84,7 +84,10 @@ def _matches(matches: Mapping[str, str], attributes: Attributes, group: Sequence
 
 
 def _fits(value: str, wanted: str, vr: str) -> bool:
-    """Single value, list of UIDs, range of dates or times, wildcards (PS3.4 C.2.2.2); nothing wanted fits all."""
+    """Whether a value matches: a single value, a list of UIDs, a range of dates or times, or wildcards (PS3.4 C.2.2.2).
+
+    An empty query value matches all.
+    """
     if wanted in ("", "*"):
         return True
     if vr == "UI":

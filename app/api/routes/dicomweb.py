@@ -75,12 +75,12 @@ router = APIRouter(prefix=ROOT, tags=["dicomweb"], dependencies=[Depends(authori
 
 
 async def delivery(services: ServicesDep) -> Delivery:
-    """Spool and results; raises DicomwebOff where there are none."""
+    """The spool and the results; raises DicomwebOff where DICOMweb is off."""
     if services.delivery is None:
         raise DicomwebOff(
-            found="no folder for it",
+            found="a service without a folder for DICOMweb",
             expected="LUNGSCOPE_SPOOL_DIR",
-            remedy="Ask the operator of this service; /v1/studies works without.",
+            remedy="Ask the operator of this service; /v1/studies works without it.",
         )
     return services.delivery
 
@@ -255,8 +255,8 @@ def _found(delivery: Delivery, *scope: str) -> Sequence[str]:
         return uids
     raise UnknownResult(
         found="no result of that study, series or instance",
-        expected="one that was made here and has not expired",
-        remedy="GET /dicom-web/studies lists them; sources are not kept.",
+        expected="a result of this service that has not expired",
+        remedy="GET /dicom-web/studies lists the studies with results; source images are not kept.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The docs pages, from files in our own packages: they work with no internet."""
+"""The docs pages, from files in our own packages, so that they work without the internet."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def mount_assets(app: FastAPI) -> None:
 
 @router.get("/")
 async def index() -> RedirectResponse:
-    """Lead to the docs until there is a viewer."""
+    """Redirect to the docs page."""
     return RedirectResponse("docs")
 
 
 @router.get("/docs/")
 @router.get("/redoc/")
 async def without_slash(request: Request) -> RedirectResponse:
-    """Lead to the page, whose addresses are relative to it."""
+    """Redirect to the page's path with a slash, because the addresses in it are relative."""
     return RedirectResponse(f"../{request.url.path.split('/')[-2]}")
 
 
@@ -71,7 +71,7 @@ async def redoc() -> HTMLResponse:
 
 @router.get("/redoc/logo-mini.svg")
 async def redoc_logo() -> FileResponse:
-    """What ReDoc looks for below its own address."""
+    """The logo that ReDoc looks for below its own address."""
     return FileResponse(ASSETS / "redoc" / "logo-mini.svg", media_type="image/svg+xml")
 
 
@@ -89,5 +89,5 @@ async def example_series() -> FileResponse:
 
 @router.get("/favicon.ico")
 async def favicon() -> FileResponse:
-    """What browsers ask for by this name, whatever they show."""
+    """The icon that browsers ask for by this name on every page."""
     return FileResponse(WEB / "favicon.svg", media_type="image/svg+xml")

@@ -1,4 +1,4 @@
-"""Is it alive, may it get traffic, and how it is doing."""
+"""Liveness, readiness and metrics."""
 
 from __future__ import annotations
 

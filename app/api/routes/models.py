@@ -1,4 +1,4 @@
-"""Which model this is."""
+"""The models of this service: list, details and model cards."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def model_card(name: Name, services: ServicesDep) -> Response:
 
 def _unknown(registry: ModelRegistry) -> UnknownModel:
     return UnknownModel(
-        found="a model name that is not served here",
+        found="the name of a model that this service does not have",
         expected=f"{registry.bundle.manifest.name} or {registry.detector_bundle.manifest.name}",
         remedy="GET /v1/models lists the models.",
     )

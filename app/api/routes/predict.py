@@ -23,7 +23,7 @@ from app.errors import SeriesTooLarge, SpoolFull, UnfitSeries
 from app.inference.engine import Abandoned
 from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
-from app.judgement.objects import headers_of, render
+from app.judgement.formats import headers_of, render
 from app.judgement.parameters import KNOWN, parse_parameters
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])

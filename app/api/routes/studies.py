@@ -27,7 +27,7 @@ from app.inference.series import Progress
 from app.inference.vocabulary import Language
 from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
-from app.judgement.objects import Format, render
+from app.judgement.formats import Format, render
 from app.judgement.parameters import KNOWN_OF_SERIES, Parameters, parse_series_parameters
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
@@ -69,7 +69,8 @@ DESCRIPTION: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One series, what was asked of it, the format and language of the answer, and when the request began."""
+    """One series with its parameters, the format and language of the answer, and the time at which the request
+    began."""
 
     upload: StudyUpload
     parameters: Parameters
@@ -130,7 +131,8 @@ def _tell_nobody(_stage: str, _done: int, _of: int) -> None:
 
 
 async def _while_connected(request: Request, slot: SeriesSlot, judging: Coroutine[Any, Any, T]) -> T:
-    """What `judging` returns; raises ClientDisconnect, once the work has ended, when the caller goes away before."""
+    """The result of `judging`. If the client disconnects first, wait for the end of the work and raise
+    ClientDisconnect."""
     work, gone = asyncio.create_task(judging), asyncio.create_task(_disconnected(request))
     try:
         await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -150,7 +152,8 @@ async def _disconnected(request: Request) -> None:
 
 
 async def _streamed(services: Services, slot: SeriesSlot, asked: _Asked) -> AsyncIterator[bytes]:
-    """Progress, then the result or the problem, a line each. When the caller goes away this generator is cancelled."""
+    """Lines of progress, then a line with the result or the problem. When the client disconnects, this generator is
+    cancelled."""
     loop, lines = asyncio.get_running_loop(), asyncio.Queue[bytes | None]()
 
     def tell(stage: str, done: int, of: int) -> None:
@@ -176,6 +179,6 @@ def _last_line(work: asyncio.Task[tuple[bytes, ...]], services: Services) -> byt
 
 
 def _forget(work: asyncio.Task[Any]) -> None:
-    """Take note of how abandoned work ended, or asyncio reports that nobody did."""
+    """Read the outcome of abandoned work, or asyncio logs that nobody did."""
     if not work.cancelled():
         work.exception()

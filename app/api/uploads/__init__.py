@@ -1,1 +1,1 @@
-"""Request bodies and forms to the bytes of files."""
+"""Reads request bodies and forms into the bytes of files."""

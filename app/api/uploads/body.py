@@ -1,5 +1,5 @@
-"""A request's body, whole or in chunks, as it was before its content coding (RFC 9110 8.4): how much it may be, and how
-slowly it may come."""
+"""A request's body, whole or in chunks, after its content coding is undone (RFC 9110 8.4); limits its size and
+pauses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ ZLIB_METHOD: Final = 8  # in the low half of a zlib stream's first byte, which n
 
 @dataclass(frozen=True, slots=True)
 class BodyLimit:
-    """Most bytes of a body, the setting that says so, and the longest pause in seconds between two of its chunks."""
+    """The most bytes of a body, the setting that says so, and the longest pause in seconds between two of its
+    chunks."""
 
     max_bytes: int
     setting: str
@@ -43,7 +44,7 @@ class BodyLimit:
 
 
 def announced_bytes(request: Request) -> int:
-    """Content-Length, 0 where none is given; raises InvalidParameter for one that is no number."""
+    """Content-Length, 0 without one; raises InvalidParameter when it is not a number."""
     announced = request.headers.get("content-length", "0")
     if not announced.isdecimal():
         raise InvalidParameter(found="a Content-Length that is no number", expected="a number", remedy="Correct it.")
@@ -51,7 +52,7 @@ def announced_bytes(request: Request) -> int:
 
 
 async def read_body(request: Request, limit: BodyLimit) -> bytes | memoryview:
-    """A request's body, whole; raises the errors of `bounded_body`, and ClientDisconnect."""
+    """A request's body as one piece; raises the errors of `bounded_body`, and ClientDisconnect."""
     whole = _whole_body(request)
     if whole is None:
         return b"".join([chunk async for chunk in bounded_body(request, limit)])
@@ -65,7 +66,7 @@ async def read_body(request: Request, limit: BodyLimit) -> bytes | memoryview:
 
 
 async def has_left(request: Request) -> bool:
-    """Whether the client of a request whose body was read has gone."""
+    """Whether the client has disconnected after its body was read."""
     whole = _whole_body(request)
     # Starlette asks by a cancelled wait, which takes 0.05 ms.
     return await request.is_disconnected() if whole is None else whole.left
@@ -88,11 +89,11 @@ async def _arrived(body: WholeBody, limit: BodyLimit) -> bool:
 
 
 async def bounded_body(request: Request, limit: BodyLimit) -> AsyncGenerator[bytes, None]:
-    """The chunks of a request's body.
+    """The chunks of a request's body, before its content coding is undone.
 
-    Raises InputTooLarge at once when more is announced, or as soon as it comes; UploadTooSlow after a pause longer
-    than the limit's patience, or when its patience is spent and less than MIN_RATE came on average. Time that the
-    taker of the chunks needs does not count.
+    Raises InputTooLarge as soon as Content-Length or the bytes received exceed the limit. Raises UploadTooSlow after a
+    pause longer than the limit's patience, and for an upload that took longer than that and came at less than MIN_RATE
+    on average. The time that the caller spends on a chunk does not count.
     """
     check_size(announced_bytes(request), limit)
     received, waited_s = 0, 0.0
@@ -119,7 +120,7 @@ def _check_pace(received: int, waited_s: float, limit: BodyLimit) -> None:
 
 
 def check_size(found: int, limit: BodyLimit) -> None:
-    """Raise InputTooLarge for a body of more bytes than the limit has."""
+    """Raise InputTooLarge for a body of more bytes than the limit allows."""
     if found > limit.max_bytes:
         raise InputTooLarge(
             found=f"a body of {found} bytes or more",
@@ -137,22 +138,23 @@ def _too_slow(limit: BodyLimit) -> UploadTooSlow:
 
 
 def is_form(content_type: str) -> bool:
-    """Whether a Content-Type announces parts."""
+    """Whether a Content-Type is that of a form."""
     return content_type.strip().lower().startswith("multipart/")
 
 
 async def body_of(request: Request, limit: BodyLimit) -> bytes | memoryview:
-    """A body, whole; raises the errors of `body_chunks`, and ClientDisconnect."""
+    """A request's body as one piece, without its content coding; raises the errors of `body_chunks`, and
+    ClientDisconnect."""
     if not _named(request):
         return await read_body(request, limit)
     return b"".join([chunk async for chunk in body_chunks(request, limit)])
 
 
 def body_chunks(request: Request, limit: BodyLimit) -> AsyncGenerator[bytes, None]:
-    """The chunks of a body.
+    """The chunks of a request's body, without its content coding.
 
-    Raises the errors of `bounded_body`, InputTooLarge as soon as more than the limit's bytes come out of the coding
-    too, UnsupportedContentCoding, and MalformedContentCoding.
+    Raises the errors of `bounded_body`, InputTooLarge as soon as the decoded bytes exceed the limit too,
+    UnsupportedContentCoding, and MalformedContentCoding.
     """
     coding = _named(request)
     chunks = bounded_body(request, limit)
@@ -160,7 +162,7 @@ def body_chunks(request: Request, limit: BodyLimit) -> AsyncGenerator[bytes, Non
         return chunks
     if coding not in CODINGS:
         raise UnsupportedContentCoding(
-            found="a Content-Encoding that is not read here",
+            found="a Content-Encoding that this service cannot decode",
             expected=READ_CODINGS,
             remedy="Send the bytes as they are.",
         )
@@ -168,7 +170,7 @@ def body_chunks(request: Request, limit: BodyLimit) -> AsyncGenerator[bytes, Non
 
 
 def _named(request: Request) -> str:
-    """The codings other than identity as they were named, in small letters."""
+    """The content codings of a request other than identity, in small letters."""
     named = request.headers.getlist("content-encoding")
     if not named:
         return ""
@@ -188,7 +190,7 @@ async def _expanded(chunks: AsyncIterable[bytes], window: int, limit: BodyLimit)
 
 
 class _Expansion:
-    """Undoes a coding, piece by piece; members of gzip may follow one another (RFC 1952 2.2)."""
+    """Undoes a content coding, piece by piece. A gzip body may have several members (RFC 1952 2.2)."""
 
     def __init__(self, window: int) -> None:
         self._window = window
@@ -196,7 +198,7 @@ class _Expansion:
         self._decoder = zlib.decompressobj(window)
 
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
-        """What comes out of the next bytes; raises MalformedContentCoding."""
+        """The decoded bytes of the next piece; raises MalformedContentCoding."""
         rest, more = chunk, False
         while rest or more:
             if rest:
@@ -211,7 +213,7 @@ class _Expansion:
                 yield piece
 
     def finish(self) -> None:
-        """There is no more; raises MalformedContentCoding when there should be."""
+        """End the body; raises MalformedContentCoding when it is not complete."""
         if self._begun and not self._decoder.eof:
             raise _malformed("a body that ends before its content coding does")
 

@@ -1,4 +1,4 @@
-"""The bytes of one file on their way in. Nothing touches the disk."""
+"""The bytes of one file during its upload, in memory only."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ CHUNK_BYTES: Final = 64 * 1024
 
 
 class FileBuffer:
-    """Takes the bytes of one file as they come; gives them back once: as the files they are, one at a time.
+    """Takes the bytes of one file as they come, and gives back the file, or the files of an archive one at a time.
 
-    What it holds shrinks while the files of an archive are taken, or the frames of a file of more than LARGE_BYTES.
+    It can give them back once. The buffer shrinks while the caller takes the files of an archive, or the frames of a
+    file of more than LARGE_BYTES.
     """
 
     def __init__(self) -> None:
@@ -27,7 +28,7 @@ class FileBuffer:
         return len(self._held) + len(self._gathered)
 
     def append(self, piece: bytes | memoryview) -> None:
-        """The next bytes."""
+        """Add the next bytes."""
         if len(piece) >= CHUNK_BYTES:
             self._flush()
             self._held.append(piece)
@@ -38,12 +39,12 @@ class FileBuffer:
             self._flush()
 
     def files(self) -> Iterator[FileBytes | InputError]:
-        """The file, or those of the archive that it is; see `files_of`."""
+        """The file itself, or the files of the archive that it is; see `files_of`."""
         self._flush()
         return files_of(self._take())
 
     def taken(self) -> bytes:
-        """All bytes as one piece; they are not held any more."""
+        """All bytes as one piece; the buffer gives them up."""
         self._flush()
         held = self._take()
         return held.piece(0, len(held))

@@ -1,4 +1,4 @@
-"""The parts of a form (RFC 7578), each as soon as it is complete. Nothing touches the disk."""
+"""The parts of a form (RFC 7578), each as soon as it is complete, in memory only."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Content(Protocol):
         ...
 
     def append(self, piece: memoryview, /) -> None:
-        """The next bytes."""
+        """Add the next bytes."""
         ...
 
     def taken(self) -> bytes | memoryview:
-        """All bytes as one piece; they are not held any more."""
+        """All bytes as one piece; the content gives them up."""
         ...
 
 
@@ -40,7 +40,7 @@ C = TypeVar("C", bound=Content)
 
 
 class Pieces:
-    """Content that stays where it lies in the body, which is kept by it: one piece if the body came in one."""
+    """Content that stays where it lies in the body: one piece if the body came in one. It keeps the body in memory."""
 
     def __init__(self) -> None:
         self._pieces: list[memoryview] = []
@@ -51,12 +51,12 @@ class Pieces:
         return self._size
 
     def append(self, piece: memoryview, /) -> None:
-        """The next bytes."""
+        """Add the next bytes."""
         self._pieces.append(piece)
         self._size += len(piece)
 
     def taken(self) -> bytes | memoryview:
-        """All bytes as one piece; they are not held any more."""
+        """All bytes as one piece; the content gives them up."""
         pieces, self._pieces, self._size = self._pieces, [], 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -79,8 +79,8 @@ class Field:
 class _Collector(Generic[C]):
     """The sink of a form: puts complete parts into `complete`.
 
-    A file has a file name, which is optional (RFC 7578 4.2). Without one a parameter is known by its name, and of
-    others a file has a type other than text, or content that is no short text.
+    A part with a file name is a file, but the name is optional (RFC 7578 4.2). A part without one is a parameter if it
+    has the name of a parameter. Any other is a file if its type is not text, or if its content is not short text.
     """
 
     def __init__(self, parameters: Collection[str], content: Callable[[], C], most_files: float = math.inf) -> None:
@@ -151,10 +151,10 @@ class _Collector(Generic[C]):
 def form_of_one(
     content_type: str, body: bytes | memoryview, parameters: Collection[str]
 ) -> tuple[bytes | memoryview, list[tuple[str, str]]]:
-    """The one file of a body that is there, a view of it, and its fields by name, in their order.
+    """The one file of a form that is in memory, as a view of the body, and the fields by name in their order.
 
-    `parameters` are the names of parts that are no files unless they have a file name. Raises MalformedForm for what
-    does not follow the syntax, and FileMissing for no file or more than one.
+    `parameters` are the names of parts that are files only if they have a file name. Raises MalformedForm for a form of
+    wrong syntax, and FileMissing for no file or more than one.
     """
     collector = _Collector(parameters, Pieces, most_files=1)
     reader = MultipartReader(content_type, collector)
@@ -169,7 +169,7 @@ def form_of_one(
 async def parts_of(
     content_type: str, body: AsyncIterable[bytes], parameters: Collection[str]
 ) -> AsyncGenerator[File[FileBuffer] | Field, None]:
-    """The parts of a body that is still coming; at most one chunk beyond the last of them has been read.
+    """The parts of a form during its upload; reads at most one chunk beyond the last part that it has given.
 
     `parameters` as in `form_of_one`. Raises MalformedForm, and whatever `body` raises.
     """
@@ -183,7 +183,7 @@ async def parts_of(
 
 
 def _text(data: bytes) -> str | None:
-    """UTF-8 without NUL, which no text has; None for what is none."""
+    """The text in UTF-8; None for bytes that are not text, NUL among them."""
     try:
         return data.decode("utf-8") if b"\0" not in data else None
     except UnicodeDecodeError:

@@ -1,7 +1,8 @@
-"""A body of several parts (RFC 2046 5.1), read as it arrives: a form (RFC 7578), or instances for DICOMweb (RFC 2387).
+"""Reads a body of several parts (RFC 2046 5.1) as it arrives: a form (RFC 7578), or DICOMweb's instances (RFC 2387).
 
-python-multipart reads no preamble, no folded header, no white space after the first boundary, and takes the boundary
-after a part that is only headers for content; so the framing is read here, and header parameters by that library.
+python-multipart does not read a preamble, folded headers or white space after the first boundary, and takes the
+boundary after a part without content for content. So this module finds the parts, and that library reads the header
+parameters.
 """
 
 from __future__ import annotations
@@ -30,24 +31,24 @@ class PartSink(Protocol):
     """Takes the parts of a body one after the other."""
 
     def begin(self, headers: Mapping[str, str]) -> None:
-        """A part begins; its headers by their names in small letters, the first of each name, unfolded."""
+        """Begin a part. `headers` has names in small letters, the first header of each name, unfolded."""
         ...
 
     def write(self, data: memoryview) -> None:
-        """More of it; whoever keeps `data` keeps the piece of the body in which it came."""
+        """Take the next bytes of the part. A sink that keeps `data` keeps that piece of the body in memory."""
         ...
 
     def end(self) -> None:
-        """It is complete."""
+        """End the part: it is complete."""
         ...
 
 
 class MultipartReader:
-    """Feeds the parts of a body to a sink, byte for byte. It holds the headers of one part, and what may be the
+    """Gives the parts of a body to a sink as they arrive. It holds only the headers of one part and a possible
     beginning of a boundary."""
 
     def __init__(self, content_type: str, sink: PartSink) -> None:
-        """Raises MalformedForm where the Content-Type names no boundary that can be used."""
+        """Raises MalformedForm when the Content-Type has no usable boundary."""
         self._delimiter = b"\r\n--" + _boundary(content_type)
         self._sink = sink
         self._read: Callable[[bytes, int], tuple[int, bool]] = self._read_content  # of nobody: the preamble
@@ -59,7 +60,7 @@ class MultipartReader:
         self._no_content = 0
 
     def feed(self, chunk: bytes | bytearray | memoryview) -> None:
-        """The next bytes; raises MalformedForm, and whatever the sink raises."""
+        """Read the next bytes; raises MalformedForm, and whatever the sink raises."""
         data = self._kept + chunk if self._kept or not isinstance(chunk, bytes) else chunk
         at, more = 0, True
         while more:
@@ -67,12 +68,12 @@ class MultipartReader:
         self._kept = data[at:]
 
     def finish(self) -> None:
-        """There are no more bytes; raises MalformedForm when there should be."""
+        """End the body; raises MalformedForm when it is not complete."""
         if not self._ended:
             raise malformed("a multipart body that ends before its last boundary")
 
     def _read_content(self, data: bytes, start: int) -> tuple[int, bool]:
-        """Content up to the next boundary. Returns where to go on, and whether that can be done with what is there."""
+        """Read content up to the next boundary; returns where to go on, and whether the data are enough to go on."""
         at = start
         while (found := data.find(self._delimiter, at)) >= 0:
             after = found + len(self._delimiter)
@@ -88,7 +89,7 @@ class MultipartReader:
         return stop, False
 
     def _perhaps_delimiter(self, data: bytes, start: int) -> int:
-        """Where the beginning of a boundary stands at the end of the data; the end where none does."""
+        """Where a possible beginning of a boundary stands at the end of the data; the end if there is none."""
         # Only its first byte is a carriage return.
         last = data.rfind(b"\r", max(start, len(data) - len(self._delimiter) + 1))
         return last if last >= 0 and self._delimiter.startswith(data[last:]) else len(data)
@@ -106,7 +107,7 @@ class MultipartReader:
         self._read = self._read_epilogue if last else self._read_headers
 
     def _read_headers(self, data: bytes, start: int) -> tuple[int, bool]:
-        """The headers of a part, from the end of the boundary's line."""
+        """Read the headers of a part, from the end of the boundary's line."""
         end = data.find(BLANK_LINE, start)
         if (end if end >= 0 else len(data) - len(BLANK_LINE)) - start > MAX_HEADER_BYTES:
             raise malformed(f"a part with more than {MAX_HEADER_BYTES} bytes of headers")
@@ -118,12 +119,12 @@ class MultipartReader:
         return end + 2, True
 
     def _read_epilogue(self, data: bytes, _: int) -> tuple[int, bool]:
-        """What follows the last boundary: nothing that matters."""
+        """Skip the bytes after the last boundary."""
         return len(data), False
 
 
 def malformed(found: str) -> MalformedForm:
-    """The error of a body that is not what its Content-Type says."""
+    """The error for a body that does not have the syntax of its Content-Type."""
     return MalformedForm(
         found=found,
         expected="parts between boundaries, each with its headers, an empty line and its bytes (RFC 2046 5.1)",
@@ -139,7 +140,7 @@ def _boundary(content_type: str) -> bytes:
 
 
 def _headers(block: bytes) -> dict[str, str]:
-    """Headers by name, of lines that each have their end; raises MalformedForm."""
+    """The headers by name, from lines that each end in CRLF; raises MalformedForm."""
     headers: dict[str, str] = {}
     for line in FOLD.sub(b"", block).split(b"\r\n")[:-1]:
         header = HEADER.fullmatch(line)

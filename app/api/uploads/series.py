@@ -1,4 +1,4 @@
-"""The files of a series as they arrive: each is decoded as soon as it is complete, and its bytes are dropped."""
+"""Reads the files of a series during the upload: decodes each as soon as it is complete, and drops its bytes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from app.inference.engine import SeriesSlot
 from app.inference.series import Cancelled
-from app.judgement.objects import Headers
+from app.judgement.formats import Headers
 from app.judgement.parameters import KNOWN_OF_SERIES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyUpload:
-    """One series, the texts of all parameters, the milliseconds that decoding took, and the headers that were kept."""
+    """One series, the texts of its parameters, the milliseconds that decoding took, and the headers that were kept."""
 
     volume: CTVolume
     parameters: dict[str, str]
@@ -32,7 +32,8 @@ class StudyUpload:
 
 
 async def read_study(request: Request, builder: SeriesBuilder, slot: SeriesSlot, limit: BodyLimit) -> StudyUpload:
-    """Read a series with its parameters; raises the errors of `app.errors` for what cannot be one."""
+    """Read a series and its parameters from a request; raises the errors of `app.errors` for a body that is not a
+    series."""
     query = unique(request.query_params.multi_items())
     content_type = request.headers.get("content-type", "")
     body = body_chunks(request, limit)
@@ -56,7 +57,7 @@ async def read_study(request: Request, builder: SeriesBuilder, slot: SeriesSlot,
 
 
 def _take(received: FileBuffer, builder: SeriesBuilder, slot: SeriesSlot) -> float:
-    """Give one file, or every file of one archive, to the builder; returns milliseconds."""
+    """Give a file, or every file of an archive, to the builder; returns milliseconds."""
     started = time.perf_counter()
     for data in received.files():
         if slot.cancelled():

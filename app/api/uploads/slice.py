@@ -1,4 +1,4 @@
-"""The one image and the parameters of a request, sent as a form or as a raw body. Nothing touches the disk."""
+"""Reads the one image and the parameters of a request, from a form or a raw body, in memory only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Upload:
 
 
 async def read_upload(request: Request, limit: BodyLimit) -> Upload:
-    """Read one image with its parameters; raises the errors of `app.errors` for what cannot be one."""
+    """Read one image and its parameters from a request; raises the errors of `app.errors` for a body that is not an
+    image."""
     query = unique(request.query_params.multi_items())
     content_type = request.headers.get("content-type", "")
     body = await body_of(request, limit)
@@ -38,7 +39,7 @@ async def read_upload(request: Request, limit: BodyLimit) -> Upload:
 
 
 def merged(query: dict[str, str], fields: dict[str, str]) -> dict[str, str]:
-    """Parameters from query and form; raises InvalidParameter where they contradict each other."""
+    """The parameters of query and form together; raises InvalidParameter when they contradict each other."""
     if any(query[name] != fields[name] for name in query.keys() & fields.keys()):
         raise InvalidParameter(
             found="a parameter with one value in the query and another in the form",
@@ -49,7 +50,7 @@ def merged(query: dict[str, str], fields: dict[str, str]) -> dict[str, str]:
 
 
 def unique(items: list[tuple[str, str]]) -> dict[str, str]:
-    """Parameters by name; raises InvalidParameter for one given twice."""
+    """The parameters by name; raises InvalidParameter for a name that comes twice."""
     if len({name for name, _ in items}) != len(items):
         raise InvalidParameter(found="a parameter given twice", expected="each parameter once", remedy="Send it once.")
     return dict(items)

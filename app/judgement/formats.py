@@ -1,7 +1,7 @@
-"""A judgement in other formats than JSON: DICOM objects, a FHIR bundle, a picture.
+"""Writes a judgement in formats other than JSON: DICOM objects, a FHIR bundle, a picture.
 
-Writing takes tenths of a second, and the first DICOM objects of a process half a second more for their library: run it
-where the image is judged, off the event loop.
+Writing takes tenths of a second, and the first DICOM objects of a process half a second more to import their library.
+So call these functions in the thread that judges, not in the event loop.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ logger = logging.getLogger(__name__)
 def render(
     judgement: Judgement, wanted: Format, language: Language, headers: Headers, metrics: Metrics
 ) -> tuple[bytes, ...]:
-    """The files in a format other than JSON: one, or every DICOM object as one. What cannot be written is counted.
+    """The files of a format other than JSON: one file, or one for each DICOM object. A file that cannot be written is
+    counted.
 
-    Raises NoDicomSource, and ResultNotWritten when nothing can be written.
+    Raises NoDicomSource, and ResultNotWritten when no file can be written.
     """
     if wanted == "picture":
         return (_picture(judgement, language),)
@@ -63,7 +64,7 @@ def _picture(judgement: Judgement, language: Language) -> bytes:
 
 
 def headers_of(data: bytes | memoryview) -> Headers:
-    """Of the one file that was judged, which may be no DICOM."""
+    """A reader of the header of the one file that was judged; it gives none if the file is not DICOM."""
     return lambda _: [read_header(BytesIO(data))] if sniff(data) == "dicom" else []
 
 
@@ -74,13 +75,15 @@ def draw_slice(report: Report, shown: ReportedSlice) -> NDArray[np.uint8]:
 
 
 def dicom_files(report: Report, metrics: Metrics) -> list[bytes]:
-    """The objects of a report as files (PS3.10): those that can be written. Raises NoDicomSource, and ResultNotWritten
-    when it is none of them."""
+    """The DICOM objects of a report as files (PS3.10), without those that cannot be written.
+
+    Raises NoDicomSource, and ResultNotWritten when none can be written.
+    """
     return [content for _, content in _dicom_files(report, metrics)]
 
 
 def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False) -> bytes:
-    """A FHIR R4 bundle, as UTF-8; raises ResultNotWritten."""
+    """The FHIR R4 bundle of a report, in UTF-8; raises ResultNotWritten."""
     # Imports fhir.resources, 0.1 s: for those who want FHIR.
     from app.reports.fhir import write_bundle
 
@@ -95,9 +98,9 @@ def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False) 
 
 
 def result_objects(report: Report, wanted: Collection[ObjectKind], metrics: Metrics) -> list[ResultObject]:
-    """What is kept and delivered of a report, of the kinds wanted: all that can be written.
+    """The result objects of a report to keep and to deliver, of the kinds wanted, without those that cannot be written.
 
-    Raises NoDicomSource, and ResultNotWritten when nothing can be.
+    Raises NoDicomSource, and ResultNotWritten when none can be written.
     """
     writers: dict[ObjectKind, Callable[[], list[ResultObject]]] = {
         "dicom": lambda: [_stored(*written) for written in _dicom_files(report, metrics)],
