@@ -26,6 +26,10 @@ SECURITY_HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
 )
 STATIC_PREFIX: Final = "/docs/assets/"  # the docs pages' files may be cached
+KNOWN_EXPECTATIONS: Final = (
+    b"",
+    b"100-continue",
+)  # empty: a list of none, as which many clients are told to leave it out
 # A name, or an address in brackets, and perhaps a port (RFC 9110 7.2); empty where the target has no authority.
 HOST: Final = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=%]*|\[[0-9A-Za-z:.%~_\-]+\])(?::[0-9]*)?")
 Header = tuple[bytes, bytes]
@@ -96,7 +100,7 @@ def _fault(scope: Scope) -> LungscopeError | None:
             hosts += 1
             if HOST.fullmatch(value) is None:
                 return _bad_host("a Host header that is no host")
-        elif name == b"expect" and value.lower() != b"100-continue":
+        elif name == b"expect" and value.lower() not in KNOWN_EXPECTATIONS:
             return UnknownExpectation(
                 found="an expectation that is not known", expected="100-continue", remedy="Leave out Expect."
             )

@@ -23,6 +23,8 @@ CHARACTER_SET: Final = 0x00080005
 DELIMITERS: Final = frozenset(b"^=\\\t\n\f\r")
 GB_2312_FOLLOWS: Final = "\x1b$)A"
 DAMAGE: Final = "\ufffd".encode()  # what somebody before could not decode: it is no Chinese, though GB18030 has a word
+PRIVATE: Final = re.compile(r"[\ue000-\uf8ff]")  # what Big5 becomes as GB18030; it has no meaning
+MARK: Final = "\ufeff"  # some programs begin UTF-8 with it
 UNFIT: Final = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]")
 FIRST_HIGH_BYTE: Final = 0x80
 
@@ -87,7 +89,7 @@ def decode_text(value: bytes, encodings: Sequence[str]) -> Decoded | None:
         return None
     others = [*FALLBACKS, "latin-1"] if encodings[0] == default_encoding else FALLBACKS
     found = next((text for encoding in others if (text := _strict(value, encoding)) is not None), None)
-    return None if found is None else Decoded(found, assumed=True)
+    return None if found is None or PRIVATE.search(found) else Decoded(found, assumed=True)
 
 
 def _declared(value: bytes, encodings: Sequence[str]) -> str | None:
@@ -107,7 +109,7 @@ def _strict(value: bytes, encoding: str) -> str | None:
         return None
     if UNFIT.search(text) or (encoding == GB18030 and any(_swallowed_letters(text))):
         return None
-    return text
+    return text.removeprefix(MARK)
 
 
 def _swallowed_letters(text: str) -> Iterator[bool]:

@@ -39,7 +39,8 @@ WHITE_IS_ZERO: Final = 0  # TIFF 6.0, PhotometricInterpretation
 ORIENTATION: Final = 274  # TIFF 6.0
 TOP_LEFT: Final = 1
 TURNED: Final = range(2, 9)  # other values mean nothing (EXIF 2.32, 4.6.4)
-PNG_EXIF: Final = b"eXIf"  # PNG 11.3.4.5
+# Where a PNG may say how it is turned: PNG 11.3.4.5, and the texts that ImageMagick and Adobe's programs write.
+PNG_TURNED_BY: Final = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 EXPORT: Final = "Export the slice as grey PNG or TIFF, or send DICOM."
 TURN: Final = "Save it as it is shown, without EXIF orientation, or send DICOM."
 MAX_PAGES: Final = 2000  # a long series; finding a page takes time for each before it
@@ -129,7 +130,7 @@ def _is_turned(picture: Image.Image, data: bytes) -> bool:
     if isinstance(picture, TiffImageFile):
         return bool(picture.tag_v2.get(ORIENTATION, TOP_LEFT) != TOP_LEFT)
     # Pillow decodes a PNG to look for what is not there.
-    if isinstance(picture, PngImageFile) and PNG_EXIF not in data:
+    if isinstance(picture, PngImageFile) and not any(mark in data for mark in PNG_TURNED_BY):
         return False
     try:
         return picture.getexif().get(ORIENTATION, TOP_LEFT) in TURNED

@@ -181,6 +181,7 @@ def test_request_that_breaks_the_rules_of_all_is_refused(
         ([(b"host", b"[::1]:8000")], "1.1"),
         ([(b"host", b"my_service")], "1.1"),
         ([HOST, (b"expect", b"100-Continue")], "1.1"),
+        ([HOST, (b"expect", b"")], "1.1"),
     ],
 )
 def test_request_that_keeps_the_rules_is_answered(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import struct
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from app.errors import (
     FrameOutOfRange,
@@ -208,6 +210,31 @@ def test_a_png_that_tells_how_to_turn_it_after_its_pixels_is_refused() -> None:
     (length,) = struct.unpack_from(">L", data, at)
     chunk, end = data[at : at + 12 + length], data.index(b"IEND") - 4
     refused(data[:at] + data[at + len(chunk) : end] + chunk + data[end:], UnsupportedPixelFormat, STATED)
+
+
+def exif_as_text(orientation: int) -> PngInfo:
+    """As ImageMagick writes it: its length, and hexadecimal digits."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    told = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+    texts = PngInfo()
+    texts.add_text("Raw profile type exif", f"\nexif\n{len(told):8}\n{told.hex()}\n", zip=True)
+    return texts
+
+
+def xmp(orientation: int) -> PngInfo:
+    texts = PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", f"<x><tiff:Orientation>{orientation}</tiff:Orientation></x>")
+    return texts
+
+
+@pytest.mark.parametrize("texts", [exif_as_text, xmp])
+def test_a_png_whose_texts_tell_how_to_turn_it_is_refused(texts: Callable[[int], PngInfo]) -> None:
+    values = np.ascontiguousarray(EIGHT[:40])
+    refused(picture(values, "PNG", pnginfo=texts(6)), UnsupportedPixelFormat, STATED)
+    assert np.array_equal(
+        read_slice(picture(values, "PNG", pnginfo=texts(1)), STATED).hu, read_slice(picture(values, "PNG"), STATED).hu
+    )
 
 
 @pytest.mark.parametrize("values", [EIGHT, SIXTEEN], ids=["8 bits", "16 bits"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import logging
 import lzma
+import struct
 import tarfile
 import warnings
 from io import BytesIO
@@ -144,6 +146,7 @@ FOREIGN = {
     "a BigTIFF in big-endian byte order": b"MM\0+" + bytes(200),
     "an HTML or XML document": b"<!doctype html>",
     "JSON": b'{"image": 1}',
+    "text": base64.encodebytes(dicom(HU)),
     "bytes of no known image type": bytes(3000),
 }
 
@@ -153,6 +156,29 @@ def test_what_is_not_read_is_named_and_what_to_send_is_said(name: str, data: byt
     error = refused(data, UnsupportedMediaType)
     assert error.found == name
     assert error.remedy.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a MetaImage volume (MHA, MHD)", b"Comment = a chest\nObjectType = Image\n"),
+        ("an MGH volume", struct.pack(">7i", 1, 256, 256, 128, 1, 3, 0) + bytes(300)),
+        ("an MGH volume in gzip", gzip.compress(struct.pack(">7i", 1, 256, 256, 128, 1, 3, 0) + bytes(300), mtime=0)),
+        ("a file of compress (Z)", packed(b"\x1f\x9d\x90")),
+        ("an lzip file", packed(b"LZIP\x01")),
+        *(("a PNM picture", start + b"512 512 255 ") for start in (b"P5 ", b"P2\n", b"P6\r\n")),
+        *(("an HTML or XML document", start + b"<!doctype html>") for start in (b"\n\n  ", b"\xef\xbb\xbf")),
+        ("JSON", b'\xef\xbb\xbf {"image": 1}'),
+        *(
+            ("text", data)
+            for data in (b"/data/slice.dcm", b"data:image/png;base64,iVBORw0KGgo=", "患者".encode() * 200)
+        ),
+        ("bytes of no known image type", b"a\0b"),
+        ("bytes of no known image type", b"caf\xe9s"),
+    ],
+)
+def test_kinds_of_one_format_have_its_name(name: str, data: bytes) -> None:
+    assert refused(data, UnsupportedMediaType).found == name
 
 
 @pytest.mark.parametrize("length", [1, 10, 18, 30, 200])

@@ -88,3 +88,13 @@ def test_plain_text_is_the_same_in_every_character_set(text: str) -> None:
         decoded = decode_text(text.encode("ascii"), encodings_of(term))
         assert decoded is not None
         assert (decoded.text, decoded.assumed) == (text.rstrip(" "), False)
+
+
+@pytest.mark.parametrize("term", ["", "ISO_IR 192"])
+def test_no_character_without_a_meaning_is_made_of_a_name_in_another_set(term: str) -> None:
+    assert decode_text("王小明^測試".encode("big5"), encodings_of(term)) is None
+    assert decode_text("張^誠".encode("gbk"), encodings_of(term)) == ("張^誠", True)
+
+
+def test_the_mark_before_a_text_is_no_part_of_it() -> None:
+    assert decode_text(b"\xef\xbb\xbfM\xc3\xbcller", encodings_of("ISO_IR 192")) == ("Müller", False)
