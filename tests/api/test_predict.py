@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 from starlette.types import Message
 
+from app.api.routes import predict
 from app.main import create_app
 from app.server.hooks import EARLY_ANSWER, AnswerEarly, EarlyAnswer
 from app.settings import Settings
@@ -83,6 +86,9 @@ def test_answer_holds_what_the_design_promises(client: TestClient, suspicious: b
         ("en;q=0.5, zh;q=0.8", "肺癌", "zh"),
         ("fr, en;q=0.1", "Lung cancer suspected", "en"),
         ("zh;q=0", "Lung cancer suspected", "en"),
+        ("zh, en", "肺癌", "zh"),
+        ("en, zh", "Lung cancer suspected", "en"),
+        ("ZH-hant", "肺癌", "zh"),
         ("zh;q=nonsense", "Lung cancer suspected", "en"),
         ("*", "Lung cancer suspected", "en"),
     ],
@@ -168,7 +174,10 @@ def test_roi_outside_the_image_says_where_the_image_is(client: TestClient, suspi
     response = client.post("/v1/predict", params={**STATED, "roi": "256,10"}, content=suspicious)
     assert (response.status_code, code(response)) == (422, "roi_outside_image")
     assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["found"] == "roi 256,10"
     assert response.json()["expected"] == "column 0 to 255, row 0 to 255"
+    assert response.json()["remedy"].startswith("Give roi as column,row")
+    assert response.json()["status"] == 422
     assert response.json()["instance"] == f"urn:uuid:{response.headers['x-request-id']}"
 
 
@@ -201,6 +210,7 @@ def test_form_needs_one_file(client: TestClient, suspicious: bytes) -> None:
     two = client.post("/v1/predict", files=[("file", suspicious), ("file", suspicious)])
     three = client.post("/v1/predict", files=[("file", suspicious)] * 3)
     assert [code(none), code(two), code(three)] == ["one_file_expected"] * 3
+    assert [response.status_code for response in (none, two, three)] == [400] * 3
 
 
 @pytest.mark.parametrize(
@@ -254,6 +264,15 @@ def filled(client: TestClient, backend: ArithmeticBackend, suspicious: bytes) ->
         backend.release()
         first.join()
     assert answers == [200]
+
+
+def test_total_time_begins_with_the_request(
+    client: TestClient, suspicious: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with the image: to receive it is the most of it for a slow client, here an hour."""
+    monkeypatch.setattr(predict, "time", SimpleNamespace(perf_counter=lambda: time.perf_counter() - 3600))
+    timing_ms = client.post("/v1/predict", params=ON_NODULE, content=suspicious).json()["timing_ms"]
+    assert timing_ms["total"] >= 3_600_000 > timing_ms["decode"]
 
 
 def test_full_queue_answers_503_at_once(client: TestClient, backend: ArithmeticBackend, suspicious: bytes) -> None:

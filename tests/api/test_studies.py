@@ -81,6 +81,9 @@ def test_answer_names_the_nodule_its_slices_and_the_series(client: TestClient, s
     assert body["key_slices"][0]["index"] == finding["slice"]["index"]
     assert {"study_level_not_validated", "nodules_may_be_missed"} <= {note["code"] for note in body["quality"]}
     assert set(body["timing_ms"]) == {"decode", "lungs", "candidates", "detect", "judge", "total"}
+    stages = sum(ms for stage, ms in body["timing_ms"].items() if stage != "total")
+    assert body["timing_ms"]["total"] >= stages - 0.1, "from the request's first byte, rounded"
+    assert body["request_id"] == response.headers["x-request-id"]
     assert body["detector"]["name"] == "nodule-detector"
     assert response.headers["vary"] == "Accept, Accept-Language"
 
@@ -116,14 +119,17 @@ def test_explain_and_language(client: TestClient, series: list[bytes]) -> None:
 
 
 def test_events_tell_the_progress_and_then_the_result(client: TestClient, series: list[bytes]) -> None:
-    response = post(client, series, headers=EVENTS)
+    response = post(client, series, headers={**EVENTS, "accept-language": "zh"})
     assert response.headers["content-type"] == "application/x-ndjson"
+    assert response.headers["x-accel-buffering"] == "no", "a proxy may not gather the lines"
+    assert response.headers["content-language"] == "zh"
     *steps, last = [json.loads(line) for line in response.text.splitlines()]
     assert {step["event"] for step in steps} == {"progress"}
     assert list(dict.fromkeys(step["stage"] for step in steps)) == ["lungs", "candidates", "detect", "judge"]
     assert all(0 < step["done"] <= step["of"] for step in steps)
     assert last.pop("event") == "result"
-    assert judged(last) == judged(post(client, series).json())
+    assert judged(last) == judged(post(client, series, headers={"accept-language": "zh"}).json())
+    assert last["request_id"] == response.headers["x-request-id"]
 
 
 def test_bug_after_the_stream_began_is_a_problem_event(
@@ -143,6 +149,7 @@ def test_bug_after_the_stream_began_is_a_problem_event(
     )
     assert last["instance"] == f"urn:uuid:{response.headers['x-request-id']}"
     assert "Jane" not in response.text
+    assert 'lungscope_problems_total{code="internal_error"} 1.0' in client.get("/metrics").text
     assert post(client, series).status_code == 500
     assert len(client.app.state.services.lane) == 0  # type: ignore[attr-defined]  # typed as bare ASGI
 
@@ -303,6 +310,7 @@ def test_metrics_count_slices_and_stages(client: TestClient, series: list[bytes]
     post(client, series)
     text = client.get("/metrics").text
     assert 'lungscope_series_slices_bucket{le="16.0"} 1.0' in text
+    assert "lungscope_series_slices_sum 16.0" in text
     for stage in ("decode", "lungs", "candidates", "detect", "judge", "total"):
         assert f'lungscope_series_stage_seconds_count{{stage="{stage}"}} 1.0' in text
     assert derived_uid("series") not in text
