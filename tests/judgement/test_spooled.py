@@ -72,8 +72,7 @@ def test_results_are_filed_under_their_study_and_the_same_at_a_second_attempt(
 def test_results_are_of_the_kinds_that_are_wanted(judge: Judge, tmp_path: Path) -> None:
     paths = written(tmp_path, 1)
     for kind in BOTH:
-        wanted: tuple[ObjectKind] = (kind,)
-        assert {one.kind for one in SpooledJudge(judge)(paths, ARRIVED, lambda: False, wanted)} == {kind}
+        assert {one.kind for one in SpooledJudge(judge)(paths, ARRIVED, lambda: False, (kind,))} == {kind}
 
 
 def test_nothing_that_can_be_written_is_an_error(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +81,7 @@ def test_nothing_that_can_be_written_is_an_error(judge: Judge, tmp_path: Path, m
     paths = written(tmp_path, 1)
     assert {one.kind for one in SpooledJudge(judge)(paths, ARRIVED, lambda: False, BOTH)} == {"fhir"}
     with pytest.raises(ResultNotWritten):
-        SpooledJudge(judge)(paths, ARRIVED, lambda: False, ("dicom",))
+        SpooledJudge(judge)(paths, ARRIVED, lambda: False, BOTH[:1])
 
 
 def test_a_spooled_series_can_be_cancelled(judge: Judge, tmp_path: Path) -> None:
