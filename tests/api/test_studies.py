@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from app.api.events import Throttle, wanted
+from app.api.events import wanted
 from app.inference.engine import SeriesLane
 from app.main import create_app
 from app.settings import Settings
@@ -171,17 +171,6 @@ def test_events_are_sent_to_those_who_name_them(accept: str | None, expected: bo
     assert wanted(accept) is expected
 
 
-def test_throttle_keeps_the_ends_of_each_stage() -> None:
-    passed: list[tuple[str, int]] = []
-    times = iter([0.0, 0.05, 0.06, 0.11, 0.12, 0.13, 0.14])
-    tell = Throttle(lambda stage, done, _of: passed.append((stage, done)), clock=lambda: next(times))
-    for step in (("lungs", 1, 4), ("lungs", 2, 4), ("lungs", 3, 4), ("lungs", 4, 4)):
-        tell(*step)
-    for step in (("judge", 1, 3), ("judge", 2, 3), ("judge", 3, 3)):
-        tell(*step)
-    assert passed == [("lungs", 1), ("lungs", 4), ("judge", 1), ("judge", 3)]
-
-
 def multipart(files: list[bytes]) -> bytes:
     return b"".join(FILE + data + b"\r\n" for data in files) + b"--x--\r\n"
 
@@ -326,13 +315,13 @@ class Caller:
             (b"content-type", FORM.encode()),
             *((k.encode(), v.encode()) for k, v in headers.items()),
         ]
-        self._sent = False
+        self.was_asked = False
         self.gone = asyncio.Event()
         self.received: list[dict[str, Any]] = []
 
     async def _receive(self) -> dict[str, Any]:
-        if not self._sent:
-            self._sent = True
+        if not self.was_asked:
+            self.was_asked = True
             return {"type": "http.request", "body": self._body, "more_body": self._more_body}
         await self.gone.wait()
         return {"type": "http.disconnect"}
@@ -359,11 +348,16 @@ class Caller:
 
 @pytest.mark.parametrize("headers", [{}, EVENTS])
 def test_caller_who_goes_away_stops_the_work_within_one_batch(
-    client: TestClient, detector_backend: ArithmeticFilter, series: list[bytes], headers: dict[str, str]
+    client: TestClient,
+    backend: ArithmeticBackend,
+    detector_backend: ArithmeticFilter,
+    series: list[bytes],
+    headers: dict[str, str],
 ) -> None:
     lane: SeriesLane = client.app.state.services.lane  # type: ignore[attr-defined]  # typed as bare ASGI
     detector_backend.hold()
     detector_backend.batches.clear()
+    backend.batches.clear()
 
     async def scenario() -> None:
         caller = Caller(client.app, multipart(series), headers)
@@ -382,6 +376,7 @@ def test_caller_who_goes_away_stops_the_work_within_one_batch(
     lane.close()
     assert len(lane) == 0
     assert len(detector_backend.batches) == 1, "the batch at work, and no other"
+    assert not backend.batches, "nor what comes after the search"
 
 
 def test_caller_who_goes_away_during_the_upload_is_no_bug(

@@ -26,7 +26,6 @@ from phantoms.series import SLICES, slice_file
 from phantoms.slices import SECRET_ID, SECRET_NAME, derived_uid, dicom, relabelled, small
 from tests.api.conftest import wait_until_ready
 from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
-from tests.imaging.series_files import enhanced_file
 
 STUDIES: Final = "/dicom-web/studies"
 JSON: Final = "application/dicom+json"
@@ -144,27 +143,6 @@ def test_202_when_some_fail(client: TestClient, series: list[bytes]) -> None:
             {"00081197": {"vr": "US", "Value": [0xA900]}},
         ],
     )
-
-
-@pytest.mark.parametrize(("frames", "cut_frames"), [(1, 0.5), (3, 0.5), (3, 1.5)])
-def test_a_file_cut_off_on_its_way_is_not_kept(
-    client: TestClient, settings: Settings, frames: int, cut_frames: float
-) -> None:
-    """However many of its frames are whole."""
-    data = enhanced_file([float(height) for height in range(frames)]) if frames > 1 else slice_file(0)
-    frame_bytes = 2 * (32 * 32 if frames > 1 else 128 * 128)
-    status, dataset = post(client, [data[: -int(cut_frames * frame_bytes)]])
-    assert status == 409
-    assert [failure.FailureReason for failure in dataset.FailedSOPSequence] == [0xC000]
-    assert not spooled(settings)
-
-
-def test_instances_are_counted_by_what_became_of_them(client: TestClient, series: list[bytes]) -> None:
-    other = dicom(small(), SOPClassUID=MRImageStorage, SOPInstanceUID=derived_uid("mr"))
-    post(client, [series[0], series[1], other, b"no DICOM at all"])
-    told = client.get("/metrics").text
-    for outcome, count in (("stored", 2), ("left_out", 1), ("failed", 1)):
-        assert f'lungscope_stow_instances_total{{outcome="{outcome}"}} {count}.0' in told
 
 
 def test_409_when_the_study_is_another(client: TestClient, settings: Settings, series: list[bytes]) -> None:
