@@ -32,9 +32,9 @@ def with_finding(judged: Judgement, finding: Finding) -> Judgement:
 
 
 def test_remarks_on_the_request_stand_before_those_on_the_image(judged: Judgement) -> None:
-    remarked = replace(judged, parameters=replace(judged.parameters, notes=(REMARK,)))
-    codes = [note["code"] for note in answer(remarked, "en", "")["quality"]]
-    assert codes == ["parameter_ignored", *(note.code for note in judged.prediction.quality)]
+    prediction = replace(judged.prediction, quality=(QualityNote("of_the_image", "info", "of the image"),))
+    remarked = replace(judged, prediction=prediction, parameters=replace(judged.parameters, notes=(REMARK,)))
+    assert [note["code"] for note in answer(remarked, "en", "")["quality"]] == ["parameter_ignored", "of_the_image"]
 
 
 def test_each_probability_is_under_its_own_name(judged: Judgement) -> None:

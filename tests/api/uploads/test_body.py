@@ -218,6 +218,15 @@ def test_announced_body_beyond_the_limit_is_not_asked_for_whole() -> None:
         asyncio.run(body_of(request, LIMIT))
 
 
+def test_announced_chunks_beyond_the_limit_are_not_asked_for() -> None:
+    async def receive() -> dict[str, object]:
+        raise AssertionError("they were asked for")
+
+    request = Request(asked([], {"content-length": str(MEGABYTE + 1)}).scope, receive)
+    with pytest.raises(InputTooLarge, match="A_SETTING"):
+        asyncio.run(taken(request))
+
+
 def test_server_that_offers_the_body_knows_who_has_left() -> None:
     assert asyncio.run(has_left(asked([], extension=Offered())))
     assert not asyncio.run(has_left(asked([b"more"])))

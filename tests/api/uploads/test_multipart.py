@@ -227,6 +227,13 @@ def test_first_of_two_headers_of_a_name_counts() -> None:
     assert part == ({"content-id": "a"}, b"")
 
 
+def test_longest_boundary_of_the_standard_is_read() -> None:
+    """RFC 2046 5.1.1 allows 70 characters."""
+    boundary = "b" * 70
+    body = f"--{boundary}\r\n\r\na\r\n--{boundary}--".encode()
+    assert read(f"multipart/mixed; boundary={boundary}", [body]) == [({}, b"a")]
+
+
 def test_boundary_and_headers_may_be_as_long_as_their_bounds() -> None:
     boundary, line = "b" * MAX_BOUNDARY_BYTES, b"A: " + b"a" * (MAX_HEADER_BYTES - 5)
     body = b"--%b\r\n%b\r\n\r\n--%b--" % (boundary.encode(), line, boundary.encode())
