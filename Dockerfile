@@ -38,6 +38,7 @@ ENV PATH=/opt/lungscope/bin:/usr/local/bin:/usr/bin:/bin \
     TMPDIR=/dev/shm \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    MALLOC_ARENA_MAX=1 \
     LUNGSCOPE_MODELS_DIR=/opt/lungscope/models
 COPY deploy/container/healthcheck.py /opt/lungscope/
 COPY models /opt/lungscope/models

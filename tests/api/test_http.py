@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin
@@ -11,9 +12,11 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message
 
+from app.api.middleware import record, with_headers
 from app.main import create_app
 from app.server.hooks import MALFORMED, AnswerMalformed
 from app.settings import Settings
+from app.telemetry import Metrics
 from phantoms.series import slice_file
 from tests.api.conftest import ON_NODULE, wait_until_ready
 from tests.fakes import ArithmeticBackend, ArithmeticFilter
@@ -201,6 +204,37 @@ def test_server_is_told_what_to_say_to_what_is_no_request(client: TestClient, st
     assert b"content-length: %d\r\n" % len(said.body) in said.header_lines
     metrics = client.get("/metrics").text
     assert f'lungscope_requests_total{{method="other",route="unknown",status="{status}"}} 1.0' in metrics
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/docs", "/nothing", "/health/live"])
+def test_answers_are_not_kept_nor_taken_for_another_type(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "no-store" not in client.get(CSS).headers.get("cache-control", ""), "files of the pages may be kept"
+
+
+def test_header_of_an_answer_is_not_doubled() -> None:
+    own = [(b"cache-control", b"max-age=60")]
+    assert with_headers(own, (b"cache-control", b"no-store"), (b"vary", b"Accept")) == [*own, (b"vary", b"Accept")]
+
+
+def test_nothing_stays_in_flight(client: TestClient) -> None:
+    client.get("/v1/models")
+    client.get("/nothing")
+    assert "lungscope_requests_in_flight 1.0" in client.get("/metrics").text, "the one that asks"
+
+
+def test_request_is_counted_by_its_template_and_logged_in_milliseconds(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics()
+    with caplog.at_level(logging.INFO, "lungscope.access"):
+        record(metrics, {"method": "BREW", "path": "/secret", "headers": []}, 404, 1.5)
+    (line,) = caplog.records
+    assert line.fields == {"method": "other", "route": "unknown", "status": 404, "ms": 1500.0}  # type: ignore[attr-defined]  # given as extra
+    told = metrics.text().decode()
+    assert 'lungscope_requests_total{method="other",route="unknown",status="404"} 1.0' in told
+    assert 'lungscope_request_seconds_sum{route="unknown"} 1.5' in told
 
 
 PREAMBLE = b"made by a MIME library\r\n"

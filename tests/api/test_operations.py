@@ -89,6 +89,15 @@ def test_models_say_what_they_are(client: TestClient) -> None:
         assert (client.get(path).status_code, client.get(path).json()["code"]) == (404, "unknown_model")
 
 
+def test_each_model_has_its_own_card_and_the_state_of_the_service(settings: Settings, client: TestClient) -> None:
+    card = settings.models_dir / "nodule-detector" / "1" / "MODEL_CARD.md"
+    card.write_text("# Another card: 结节\n", "utf-8")
+    assert client.get("/v1/models/nodule-detector/card").content == card.read_bytes()
+    assert client.get("/v1/models/nodule-classifier/card").text == CARD
+    client.app.state.services.registry.stop()  # type: ignore[attr-defined]  # the client types it as bare ASGI
+    assert [model["status"] for model in client.get("/v1/models").json()["models"]] == ["stopping"] * 2
+
+
 def test_metrics_count_what_happened(client: TestClient, suspicious: bytes) -> None:
     client.post("/v1/predict", params=ON_NODULE, content=suspicious)
     client.post("/v1/predict", content=b"")

@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from app.api.events import Throttle, wanted
+from app.api.events import wanted
 from app.inference.engine import SeriesLane
 from app.main import create_app
 from app.settings import Settings
@@ -81,6 +81,9 @@ def test_answer_names_the_nodule_its_slices_and_the_series(client: TestClient, s
     assert body["key_slices"][0]["index"] == finding["slice"]["index"]
     assert {"study_level_not_validated", "nodules_may_be_missed"} <= {note["code"] for note in body["quality"]}
     assert set(body["timing_ms"]) == {"decode", "lungs", "candidates", "detect", "judge", "total"}
+    stages = sum(ms for stage, ms in body["timing_ms"].items() if stage != "total")
+    assert body["timing_ms"]["total"] >= stages - 0.1, "from the request's first byte, rounded"
+    assert body["request_id"] == response.headers["x-request-id"]
     assert body["detector"]["name"] == "nodule-detector"
     assert response.headers["vary"] == "Accept, Accept-Language"
 
@@ -116,14 +119,17 @@ def test_explain_and_language(client: TestClient, series: list[bytes]) -> None:
 
 
 def test_events_tell_the_progress_and_then_the_result(client: TestClient, series: list[bytes]) -> None:
-    response = post(client, series, headers=EVENTS)
+    response = post(client, series, headers={**EVENTS, "accept-language": "zh"})
     assert response.headers["content-type"] == "application/x-ndjson"
+    assert response.headers["x-accel-buffering"] == "no", "a proxy may not gather the lines"
+    assert response.headers["content-language"] == "zh"
     *steps, last = [json.loads(line) for line in response.text.splitlines()]
     assert {step["event"] for step in steps} == {"progress"}
     assert list(dict.fromkeys(step["stage"] for step in steps)) == ["lungs", "candidates", "detect", "judge"]
     assert all(0 < step["done"] <= step["of"] for step in steps)
     assert last.pop("event") == "result"
-    assert judged(last) == judged(post(client, series).json())
+    assert judged(last) == judged(post(client, series, headers={"accept-language": "zh"}).json())
+    assert last["request_id"] == response.headers["x-request-id"]
 
 
 def test_bug_after_the_stream_began_is_a_problem_event(
@@ -143,6 +149,7 @@ def test_bug_after_the_stream_began_is_a_problem_event(
     )
     assert last["instance"] == f"urn:uuid:{response.headers['x-request-id']}"
     assert "Jane" not in response.text
+    assert 'lungscope_problems_total{code="internal_error"} 1.0' in client.get("/metrics").text
     assert post(client, series).status_code == 500
     assert len(client.app.state.services.lane) == 0  # type: ignore[attr-defined]  # typed as bare ASGI
 
@@ -162,17 +169,6 @@ def test_bug_after_the_stream_began_is_a_problem_event(
 )
 def test_events_are_sent_to_those_who_name_them(accept: str | None, expected: bool) -> None:
     assert wanted(accept) is expected
-
-
-def test_throttle_keeps_the_ends_of_each_stage() -> None:
-    passed: list[tuple[str, int]] = []
-    times = iter([0.0, 0.05, 0.06, 0.11, 0.12, 0.13, 0.14])
-    tell = Throttle(lambda stage, done, _of: passed.append((stage, done)), clock=lambda: next(times))
-    for step in (("lungs", 1, 4), ("lungs", 2, 4), ("lungs", 3, 4), ("lungs", 4, 4)):
-        tell(*step)
-    for step in (("judge", 1, 3), ("judge", 2, 3), ("judge", 3, 3)):
-        tell(*step)
-    assert passed == [("lungs", 1), ("lungs", 4), ("judge", 1), ("judge", 3)]
 
 
 def multipart(files: list[bytes]) -> bytes:
@@ -303,6 +299,7 @@ def test_metrics_count_slices_and_stages(client: TestClient, series: list[bytes]
     post(client, series)
     text = client.get("/metrics").text
     assert 'lungscope_series_slices_bucket{le="16.0"} 1.0' in text
+    assert "lungscope_series_slices_sum 16.0" in text
     for stage in ("decode", "lungs", "candidates", "detect", "judge", "total"):
         assert f'lungscope_series_stage_seconds_count{{stage="{stage}"}} 1.0' in text
     assert derived_uid("series") not in text
@@ -318,13 +315,13 @@ class Caller:
             (b"content-type", FORM.encode()),
             *((k.encode(), v.encode()) for k, v in headers.items()),
         ]
-        self._sent = False
+        self.was_asked = False
         self.gone = asyncio.Event()
         self.received: list[dict[str, Any]] = []
 
     async def _receive(self) -> dict[str, Any]:
-        if not self._sent:
-            self._sent = True
+        if not self.was_asked:
+            self.was_asked = True
             return {"type": "http.request", "body": self._body, "more_body": self._more_body}
         await self.gone.wait()
         return {"type": "http.disconnect"}
@@ -351,11 +348,16 @@ class Caller:
 
 @pytest.mark.parametrize("headers", [{}, EVENTS])
 def test_caller_who_goes_away_stops_the_work_within_one_batch(
-    client: TestClient, detector_backend: ArithmeticFilter, series: list[bytes], headers: dict[str, str]
+    client: TestClient,
+    backend: ArithmeticBackend,
+    detector_backend: ArithmeticFilter,
+    series: list[bytes],
+    headers: dict[str, str],
 ) -> None:
     lane: SeriesLane = client.app.state.services.lane  # type: ignore[attr-defined]  # typed as bare ASGI
     detector_backend.hold()
     detector_backend.batches.clear()
+    backend.batches.clear()
 
     async def scenario() -> None:
         caller = Caller(client.app, multipart(series), headers)
@@ -374,6 +376,7 @@ def test_caller_who_goes_away_stops_the_work_within_one_batch(
     lane.close()
     assert len(lane) == 0
     assert len(detector_backend.batches) == 1, "the batch at work, and no other"
+    assert not backend.batches, "nor what comes after the search"
 
 
 def test_caller_who_goes_away_during_the_upload_is_no_bug(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import itertools
 import zlib
@@ -9,9 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import Request
 from starlette.testclient import TestClient
 
+from app.api.uploads import body
+from app.api.uploads.body import MIN_RATE, PIECE_BYTES, BodyLimit, body_of, bounded_body, has_left
+from app.errors import InputTooLarge, UploadTooSlow
 from app.main import create_app
+from app.server.hooks import WHOLE_BODY
 from app.settings import Settings
 from phantoms.series import SLICES, slice_file, zipped
 from tests.api.conftest import ON_NODULE, wait_until_ready
@@ -115,3 +121,112 @@ def test_expansion_is_stopped_at_the_limit(client: TestClient) -> None:
         "/v1/predict", content=itertools.islice(endless(), 100), headers={"Content-Encoding": "gzip"}
     )
     assert response.json()["code"] == "input_too_large"
+
+
+@pytest.mark.parametrize(("path", "megabytes"), [("/v1/predict", 1), ("/v1/studies", 4), ("/dicom-web/studies", 4)])
+def test_body_of_exactly_the_limit_is_read(client: TestClient, path: str, megabytes: int) -> None:
+    """A megabyte has 1024 x 1024 bytes; it makes no difference whether they were announced."""
+    size = megabytes * MEGABYTE
+    for more, refused in ((0, False), (1, True)):
+        announced = client.post(path, content=bytes(size + more), headers=DICOM)
+        chunked = client.post(path, content=iter([bytes(size), bytes(more)]), headers=DICOM)
+        for response in (announced, chunked):
+            code = response.json().get("code") if response.status_code >= 400 else None
+            assert (code == "input_too_large") is refused, response.text
+
+
+LIMIT = BodyLimit(max_bytes=MEGABYTE, setting="A_SETTING", patience_s=10)
+
+
+def asked(pieces: list[bytes], headers: dict[str, str] | None = None, extension: object = None) -> Request:
+    """A request whose body comes in these pieces."""
+    messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    messages.append({"type": "http.request", "body": b"", "more_body": False})
+
+    async def receive() -> dict[str, object]:
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    named = [(name.encode(), text.encode()) for name, text in (headers or {}).items()]
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": named}
+    return Request(scope | ({} if extension is None else {"extensions": {WHOLE_BODY: extension}}), receive)
+
+
+async def taken(request: Request) -> bytes:
+    return b"".join([chunk async for chunk in bounded_body(request, LIMIT)])
+
+
+class Clock:
+    """Each look at it finds `step` seconds passed."""
+
+    def __init__(self, step: float) -> None:
+        self._now, self._step = 0.0, step
+
+    def monotonic(self) -> float:
+        self._now += self._step
+        return self._now
+
+
+@pytest.mark.parametrize(
+    ("step_s", "bytes_each", "too_slow"),
+    [(3, MIN_RATE, True), (3, MIN_RATE * 3, False), (1, MIN_RATE, False), (1.5, 1, True)],
+)
+def test_body_may_be_as_slow_as_the_least_rate_once_patience_is_spent(
+    monkeypatch: pytest.MonkeyPatch, step_s: float, bytes_each: int, too_slow: bool
+) -> None:
+    monkeypatch.setattr(body, "time", Clock(step_s))
+    request = asked([bytes(bytes_each)] * 10)
+    if not too_slow:
+        assert len(asyncio.run(taken(request))) == 10 * bytes_each
+        return
+    with pytest.raises(UploadTooSlow, match="less than 32 kB/s"):
+        asyncio.run(taken(request))
+
+
+@pytest.mark.parametrize("size", [PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 2 * PIECE_BYTES])
+def test_coded_body_is_whole_whatever_its_size(size: int) -> None:
+    data = bytes(range(256)) * (size // 256 + 1)
+    for coded in (gzip.compress(data[:size]), gzip.compress(data[:100]) + gzip.compress(data[100:size])):
+        request = asked([coded[:5], coded[5:]], {"content-encoding": "gzip"})
+        assert asyncio.run(body_of(request, LIMIT)) == data[:size]
+
+
+def test_end_of_a_coded_body_is_not_lost_when_all_of_its_bytes_are_read() -> None:
+    """Zeros without a checksum behind them: the last bits of the last byte give up to 258 bytes."""
+
+    async def scenario() -> None:
+        for more in range(300):
+            request = asked([raw_deflate(bytes(PIECE_BYTES + more))], {"content-encoding": "deflate"})
+            assert len(await body_of(request, LIMIT)) == PIECE_BYTES + more
+
+    asyncio.run(scenario())
+
+
+class Offered:
+    """A body that a server offers whole, of a client who has gone."""
+
+    left = True
+    received = 0
+    last_s = 0.0
+
+    def into(self, _: memoryview) -> None:
+        raise AssertionError("it was asked for")
+
+
+def test_announced_body_beyond_the_limit_is_not_asked_for_whole() -> None:
+    request = asked([], {"content-length": str(MEGABYTE + 1)}, Offered())
+    with pytest.raises(InputTooLarge, match="A_SETTING"):
+        asyncio.run(body_of(request, LIMIT))
+
+
+def test_announced_chunks_beyond_the_limit_are_not_asked_for() -> None:
+    async def receive() -> dict[str, object]:
+        raise AssertionError("they were asked for")
+
+    request = Request(asked([], {"content-length": str(MEGABYTE + 1)}).scope, receive)
+    with pytest.raises(InputTooLarge, match="A_SETTING"):
+        asyncio.run(taken(request))
+
+
+def test_server_that_offers_the_body_knows_who_has_left() -> None:
+    assert asyncio.run(has_left(asked([], extension=Offered())))
+    assert not asyncio.run(has_left(asked([b"more"])))

@@ -94,6 +94,7 @@ LONG = b"a" * (MAX_FIELD_BYTES + 1)
         pytest.param(part('form-data; name="file"; filename=""', b""), True, id="empty file name"),
         pytest.param(part("form-data; name=file; filename=a b.dcm", NUL), True, id="no quotes"),
         pytest.param(part("form-data; name=\"file\"; filename*=UTF-8''a%20b.dcm", NUL), True, id="RFC 5987"),
+        pytest.param(part("form-data; name=\"a\"; filename*=UTF-8''a", b"text"), True, id="RFC 5987, text"),
         pytest.param(part('form-data; name="file"', NUL, "Content-Type: application/dicom"), True, id="type"),
         pytest.param(part('form-data; name="image"', b"{}", "content-TYPE:image/png"), True, id="type, any name"),
         pytest.param(part('form-data; name="file"', NUL), True, id="no text"),
@@ -116,6 +117,13 @@ def test_file_is_known_by_its_headers_or_its_content(sent: bytes, file: bool) ->
     assert name is not None
     content = sent.partition(b"\r\n\r\n")[2][:-2]
     assert asyncio.run(read([sent + END])) == [content if file else (name[1].decode(), content.decode())]
+
+
+def test_form_may_be_as_large_as_its_bounds() -> None:
+    longest = part('form-data; name="roi"', LONG[1:])
+    assert asyncio.run(read([longest + END])) == [("roi", LONG[1:].decode())]
+    most = part('form-data; name="a"', b"1") * MAX_FIELDS
+    assert asyncio.run(read([most + END])) == [("a", "1")] * MAX_FIELDS
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,29 @@ def test_line_that_only_begins_as_a_boundary_is_content() -> None:
     assert read(TYPE, [b"--x\r\n\r\n" + content + b"\r\n--x--"]) == [({}, content)]
 
 
+def test_first_of_two_headers_of_a_name_counts() -> None:
+    (part,) = read("multipart/mixed; boundary=x", [b"--x\r\nContent-ID: a\r\ncontent-id: b\r\n\r\n--x--"])
+    assert part == ({"content-id": "a"}, b"")
+
+
+def test_longest_boundary_of_the_standard_is_read() -> None:
+    """RFC 2046 5.1.1 allows 70 characters."""
+    boundary = "b" * 70
+    body = f"--{boundary}\r\n\r\na\r\n--{boundary}--".encode()
+    assert read(f"multipart/mixed; boundary={boundary}", [body]) == [({}, b"a")]
+
+
+def test_boundary_and_headers_may_be_as_long_as_their_bounds() -> None:
+    boundary, line = "b" * MAX_BOUNDARY_BYTES, b"A: " + b"a" * (MAX_HEADER_BYTES - 5)
+    body = b"--%b\r\n%b\r\n\r\n--%b--" % (boundary.encode(), line, boundary.encode())
+    (part,) = read(f"multipart/mixed; boundary={boundary}", [body])
+    assert part[0] == {"a": line[3:].decode()}
+    with pytest.raises(MalformedForm):
+        read(f"multipart/mixed; boundary={boundary}b", [body])
+    with pytest.raises(MalformedForm):
+        read(f"multipart/mixed; boundary={boundary}", [body.replace(b"A: ", b"A: aa")])
+
+
 def test_memory_of_the_body_is_not_copied_piece_by_piece() -> None:
     """What is fed at once is passed on at once."""
 
