@@ -30,7 +30,7 @@ from app.errors import (
 from app.imaging.chunked import FileBytes, piece_of
 from app.imaging.ct import COSINE_TOLERANCE, CTSlice, Orientation, PointMm, QualityNote, SliceSource
 from app.imaging.dicom import DicomImage
-from app.imaging.formats import UNKNOWN
+from app.imaging.formats import TEXT, UNKNOWN
 from app.imaging.header import malformed, pack_header, unpack_header
 from app.imaging.options import ReadOptions
 from app.imaging.pixel_stack import INT16, PixelStack, SeriesLimits
@@ -250,7 +250,8 @@ class SeriesBuilder:
                 remedy="Send the series itself, not its scout view.",
             )
         first = self._not_ct[0] if self._not_ct else None
-        if self._files == 1 and isinstance(first, UnsupportedMediaType) and not first.found.startswith(UNKNOWN.name):
+        is_named = isinstance(first, UnsupportedMediaType) and not first.found.startswith((UNKNOWN.name, TEXT.name))
+        if self._files == 1 and first is not None and is_named:
             return first
         found = f"{self._files} file(s), none of them a CT image" if self._files else "no files"
         return NoCtSlices(
