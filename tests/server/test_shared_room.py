@@ -83,7 +83,7 @@ def test_what_is_reserved_is_enough_without_holes_and_for_every_file(tmp_path: P
     models.mkdir()
     counted = subprocess.run(
         [sys.executable, "-c", COUNT, str(folder), str(models)],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,
