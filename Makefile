@@ -50,15 +50,10 @@ test: $(DEV_READY) ## run the tests and measure branch coverage of app/
 test-e2e: $(DEV_READY) ## drive the docs page in a headless Chromium
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
-# Known to fail with the lowest versions, each to be understood: then the test or a floor changes.
-FLOORS_FAIL := \
-  tests/server/test_service.py::test_caller_who_goes_away_frees_the_room_for_a_series \
-  tests/server/test_shared_room.py::test_what_is_reserved_is_enough_without_holes_and_for_every_file
 .PHONY: test-floors
 test-floors: $(DEV_READY) ## run the server's tests with the lowest versions that pyproject.toml allows
 	sh requirements/floors.sh build/floors
-	build/floors/bin/python -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning tests/server \
-	  $(FLOORS_FAIL:%=--deselect %) $(PYTEST_ARGS)
+	build/floors/bin/python -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning tests/server $(PYTEST_ARGS)
 
 INTEROP_TOOLS := Orthanc dciodvfy dsrdump npm
 FHIR_SCHEMA := build/interop/fhir.schema.json

@@ -6,8 +6,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import TypeVar
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -55,13 +57,32 @@ class Service:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._lines: SimpleQueue[str | None] = SimpleQueue()
+        # Nobody reads the log of a service that is asked for long: a full pipe would stop its event loop.
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as log:
+            for line in log:
+                self._lines.put(line)
+        self._lines.put(None)
+
+    def log(self) -> Iterator[str]:
+        """The lines of its log from where the last reader stopped, until nobody writes it any more."""
+        while (line := self._lines.get()) is not None:
+            yield line
+        self._lines.put(None)  # for the next reader
+
+    def rest_of_log(self) -> str:
+        """What has not been read of its log, once the process has ended."""
+        self.process.wait(PATIENCE_S)
+        return "".join(self.log())
 
     def wait_until_ready(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if "model ready" in line:
-                return
-        raise AssertionError(f"ended with {self.process.wait(PATIENCE_S)} before it was ready")
+        if not any("model ready" in line for line in self.log()):
+            raise AssertionError(f"ended with {self.process.wait(PATIENCE_S)} before it was ready")
 
     def listens(self) -> bool:
         with socket.socket() as probe:
@@ -74,6 +95,8 @@ class Service:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def end(self) -> int:
-        """The exit code, once the process has ended; its log is read and closed."""
-        self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode
+        """The exit code, once the process has ended and nobody writes its log any more."""
+        code = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        assert not self._reader.is_alive(), "somebody still writes the log"
+        return code

@@ -62,7 +62,7 @@ def test_a_place_that_cannot_be_used_ends_the_start_with_2_and_one_message(
     put(tmp_path / "state")
     service = Service(workers=workers, environment={"LUNGSCOPE_SPOOL_DIR": str(tmp_path / "state")})
     try:
-        _, errors = service.process.communicate(timeout=PATIENCE_S)
+        errors = service.rest_of_log()
     except subprocess.TimeoutExpired:
         service.process.kill()
         raise

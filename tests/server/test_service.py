@@ -235,8 +235,7 @@ def test_dead_worker_is_replaced_counted_and_logged(workers: Service) -> None:
     assert eventually(lambda: metric(workers, answered)) == 1
     before = children(workers)
     os.kill(min(before), signal.SIGKILL)
-    assert workers.process.stderr is not None
-    assert any("died (-9)" in line for line in workers.process.stderr)
+    assert any("died (-9)" in line for line in workers.log())
     workers.wait_until_ready()
     assert len(children(workers) & before) == 1
     assert metric(workers, "lungscope_worker_restarts_total") == 1
@@ -246,10 +245,9 @@ def test_dead_worker_is_replaced_counted_and_logged(workers: Service) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_dead_workers_leave_room_for_those_that_follow(workers: Service) -> None:
-    assert workers.process.stderr is not None
     for _ in range(3):  # with the first two, one more than there are places
         os.kill(min(children(workers)), signal.SIGKILL)
-        for line in workers.process.stderr:
+        for line in workers.log():
             assert "died (1)" not in line  # the one that follows
             if "model ready" in line:
                 break
@@ -276,7 +274,7 @@ def test_runtime_that_cannot_run_the_bundle_stops_all_workers_with_2(tmp_path: P
     manifest["digests"]["saved_model.pb"] = hashlib.sha256(b"no graph").hexdigest()
     (folder / "manifest.json").write_text(json.dumps(manifest))
     service = Service(tmp_path / "models", workers=2)
-    _, errors = service.process.communicate(timeout=PATIENCE_S)
+    errors = service.rest_of_log()
     assert service.process.returncode == 2
     assert str(folder) in errors
 
@@ -289,6 +287,6 @@ def test_flipped_byte_in_the_weights_stops_the_start_and_names_the_file(tmp_path
     data[len(data) // 2] ^= 1
     weights.write_bytes(data)
     service = Service(tmp_path / "models", workers)
-    _, errors = service.process.communicate(timeout=PATIENCE_S)
+    errors = service.rest_of_log()
     assert service.process.returncode == 2
     assert weights.name in errors
