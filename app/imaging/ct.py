@@ -28,11 +28,15 @@ AIR_HU = -1024.0  # what scanners without padding write outside their field of v
 
 @dataclass(frozen=True, slots=True)
 class QualityNote:
-    """One remark about a slice: a stable `code`, how much it matters, and a sentence without patient data."""
+    """One remark about a slice: a stable `code`, how much it matters, and a sentence without patient data.
+
+    Beside one that `bars_normal` the decision is not `normal`: something may lie where nobody can see it.
+    """
 
     code: str
     severity: Severity
     message: str
+    bars_normal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
