@@ -69,8 +69,8 @@ class ScanPoint(_Frozen):
     """Where the decision for a whole slice or series changes, on the score of its highest finding.
 
     A finding is listed from `listed_from` and leaves the decision open from `open_from`; from `suspected_from` the
-    decision is `cancer_suspected`. `false_alarms` is the share of slices without lesion, or the number in a series, that
-    `suspected_from` calls so. `scans` is how many scans chose it.
+    decision is `cancer_suspected`. `false_alarms` is the share of slices without lesion that `suspected_from` calls so,
+    or the number of such findings in a series. `scans` is how many scans chose it.
     """
 
     per: Literal["slice", "series"]
