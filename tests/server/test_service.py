@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from app.api.routes.docs import EXAMPLE_SLICE
+from app.settings import own_cores
 from benchmarks.serving.service import MODELS, PATIENCE_S, Service, eventually
 from phantoms.series import SLICES, slice_file, zipped
 from phantoms.slices import EXAMPLE_NODULE, dicom, small
@@ -167,6 +168,15 @@ def children(service: Service) -> set[int]:
     return {int(child) for child in every if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
 
 
+def pinned_cores(service: Service) -> list[int]:
+    """The cores to which threads are pinned, worker by worker."""
+    kept: list[int] = []
+    for worker in children(service):
+        threads = [os.sched_getaffinity(int(thread.name)) for thread in Path(f"/proc/{worker}/task").iterdir()]
+        kept.extend(set().union(*(cores for cores in threads if len(cores) == 1)))
+    return kept
+
+
 def metric(service: Service, name: str) -> float:
     """Its value; 0 for what has not been counted yet."""
     with urllib.request.urlopen(service.url("/metrics"), timeout=PATIENCE_S) as response:
@@ -189,6 +199,8 @@ def test_reload_replaces_every_worker_and_answers_every_request(workers: Service
     assert answer.startswith(b"HTTP/1.1 200 ")
     workers.wait_until_ready()
     assert eventually(lambda: len(children(workers)) == 2 and not children(workers) & before)
+    if own_cores() and not len(own_cores()) % 2:
+        assert eventually(lambda: sorted(pinned_cores(workers)) == list(own_cores()))
     # The supervisor takes the gauges of the old workers away once all are replaced.
     assert eventually(lambda: metric(workers, "lungscope_ready") == 1)
     assert metric(workers, "lungscope_worker_restarts_total") == 0
