@@ -1,4 +1,4 @@
-"""The words on a picture, in English and Chinese."""
+"""The captions of a picture, in English and Chinese."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import Final, Literal
 
 from app.inference.vocabulary import Language
 
-Word = Literal["disclaimer", "against", "for", "evidence", "assumed", "finding", "not_judged", "more", "none", "series"]
+Caption = Literal[
+    "disclaimer", "against", "for", "evidence", "assumed", "finding", "not_judged", "more", "none", "series"
+]
 
-WORDS: Final[dict[Word, dict[Language, str]]] = {
+CAPTIONS: Final[dict[Caption, dict[Language, str]]] = {
     "disclaimer": {"en": "Research use only. Not a medical device.", "zh": "仅供研究使用，非医疗器械。"},
     "evidence": {"en": "Evidence", "zh": "依据"},
     "against": {"en": "against", "zh": "不支持"},
