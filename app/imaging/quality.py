@@ -47,18 +47,25 @@ MAX_OUTSIDE: Final = 0.1  # fraction of a patch beyond the image's edge
 def check_slice(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
     """What was assumed in reading, then geometry and range of values."""
     notes = list(ct_slice.notes)
-    orientation, thickness = ct_slice.orientation, ct_slice.thickness_mm
+    orientation = ct_slice.orientation
     if orientation is not None and orientation.tilt_deg > MAX_TILT_DEG:
         message = f"The slice is tilted {orientation.tilt_deg:.0f}° from axial; at most {MAX_TILT_DEG:g}° is judged."
         notes.append(QualityNote("not_axial", "error", message))
-    if thickness is not None and thickness > MAX_THICKNESS_MM:
-        message = f"Slice thickness is {thickness:g} mm; above {MAX_THICKNESS_MM:g} mm small nodules fade."
-        notes.append(QualityNote("thick_slice", "warning", message))
+    notes.extend(check_thickness(ct_slice))
     # A sample that spans enough spares the rest.
     if _span_hu(ct_slice.hu[::SAMPLE_ROWS]) < MIN_HU_SPAN and (span := _span_hu(ct_slice.hu)) < MIN_HU_SPAN:
         message = f"Values span {span:.0f} HU; a CT slice of the chest spans more than {MIN_HU_SPAN:g}."
         notes.append(QualityNote("no_contrast", "error", message))
     return tuple(notes)
+
+
+def check_thickness(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
+    """Whether small nodules can be seen."""
+    thickness = ct_slice.thickness_mm
+    if thickness is None or thickness <= MAX_THICKNESS_MM:
+        return ()
+    message = f"Slice thickness is {thickness:g} mm; above {MAX_THICKNESS_MM:g} mm small nodules fade."
+    return (QualityNote("thick_slice", "warning", message),)
 
 
 def check_lungs(ct_slice: CTSlice, lungs: Mask, shrunken: FloatImage | None = None) -> tuple[QualityNote, ...]:

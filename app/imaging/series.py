@@ -34,7 +34,7 @@ from app.imaging.formats import TEXT, UNKNOWN
 from app.imaging.header import malformed, pack_header, unpack_header
 from app.imaging.options import ReadOptions
 from app.imaging.pixel_stack import INT16, PixelStack, SeriesLimits
-from app.imaging.quality import MAX_THICKNESS_MM
+from app.imaging.quality import check_thickness
 from app.imaging.read import SNIFFED_BYTES, sniff
 from app.imaging.stacking import stack_spacing_mm
 from app.imaging.volume import CTVolume, heights_mm
@@ -213,7 +213,7 @@ class SeriesBuilder:
         self._stack.append(ct_slice.hu)
         self._positions.append(position)
         self._sources.append(ct_slice.source)
-        for note in (*ct_slice.notes, *_thickness_notes(ct_slice)):
+        for note in (*ct_slice.notes, *check_thickness(ct_slice)):
             self._notes.setdefault(note.code, note)
 
     def _is_duplicate(self, ct_slice: CTSlice, position: PointMm) -> bool:
@@ -299,14 +299,6 @@ def _geometry(ct_slice: CTSlice) -> tuple[_Plane, PointMm]:
     source = ct_slice.source
     shape = (source.rows, source.columns)
     return _Plane(shape, ct_slice.spacing_mm, orientation, source.frame_of_reference_uid), position
-
-
-def _thickness_notes(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
-    thickness = ct_slice.thickness_mm
-    if thickness is None or thickness <= MAX_THICKNESS_MM:
-        return ()
-    message = f"Slice thickness is {thickness:g} mm; above {MAX_THICKNESS_MM:g} mm small nodules fade."
-    return (QualityNote("thick_slice", "warning", message),)
 
 
 def _too_large(found: str) -> SeriesTooLarge:
