@@ -18,6 +18,7 @@ from app.inference.engine import Engine, SeriesLane
 from app.main import create_app
 from app.server import cores as cores_module
 from app.server.cores import Cores
+from app.server.load_board import LoadBoard
 from app.settings import Settings
 from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
 
@@ -122,3 +123,23 @@ def test_service_pins_its_threads_where_there_is_a_core_for_each(
         assert sorted(kept, key=min) == [{core} for core in CORES]
     else:
         assert kept == [set(CORES)] * len(kept)
+
+
+def test_series_of_a_pinned_worker_run_on_any_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.main.own_cores", lambda: CORES[:2])
+    write_models(tmp_path)
+    app = create_app(
+        Settings(models_dir=tmp_path, threads=1),
+        backend=ArithmeticBackend(),
+        detector_backend=ArithmeticFilter(),
+        board=LoadBoard(2, tmp_path),
+        load_first=True,
+    )
+
+    async def cores_of_loop_and_series() -> tuple[set[int], set[int]]:
+        with app.state.services.lane.slot() as slot:
+            return os.sched_getaffinity(0), await slot.run(lambda: os.sched_getaffinity(0))
+
+    with TestClient(app) as client:
+        assert client.portal is not None
+        assert client.portal.call(cores_of_loop_and_series) == ({CORES[0]}, set(CORES[:2]))
