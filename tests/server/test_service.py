@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -174,8 +175,12 @@ def pinned_cores(service: Service) -> list[int]:
     """The cores to which threads are pinned, worker by worker."""
     kept: list[int] = []
     for worker in children(service):
-        threads = [os.sched_getaffinity(int(thread.name)) for thread in Path(f"/proc/{worker}/task").iterdir()]
-        kept.extend(set().union(*(cores for cores in threads if len(cores) == 1)))
+        of_worker: set[int] = set()
+        for thread in Path(f"/proc/{worker}/task").iterdir():
+            with suppress(ProcessLookupError):  # it has just ended
+                cores = os.sched_getaffinity(int(thread.name))
+                of_worker |= cores if len(cores) == 1 else set()
+        kept.extend(of_worker)
     return kept
 
 
