@@ -176,8 +176,7 @@ def _trait(trait: Trait) -> Json | None:
 def _device(report: Report, addresses: _Addresses) -> Json:
     manifest = report.bundle.manifest
     versions = {"software": __version__, "model": str(manifest.version), "digest": report.bundle.digest}
-    if report.detector_digest is not None:
-        versions["detector digest"] = report.detector_digest
+    versions |= {f"{name.replace('_', ' ')} digest": digest for name, digest in report.searched.items()}
     return _json(
         Device,
         {
