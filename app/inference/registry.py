@@ -89,6 +89,11 @@ class ModelRegistry:
         return cls(bundle, backends.classifier, detector, second_look, site_threshold)
 
     @property
+    def bundles(self) -> tuple[Bundle, Detector, SecondLook]:
+        """All three, with their manifests."""
+        return self.bundle, self.detector_bundle, self.second_look_bundle
+
+    @property
     def backend_name(self) -> str:
         """The runtime in use."""
         return self._backend.name
