@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import cli
-from app.inference import registry
 from app.cli.arguments import read_arguments
+from app.inference import registry
 from tests.fakes import ArithmeticModels, write_models
 
 VALUES = {

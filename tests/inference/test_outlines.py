@@ -68,7 +68,9 @@ def masked(model: Model) -> tuple[Model, Masked]:
 
 
 @pytest.mark.parametrize("mask", in_turn())
-def test_a_slice_is_judged_whatever_the_mask(masked: tuple[Model, Masked], detector: Detector, second_look: SecondLook, mask: Mask) -> None:
+def test_a_slice_is_judged_whatever_the_mask(
+    masked: tuple[Model, Masked], detector: Detector, second_look: SecondLook, mask: Mask
+) -> None:
     model, backend = masked
     backend.mask = mask
     ct_slice = chest(NODULE)
@@ -79,7 +81,9 @@ def test_a_slice_is_judged_whatever_the_mask(masked: tuple[Model, Masked], detec
 
 
 @pytest.mark.parametrize("mask", in_turn())
-def test_a_series_is_judged_whatever_the_mask(masked: tuple[Model, Masked], detector: Detector, second_look: SecondLook, mask: Mask) -> None:
+def test_a_series_is_judged_whatever_the_mask(
+    masked: tuple[Model, Masked], detector: Detector, second_look: SecondLook, mask: Mask
+) -> None:
     model, backend = masked
     backend.mask = mask
     volume = chest_volume({(75.0, 120.0, 3.0): (12.0, 100.0)}, slices=6)
