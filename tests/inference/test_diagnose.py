@@ -14,6 +14,7 @@ from app.inference.detector import Detector
 from app.inference.diagnose import diagnose
 from app.inference.model import Model
 from app.inference.prediction import Prediction
+from app.inference.suspicion import SecondLook
 from tests.fakes import ArithmeticBackend
 from tests.inference.slices import CORONAL, chest
 

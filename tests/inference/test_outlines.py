@@ -16,6 +16,7 @@ from app.inference.diagnose import diagnose
 from app.inference.model import Model
 from app.inference.patch_outputs import MASK_THRESHOLD, find_outline
 from app.inference.series import diagnose_volume
+from app.inference.suspicion import SecondLook
 from tests.fakes import SIZE_PX, SPACING_MM
 from tests.inference.masks import AT, JUST_ABOVE, Mask, Masked, in_turn, masks, one_pixel
 from tests.inference.slices import chest

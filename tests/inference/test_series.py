@@ -13,6 +13,7 @@ from app.inference.detector import Detector
 from app.inference.model import Model
 from app.inference.prediction import Prediction
 from app.inference.series import STAGES, Cancelled, diagnose_volume
+from app.inference.suspicion import SecondLook
 from tests.fakes import ArithmeticBackend, arithmetic_detector, arithmetic_look, write_bundle
 from tests.inference.volumes import chest_volume
 
