@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from app.imaging.blood_pool import blood_pools_hu
 from app.imaging.ct import CTSlice, PointPx
-from app.inference.decision import is_dismissed, suspicion_of, weight
+from app.imaging.lung_survey import survey_lungs
+from app.imaging.patches import Patch
+from app.imaging.quality import check_roi
+from app.inference.decision import errors_of, is_dismissed, suspicion_of, weight
 from app.inference.detector import MIN_SEPARATION_MM, Detector
 from app.inference.model import Model
 from app.inference.patch_outputs import PatchOutputs, traits_of
@@ -45,6 +49,15 @@ def finding_on(n: int, ct_slice: CTSlice, judged: PatchOutputs, model: Model, *,
 def is_listed(finding: Finding, model: Model) -> bool:
     """Whether a finding with a score is shown: not if it counts for nothing and the classifier sees no nodule."""
     return finding.suspicion != "low" or not is_dismissed(finding, model)
+
+
+def is_no_place(ct_slice: CTSlice, patch: Patch) -> bool:
+    """Whether the middle of a patch can be no nodule: who points there is told so."""
+
+    def blood_hu() -> tuple[float, ...]:
+        return blood_pools_hu(ct_slice, survey_lungs(ct_slice), patch.transform.centre_px)
+
+    return bool(errors_of(check_roi(patch, blood_hu)))
 
 
 def looked_at(

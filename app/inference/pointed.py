@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from app.errors import RoiOutsideImage
+from app.imaging.blood_pool import blood_pools_hu
 from app.imaging.ct import CTSlice, PointPx, QualityNote
 from app.imaging.lung_survey import survey_lungs
 from app.imaging.patches import extract_patch
@@ -45,7 +47,8 @@ def diagnose_roi(
     place = Place(roi_px)
     patch = extract_patch(ct_slice, place.centre_px, model.patch_spec.zoomed(place.zoom))
     slice_notes = (*check_slice(ct_slice), *check_view(ct_slice, survey))
-    roi_notes = (*check_roi(patch), *check_roi_place(ct_slice, survey, place.centre_px))
+    blood_hu = partial(blood_pools_hu, ct_slice, survey, place.centre_px)
+    roi_notes = (*check_roi(patch, blood_hu), *check_roi_place(ct_slice, survey, place.centre_px))
     searched = time.perf_counter()
     judged = run_patches([patch], model)
     notes = (*slice_notes, *roi_notes)

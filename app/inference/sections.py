@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.imaging.patches import extract_patch
-from app.imaging.quality import check_roi
 from app.imaging.volume import CTVolume
 from app.imaging.volume_candidates import VolumeCandidate
-from app.inference.decision import RANK, errors_of, suspicion_of
+from app.inference.decision import RANK, suspicion_of
 from app.inference.detector import Detector
-from app.inference.findings import Place, finding_on, is_listed, looked_at
+from app.inference.findings import Place, finding_on, is_listed, is_no_place, looked_at
 from app.inference.model import Model
 from app.inference.patch_outputs import Outline, PatchOutputs, run_patches, traits_of
 from app.inference.prediction import Finding, SliceRef
@@ -130,9 +129,9 @@ class SectionReader:
     def _on_slice(self, followed: _Followed, main: int) -> Finding | None:
         """What is said to who points at it on its main section; None where that would be rejected."""
         judged, candidate = followed.judged, followed.candidate
-        if errors_of(check_roi(judged.patches[main])):
-            return None
         ct_slice = self.volume.slice_at(followed.indices[main])
+        if is_no_place(ct_slice, judged.patches[main]):
+            return None
         strange = bool(judged.strange[main])
         found = finding_on(main, ct_slice, judged, self.model, judgeable=not strange)
         if not (strange or judged.no_nodule[main]):

@@ -138,3 +138,10 @@ def test_a_roi_far_from_the_lungs() -> None:
 def test_air_alone_is_in_air() -> None:
     air = slice_of(np.full((256, 256), AIR_HU, np.int16))
     assert ("roi_in_air", "error") in codes(check_roi(extract_patch(air, (128, 128), SPEC)))
+
+
+def enhanced(blood_hu: float | None) -> CTSlice:
+    """The chest with a great vessel of 28 mm in the mediastinum, and one of 10 mm that leaves the lung for it."""
+    discs = [] if blood_hu is None else [Disc((128.0, 105.0), 28.0, blood_hu), Disc((113.0, 120.0), 10.0, 310.0)]
+    hu = chest(discs)
+    return slice_of(hu)
