@@ -13,7 +13,7 @@ from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
 from app.api.problems import HTTP_CODES, INTERNAL, PROBLEMS
-from app.inference.decision import OUT_OF_DISTRIBUTION
+from app.inference.decision import NEAR_OPERATING_POINT, OUT_OF_DISTRIBUTION
 from app.inference.pointed import NOT_A_NODULE
 from app.main import create_app
 from app.settings import Settings
