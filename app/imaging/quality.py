@@ -120,6 +120,11 @@ def check_roi_place(ct_slice: CTSlice, survey: LungSurvey, roi_px: PointPx) -> t
     return (QualityNote("roi_outside_lung", "error", f"The roi is {distance:.0f} mm from the nearest lung."),)
 
 
+def is_like_blood(notes: Sequence[QualityNote]) -> bool:
+    """Whether `check_roi` found the middle as dense as blood with contrast."""
+    return any(note.code == "roi_like_blood" for note in notes)
+
+
 def check_roi(patch: Patch, blood_hu: Callable[[], Sequence[float]] = tuple) -> tuple[QualityNote, ...]:
     """Whether the middle of a patch can be a nodule at all: not air, not bone, lung nearby, inside the image.
 

@@ -17,7 +17,7 @@ from app.imaging.patches import extract_patch
 from app.imaging.quality import check_lungs, check_slice
 from app.inference.decision import conclude_scan, errors_of, predict, reject, suspicion_of
 from app.inference.detector import Detector
-from app.inference.findings import distinct, finding_on, is_no_place
+from app.inference.findings import check_place, distinct, finding_on
 from app.inference.model import Model
 from app.inference.patch_outputs import run_patches
 from app.inference.pointed import diagnose_roi
@@ -76,7 +76,7 @@ def _listed(
 def _findings(ct_slice: CTSlice, listed: Sequence[Scored], model: Model, second_look: SecondLook) -> list[Finding]:
     """What the classifier says about them, one finding a nodule, numbered; without places that are no nodule's."""
     patches = [extract_patch(ct_slice, c.centre_px, model.patch_spec.zoomed(c.zoom)) for c, _, _ in listed]
-    fit = [n for n, patch in enumerate(patches) if not is_no_place(ct_slice, patch)]
+    fit = [n for n, patch in enumerate(patches) if not errors_of(check_place(ct_slice, patch))]
     if not fit:
         return []
     judged = run_patches([patches[n] for n in fit], model)

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 
 from app.imaging.blood_pool import blood_pools_hu
-from app.imaging.ct import CTSlice, PointPx
+from app.imaging.ct import CTSlice, PointPx, QualityNote
 from app.imaging.lung_survey import survey_lungs
 from app.imaging.patches import Patch
 from app.imaging.quality import check_roi
-from app.inference.decision import errors_of, is_dismissed, suspicion_of, weight
+from app.inference.decision import is_dismissed, suspicion_of, weight
 from app.inference.detector import MIN_SEPARATION_MM, Detector
 from app.inference.model import Model
 from app.inference.patch_outputs import PatchOutputs, traits_of
@@ -51,13 +51,13 @@ def is_listed(finding: Finding, model: Model) -> bool:
     return finding.suspicion != "low" or not is_dismissed(finding, model)
 
 
-def is_no_place(ct_slice: CTSlice, patch: Patch) -> bool:
-    """Whether the middle of a patch can be no nodule: who points there is told so."""
+def check_place(ct_slice: CTSlice, patch: Patch) -> tuple[QualityNote, ...]:
+    """What `check_roi` says to who points at the middle of a patch."""
 
     def blood_hu() -> tuple[float, ...]:
         return blood_pools_hu(ct_slice, survey_lungs(ct_slice), patch.transform.centre_px)
 
-    return bool(errors_of(check_roi(patch, blood_hu)))
+    return check_roi(patch, blood_hu)
 
 
 def looked_at(

@@ -13,7 +13,7 @@ from app.imaging.blood_pool import blood_pools_hu
 from app.imaging.ct import CTSlice, PointPx, QualityNote
 from app.imaging.lung_survey import survey_lungs
 from app.imaging.patches import extract_patch
-from app.imaging.quality import check_roi, check_roi_place, check_slice, check_view
+from app.imaging.quality import check_roi, check_roi_place, check_slice, check_view, is_like_blood
 from app.inference.decision import (
     OUT_OF_DISTRIBUTION,
     Verdict,
@@ -38,8 +38,9 @@ def diagnose_roi(
 ) -> Prediction:
     """Judge the nodule at `roi_px` (column, row) with the classifier.
 
-    Where that sees no nodule, or nothing like its training data, `detector` and `second_look` are asked before the
-    place is rejected: what a search of the slice would list is judged by the search's rules. Raises RoiOutsideImage.
+    Where that sees no nodule, or nothing like its training data, and where the place is as dense as blood,
+    `detector` and `second_look` are asked: what a search of the slice would list is judged by the search's rules, the
+    rest is rejected. Raises RoiOutsideImage.
     """
     _require_inside(ct_slice, roi_px)
     started = time.perf_counter()
@@ -53,7 +54,7 @@ def diagnose_roi(
     judged = run_patches([patch], model)
     notes = (*slice_notes, *roi_notes)
     unfit = [*errors_of(slice_notes), *errors_of(roi_notes)]
-    doubts = _doubts(judged, on_a_nodule=not errors_of(roi_notes))
+    doubts = _doubts(judged, on_a_nodule=not (errors_of(roi_notes) or is_like_blood(roi_notes)))
     finding = finding_on(0, ct_slice, judged, model, judgeable=OUT_OF_DISTRIBUTION not in doubts)
     if doubts and not unfit:
         finding = looked_at(finding, ct_slice, place, model, detector, second_look)
