@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from app.imaging.ct import CTSlice, PointPx
+from app.imaging.lung_closing import ByteMask
 from app.imaging.lung_survey import LungSurvey
-from app.imaging.lungs import ByteMask
 
 ENHANCED_HU: Final = (90.0, 700.0)  # blood without contrast stays below 70; metal lies above
 VESSEL_MM: Final = 8.0  # across: a chamber or a great vessel is wider, the cortex of a bone is not
