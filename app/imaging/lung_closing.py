@@ -131,7 +131,7 @@ def _hull(part: ByteMask) -> NDArray[np.int32]:
 
 def _distance(part: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.float32]:
     """Distance in pixels of each pixel of `part` to the nearest that is not of it; 0 there."""
-    return np.asarray(cv2.distanceTransform(part.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3), np.float32)
+    return np.asarray(cv2.distanceTransform(part.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
 
 
 def _is_mediastinum(hole: NDArray[np.int32], width_px: int, pixel_mm: float) -> bool:
