@@ -43,9 +43,12 @@ def test_rating_is_the_nearest_on_the_scale(value: float, code: str) -> None:
     assert codes.rating_code(Trait("sparkle", value, (1, 5))) is None
 
 
-def test_decisions_take_their_concepts_from_the_manifest(bundle: Bundle) -> None:
-    found = {d: codes.decision_code(d, bundle.manifest).value for d in ("cancer_suspected", "normal")}
-    assert found == {label.finding: label.snomed_ct for label in bundle.manifest.labels}
+def test_a_suspicion_is_no_diagnosis_and_normal_is_what_the_manifest_says(bundle: Bundle) -> None:
+    labels = {label.finding: label.snomed_ct for label in bundle.manifest.labels}
+    assert codes.decision_code("normal", bundle.manifest).value == labels["normal"]
+    suspected = codes.decision_code("cancer_suspected", bundle.manifest)
+    assert (suspected.value, suspected.meaning) == ("162573006", "Suspected lung cancer")
+    assert suspected.value != labels["cancer_suspected"]
     assert codes.decision_code("indeterminate", bundle.manifest) == codes.INDETERMINATE
     assert codes.decision_code("rejected", bundle.manifest) == codes.INDETERMINATE
     unlabelled = bundle.manifest.model_copy(update={"labels": ()})
