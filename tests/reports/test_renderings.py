@@ -27,13 +27,13 @@ from app.judgement.parameters import Parameters
 from app.reports import codes
 from app.reports.fhir import write_bundle
 from app.reports.report import Report
-from tests.reports.cases import DECISIONS, series_report, slice_report
+from tests.reports.cases import DECISIONS, empty_report, series_report, slice_report
 from tests.reports.written import Make, Written
 
 EXACT: Final = 1e-9
 SNOMED: Final = {"cancer_suspected": "162573006", "normal": "17621005", "indeterminate": "82334004"}
 
-FOR_ALL: Final = pytest.mark.parametrize("make", [slice_report, series_report])
+FOR_ALL: Final = pytest.mark.parametrize("make", [slice_report, series_report, empty_report])
 DECIDED: Final = pytest.mark.parametrize("decision", DECISIONS)
 
 
