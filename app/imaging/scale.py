@@ -17,7 +17,7 @@ from app.imaging.volume import CTVolume
 
 CODE: Final = "implausible_hu"
 SAMPLES: Final = 64  # along each side: 4,096 pixels tell a percentile to within some HU, in a tenth of a millisecond
-MIN_SAMPLES: Final = 256  # of soft tissue; a patch of lung shows none to speak of
+MIN_TISSUE: Final = 0.05  # of the pixels; wide chests have 0.15 and more
 AIRLIKE_HU: Final = -600.0  # above, there is no air in the picture to measure
 TISSUE_HU: Final = (-300.0, 300.0)  # fat, organs, muscle and blood; bone and dense contrast lie above
 AIR_PERCENTILE: Final = 2.0  # air around the body; where it fills the view, the thinnest lung and the airways
@@ -34,7 +34,7 @@ Values = NDArray[np.float32] | NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class HuScale:
-    """Where air and soft tissue lie in HU; None where there is too little to say.
+    """Where air and soft tissue lie in HU; None where there is none: air may be, soft tissue may not be missing.
 
     A picture holds nothing beyond its window: `clips_air` and `clips_tissue` say that the value is at its end and
     the true one lies beyond.
@@ -52,7 +52,7 @@ class HuScale:
         seen = hu[hu >= BEYOND_VIEW_HU]
         dense = seen[seen > TISSUE_HU[0]]
         air = _percentile(seen, AIR_PERCENTILE) if seen.size else 0.0
-        tissue = _soft_tissue(dense) if dense.size >= MIN_SAMPLES else None
+        tissue = _soft_tissue(dense) if dense.size >= MIN_TISSUE * hu.size else None
         return cls(
             air if air < AIRLIKE_HU else None,
             tissue,
@@ -61,10 +61,11 @@ class HuScale:
         )
 
     def lies_within(self, air: tuple[float, float], tissue: tuple[float, float]) -> bool:
-        """Whether both can be inside these bounds; what was not measured can."""
-        return _within(self.air_hu, air, beyond_low=self.clips_air) and _within(
-            self.tissue_hu, tissue, beyond_high=self.clips_tissue
-        )
+        """Whether both can be inside these bounds."""
+        if self.tissue_hu is None:
+            return False
+        plausible_air = self.air_hu is None or _within(self.air_hu, air, beyond_low=self.clips_air)
+        return plausible_air and _within(self.tissue_hu, tissue, beyond_high=self.clips_tissue)
 
     def notes(self, *, assumed: bool = False) -> tuple[QualityNote, ...]:
         """What is said of them: nothing, or that they are implausible. An `assumed` scale is never a reason to reject:
@@ -112,13 +113,9 @@ def _percentile(values: Values, percent: float) -> float:
     return float(np.partition(values, rank)[rank])
 
 
-def _within(
-    value: float | None, bounds: tuple[float, float], *, beyond_low: bool = False, beyond_high: bool = False
-) -> bool:
-    if value is None:
-        return True
+def _within(value: float, bounds: tuple[float, float], *, beyond_low: bool = False, beyond_high: bool = False) -> bool:
     return (value >= bounds[0] or beyond_high) and (value <= bounds[1] or beyond_low)
 
 
 def _said(value: float | None) -> str:
-    return "no measurable HU" if value is None else f"{value:.0f} HU"
+    return "no measurable value" if value is None else f"{value:.0f} HU"
