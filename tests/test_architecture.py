@@ -52,6 +52,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "evaluation": {"data", "fitting"},
     "reporting": {"data", "fitting", "evaluation"},
     "detector": {"data", "fitting", "evaluation", "reporting"},
+    "sight": {"data", "fitting", "evaluation", "reporting"},
     "experiments": {"data", "fitting", "evaluation", "reporting", "detector"},
 }
 # A library and the only modules of ours that may import it, as beginnings of their dotted names.
