@@ -97,5 +97,5 @@ def _on_another_scale(hu: FloatImage, rng: np.random.Generator) -> FloatImage:
     elif drawn < 0.5:
         hu = hu * np.float32(rng.normal(1, SCALE_NOISE[0])) + np.float32(rng.normal(0, SCALE_NOISE[1]))
     if rng.random() < 0.3:
-        hu = hu + rng.normal(0, rng.uniform(5, 60), hu.shape)
-    return np.asarray(hu, np.float32)
+        return np.asarray(hu + rng.normal(0, rng.uniform(5, 60), hu.shape), np.float32)
+    return hu
