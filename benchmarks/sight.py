@@ -20,7 +20,9 @@ from scipy.stats import binomtest
 from app.imaging.ct import CTSlice, FloatImage
 from app.imaging.scale import check_scale
 from app.imaging.thumbnail import thumbnail
+from benchmarks.serving.report import filled
 from phantoms.lung_volumes import series_volume
+from training.sight.export import table
 from training.sight.fit import DOUBTFUL_BELOW, REJECTED_BELOW, SIZE_PX, logits
 from training.sight.runs import trained
 from training.sight.views import (
@@ -43,6 +45,7 @@ PROTOCOL: Final = (
 SCALES: Final = ((1.0, -1024), (1.1, -1024), (1.2, -1024), (1.5, -1024), (2.0, -1024), (0.9, -1024), (0.8, -1024),
                  (0.7, -1024), (1.0, -800), (1.0, -900), (1.0, -1124), (1.0, -1200))  # fmt: skip
 BODY_HU: Final = -300.0
+BEGIN: Final = "<!-- figures: make sight -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--networks", type=Path, default=Path("runs/sight"))
     parser.add_argument("--out", type=Path, default=Path("docs/results/sight.json"))
+    parser.add_argument("--page", type=Path, help="Markdown file whose figures are replaced")
     given = parser.parse_args()
     views = development_views(given.data)
     results = {
@@ -170,6 +174,15 @@ def main() -> None:
         "scale": scale_figures(given.data),
     }
     given.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    if given.page is not None:
+        given.page.write_text(filled(given.page.read_text("utf-8"), _tables(results), BEGIN), "utf-8")
+
+
+def _tables(results: Mapping[str, Any]) -> str:
+    lines = ["| slope | intercept | slices | silent | remarked | rejected |", "|---" * 6 + "|"]
+    keys = ("slope", "intercept", "slices", "silent", "remarked", "rejected")
+    lines += [f"| {' | '.join(str(row[key]) for key in keys)} |" for row in results["scale"]]
+    return "\n\n".join((results["protocol"], table(results["view"]), "\n".join(lines)))
 
 
 if __name__ == "__main__":
