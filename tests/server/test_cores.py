@@ -20,7 +20,7 @@ from app.server import cores as cores_module
 from app.server.cores import Cores
 from app.server.load_board import LoadBoard
 from app.settings import Settings
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import arithmetic_backends, write_models
 
 CORES = tuple(sorted(os.sched_getaffinity(0))) if sys.platform == "linux" else ()
 pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="there are no two cores to choose from")
@@ -111,8 +111,7 @@ def test_service_pins_its_threads_where_there_is_a_core_for_each(
     before = set(threading.enumerate())
     app = create_app(
         Settings(models_dir=tmp_path, **given),
-        backend=ArithmeticBackend(),
-        detector_backend=ArithmeticFilter(),
+        backends=arithmetic_backends(),
         load_first=True,
     )
     with TestClient(app):
@@ -130,8 +129,7 @@ def test_series_of_a_pinned_worker_run_on_any_core(tmp_path: Path, monkeypatch: 
     write_models(tmp_path)
     app = create_app(
         Settings(models_dir=tmp_path, threads=1),
-        backend=ArithmeticBackend(),
-        detector_backend=ArithmeticFilter(),
+        backends=arithmetic_backends(),
         board=LoadBoard(2, tmp_path),
         load_first=True,
     )

@@ -20,7 +20,7 @@ from app.server import cores
 from app.server.load_board import LoadBoard
 from app.settings import Settings
 from benchmarks.serving.service import PATIENCE_S, eventually, free_port
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import arithmetic_backends, write_models
 
 APP: Final = Path(sys.modules["app"].__file__ or "").parent
 ROOMS: Final = ("server", "api", "judgement")
@@ -58,7 +58,7 @@ def traced(
     tracer, port = Tracer(), free_port()
     threading.setprofile(tracer)
     settings = Settings(models_dir=tmp_path)
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter(), board=board)
+    app = create_app(settings, backends=arithmetic_backends(), board=board)
     config = uvicorn.Config(app, port=port, http="app.server.connection:Connection", loop="app.server.loop:ServerLoop",
                             ws="none", log_config=None)  # fmt: skip
     server = uvicorn.Server(config)
