@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.imaging.candidates import find_candidates
+from app.imaging.candidates import LARGE_MM, LARGE_ZOOM, find_candidates
 from app.imaging.lungs import segment_lungs
 from app.imaging.patches import PatchSpec, extract_patch
 from app.imaging.planes import PLANES, plane_patches
@@ -24,7 +24,7 @@ from benchmarks.whole_scans import SAME_FINDING_MM, WholeScanCase, whole_scan_ca
 from training.data.nodules import Nodule
 from training.detector.scans import Scan
 from training.second_look.config import LookScanConfig
-from training.second_look.false_findings import LARGE_MM, LARGE_ZOOM, Ask
+from training.second_look.false_findings import Ask
 from training.second_look.pools import filter_scores, nodule_place
 from training.second_look.samples import Place, fields_at
 
