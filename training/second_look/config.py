@@ -57,8 +57,8 @@ class ChestSlicesConfig(_Frozen):
 
 
 class SourcesConfig(_Frozen):
-    """Samples of each kind in one batch. `large_blobs` are those of scans and slices that are seen coarser: domes of the
-    diaphragm, hilum and heart. `domes` are generated on blobs of patches, since a scan has few."""
+    """Samples of each kind in one batch. `large_blobs` are those of scans and slices seen coarser: hilum, heart,
+    domes of the diaphragm. `domes` are generated ones on blobs of patches, since a scan has few."""
 
     suspicious: Annotated[int, Field(ge=1)]
     other_nodules: Count
@@ -102,8 +102,11 @@ class LabelsConfig(_Frozen):
 
 
 class MiningConfig(_Frozen):
-    """How false candidates are collected: `clearance_mm` from any mark, `margin_mm` from a patch's edge. Of a slice the filter's best and some random ones are kept; what the filter scores
-    `easy_below` or less is drawn `easy` times as often as the rest."""
+    """How false candidates are collected: `clearance_mm` from any mark, `margin_mm` from a patch's edge.
+
+    Of a slice the filter's best and some random ones are kept; what the filter scores `easy_below` or less is drawn
+    `easy` times as often as the rest.
+    """
 
     clearance_mm: Positive
     margin_mm: Positive

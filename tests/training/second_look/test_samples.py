@@ -19,6 +19,7 @@ from training.second_look.samples import (
     fields_at,
     mirrored_cut,
     section_place,
+    with_dome,
 )
 
 
@@ -65,3 +66,17 @@ def test_batch_depends_on_its_number_alone(recipe: LookConfig) -> None:
     assert weights["nodule"].tolist() == [1.0] * count
     np.testing.assert_array_equal(fields, again)
     assert not np.array_equal(fields, other)
+
+
+def test_a_dome_is_soft_tissue_that_fades_into_the_lung(recipe: LookConfig) -> None:
+    lung = np.full((76, 76), -850.0, np.float32)
+    domes = recipe.domes.model_copy(
+        update={"radius_mm": (10.0, 10.0), "ratio": (1.0, 1.0), "fade_mm": (6.0, 6.0), "tissue_hu": (50.0, 50.0),
+                "offset_mm": (0.0, 0.0)}
+    )  # fmt: skip
+    drawn = with_dome(lung, 1.0, domes, np.random.default_rng(1))
+    from_middle = drawn[37, 37:]
+    assert from_middle[0] > 40
+    assert abs(from_middle[10] + 400) < 80
+    assert from_middle[17] < -800
+    assert (np.diff(from_middle) <= 0).all()
