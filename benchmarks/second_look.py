@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.inference.bundle import read_verified
 from app.inference.detector import DetectorManifest
 from app.inference.suspicion import ScanPoint, ScoreRule
 from benchmarks.look_cases import (
     ChestCase,
+    Fields,
     Floats,
     Gate,
     Looks,
@@ -233,7 +235,7 @@ def _chest_row(case: ChestCase, network: str, looks: Mapping[str, Looks]) -> Che
 def look_of(network: KerasBackend) -> Looks:
     """A network as a function of fields."""
 
-    def look(fields: Floats) -> tuple[Floats, Floats]:
+    def look(fields: Fields) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         said = network.run(fields)
         return said["suspicious"], said["nodule"]
 

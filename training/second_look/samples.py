@@ -131,7 +131,8 @@ def with_dome(picture: FloatImage, pixel_mm: float, domes: DomesConfig, rng: Rng
     along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
     beyond = np.hypot(along, across / rng.uniform(*domes.ratio)) - radius
     share = (1 / (1 + np.exp(np.clip(4 * beyond / fade, -30, 30)))).astype(np.float32)
-    return picture + share * np.maximum(np.float32(rng.uniform(*domes.tissue_hu)) - picture, 0)
+    tissue = np.float32(rng.uniform(*domes.tissue_hu))
+    return np.asarray(picture + share * np.maximum(tissue - picture, 0), np.float32)
 
 
 def both_fields(picture: FloatImage, contract: FieldsContract) -> FloatImage:

@@ -18,7 +18,7 @@ from training.second_look.chest import ChestSlice, patient_parts
 from training.second_look.config import LesionConfig, LookConfig, LookScanConfig, NetworkConfig
 from training.second_look.false_findings import FalseFinding
 from training.second_look.pools import Sources, TrainingSet, training_set
-from training.second_look.samples import Label, Place, Sample
+from training.second_look.samples import Label, Place, Sample, Section
 
 SPEC = PatchSpec(32, 0.78)
 SCANS = ("seen", "unseen")
@@ -65,7 +65,7 @@ def seen_by(network: NetworkConfig, sources: Sources, config: LookConfig) -> Tra
 
 def test_nothing_held_out_is_among_the_samples(sources: Sources, config: LookConfig) -> None:
     seen = seen_by(NetworkConfig(held_out_folds=(1,), held_out_scans=("unseen",), held_out_part=0), sources, config)
-    hidden = [n.hu for n in sources.dataset.nodules if n.fold == 1]
+    hidden: list[Section] = [n.hu for n in sources.dataset.nodules if n.fold == 1]
     hidden += [sources.scans["unseen"].volume.hu]
     hidden += [s.negatives[0].place.section for s in sources.chest_slices if s.part == 0]
     sections = [s.place.section for pool in seen.pools.values() for s in pool]
