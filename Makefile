@@ -146,6 +146,12 @@ second-look-figures: $(DEV_READY) ## what runs/second_look says of scans, plante
 export-second-look: $(DEV_READY) ## write models/nodule-suspicion/1 from runs/second_look and docs/results/second_look.json
 	$(BIN)/python scripts/second_look.py export --networks runs/second_look --out models/nodule-suspicion/1
 
+.PHONY: sight
+sight: $(DEV_READY) ## train the network that asks for an axial chest, measure it, write its bundle: docs/results/sight.json
+	$(BIN)/python scripts/sight.py train --data $(DATA) --out runs/sight
+	$(BIN)/python -m benchmarks.sight $(DATA) --networks runs/sight --out docs/results/sight.json --page docs/sight.md
+	$(BIN)/python scripts/sight.py export --networks runs/sight --out models/chest-view/1
+
 .PHONY: bench
 bench: $(DEV_READY) bench-peers ## measure serving against its ceiling and its peers; BENCH_ARGS=--quick for a look
 	$(BIN)/python -m benchmarks.serving --data $(DATA) --out docs/results/serving.json --chart docs/results/serving.png \

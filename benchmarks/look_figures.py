@@ -108,7 +108,7 @@ def series_scores(case: SeriesCase, look: Looks, rule: ScoreRule) -> Floats:
     planes = case.fields.shape[1]
     said = look(case.fields.reshape(-1, *case.fields.shape[2:]))
     suspicious, nodule = (logits.reshape(-1, planes).mean(axis=1) for logits in said)
-    return np.asarray(rule.score(suspicious, nodule, case.logits), np.float64)
+    return np.asarray(rule.score(suspicious, nodule, case.logits, case.zooms), np.float64)
 
 
 def series_point(series: Sequence[SeriesFigures], listed: float) -> ScanPoint:

@@ -122,7 +122,7 @@ def scores_of(found: Passed, look: Looks) -> Floats:
     """Scores (N,) of findings on a slice."""
     if not len(found.logits):
         return np.zeros(0, np.float64)
-    return np.asarray(RULE.score(*look(found.fields), found.logits), np.float64)
+    return np.asarray(RULE.score(*look(found.fields), found.logits, found.zooms), np.float64)
 
 
 def best(found: Passed, look: Looks, *, on: bool = False) -> float:

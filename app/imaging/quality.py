@@ -5,6 +5,7 @@ A note of severity `error` means that the model may not judge; its code is then 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Final
@@ -28,6 +29,8 @@ from app.imaging.lungs import (
 )
 from app.imaging.opacity import check_sides, check_volume_sides
 from app.imaging.patches import Patch
+from app.imaging.scale import check_scale, check_volume_scale
+from app.imaging.volume import CTVolume
 from app.imaging.volume_lungs import VolumeLungs
 
 MAX_TILT_DEG: Final = 20.0  # beyond, a vessel is cut along its length and looks like nothing in training
@@ -43,14 +46,21 @@ MAX_LUNG_DISTANCE_MM: Final = 20.0  # the middle of a large mass on the pleura
 CORE_RADIUS_MM: Final = 2.0  # the middle of the smallest nodule of interest
 AIR_MEDIAN_HU: Final = -940.0  # emphysema begins near -950; no nodule is thinner than lung
 BONE_MEDIAN_HU: Final = 200.0  # denser than enhanced vessels; bone and calcium
+MAX_ABOVE_BLOOD_HU: Final = 60.0  # a vessel differs by less from the great vessels; noise and mixing with them
 BONE_NEIGHBOUR_LUNG: Final = 0.35  # a calcified nodule is surrounded by lung, a rib by muscle
+FILLED_RADIUS_MM: Final = 12.0  # half of LARGE_MM: what fills this is a mass
+SOFT_HU: Final = -200.0  # fat lies above, a solid nodule's soft border below
+MIN_FILLED: Final = 0.85
 MIN_PATCH_LUNG: Final = 0.03  # fraction of a patch; less is chest wall, mediastinum or another organ
 LUNG_HU: Final = (-980.0, AIRLIKE_HU)  # free air lies below
 MAX_OUTSIDE: Final = 0.1  # fraction of a patch beyond the image's edge
 
 
 def check_slice(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
-    """What was assumed in reading, then geometry and range of values."""
+    """What was assumed in reading, then geometry, range of values and their scale.
+
+    A view narrower than a chest may show lung alone, or a nodule: there is nothing to hold the scale against.
+    """
     notes = list(ct_slice.notes)
     orientation, thickness = ct_slice.orientation, ct_slice.thickness_mm
     if orientation is not None and orientation.tilt_deg > MAX_TILT_DEG:
@@ -63,7 +73,19 @@ def check_slice(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
     if _span_hu(ct_slice.hu[::SAMPLE_ROWS]) < MIN_HU_SPAN and (span := _span_hu(ct_slice.hu)) < MIN_HU_SPAN:
         message = f"Values span {span:.0f} HU; a CT slice of the chest spans more than {MIN_HU_SPAN:g}."
         notes.append(QualityNote("no_contrast", "error", message))
+    if shows_whole_body(ct_slice):
+        notes.extend(check_scale(ct_slice))
     return tuple(notes)
+
+
+def check_volume(volume: CTVolume) -> tuple[QualityNote, ...]:
+    """What was assumed in reading a series, and the scale of its values."""
+    return (*volume.notes, *check_volume_scale(volume))
+
+
+def shows_whole_body(ct_slice: CTSlice) -> bool:
+    """Whether the view is as wide as a chest."""
+    return _width_mm(ct_slice) >= MIN_WHOLE_BODY_MM
 
 
 def check_lungs(ct_slice: CTSlice, lungs: Mask, shrunken: FloatImage | None = None) -> tuple[QualityNote, ...]:
@@ -138,8 +160,30 @@ def check_roi_place(ct_slice: CTSlice, survey: LungSurvey, roi_px: PointPx) -> t
     return (QualityNote("roi_outside_lung", "error", f"The roi is {distance:.0f} mm from the nearest lung."),)
 
 
-def check_roi(patch: Patch) -> tuple[QualityNote, ...]:
-    """Whether the middle of a patch can be a nodule at all: not air, not bone, lung nearby, inside the image."""
+def is_soft(patch: Patch) -> bool:
+    """Whether the middle of a patch is soft tissue or denser."""
+    spec = patch.transform.spec
+    return median(patch.hu[_disc(spec.size_px, CORE_RADIUS_MM / spec.spacing_mm)]) > SOFT_HU
+
+
+def is_filled(patch: Patch) -> bool:
+    """Whether soft tissue fills the middle of a patch, as a mass does."""
+    spec = patch.transform.spec
+    middle = patch.hu[_disc(spec.size_px, FILLED_RADIUS_MM / spec.spacing_mm)]
+    return bool(np.count_nonzero(middle > SOFT_HU) >= MIN_FILLED * middle.size)
+
+
+def is_like_blood(notes: Sequence[QualityNote]) -> bool:
+    """Whether `check_roi` found the middle as dense as blood with contrast."""
+    return any(note.code == "roi_like_blood" for note in notes)
+
+
+def check_roi(patch: Patch, blood_hu: Callable[[], Sequence[float]] = tuple) -> tuple[QualityNote, ...]:
+    """Whether the middle of a patch can be a nodule at all: not air, not bone, lung nearby, inside the image.
+
+    `blood_hu` gives the densities of blood around it that contrast enhances (`blood_pools_hu`); it is asked only where
+    the middle is as dense as bone. Without it no contrast is known of.
+    """
     spec = patch.transform.spec
     core = median(patch.hu[_disc(spec.size_px, CORE_RADIUS_MM / spec.spacing_mm)])
     lung = np.count_nonzero((patch.hu > LUNG_HU[0]) & (patch.hu < LUNG_HU[1])) / patch.hu.size
@@ -150,11 +194,23 @@ def check_roi(patch: Patch) -> tuple[QualityNote, ...]:
     if core < AIR_MEDIAN_HU:
         notes.append(QualityNote("roi_in_air", "error", f"The roi is in air ({core:.0f} HU), not on a nodule."))
     elif core > BONE_MEDIAN_HU and _lung_around(patch) < BONE_NEIGHBOUR_LUNG:
-        message = f"The roi is on bone or calcium of the chest wall ({core:.0f} HU), not on a nodule."
-        notes.append(QualityNote("roi_on_bone", "error", message))
+        notes.append(_dense(core, blood_hu()))
     elif lung < MIN_PATCH_LUNG:
         notes.append(QualityNote("roi_outside_lung", "error", f"{lung:.0%} of the region around the roi are lung."))
     return tuple(notes)
+
+
+def _dense(core: float, blood_hu: Sequence[float]) -> QualityNote:
+    """What is said of a middle as dense as bone that no lung surrounds."""
+    if not blood_hu:
+        message = f"The roi is on bone or calcium ({core:.0f} HU), not on a nodule."
+        return QualityNote("roi_on_bone", "error", message)
+    blood = f"the blood in the large vessels has {' and '.join(f'{hu:.0f}' for hu in blood_hu)} HU"
+    if core > max(blood_hu) + MAX_ABOVE_BLOOD_HU:
+        message = f"The roi is on bone or calcium ({core:.0f} HU; {blood}), not on a nodule."
+        return QualityNote("roi_on_bone", "error", message)
+    message = f"The roi ({core:.0f} HU) is no denser than blood with contrast ({blood}): it may be a vessel."
+    return QualityNote("roi_like_blood", "warning", message)
 
 
 def _span_hu(hu: FloatImage) -> float:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from app import cli
-from app.cli import models
 from app.imaging.chunked import piece_of
+from app.inference import registry
 from phantoms.series import SLICES, slice_file, zipped
 from phantoms.slices import derived_uid
 from tests.api.conftest import png
@@ -27,7 +27,7 @@ STATED = ["--pixel-spacing-mm", "1.4", "--window", "1024,4096"]
 def arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_models(tmp_path / "models")
     monkeypatch.setenv("LUNGSCOPE_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(models, "create_backend", lambda _name, _threads: ArithmeticModels())
+    monkeypatch.setattr(registry, "create_backend", lambda _name, _threads: ArithmeticModels())
 
 
 @pytest.fixture
@@ -182,10 +182,11 @@ def test_models_describes_what_it_verified(capsys: pytest.CaptureFixture[str]) -
     assert "nodule-classifier/1  sha256:" in shown
     assert "auc" in shown
     assert "nodule-detector/1  sha256:" in shown
+    assert "nodule-suspicion/1  sha256:" in shown
     assert "in force" not in shown
 
 
-@pytest.mark.parametrize("model", ["nodule-classifier", "nodule-detector"])
+@pytest.mark.parametrize("model", ["nodule-classifier", "nodule-detector", "nodule-suspicion"])
 @pytest.mark.parametrize("command", [["models"], ["serve"], ["predict", "x.dcm"]])
 def test_flipped_byte_stops_every_command(
     tmp_path: Path, command: list[str], model: str, capsys: pytest.CaptureFixture[str]
@@ -195,13 +196,14 @@ def test_flipped_byte_stops_every_command(
     assert f"{model}/1/saved_model.pb" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("model", ["nodule-detector", "nodule-suspicion"])
 @pytest.mark.parametrize("command", [["models"], ["serve"], ["predict", "x.dcm"]])
-def test_missing_detector_stops_every_command(
-    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+def test_missing_model_of_the_search_stops_every_command(
+    tmp_path: Path, command: list[str], model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.rmtree(tmp_path / "models" / "nodule-detector")
+    shutil.rmtree(tmp_path / "models" / model)
     assert cli.main(command) == cli.CANNOT_START
-    assert "nodule-detector" in capsys.readouterr().err
+    assert model in capsys.readouterr().err
 
 
 def test_unsafe_setting_stops_every_command(
