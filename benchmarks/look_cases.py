@@ -59,8 +59,8 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Passed:
-    """Findings that the filter lets pass: its logits (N,), fields (N, size, size, 2), whether they are on what was asked
-    about (N,), and how much coarser they are seen (N,)."""
+    """Findings that the filter lets pass: its logits (N,), fields (N, size, size, 2), whether they are on what was
+    asked about (N,), and how much coarser they are seen (N,)."""
 
     logits: NDArray[np.float32]
     fields: Fields
@@ -201,7 +201,11 @@ def chest_case(folder: Path, row: dict[str, str], part: int, gate: Gate) -> Ches
         mark_mm = np.array([float(row["column"]) * across_mm, float(row["row"]) * down_mm])
         on = np.asarray(np.linalg.norm(points_mm[numbers] - mark_mm, axis=1) <= MARK_MM, np.bool_)
     return ChestCase(
-        row["file"], part, row["region"], row["reading"], Passed(logits[numbers], _stacked(fields, gate), on)
+        row["file"],
+        part,
+        row["region"],
+        row["reading"],
+        Passed(logits[numbers], _stacked(fields, gate), on, np.array(zooms)[numbers]),
     )
 
 
