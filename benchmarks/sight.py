@@ -38,9 +38,9 @@ from training.sight.views import (
 
 COMMAND: Final = "python -m benchmarks.sight DATA --networks runs/sight --out docs/results/sight.json"
 PROTOCOL: Final = (
-    "Each picture by the network that saw neither its scan nor its patient (three folds: lidc-0012 in 4, lidc-0001 in 1, cptac-c3n-00247 in 0); thresholds at even odds and "
-    "at seven to one, stated before. Intervals are Wilson's, 95 %, as if pictures were independent: those of one scan "
-    "are not, and three scans stand for all reformats."
+    "Each picture by the network that saw neither its scan nor its patient (three folds: lidc-0012 in 4, lidc-0001 in "
+    "1, cptac-c3n-00247 in 0); thresholds at even odds and at seven to one, stated before. Intervals are Wilson's, "
+    "95 %, as if pictures were independent: those of one scan are not, and three scans stand for all reformats."
 )
 SCALES: Final = ((1.0, -1024), (1.1, -1024), (1.2, -1024), (1.5, -1024), (2.0, -1024), (0.9, -1024), (0.8, -1024),
                  (0.7, -1024), (1.0, -800), (1.0, -900), (1.0, -1124), (1.0, -1200))  # fmt: skip
