@@ -7,7 +7,7 @@ ultrasound as PNG would be searched for nodules like a chest, and some of them a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -102,6 +102,14 @@ class ViewCheck:
         indices = sorted({round(at) for at in np.linspace(first, last, SLICES_ASKED)})
         slices = tuple(volume.slice_at(n) for n in indices)
         return self._said(slices) if shows_whole_body(slices[0]) else ()
+
+    def remarked(self, ct_slice: CTSlice) -> CTSlice:
+        """The slice with what is said of it among its notes, which every judgement begins with."""
+        return replace(ct_slice, notes=(*ct_slice.notes, *self.notes(ct_slice)))
+
+    def remarked_volume(self, volume: CTVolume) -> CTVolume:
+        """The same of a series."""
+        return replace(volume, notes=(*volume.notes, *self.volume_notes(volume)))
 
     def score(self, slices: Sequence[CTSlice]) -> float:
         """The median logit of slices."""

@@ -94,6 +94,12 @@ def test_what_is_said_at_which_score(view: ViewCheck, hu: int, expected: list[tu
     assert said(view.volume_notes(volume_of(np.stack([flat(hu)] * 9), (2.5, 1.4, 1.4)))) == expected
 
 
+def test_a_remark_goes_with_the_slice_or_series(view: ViewCheck) -> None:
+    ct_slice, volume = slice_of(flat(-510)), volume_of(np.stack([flat(-510)] * 9), (2.5, 1.4, 1.4))
+    assert view.remarked(ct_slice).notes == view.notes(ct_slice)
+    assert view.remarked_volume(volume).notes == view.volume_notes(volume)
+
+
 def test_the_score_is_named(view: ViewCheck) -> None:
     (note,) = view.notes(slice_of(flat(-620)))
     assert "score -1.2; judged from 0" in note.message
