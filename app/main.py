@@ -107,7 +107,7 @@ def _add_routes(app: FastAPI, metrics: Metrics) -> None:
 
 
 def _registry(settings: Settings, backends: Backends | None) -> ModelRegistry:
-    names = BundleNames(settings.model, settings.detector, settings.second_look)
+    names = BundleNames(settings.model, settings.detector, settings.second_look, settings.view)
     backends = backends or Backends.create(settings.backend, settings.threads)
     return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point)
 
@@ -265,7 +265,7 @@ async def _get_ready(
 
 def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
     """Say in the metrics and the log which models were loaded, and on what."""
-    searching = (registry.detector_bundle, registry.second_look_bundle)
+    searching = (registry.detector_bundle, registry.second_look_bundle, registry.view_bundle)
     for bundle, backend in (
         (registry.bundle, registry.backend_name),
         *((each, each.backend.name) for each in searching),

@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     model: Annotated[str, Field(description="bundle that judges nodules")] = "nodule-classifier"
     detector: Annotated[str, Field(description="bundle that finds candidates")] = "nodule-detector"
     second_look: Annotated[str, Field(description="bundle that scores what the detector finds")] = "nodule-suspicion"
+    view: Annotated[str, Field(description="bundle that asks whether there is a chest to be searched")] = "chest-view"
     operating_point: Annotated[
         float | None, Field(gt=0, lt=1, description="probability from which cancer is suspected; default: the bundle's")
     ] = None
