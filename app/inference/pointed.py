@@ -76,13 +76,15 @@ def diagnose_roi(
     seen = _seen(ct_slice, survey, Place(roi_px), model)
     look = partial(looked_at, ct_slice=ct_slice, model=model, detector=detector, second_look=second_look)
     unfit = errors_of(slice_notes)
-    if not unfit and is_soft(seen.patch) and (seen.doubts or is_filled(seen.patch)):
-        mass = _mass(ct_slice, survey, roi_px, model)
-        if mass is not None and look(mass.finding(ct_slice, model), place=mass.place).suspicion is not None:
-            seen = mass
     finding = seen.finding(ct_slice, model)
     if seen.doubts and not (unfit or errors_of(seen.notes)):
         finding = look(finding, place=seen.place)
+    doubtful = bool(seen.doubts) and finding.suspicion is None
+    if not unfit and is_soft(seen.patch) and (doubtful or is_filled(seen.patch)):
+        mass = _mass(ct_slice, survey, roi_px, model)
+        found = None if mass is None else look(mass.finding(ct_slice, model), place=mass.place)
+        if mass is not None and found is not None and found.suspicion is not None:
+            seen, finding = mass, found if mass.doubts else mass.finding(ct_slice, model)
     notes = (*slice_notes, *seen.notes)
     verdict = _verdict(finding, seen, unfit, notes, model)
     if verdict.decision == "rejected":
@@ -123,7 +125,7 @@ def _seen(ct_slice: CTSlice, survey: LungSurvey, place: Place, model: Model) -> 
 def _mass(ct_slice: CTSlice, survey: LungSurvey, roi_px: PointPx, model: Model) -> _Seen | None:
     """The mass in which a roi lies, seen from its middle, so that it does not matter where in it the roi is."""
     mass = large_candidate_at(ct_slice, segment_lungs(ct_slice), roi_px)
-    if mass is None or not is_filled(extract_patch(ct_slice, mass.centre_px, model.patch_spec)):
+    if mass is None:
         return None
     seen = _seen(ct_slice, survey, Place(mass.centre_px, mass.zoom), model)
     column, row = mass.centre_px
