@@ -76,8 +76,9 @@ PROTOCOL: Final = (
     "Planted and native: solid, 6 mm and more, three readers, median suspicion above 3; planting and hits as in "
     "benchmarks/planted.py, native in the nodule's own patch, mirrored at its edge, wall included. Intervals by "
     "bootstrap over patients and over blocks of 8 slices. The weights of the rule are a trial's, its offset for large "
-    "findings and the points are chosen on these scans and on the chest slices. The score alone: what is served also asks "
-    "the classifier, which can only object. `chosen by others` is each scan at the score that the other two chose."
+    "findings and the points are chosen on these scans and on the chest slices. The score alone: what is "
+    "served also asks the classifier, which can only object. `chosen by others` is each scan at the score that the "
+    "other two chose."
 )
 
 
