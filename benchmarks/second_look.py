@@ -75,8 +75,9 @@ PROTOCOL: Final = (
     "slices with lung, 5 mm and more along the normal from everything that any reader marked and from the tumour. "
     "Planted and native: solid, 6 mm and more, three readers, median suspicion above 3; planting and hits as in "
     "benchmarks/planted.py, native in the nodule's own patch, mirrored at its edge, wall included. Intervals by "
-    "bootstrap over patients and over blocks of 8 slices. The weights of the rule are a trial's; the points are chosen "
-    "on these scans. `chosen by others` is each scan at the score that the other two chose."
+    "bootstrap over patients and over blocks of 8 slices. The weights of the rule are a trial's, the points are chosen "
+    "on these scans. The score alone: what is served also asks the classifier, which can only object. `chosen by "
+    "others` is each scan at the score that the other two chose."
 )
 
 
@@ -122,7 +123,7 @@ def scores_of(found: Passed, look: Looks) -> Floats:
     """Scores (N,) of findings on a slice."""
     if not len(found.logits):
         return np.zeros(0, np.float64)
-    return np.asarray(RULE.score(*look(found.fields), found.logits, found.zooms), np.float64)
+    return np.asarray(RULE.score(*look(found.fields), found.logits), np.float64)
 
 
 def best(found: Passed, look: Looks, *, on: bool = False) -> float:
