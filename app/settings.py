@@ -76,8 +76,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LUNGSCOPE_", frozen=True, extra="ignore")
 
     models_dir: Annotated[Path, Field(description="folder of model bundles")] = REPOSITORY / "models"
-    model: Annotated[str, Field(description="bundle that judges nodules")] = "nodule-classifier"
-    detector: Annotated[str, Field(description="bundle that finds candidates")] = "nodule-detector"
+    model: Annotated[str, Field(description="bundle that judges nodules, or its name/version")] = "nodule-classifier"
+    detector: Annotated[str, Field(description="bundle that finds candidates, or its name/version")] = "nodule-detector"
     operating_point: Annotated[
         float | None, Field(gt=0, lt=1, description="probability from which cancer is suspected; default: the bundle's")
     ] = None

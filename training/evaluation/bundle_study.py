@@ -35,7 +35,13 @@ BY_SIZE = "sensitivity_ and specificity_diameter_alone use a threshold chosen on
 
 
 def evaluate_bundle(
-    bundle: Bundle, graph: Graph, dataset: Dataset, config: Config, ratings: Ratings, command: str
+    bundle: Bundle,
+    graph: Graph,
+    dataset: Dataset,
+    config: Config,
+    ratings: Ratings,
+    command: str,
+    remarks: tuple[str, ...] = (),
 ) -> tuple[Study, Evaluation]:
     """Everything that is measured of a bundle and its `graph` on `dataset`, with the input that the bundle takes."""
     manifest = bundle.manifest
@@ -43,7 +49,7 @@ def evaluate_bundle(
     protocol = PROTOCOL.format(
         name=manifest.name, version=manifest.version, digest=bundle.digest, measured_on=measured_on(study, config)
     )
-    fixed, warned = as_calibration(manifest), warnings_of(manifest, dataset)
+    fixed, warned = as_calibration(manifest), (*warnings_of(manifest, dataset), *dataset.remarks, *remarks)
     return study, describe_study(study, dataset, config, command, protocol, fixed, warned)
 
 

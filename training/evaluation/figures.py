@@ -9,6 +9,7 @@ import numpy as np
 from app.inference.bundle import Interval
 from training.data.nodules import INDETERMINATE, TRAIT_SCALES
 from training.evaluation import metrics
+from training.evaluation.cases import case_figures, cases_of
 from training.evaluation.cross_fitting import Answers, decided
 from training.evaluation.held_out import HeldOut
 from training.evaluation.metrics import Flags, Floats, Metric
@@ -34,6 +35,8 @@ def measure(study: Study, config: Config) -> dict[str, Interval]:
             "finding": finding_figures(n, j),
         }
         measured |= intervals(tables[suffix], n.patient.tolist(), config)
+    cases = cases_of(nodules.where(chosen), study.answers.where(chosen))
+    measured |= intervals(case_figures(cases), cases.patient.tolist(), config)
     return measured | _reader_figures(study, config) | _candidate_figures(study, config)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from app.inference.bundle import Interval
 from training.data.nodules import Nodule
+from training.data.table import SOURCE
 from training.evaluation.cross_fitting import decided
 from training.evaluation.meanings import MEANINGS
 from training.evaluation.metrics import Indices
@@ -24,6 +25,7 @@ from training.evaluation.study import Study
 from training.evaluation.subgroups import FIGURES, MIN_OF_CLASS
 from training.evaluation.targets import Target
 from training.fitting.config import Config
+from training.fitting.history import History
 from training.fitting.samples import nodule_view
 from training.reporting import charts
 
@@ -31,6 +33,7 @@ REPORT_FILE = "report.html"
 WORST = 8  # pictures of each kind of error
 DISCLAIMER = "Research use only. Not a medical device."
 Draw = Callable[[Sequence[Nodule]], Sequence[NDArray[np.float32] | None]]  # predicted mask 0-1 of each nodule
+Histories = Mapping[str, History]  # the steps of each network's training, by its name
 Rows = Iterable[Sequence[str]]
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1300px;margin:2rem auto;padding:0 1rem;color:#1c2733}
@@ -44,11 +47,13 @@ td,th{padding:.25rem .5rem;border-bottom:1px solid #e3e8ec;text-align:left;verti
 """
 
 
-def write_evaluation(folder: Path, study: Study, evaluation: Evaluation, config: Config, draw: Draw) -> None:
+def write_evaluation(
+    folder: Path, study: Study, evaluation: Evaluation, config: Config, draw: Draw, histories: Histories
+) -> None:
     """Write `evaluation.json` and `report.html` into `folder`, creating it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / EVALUATION_FILE).write_text(evaluation.model_dump_json(indent=2) + "\n", "utf-8")
-    (folder / REPORT_FILE).write_text(render(study, evaluation, config, draw), "utf-8")
+    (folder / EVALUATION_FILE).write_text(evaluation.text, "utf-8")
+    (folder / REPORT_FILE).write_text(render(study, evaluation, config, draw, histories), "utf-8")
 
 
 def summary(evaluation: Evaluation) -> str:
@@ -58,12 +63,12 @@ def summary(evaluation: Evaluation) -> str:
     return "\n".join([*lines, *(f"{_verdict(t)[0]:13s} {t.name}: {t.wanted}" for t in evaluation.targets)])
 
 
-def render(study: Study, evaluation: Evaluation, config: Config, draw: Draw) -> str:
+def render(study: Study, evaluation: Evaluation, config: Config, draw: Draw, histories: Histories) -> str:
     """The report as HTML."""
     parts = [
         _head(evaluation),
-        _section("Targets", _targets(evaluation.targets)),
-        _section("Charts", _charts(study, evaluation, config)),
+        _section("Targets", _targets(evaluation.targets)) if evaluation.targets else "",
+        _section("Charts", _charts(study, evaluation, config, histories)),
         _section("Figures", _figures(evaluation.figures)),
         _section("Subgroups", _subgroups(evaluation)),
         _section("Worst errors", _errors(study, config, draw)),
@@ -89,10 +94,20 @@ def _head(evaluation: Evaluation) -> str:
     return (
         f"<h1>Evaluation: {escape(evaluation.config)}</h1><p><strong>{DISCLAIMER}</strong></p>{warned}"
         f"<p>{evaluation.nodules} nodules of {evaluation.patients} patients in the main figures; "
-        f"{evaluation.all_nodules} nodules of {evaluation.all_patients} patients and {evaluation.candidates} LUNA16 "
-        f"candidates in all. {protocol}.</p><p>Data: {data}</p>"
-        "<p>The labels are radiologists' suspicion, not pathology. Read every figure beside that of diameter alone.</p>"
+        f"{evaluation.all_nodules} nodules of {evaluation.all_patients} patients{_candidates(evaluation)} "
+        f"in all. {protocol}.</p><p>Data: {data}</p>"
+        f"<p>{_labels(evaluation)} Read every figure beside that of diameter alone.</p>"
     )
+
+
+def _candidates(evaluation: Evaluation) -> str:
+    return f" and {evaluation.candidates} LUNA16 candidates" if evaluation.candidates else ""
+
+
+def _labels(evaluation: Evaluation) -> str:
+    if SOURCE in evaluation.data:
+        return "The labels are those of the table: what they rest on is for whoever made it to say."
+    return "The labels are radiologists' suspicion, not pathology."
 
 
 def _section(title: str, body: str) -> str:
@@ -116,18 +131,22 @@ def _verdict(target: Target) -> tuple[str, str]:
     return (word if target.certain else f"{word} (?)"), "yes" if target.met else "no"
 
 
-def _charts(study: Study, evaluation: Evaluation, config: Config) -> str:
+def _charts(study: Study, evaluation: Evaluation, config: Config, histories: Histories) -> str:
     drawn = {
         "roc": charts.roc(study, config),
+        "case_roc": charts.case_roc(study, config),
         "reliability": charts.reliability(study, config),
         "size_matched": charts.size_matched(study, config),
         "size_bands": charts.size_bands(evaluation.subgroups),
         "decisions": charts.decisions(evaluation.decisions),
         "traits": charts.traits(evaluation.figures),
+        "learning": charts.learning(histories),
     }
     titles = charts.captions(evaluation)
     shown = (
-        f"<figure>{_image(png, titles[k])}<figcaption>{titles[k]}</figcaption></figure>" for k, png in drawn.items()
+        f"<figure>{_image(png, titles[k])}<figcaption>{titles[k]}</figcaption></figure>"
+        for k, png in drawn.items()
+        if png is not None
     )
     return f'<div class="grid">{"".join(shown)}</div>'
 
