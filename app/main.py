@@ -32,6 +32,7 @@ from app.inference.bundle import find_bundle, load_bundle
 from app.inference.engine import Engine, SeriesLane
 from app.inference.model import create_backend
 from app.inference.registry import ModelRegistry, verify_detector
+from app.inference.signatures import require_signed
 from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
@@ -109,9 +110,12 @@ def _add_routes(app: FastAPI, metrics: Metrics) -> None:
 
 
 def _registry(settings: Settings, backend: Backend | None, detector_backend: Backend | None) -> ModelRegistry:
-    bundle = load_bundle(find_bundle(settings.models_dir, settings.model))
+    path, detector_path = (find_bundle(settings.models_dir, name) for name in (settings.model, settings.detector))
+    for signed in (path, detector_path):
+        require_signed(signed, settings.trusted_key)
+    bundle = load_bundle(path)
     detector = verify_detector(
-        find_bundle(settings.models_dir, settings.detector),
+        detector_path,
         detector_backend or create_backend(settings.backend, settings.threads),
     )
     return ModelRegistry(

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     models_dir: Annotated[Path, Field(description="folder of model bundles")] = REPOSITORY / "models"
     model: Annotated[str, Field(description="bundle that judges nodules, or its name/version")] = "nodule-classifier"
     detector: Annotated[str, Field(description="bundle that finds candidates, or its name/version")] = "nodule-detector"
+    trusted_key: Annotated[
+        FilePath | None, Field(description="Ed25519 public key (PEM): only bundles signed by it are loaded")
+    ] = None
     operating_point: Annotated[
         float | None, Field(gt=0, lt=1, description="probability from which cancer is suspected; default: the bundle's")
     ] = None

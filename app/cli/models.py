@@ -9,6 +9,7 @@ from app.cli.exits import OK
 from app.inference.bundle import VerifiedManifest, find_bundle, load_bundle, versions_of
 from app.inference.model import create_backend
 from app.inference.registry import ModelRegistry, verify_detector
+from app.inference.signatures import require_signed
 from app.settings import Settings
 
 
@@ -44,8 +45,10 @@ def _print_identity(manifest: VerifiedManifest, digest: str, path: Path) -> None
 
 def verified_registry(settings: Settings) -> ModelRegistry:
     """The models on disk, verified and not loaded; raises BundleError."""
-    bundle = load_bundle(find_bundle(settings.models_dir, settings.model))
-    detector_path = find_bundle(settings.models_dir, settings.detector)
+    path, detector_path = (find_bundle(settings.models_dir, name) for name in (settings.model, settings.detector))
+    for signed in (path, detector_path):
+        require_signed(signed, settings.trusted_key)
+    bundle = load_bundle(path)
     detector = verify_detector(detector_path, create_backend(settings.backend, settings.threads))
     backend = create_backend(settings.backend, settings.threads)
     return ModelRegistry(bundle, backend, detector, settings.operating_point)

@@ -282,9 +282,14 @@ def read_verified(path: Path, contract: type[M]) -> tuple[M, str]:
 
 
 def bundle_files(path: Path) -> set[str]:
-    """Names, relative to `path`, of the files that need a digest: all but the manifest and the card."""
+    """Names, relative to `path`, of the files that need a digest: all but the manifest, its signature and the card."""
     names = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
-    return names - {MANIFEST_FILE, CARD_FILE}
+    return names - {MANIFEST_FILE, signature_file(path / MANIFEST_FILE).name, CARD_FILE}
+
+
+def signature_file(path: Path) -> Path:
+    """Where the signature of a file lies."""
+    return path.with_name(f"{path.name}.sig")
 
 
 def file_digest(path: Path) -> str:

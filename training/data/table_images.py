@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final  # an array's type is what is asked of it
 
 import cv2
 import numpy as np
@@ -104,14 +104,14 @@ def _read_array(path: Path, options: ReadOptions) -> CTSlice:
     return CTSlice(hu.astype(np.float32), options.pixel_spacing_mm, source)
 
 
-def _array(path: Path) -> NDArray[np.generic]:
+def _array(path: Path) -> NDArray[Any]:
     try:
         return np.asarray(np.load(path, allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
         raise _not_hu(path, f"no readable array ({type(error).__name__})", "what numpy.save writes") from None
 
 
-def _frame(stack: NDArray[np.generic], frame: int | None, path: Path) -> NDArray[np.generic]:
+def _frame(stack: NDArray[Any], frame: int | None, path: Path) -> NDArray[Any]:
     if frame is None or frame > len(stack):
         raise _not_hu(path, f"{len(stack)} slices and frame {frame}", f"`frame` from 1 to {len(stack)}")
     return np.asarray(stack[frame - 1])
@@ -138,7 +138,7 @@ def _refuse_other_spacing(row: Row, ct_slice: CTSlice) -> None:
         raise row.error("pixel_spacing_mm", expected, "Find out which is right: every size depends on it.")
 
 
-def _mask(path: Path) -> NDArray[np.generic] | None:
+def _mask(path: Path) -> NDArray[Any] | None:
     if path.suffix.lower() == ARRAY:
         mask = _array(path)
         return mask if mask.ndim == 2 and mask.dtype.kind in "biuf" else None

@@ -60,9 +60,16 @@ def with_input(config: Config, manifest: Manifest) -> Config:
     return config.model_copy(update={"input": patch, "name": f"{manifest.name} {manifest.version}"})
 
 
-def bundle_study(bundle: Bundle, graph: Graph, dataset: Dataset, config: Config, ratings: Ratings) -> Study:
-    """What `graph` says about every nodule and candidate, answered by the bundle's manifest."""
+def bundle_study(
+    bundle: Bundle, graph: Graph, dataset: Dataset, config: Config, ratings: Ratings, threshold: float | None = None
+) -> Study:
+    """What `graph` says about every nodule and candidate, answered by the bundle's manifest.
+
+    `threshold` replaces its operating point where a site has its own.
+    """
     fixed, statistics = as_calibration(bundle.manifest), bundle.manifest.out_of_distribution
+    if threshold is not None:
+        fixed = fixed.model_copy(update={"threshold": threshold})
     whitening = Whitening(statistics.mean.decode(), statistics.whitening.decode())
     cases, model = in_fold_order(dataset), model_of(graph)
     nodules = predict_nodules(model, cases, whitening, config)

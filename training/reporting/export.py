@@ -41,6 +41,7 @@ from training.fitting.architectures import FEATURES, MALIGNANCY_LAYER
 from training.fitting.artefacts import Artefacts, Run
 from training.fitting.config import Config
 from training.fitting.whitening import LOCAL_REACH, Whitening
+from training.reporting.bom import with_bom
 from training.reporting.card import write_card
 from training.reporting.phantom import DIAMETER_MM, lung_phantom
 from training.reporting.provenance import lineage_of, require_free, require_same, written_beside
@@ -81,7 +82,7 @@ def export_bundle(
     with written_beside(folder) as part:
         save_graph(artefacts, evaluation.calibration, part)
         golden = golden_case(part, artefacts.run.config)
-        manifest = _manifest(artefacts, evaluation, golden, part, name, int(folder.name))
+        manifest = with_bom(_manifest(artefacts, evaluation, golden, part, name, int(folder.name)), part)
         (part / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
         write_card(part / CARD_FILE, manifest, evaluation, artefacts.run)
         load_bundle(part)

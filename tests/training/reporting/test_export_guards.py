@@ -60,19 +60,21 @@ def test_weights_of_another_run_are_refused(tiny_run: TinyRun, artefacts: Artefa
 
 def test_a_bundle_is_replaced_only_by_force(tiny_run: TinyRun, artefacts: Artefacts, tmp_path: Path) -> None:
     folder = tmp_path / "tiny-classifier" / "1"
-    first = export_bundle(artefacts, tiny_run.evaluation, folder)
+    export_bundle(artefacts, tiny_run.evaluation, folder)
     digest = load_bundle(folder).digest
-    with pytest.raises(BundleError, match="there already.*Export as tiny-classifier/2, or give --force"):
+    with pytest.raises(BundleError, match=r"there already.*Export as tiny-classifier/2, or give --force"):
         export_bundle(artefacts, tiny_run.evaluation, folder)
     assert load_bundle(folder).digest == digest
-    assert export_bundle(artefacts, tiny_run.evaluation, folder, force=True).digests == first.digests
+    renamed = tiny_run.evaluation.model_copy(update={"command": "another"})
+    export_bundle(artefacts, renamed, folder, force=True)
+    assert load_bundle(folder).manifest.performance.command == "another"
 
 
 def test_what_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "thesis" / "1"
     folder.mkdir(parents=True)
     for force in (False, True):
-        with pytest.raises(BundleError, match="is no bundle.*another --out"):
+        with pytest.raises(BundleError, match=r"is no bundle.*another --out"):
             require_free(folder, force=force)
 
 
@@ -80,9 +82,14 @@ def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     folder = tmp_path / "1"
     folder.mkdir()
     (folder / "old").touch()
-    with pytest.raises(RuntimeError), written_beside(folder) as part:
-        (part / "new").touch()
-        raise RuntimeError
+
+    def interrupted() -> None:
+        with written_beside(folder) as part:
+            (part / "new").touch()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted()
     assert [p.name for p in tmp_path.iterdir()] == ["1"]
     assert [p.name for p in folder.iterdir()] == ["old"]
 

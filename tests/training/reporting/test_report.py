@@ -204,7 +204,7 @@ def test_one_label_a_nodule_is_enough_and_said(
     assert "Columns that are not read: age." in found.warnings
     text = (tmp_path / REPORT_FILE).read_text("utf-8")
     assert "those of the table" in text
-    assert "LUNA16" not in text
+    assert "LUNA16 candidates in all" not in text
 
 
 def test_a_table_of_ones_own_is_not_measured_by_this_projects_targets(
