@@ -25,9 +25,7 @@ def complaint(text: str) -> object:
     return JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
 
 
-def test_the_bill_of_a_bundle_is_valid_and_its_digest_is_in_the_manifest(
-    tiny_run: TinyRun, manifest: Manifest
-) -> None:
+def test_the_bill_of_a_bundle_is_valid_and_its_digest_is_in_the_manifest(tiny_run: TinyRun, manifest: Manifest) -> None:
     assert complaint((tiny_run.bundle / BOM_FILE).read_text("utf-8")) is None
     assert manifest.digests[BOM_FILE] == file_digest(tiny_run.bundle / BOM_FILE)
 
