@@ -13,8 +13,9 @@ from phantoms.slices import Disc, chest, derived_uid, dicom
 SIZE_PX: Final = 512
 SPACING_MM: Final = 0.7
 PLACES_PX: Final = ((150, 235), (362, 270))  # one in each lung
+FOLDS: Final = 3  # fewer networks than the usual five, for a table to try things on
 TABLE: Final = "nodules.csv"
-COLUMNS: Final = ("image", "column", "row", "patient", "label", "diameter_mm", "age")
+COLUMNS: Final = ("image", "column", "row", "patient", "label", "diameter_mm", "fold", "age")
 SCANNERS: Final = ("Phantom A", "Phantom B")
 
 
@@ -29,14 +30,21 @@ def write_site(folder: Path, patients: int, seed: int = 11) -> Path:
         name, discs = f"scans/{k:03d}.dcm", []
         for side, place in enumerate(PLACES_PX):
             cancer = (k + side) % 2 == 0
-            diameter = float(rng.uniform(9, 22) if cancer else rng.uniform(4, 13))
+            diameter = float(rng.uniform(7, 20) if cancer else rng.uniform(4, 9))
             discs.append(Disc(place, diameter, hu=float(rng.normal(20, 30))))
             label = "cancer" if cancer else "benign"
-            rows.append((name, *place, f"P{k:03d}", label, f"{diameter:.1f}", 50 + k % 30))
+            rows.append((name, *place, f"P{k:03d}", label, f"{diameter:.1f}", k % FOLDS, 50 + k % 30))
         uid = derived_uid(f"site {seed} {k}")
         hu = chest(discs, size_px=SIZE_PX, spacing_mm=SPACING_MM, seed=seed * 1000 + k)
-        attributes = {"SeriesInstanceUID": uid, "SOPInstanceUID": f"{uid}.1", "Manufacturer": SCANNERS[k % 2]}
-        (folder / name).write_bytes(dicom(hu, spacing_mm=SPACING_MM, **attributes))
+        (folder / name).write_bytes(
+            dicom(
+                hu,
+                spacing_mm=SPACING_MM,
+                SeriesInstanceUID=uid,
+                SOPInstanceUID=f"{uid}.1",
+                Manufacturer=SCANNERS[k % 2],
+            )
+        )
     with (folder / TABLE).open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([COLUMNS, *rows])
     return folder / TABLE

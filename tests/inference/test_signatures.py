@@ -66,21 +66,10 @@ def test_openssl_verifies_and_signs_the_same(bundle: Path, tmp_path: Path) -> No
     private, public = write_key(tmp_path, "own")
     manifest = bundle / MANIFEST_FILE
     signed = sign(manifest, private)
-    verify = [
-        "openssl",
-        "pkeyutl",
-        "-verify",
-        "-pubin",
-        "-inkey",
-        public,
-        "-rawin",
-        "-in",
-        manifest,
-        "-sigfile",
-        signed,
-    ]
+    given = ["-rawin", "-in", str(manifest)]
+    verify = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(public), *given, "-sigfile", str(signed)]
     assert subprocess.run(verify, capture_output=True, check=False).returncode == 0
     signed.unlink()
-    make = ["openssl", "pkeyutl", "-sign", "-inkey", private, "-rawin", "-in", manifest, "-out", signed]
+    make = ["openssl", "pkeyutl", "-sign", "-inkey", str(private), *given, "-out", str(signed)]
     subprocess.run(make, capture_output=True, check=True)
     assert is_signed(manifest, public)

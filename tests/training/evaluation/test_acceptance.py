@@ -37,17 +37,23 @@ def study_of(suspicious: np.ndarray[tuple[int], np.dtype[np.bool_]], said: Answe
     return Study(nodules, said, cases, np.zeros(count), pairs, none, np.zeros(0, np.bool_))  # type: ignore[arg-type]  # no check looks at them
 
 
-def claimed(count: int, seed: int = 3, **changes: Callable[[Floats], Floats]) -> Study:
-    """A site at which everything is as claimed: probabilities are right, sets hold nine of ten labels."""
-    rng = np.random.default_rng(seed)
+def unchanged(p: Floats) -> Floats:
+    return p
+
+
+def claimed(
+    count: int, stated: Callable[[Floats], Floats] = unchanged, called: Callable[[Floats], Floats] = unchanged
+) -> Study:
+    """A site at which everything is as claimed but for what is given: probabilities are right, sets hold nine of ten
+    labels."""
+    rng = np.random.default_rng(3)
     p = 1 / (1 + np.exp(-rng.normal(0, 3.5, count)))
     suspicious = rng.random(count) < p
-    stated = changes.get("stated", lambda q: q)(p)
-    called = changes.get("called", lambda q: q)(stated) >= 0.5
+    probability = stated(p)
     held = rng.random((2, count)) < 0.9
     said = answers(
-        probability=list(stated),
-        called=list(called),
+        probability=list(probability),
+        called=list(called(probability) >= 0.5),
         kept_as_nodule=[True] * count,
         in_distribution=[True] * count,
         holds_suspicious=list(held[0]),
