@@ -15,14 +15,14 @@ SPACING_MM: Final = 0.7
 PLACES_PX: Final = ((150, 235), (362, 270))  # one in each lung
 FOLDS: Final = 3  # fewer networks than the usual five, for a table to try things on
 TABLE: Final = "nodules.csv"
-COLUMNS: Final = ("image", "column", "row", "patient", "label", "diameter_mm", "fold", "age")
+COLUMNS: Final = ("image", "column", "row", "patient", "label", "diameter_mm", "fold", "sex")
 SCANNERS: Final = ("Phantom A", "Phantom B")
 
 
 def write_site(folder: Path, patients: int, seed: int = 11) -> Path:
     """Write `patients` slices and their table into `folder` and return the table's path.
 
-    Every other nodule is called cancer; those are larger, with overlap. `age` is a column that nothing reads.
+    Every other nodule is called cancer; those are larger, with overlap. `sex` is a column that nothing reads.
     """
     rng, rows = np.random.default_rng(seed), []
     (folder / "scans").mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def write_site(folder: Path, patients: int, seed: int = 11) -> Path:
             diameter = float(rng.uniform(7, 20) if cancer else rng.uniform(4, 9))
             discs.append(Disc(place, diameter, hu=float(rng.normal(20, 30))))
             label = "cancer" if cancer else "benign"
-            rows.append((name, *place, f"P{k:03d}", label, f"{diameter:.1f}", k % FOLDS, 50 + k % 30))
+            rows.append((name, *place, f"P{k:03d}", label, f"{diameter:.1f}", k % FOLDS, "FM"[k // 2 % 2]))
         uid = derived_uid(f"site {seed} {k}")
         hu = chest(discs, size_px=SIZE_PX, spacing_mm=SPACING_MM, seed=seed * 1000 + k)
         (folder / name).write_bytes(

@@ -36,14 +36,19 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _test(options: argparse.Namespace, settings: Settings, model: Model) -> int:
-    from training.reporting.acceptance import Test, test_locally  # Keras: no other command needs it
+    from training.reporting.acceptance import Served, accept_locally  # Keras: no other command needs it
 
     def graph(hu: NDArray[np.float32]) -> Outputs:
         return model.backend.run(hu[..., None])
 
-    test = Test(model.bundle, graph, f"lungscope {__version__}", model.backend.name, settings.operating_point)
-    record, path = test_locally(
-        test, options.data, options.out, recalibrated=options.recalibrate, tested_by=options.tested_by
+    served = Served(model.bundle, graph, f"lungscope {__version__}", model.backend.name, settings.operating_point)
+    record, path = accept_locally(
+        served,
+        options.data,
+        options.out,
+        recalibrated=options.recalibrate,
+        tested_by=options.tested_by,
+        by=options.by or (),
     )
     if options.key is not None:
         print(f"signed {sign(path, options.key)}")

@@ -99,6 +99,9 @@ def _accept(commands: Any) -> list[argparse.Action]:
             metavar="DIR",
             help="write a new version with calibration and conformal sets of these cases",
         ),
+        accept.add_argument(
+            "--by", action="append", metavar="COLUMN", help="a column of the table to group by; again for more"
+        ),
         accept.add_argument("--key", type=_path, metavar="PEM", help="Ed25519 key that signs what is written"),
         accept.add_argument("--tested-by", metavar="NAME", help="who answers for the test; stands in the record"),
     ]

@@ -35,7 +35,16 @@ def accepted(tiny_run: TinyRun, site: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("accepted")
     private, _ = write_key(folder, "own")
     given = ["--bundle", str(tiny_run.bundle), "--data", str(site), "--out", str(folder / "record")]
-    given += ["--recalibrate", str(folder / "tiny-classifier" / "2"), "--key", str(private), "--tested-by", "A. Tester"]
+    given += [
+        "--recalibrate",
+        str(folder / "tiny-classifier" / "2"),
+        "--key",
+        str(private),
+        "--tested-by",
+        "A. Tester",
+        "--by",
+        "sex",
+    ]
     return folder, cli.main(["accept", *given])
 
 
@@ -56,7 +65,8 @@ def test_the_record_says_what_was_tested_by_which_digests(
     assert record.tested_by == "A. Tester"
     assert record.test_again_by > record.created.date()
     assert {group.axis for group in record.subgroups} >= {"diameter", "manufacturer"}
-    assert any("Columns that are not read: age" in text for text in record.cases.warnings)
+    assert {g.name: g.nodules for g in record.subgroups if g.axis == "sex"} == {"F": 24, "M": 24}
+    assert any("Columns that are not read: sex" in text for text in record.cases.warnings)
     assert (folder / "record" / PREDICTIONS_TABLE).is_file()
 
 
@@ -125,6 +135,8 @@ def test_a_table_or_key_that_is_none_ends_with_one_line(
     given = ["--bundle", str(tiny_run.bundle), "--out", str(tmp_path / "record"), "--data"]
     assert cli.main(["accept", *given, str(tmp_path / "none.csv")]) == cli.CANNOT_START
     assert "Point --data" in capsys.readouterr().err
+    assert cli.main(["accept", *given, str(site), "--by", "age"]) == cli.CANNOT_START
+    assert "no column 'age' in nodules.csv" in capsys.readouterr().err
     assert cli.main(["accept", *given, str(site), "--key", str(tmp_path / "none.pem")]) == cli.CANNOT_START
     assert "openssl genpkey" in capsys.readouterr().err
 

@@ -95,6 +95,20 @@ def read_rows(path: Path) -> tuple[list[Row], tuple[str, ...]]:
     ) if strange else ()
 
 
+def read_column(path: Path, column: str, most: int) -> dict[int, str]:
+    """The text of a column by row number; raises DatasetMalformed when it is not there or has too many values."""
+    rows, _ = read_rows(path)
+    texts = {row.number: row.text(column) for row in rows}
+    if column not in rows[0].cells or len(set(texts.values())) > most:
+        found = f"{len(set(texts.values()))} values in column" if column in rows[0].cells else "no column"
+        raise DatasetMalformed(
+            found=f"{found} {column!r} in {path.name}",
+            expected=f"a column of at most {most} values to group by",
+            remedy="Give a column of groups, such as sex, scanner or age in bands.",
+        )
+    return texts
+
+
 def _check_columns(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     missing = [name for name in REQUIRED if name not in columns]
     answers = [name for name in ("label", "malignancy") if name in columns]
