@@ -80,9 +80,9 @@ def select(study: Study, config: Config, own: OwnAxes = NO_AXES) -> Iterator[tup
     ):
         for low, high, name in bands:
             yield from _held(axis, name, chosen & (values >= low) & (values < high))
-    for axis, values in {"manufacturer": _manufacturers(study.cases), **own}.items():
-        for value in sorted(set(values.tolist())):
-            yield from _held(axis, value or NOT_STATED, chosen & (values == value))
+    for axis, texts in {"manufacturer": _manufacturers(study.cases), **own}.items():
+        for text in sorted(set(texts.tolist())):
+            yield from _held(axis, text or NOT_STATED, chosen & (texts == text))
     known = nodules.median != INDETERMINATE
     for count in np.unique(nodules.readers).tolist():
         yield from _held("readers", str(count), known & (nodules.readers == count))
