@@ -16,7 +16,8 @@ import pytest
 from tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "own-model.md"
-PATIENCE_S = 540  # about 60 on two idle cores
+PATIENCE_S = 1140  # 78 s of processor time; on a machine that others use as well it has taken ten minutes
+pytestmark = pytest.mark.timeout(1200)
 
 
 def commands() -> str:

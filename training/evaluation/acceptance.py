@@ -27,6 +27,7 @@ Decision = Literal["accepted", "not accepted", "undecided"]
 MIN_OF_CLASS: Final = 20  # below, an exact 95 % interval of a share is wider than 0.4: it could not fail anything
 NULL_DRAWS: Final = 2000  # third digit of a 95 % limit
 NULL_LIMIT: Final = 0.95
+CHANCE: Final = 0.5  # AUC; what a manifest claims below is no claim
 REJECTED: Final = 0.05  # more nodules rejected than this is a claim of no manifest, and no use
 WATCHED: Final = 50  # labelled nodules of a class after which a stop rule is looked at
 WATCHED_ANSWERS: Final = 200
@@ -114,8 +115,8 @@ def _ranking(n: HeldOut, said: Answers, manifest: Manifest, config: Config) -> I
         "none" if claimed is None else f"{_said(claimed)} in the manifest",
         found.get("auc"),
         len(y),
-        None if claimed is None else _holds(found.get("auc"), at_least=claimed.low),
-        "suspicious against benign nodules; fails where it lies wholly below the manifest's interval",
+        None if claimed is None else _holds(found.get("auc"), at_least=max(claimed.low, CHANCE)),
+        "suspicious against benign nodules; fails where it lies wholly below the manifest's interval, or below 0.5",
         few=few,
     )
     alone = found.get("diameter")
@@ -143,7 +144,8 @@ def _calibration(n: HeldOut, said: Answers, config: Config) -> Iterator[Check]:
         "1",
         slope,
         len(y),
-        None if slope is None else slope.low <= 1 <= slope.high,
+        # Without a slope the network says the same about all, unless a class is missing: few cases, then.
+        False if slope is None and not few else None if slope is None else slope.low <= 1 <= slope.high,
         "below 1: probabilities are too extreme here; above 1: too timid",
         few=few,
     )

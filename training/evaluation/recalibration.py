@@ -22,6 +22,7 @@ from training.fitting.config import Config
 
 MIN_OF_CLASS: Final = 20  # 0.90 coverage then leaves out two: with fewer the set hangs on a single nodule
 SMALLEST: Final = 1e-7  # float32 probabilities of 0 and 1 have no logit
+MIN_SPREAD: Final = 1e-4  # of logits: what differs by less says the same about all
 SLOPES: Final = (-10.0, 20.0)  # separable cases have no finite slope
 USABLE_SLOPES: Final = (0.05, 20.0)  # a slope at or below 0 would turn the order round
 
@@ -35,17 +36,20 @@ def logit(probability: Floats) -> Floats:
 def calibration_line(positive: Flags, probability: Floats, slopes: tuple[float, float] = SLOPES) -> tuple[float, float]:
     """(slope, intercept) of the outcome's logit on the stated one, by maximum likelihood: (1, 0) where calibrated.
 
-    (nan, nan) where a class is missing.
+    (nan, nan) where a class is missing, or where the same is said about all.
     """
-    if positive.all() or not positive.any():
+    scores = logit(probability)
+    if positive.all() or not positive.any() or np.ptp(scores) < MIN_SPREAD:
         return float("nan"), float("nan")
-    sign, scores = np.where(positive, 1.0, -1.0), logit(probability)
+    sign, middle, spread = np.where(positive, 1.0, -1.0), float(scores.mean()), float(scores.std())
 
+    # Standardised: else the slope of scores that lie close together hardly moves the loss, and stays where it starts.
     def loss(weights: Floats) -> float:
-        return float(np.mean(np.logaddexp(0, -sign * (weights[0] * scores + weights[1]))))
+        return float(np.mean(np.logaddexp(0, -sign * (weights[0] * (scores - middle) / spread + weights[1]))))
 
-    slope, intercept = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[slopes, (-30.0, 30.0)]).x
-    return float(slope), float(intercept)
+    bounds = [(slopes[0] * spread, slopes[1] * spread), (-30.0, 30.0)]
+    slope, level = minimize(loss, np.array([min(spread, bounds[0][1]), 0.0]), method="L-BFGS-B", bounds=bounds).x
+    return float(slope / spread), float(level - slope * middle / spread)
 
 
 def refit(nodules: HeldOut, manifest: Manifest, config: Config) -> Calibration:
@@ -56,7 +60,7 @@ def refit(nodules: HeldOut, manifest: Manifest, config: Config) -> Calibration:
     chosen = nodules.where(decided(nodules, config))
     slope, intercept = calibration_line(chosen.suspicious, sigmoid(chosen.malignancy), USABLE_SLOPES)
     if np.isnan(slope):
-        raise ValueError("recalibration needs both classes")
+        raise ValueError("recalibration needs both classes, and answers that differ")
     probability = sigmoid(slope * logit(sigmoid(chosen.malignancy)) + intercept)
     point = logit(np.array([manifest.operating_point.threshold]))
     return as_calibration(manifest).model_copy(
@@ -82,8 +86,15 @@ def cross_fitted_refit(nodules: HeldOut, manifest: Manifest, config: Config) -> 
 
 
 def require_enough(nodules: HeldOut, config: Config) -> None:
-    """Raise DatasetMalformed unless there are MIN_OF_CLASS decided nodules of each class, in more than one fold."""
+    """Raise DatasetMalformed unless there are MIN_OF_CLASS decided nodules of each class, in more than one fold, and
+    not all of them were answered alike."""
     chosen = nodules.where(decided(nodules, config))
+    if len(chosen.malignancy) and np.ptp(chosen.malignancy) < MIN_SPREAD:
+        raise DatasetMalformed(
+            found="the same probability for every nodule of the table",
+            expected="a network that tells them apart",
+            remedy="No calibration helps this bundle here; look at the images and their scale.",
+        )
     suspicious, benign = int(chosen.suspicious.sum()), int((~chosen.suspicious).sum())
     if min(suspicious, benign) < MIN_OF_CLASS or len(set(chosen.fold.tolist())) < 2:
         raise DatasetMalformed(

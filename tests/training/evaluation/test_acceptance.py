@@ -93,6 +93,13 @@ def test_a_network_that_ranks_at_random_fails_both_comparisons(manifest: Manifes
     assert (found["AUC"], found["AUC above diameter alone"]) == ("failed", "failed")
 
 
+def test_a_network_that_says_the_same_about_all_has_no_slope_and_fails(manifest: Manifest, config: Config) -> None:
+    found = verdicts(
+        accept(claimed(MANY, stated=lambda p: np.full_like(p, 0.5)), manifest, config, own_threshold=False)
+    )
+    assert found["calibration slope"] == "failed"
+
+
 def test_too_many_false_alarms_fail_and_a_sites_own_point_has_no_claim(manifest: Manifest, config: Config) -> None:
     everything = claimed(MANY, called=np.ones_like)
     found = verdicts(accept(everything, manifest, config, own_threshold=False))

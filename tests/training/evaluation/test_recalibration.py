@@ -51,6 +51,19 @@ def test_one_class_has_no_line() -> None:
     assert np.isnan(calibration_line(np.ones(3, np.bool_), np.full(3, 0.5))).all()
 
 
+def test_scores_that_lie_close_together_have_their_slope_too() -> None:
+    site = shifted(5000)
+    close = sigmoid(site.malignancy / 1000)
+    slope, _ = calibration_line(site.suspicious, close, (-1000.0, 1000.0))
+    assert slope == pytest.approx(1000 * SLOPE, rel=0.1)
+    assert np.isnan(calibration_line(site.suspicious, np.full(5000, 0.5))).all()
+
+
+def test_a_network_that_says_the_same_about_all_is_refused(config: Config) -> None:
+    with pytest.raises(DatasetMalformed, match="the same probability for every nodule"):
+        require_enough(table(200, median=np.tile([5.0, 1.0], 100)), config)
+
+
 def test_decisions_at_the_operating_point_are_carried_over(manifest: Manifest, config: Config) -> None:
     site = shifted(500)
     fitted = refit(site, manifest, config)
