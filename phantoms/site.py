@@ -22,18 +22,18 @@ SCANNERS: Final = ("Phantom A", "Phantom B")
 def write_site(folder: Path, patients: int, seed: int = 11) -> Path:
     """Write `patients` slices and their table into `folder` and return the table's path.
 
-    Every other nodule is called cancer; those are larger, with overlap. `sex` is a column that nothing reads.
+    Of three patients one has two cancers, one has one and one has none; cancers are larger, with overlap. `sex` is a column that nothing reads.
     """
     rng, rows = np.random.default_rng(seed), []
     (folder / "scans").mkdir(parents=True, exist_ok=True)
     for k in range(patients):
         name, discs = f"scans/{k:03d}.dcm", []
         for side, place in enumerate(PLACES_PX):
-            cancer = (k + side) % 2 == 0
+            cancer = side < 2 - k % 3
             diameter = float(rng.uniform(7, 20) if cancer else rng.uniform(4, 9))
             discs.append(Disc(place, diameter, hu=float(rng.normal(20, 30))))
             label = "cancer" if cancer else "benign"
-            rows.append((name, *place, f"P{k:03d}", label, f"{diameter:.1f}", k % FOLDS, "FM"[k // 2 % 2]))
+            rows.append((name, *place, f"P{k:03d}", label, f"{diameter:.1f}", k // 3 % FOLDS, "FM"[k // 2 % 2]))
         uid = derived_uid(f"site {seed} {k}")
         hu = chest(discs, size_px=SIZE_PX, spacing_mm=SPACING_MM, seed=seed * 1000 + k)
         (folder / name).write_bytes(
