@@ -22,7 +22,8 @@ SCANNERS: Final = ("Phantom A", "Phantom B")
 def write_site(folder: Path, patients: int, seed: int = 11) -> Path:
     """Write `patients` slices and their table into `folder` and return the table's path.
 
-    Of three patients one has two cancers, one has one and one has none; cancers are larger, with overlap. `sex` is a column that nothing reads.
+    Of three patients one has two cancers, one has one and one has none; cancers are larger, with overlap. `sex` is a
+    column that nothing learns from.
     """
     rng, rows = np.random.default_rng(seed), []
     (folder / "scans").mkdir(parents=True, exist_ok=True)

@@ -17,16 +17,14 @@ from training.evaluation import metrics
 from training.evaluation.cross_fitting import Answers, decided
 from training.evaluation.figures import intervals
 from training.evaluation.held_out import HeldOut
-from training.evaluation.metrics import Flags, Floats
-from training.evaluation.recalibration import calibration_line
+from training.evaluation.metrics import Flags
+from training.evaluation.stated_and_observed import calibration_line, null_ece
 from training.evaluation.study import Study
 from training.fitting.config import Config
 
 Verdict = Literal["passed", "failed", "too few cases", "no claim"]
 Decision = Literal["accepted", "not accepted", "undecided"]
 MIN_OF_CLASS: Final = 20  # below, an exact 95 % interval of a share is wider than 0.4: it could not fail anything
-NULL_DRAWS: Final = 2000  # third digit of a 95 % limit
-NULL_LIMIT: Final = 0.95
 CHANCE: Final = 0.5  # AUC; what a manifest claims below is no claim
 REJECTED: Final = 0.05  # more nodules rejected than this is a claim of no manifest, and no use
 WATCHED: Final = 50  # labelled nodules of a class after which a stop rule is looked at
@@ -84,13 +82,6 @@ def decide(checks: Sequence[Check]) -> Decision:
     if "failed" in verdicts:
         return "not accepted"
     return "undecided" if "too few cases" in verdicts else "accepted"
-
-
-def null_ece(probability: Floats, bins: int, seed: int) -> Interval:
-    """ECE of a model whose probabilities were exactly right: mean, and 0 to the 95 % limit, at these probabilities."""
-    draws = np.random.default_rng(seed).random((NULL_DRAWS, len(probability))) < probability
-    found = [metrics.expected_calibration_error(outcome, probability, bins) for outcome in draws]
-    return Interval(value=float(np.mean(found)), low=0.0, high=float(np.quantile(found, NULL_LIMIT)))
 
 
 def share_interval(flags: Flags) -> Interval | None:

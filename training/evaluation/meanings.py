@@ -52,7 +52,9 @@ TRAITS = {
 }
 SAFETY = {
     "brier": "mean squared error of the probability",
-    "ece": "mean gap between stated and observed probability",
+    "ece": "mean gap between stated and observed probability; read it beside ece_if_perfect",
+    "ece_if_perfect": "the same of a model that is exactly right, by chance at this n: mean, and 0 to its 95 % limit",
+    "calibration_slope": "of the observed logit on the stated one; 1 where calibrated, below where too extreme",
     "coverage_suspicious": "suspicious nodules whose prediction set holds that label",
     "coverage_benign": "benign nodules whose prediction set holds that label",
     "set_size": "mean number of labels in a prediction set, 0 to 2",

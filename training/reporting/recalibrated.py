@@ -30,7 +30,8 @@ from app.inference.lineage import Lineage, Parent
 from training.data.nodules import Dataset
 from training.evaluation.cross_fitting import Calibration, decided
 from training.evaluation.figures import intervals, suspicion_figures
-from training.evaluation.recalibration import SMALLEST, cross_fitted_refit, refit, require_enough
+from training.evaluation.recalibration import cross_fitted_refit, refit, require_enough
+from training.evaluation.stated_and_observed import SMALLEST
 from training.evaluation.study import Study
 from training.fitting.config import Config
 from training.reporting.bom import with_bom

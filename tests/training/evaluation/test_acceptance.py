@@ -12,10 +12,11 @@ from scipy.stats import binom
 from app.inference.bundle import Manifest, load_bundle
 from tests.fakes import write_bundle
 from tests.training.evaluation.hand_made import answers, candidates_of, table
-from training.evaluation.acceptance import Acceptance, accept, null_ece, share_interval, stop_rule
+from training.evaluation.acceptance import Acceptance, accept, share_interval, stop_rule
 from training.evaluation.cross_fitting import Answers
 from training.evaluation.metrics import Floats, expected_calibration_error
 from training.evaluation.readers import pair_readers
+from training.evaluation.stated_and_observed import null_ece
 from training.evaluation.study import Study
 from training.fitting.config import Config
 

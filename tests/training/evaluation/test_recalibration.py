@@ -14,7 +14,8 @@ from training.data.nodules import DatasetMalformed
 from training.evaluation.calibration import sigmoid
 from training.evaluation.held_out import HeldOut
 from training.evaluation.metrics import expected_calibration_error
-from training.evaluation.recalibration import calibration_line, cross_fitted_refit, logit, refit, require_enough
+from training.evaluation.recalibration import cross_fitted_refit, refit, require_enough
+from training.evaluation.stated_and_observed import calibration_line, logit
 from training.fitting.config import Config
 
 SLOPE, INTERCEPT = 0.5, -1.0  # of the truth on what is stated
