@@ -31,7 +31,7 @@ def write_site(folder: Path, patients: int, seed: int = 11) -> Path:
         name, discs = f"scans/{k:03d}.dcm", []
         for side, place in enumerate(PLACES_PX):
             cancer = side < 2 - k % 3
-            diameter = float(rng.uniform(7, 20) if cancer else rng.uniform(4, 9))
+            diameter = float(rng.uniform(5, 20) if cancer else rng.uniform(3.5, 6.5))
             discs.append(Disc(place, diameter, hu=float(rng.normal(20, 30))))
             label = "cancer" if cancer else "benign"
             rows.append((name, *place, f"P{k:03d}", label, f"{diameter:.1f}", k // 3 % FOLDS, "FM"[k // 2 % 2]))
