@@ -6,15 +6,13 @@ import argparse
 from pathlib import Path
 
 from app.cli.exits import OK
-from app.inference.bundle import VerifiedManifest, find_bundle, load_bundle, versions_of
-from app.inference.model import create_backend
-from app.inference.registry import ModelRegistry, verify_detector
-from app.inference.signatures import require_signed
+from app.inference.bundle import VerifiedManifest, versions_of
+from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.settings import Settings
 
 
 def run(_options: argparse.Namespace, settings: Settings) -> int:
-    """Verify and describe both; returns the exit code, and raises BundleError."""
+    """Verify and describe all; returns the exit code, and raises BundleError."""
     registry = verified_registry(settings)
     bundle, manifest = registry.bundle, registry.bundle.manifest
     _print_identity(manifest, bundle.digest, bundle.path)
@@ -24,10 +22,10 @@ def run(_options: argparse.Namespace, settings: Settings) -> int:
     print(f"  {manifest.performance.protocol}")
     for name, figure in manifest.performance.figures.items():
         print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
-    searching = registry.detector_bundle
-    _print_identity(searching.manifest, searching.digest, searching.path)
-    for name, figure in searching.manifest.performance.figures.items():
-        print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
+    for searching in (registry.detector_bundle, registry.second_look_bundle, registry.view_bundle):
+        _print_identity(searching.manifest, searching.digest, searching.path)
+        for name, figure in searching.manifest.performance.figures.items():
+            print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
     return OK
 
 
@@ -45,10 +43,6 @@ def _print_identity(manifest: VerifiedManifest, digest: str, path: Path) -> None
 
 def verified_registry(settings: Settings) -> ModelRegistry:
     """The models on disk, verified and not loaded; raises BundleError."""
-    path, detector_path = (find_bundle(settings.models_dir, name) for name in (settings.model, settings.detector))
-    for signed in (path, detector_path):
-        require_signed(signed, settings.trusted_key)
-    bundle = load_bundle(path)
-    detector = verify_detector(detector_path, create_backend(settings.backend, settings.threads))
-    backend = create_backend(settings.backend, settings.threads)
-    return ModelRegistry(bundle, backend, detector, settings.operating_point)
+    names = BundleNames(settings.model, settings.detector, settings.second_look, settings.view)
+    backends = Backends.create(settings.backend, settings.threads)
+    return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point, settings.trusted_key)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from app import cli
-from app.cli import models
 from app.imaging.chunked import piece_of
+from app.inference import registry
 from app.inference.bundle import load_bundle
 from app.inference.lineage import Lineage, Parent
 from phantoms.series import SLICES, slice_file, zipped
@@ -23,6 +23,7 @@ from tests.imaging.series_files import enhanced_file, taken_files
 from tests.inference.slices import chest
 from tests.keys import write_key
 
+BUNDLES = ("nodule-classifier", "nodule-detector", "nodule-suspicion", "chest-view")
 STATED = ["--pixel-spacing-mm", "1.4", "--window", "1024,4096"]
 
 
@@ -30,7 +31,7 @@ STATED = ["--pixel-spacing-mm", "1.4", "--window", "1024,4096"]
 def arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_models(tmp_path / "models")
     monkeypatch.setenv("LUNGSCOPE_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(models, "create_backend", lambda _name, _threads: ArithmeticModels())
+    monkeypatch.setattr(registry, "create_backend", lambda _name, _threads: ArithmeticModels())
 
 
 @pytest.fixture
@@ -185,12 +186,13 @@ def test_models_describes_what_it_verified(capsys: pytest.CaptureFixture[str]) -
     assert "nodule-classifier/1  sha256:" in shown
     assert "auc" in shown
     assert "nodule-detector/1  sha256:" in shown
+    assert "nodule-suspicion/1  sha256:" in shown
     assert "in force" not in shown
 
 
 def test_models_tells_where_a_bundle_comes_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models"]) == cli.OK
-    assert capsys.readouterr().out.count("lineage: not recorded") == 2
+    assert capsys.readouterr().out.count("lineage: not recorded") == 4
     folder = tmp_path / "models" / "nodule-classifier"
     shutil.copytree(folder / "1", folder / "2")
     parent = Parent(name="nodule-classifier", version=1, digest="sha256:0", change="recalibrated", data={"table": "t"})
@@ -222,11 +224,11 @@ def test_an_earlier_version_may_be_served(
 
 
 @pytest.mark.parametrize("command", [["models"], ["serve"], ["predict", "x.dcm"]])
-def test_a_trusted_key_stops_every_command_until_both_bundles_are_signed(
+def test_a_trusted_key_stops_every_command_until_all_bundles_are_signed(
     tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     private, public = write_key(tmp_path, "own")
-    bundles = [tmp_path / "models" / name / "1" for name in ("nodule-classifier", "nodule-detector")]
+    bundles = [tmp_path / "models" / name / "1" for name in BUNDLES]
     monkeypatch.setenv("LUNGSCOPE_TRUSTED_KEY", str(public))
     for bundle in bundles:
         assert cli.main(command) == cli.CANNOT_START
@@ -244,7 +246,7 @@ def test_a_bundle_that_is_damaged_is_not_signed(tmp_path: Path, capsys: pytest.C
     assert not (bundle / "manifest.json.sig").exists()
 
 
-@pytest.mark.parametrize("model", ["nodule-classifier", "nodule-detector"])
+@pytest.mark.parametrize("model", ["nodule-classifier", "nodule-detector", "nodule-suspicion"])
 @pytest.mark.parametrize("command", [["models"], ["serve"], ["predict", "x.dcm"]])
 def test_flipped_byte_stops_every_command(
     tmp_path: Path, command: list[str], model: str, capsys: pytest.CaptureFixture[str]
@@ -254,13 +256,14 @@ def test_flipped_byte_stops_every_command(
     assert f"{model}/1/saved_model.pb" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("model", ["nodule-detector", "nodule-suspicion"])
 @pytest.mark.parametrize("command", [["models"], ["serve"], ["predict", "x.dcm"]])
-def test_missing_detector_stops_every_command(
-    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+def test_missing_model_of_the_search_stops_every_command(
+    tmp_path: Path, command: list[str], model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.rmtree(tmp_path / "models" / "nodule-detector")
+    shutil.rmtree(tmp_path / "models" / model)
     assert cli.main(command) == cli.CANNOT_START
-    assert "nodule-detector" in capsys.readouterr().err
+    assert model in capsys.readouterr().err
 
 
 def test_unsafe_setting_stops_every_command(
