@@ -1,0 +1,126 @@
+"""What was answered, as it is kept in the results, and who answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from app.imaging.ct import CTSlice, PointPx
+from app.imaging.volume import CTVolume
+from app.inference.detector import Detector
+from app.inference.diagnose import diagnose
+from app.inference.model import Model
+from app.inference.prediction import Finding, Prediction
+from app.inference.series import diagnose_volume
+from app.inference.vocabulary import Decision
+
+PLACES: Final = 3  # decimals kept of scores and probabilities
+
+
+class Frozen(BaseModel):
+    """Immutable, and read back only as it was written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Place(Frozen):
+    """One finding: (column, row) in pixels, its slice in a series, diameter in mm, the classifier's probability, the
+    score of the second look where there is one, and whether the finding by itself makes a scan suspected."""
+
+    column: float
+    row: float
+    slice: int | None
+    diameter_mm: float | None
+    probability: float | None
+    score: float | None
+    suspected: bool
+
+
+class Answer(Frozen):
+    """What was said of a slice, a place or a series. `warnings` are the codes of what is said beside it."""
+
+    decision: Decision
+    probability: float | None
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
+    findings: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judge:
+    """A whole service in one object: the networks that answer, under the second look's name."""
+
+    name: str
+    model: Model
+    detector: Detector
+
+    def on_slice(self, ct_slice: CTSlice, roi_px: PointPx | None = None) -> Prediction:
+        """As `POST /v1/predict` judges it."""
+        return diagnose(ct_slice, roi_px, self.model, self.detector)
+
+    def in_series(self, volume: CTVolume) -> Prediction:
+        """As `POST /v1/studies` judges it."""
+        return diagnose_volume(volume, self.model, self.detector, lambda *_: None, lambda: False)
+
+
+def answer_of(prediction: Prediction) -> Answer:
+    """What is kept of a prediction."""
+    return Answer(
+        decision=prediction.decision,
+        probability=_rounded(prediction.probability),
+        reasons=prediction.reasons,
+        warnings=tuple(note.code for note in prediction.quality if note.severity != "info"),
+        findings=tuple(_place(finding, prediction) for finding in prediction.findings),
+    )
+
+
+def is_suspected(finding: Finding, prediction: Prediction) -> bool:
+    """Whether a finding by itself makes its scan suspected."""
+    return finding.probability is not None and finding.probability >= prediction.operating_point
+
+
+def score_of(finding: Finding) -> float | None:
+    """The score that decides, rounded; None where nothing was found."""
+    return _rounded(finding.detector_score)
+
+
+def lies_at(finding: Finding, point_px: PointPx, spacing_mm: tuple[float, float], reach_mm: float) -> bool:
+    """Whether a finding's outline holds a (column, row) point, or its middle lies no farther than `reach_mm` off."""
+    outline = finding.outline_px.astype(np.float32)
+    if len(outline) and cv2.pointPolygonTest(outline, point_px, measureDist=False) >= 0:
+        return True
+    columns, rows = (a - b for a, b in zip(finding.center_px, point_px, strict=True))
+    return math.hypot(columns * spacing_mm[1], rows * spacing_mm[0]) <= reach_mm
+
+
+def findings_at(prediction: Prediction, point_px: PointPx, reach_mm: float) -> Iterator[Finding]:
+    """The findings of a slice that lie at a (column, row) point."""
+    spacing_mm = prediction.spacing_mm
+    return (f for f in prediction.findings if lies_at(f, point_px, spacing_mm, reach_mm))
+
+
+def suspected_of(prediction: Prediction) -> Sequence[Finding]:
+    """The findings that make a scan suspected."""
+    return [finding for finding in prediction.findings if is_suspected(finding, prediction)]
+
+
+def _place(finding: Finding, prediction: Prediction) -> Place:
+    return Place(
+        column=round(finding.center_px[0], 1),
+        row=round(finding.center_px[1], 1),
+        slice=None if finding.slice is None else finding.slice.index,
+        diameter_mm=None if finding.diameter_mm is None else round(finding.diameter_mm, 1),
+        probability=_rounded(finding.probability),
+        score=_rounded(finding.detector_score),
+        suspected=is_suspected(finding, prediction),
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, PLACES)

@@ -1,0 +1,102 @@
+"""Where in a scan a nodule may be planted: free in aerated lung, or onto the wall of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from app.imaging.lungs import AIRLIKE_HU, WORK_SPACING_MM, filled_body, shrink
+from app.imaging.volume_lungs import segment_volume
+from benchmarks.planting import LUNG_LIKE_HU
+from benchmarks.scan.volume_planting import Mask, VolumeGraft, Voxel
+from training.detector.scans import Scan, patient_mm
+
+Setting = Literal["free", "wall"]
+Floats = NDArray[np.float32]
+Rng = np.random.Generator
+
+TRIES: Final = 300
+VESSEL_VX: Final = 3  # closed by so many work pixels, a vessel of 8 mm is room like the lung around it
+KNOWN_MM: Final = 25.0  # between a planting's surface and anything known
+MASS_MM: Final = 15.0
+MAX_VESSEL: Final = 0.05  # of the place of a nodule that is vessel; the blend would cut it off
+MAX_VESSEL_OF_MASS: Final = 0.15  # no place for a mass is free of them
+ON_WALL: Final = (0.4, 0.85)  # of a nodule on a wall that lies in lung
+WALL_REACH: Final = (0.1, 0.8)  # of its radius: how deep in the lung its middle lies
+SKIN_MM: Final = 8.0  # between it and the outside of the body
+CHEST_WALL_MM: Final = 60.0  # deeper than the radius and this is the mediastinum's wall, and the hilum's
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Room:
+    """A scan on work pixels (slice, row, column): the distance in mm from each voxel of aerated lung to what is none,
+    and the depth under the skin."""
+
+    scan: Scan
+    inner_mm: Floats
+    depth_mm: Floats
+
+    @classmethod
+    def of(cls, scan: Scan) -> Self:
+        """Measure a scan."""
+        volume, lungs = scan.volume, segment_volume(scan.volume)
+        small = np.stack([shrink(image, volume.spacing_mm[1:]) for image in volume.hu])
+        field = np.stack([lungs.work_mask(k) for k in range(len(volume))])
+        disc = ndimage.iterate_structure(ndimage.generate_binary_structure(2, 1), VESSEL_VX)[None]
+        aerated = ndimage.binary_closing((small < AIRLIKE_HU) & field, disc) & field
+        work_mm = (volume.spacing_mm[0], WORK_SPACING_MM, WORK_SPACING_MM)
+        inner_mm = ndimage.distance_transform_edt(aerated, sampling=work_mm)
+        bodies = (np.pad(filled_body(image, WORK_SPACING_MM), 1) for image in small)
+        depth = np.stack([ndimage.distance_transform_edt(body)[1:-1, 1:-1] for body in bodies])
+        return cls(scan, inner_mm.astype(np.float32), (depth * WORK_SPACING_MM).astype(np.float32))
+
+    def places(self, graft: VolumeGraft, radius_mm: float, setting: Setting, rng: Rng) -> Iterator[Voxel]:
+        """(slice, row, column) voxels for the graft's middle, KNOWN_MM and more from anything known: TRIES are looked
+        at."""
+        choices = np.flatnonzero(self._free(graft) if setting == "free" else self._on_wall(radius_mm))
+        for choice in choices[rng.integers(len(choices), size=TRIES)].tolist() if len(choices) else ():
+            index, row, column = voxel = self._voxel(choice)
+            if self.scan.clearance_mm((column, row, index)) < radius_mm + KNOWN_MM:
+                continue
+            under = self._under(graft, voxel)
+            if under is not None and _fits(graft, radius_mm, setting, under):
+                yield voxel
+
+    def patient_mm(self, voxel: Voxel) -> NDArray[np.float64]:
+        """A voxel's middle in patient mm."""
+        index, row, column = voxel
+        return patient_mm(self.scan.volume, (column, row, index))
+
+    def _free(self, graft: VolumeGraft) -> Mask:
+        reach = np.abs(np.argwhere(graft.weight > 0) - graft.half) * self.scan.volume.spacing_mm
+        return np.asarray(self.inner_mm > np.linalg.norm(reach, axis=1).max(), np.bool_)
+
+    def _on_wall(self, radius_mm: float) -> Mask:
+        low, high = (share * radius_mm for share in WALL_REACH)
+        deep = (self.depth_mm > radius_mm + SKIN_MM) & (self.depth_mm < radius_mm + CHEST_WALL_MM)
+        return np.asarray((self.inner_mm > low) & (self.inner_mm < high) & deep, np.bool_)
+
+    def _voxel(self, choice: int) -> Voxel:
+        at = np.unravel_index(choice, self.inner_mm.shape)
+        ratios = (full / work for full, work in zip(self.scan.volume.hu.shape, self.inner_mm.shape, strict=True))
+        index, row, column = (int((int(n) + 0.5) * ratio) for n, ratio in zip(at, ratios, strict=True))
+        return index, row, column
+
+    def _under(self, graft: VolumeGraft, voxel: Voxel) -> Floats | None:
+        window = [slice(p - h, p + h + 1) for p, h in zip(voxel, graft.half, strict=True)]
+        if any(w.start < 0 or w.stop > n for w, n in zip(window, self.scan.volume.hu.shape, strict=True)):
+            return None
+        return self.scan.volume.hu[tuple(window)].astype(np.float32)
+
+
+def _fits(graft: VolumeGraft, radius_mm: float, setting: Setting, under: Floats) -> bool:
+    if setting == "free":
+        most = MAX_VESSEL if 2 * radius_mm < MASS_MM else MAX_VESSEL_OF_MASS
+        return float((under[graft.weight > 0] > LUNG_LIKE_HU).mean()) <= most
+    low, high = ON_WALL
+    return low <= float((under[graft.core] < LUNG_LIKE_HU).mean()) <= high
