@@ -27,11 +27,8 @@ from app.delivery.storage import readable_count
 from app.delivery.store import ResultStore
 from app.delivery.worker import Backoff, Delivery, DeliveryWork, SpoolWork
 from app.imaging.read import quiet_decoders, spare_threads
-from app.inference.backends import Backend
-from app.inference.bundle import find_bundle, load_bundle
 from app.inference.engine import Engine, SeriesLane
-from app.inference.model import create_backend
-from app.inference.registry import ModelRegistry, verify_detector
+from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
@@ -54,8 +51,7 @@ logger = logging.getLogger(__name__)
 def create_app(
     settings: Settings | None = None,
     *,
-    backend: Backend | None = None,
-    detector_backend: Backend | None = None,
+    backends: Backends | None = None,
     on_fatal: Callable[[Exception], None] | None = None,
     metrics_folder: Path | None = None,
     board: LoadBoard | None = None,
@@ -73,7 +69,7 @@ def create_app(
     quiet_decoders()
     spare_threads()
     sys.setswitchinterval(THREAD_SWITCH_S)
-    registry = _registry(settings, backend, detector_backend)
+    registry = _registry(settings, backends)
     metrics = Metrics(metrics_folder)
     passes = board is not None and "connection-passing" not in settings.without
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
@@ -108,15 +104,10 @@ def _add_routes(app: FastAPI, metrics: Metrics) -> None:
     app.router.default = NoRoute(app.router)
 
 
-def _registry(settings: Settings, backend: Backend | None, detector_backend: Backend | None) -> ModelRegistry:
-    bundle = load_bundle(find_bundle(settings.models_dir, settings.model))
-    detector = verify_detector(
-        find_bundle(settings.models_dir, settings.detector),
-        detector_backend or create_backend(settings.backend, settings.threads),
-    )
-    return ModelRegistry(
-        bundle, backend or create_backend(settings.backend, settings.threads), detector, settings.operating_point
-    )
+def _registry(settings: Settings, backends: Backends | None) -> ModelRegistry:
+    names = BundleNames(settings.model, settings.detector, settings.second_look)
+    backends = backends or Backends.create(settings.backend, settings.threads)
+    return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point)
 
 
 def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, sharing: Sharing | None) -> Services:
@@ -250,8 +241,11 @@ async def _get_ready(services: Services, sharing: Sharing | None, on_fatal: Call
 
 def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
     """Say in the metrics and the log which models were loaded, and on what."""
-    detector = registry.detector_bundle
-    for bundle, backend in ((registry.bundle, registry.backend_name), (detector, detector.backend.name)):
+    searching = (registry.detector_bundle, registry.second_look_bundle)
+    for bundle, backend in (
+        (registry.bundle, registry.backend_name),
+        *((each, each.backend.name) for each in searching),
+    ):
         identity = (bundle.manifest.name, str(bundle.manifest.version), bundle.digest, backend)
         metrics.model(*identity).set(1)
         logger.info("model loaded: %s/%s %s on %s", *identity)

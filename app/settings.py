@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     models_dir: Annotated[Path, Field(description="folder of model bundles")] = REPOSITORY / "models"
     model: Annotated[str, Field(description="bundle that judges nodules")] = "nodule-classifier"
     detector: Annotated[str, Field(description="bundle that finds candidates")] = "nodule-detector"
+    second_look: Annotated[str, Field(description="bundle that scores what the detector finds")] = "nodule-suspicion"
     operating_point: Annotated[
         float | None, Field(gt=0, lt=1, description="probability from which cancer is suspected; default: the bundle's")
     ] = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from app.api.schemas import DetectorDetail, ModelDetail, ModelSummary
+from app.api.schemas import DetectorDetail, ModelDetail, ModelSummary, SecondLookDetail
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
 from app.inference.registry import ModelRegistry
+from app.inference.suspicion import SecondLook
 from app.judgement.answers import identity
 
 
@@ -18,6 +19,12 @@ def detector_summary(registry: ModelRegistry) -> ModelSummary:
     """Identity and state of the detector."""
     detector = registry.detector_bundle
     return _summary(registry, detector, detector.backend.name)
+
+
+def second_look_summary(registry: ModelRegistry) -> ModelSummary:
+    """Identity and state of the second look."""
+    second_look = registry.second_look_bundle
+    return _summary(registry, second_look, second_look.backend.name)
 
 
 def model_detail(registry: ModelRegistry) -> ModelDetail:
@@ -55,7 +62,25 @@ def detector_detail(registry: ModelRegistry) -> DetectorDetail:
     )
 
 
-def _summary(registry: ModelRegistry, bundle: Bundle | Detector, backend: str) -> ModelSummary:
+def second_look_detail(registry: ModelRegistry) -> SecondLookDetail:
+    """The second look's manifest without arrays and file digests."""
+    manifest = registry.second_look_bundle.manifest
+    return SecondLookDetail(
+        **second_look_summary(registry).model_dump(),
+        intended_use=manifest.intended_use,
+        created=manifest.created.isoformat(),
+        input=manifest.input.model_dump(),
+        rule=manifest.rule,
+        slice_point=manifest.slice_point,
+        series_point=manifest.series_point,
+        filter_digest=manifest.filter_digest,
+        classifier_digest=manifest.classifier_digest,
+        training_data=list(manifest.training_data),
+        performance=manifest.performance,
+    )
+
+
+def _summary(registry: ModelRegistry, bundle: Bundle | Detector | SecondLook, backend: str) -> ModelSummary:
     return ModelSummary(
         **identity(bundle),
         description=bundle.manifest.description,

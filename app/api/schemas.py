@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.inference.bundle import OperatingPoint, Performance, TrainingData
 from app.inference.detector import DetectorPerformance, HardNegatives, ScoreThreshold, SecondReader
 from app.inference.registry import Status
+from app.inference.suspicion import ScanPoint, ScoreRule
 
 
 class _Schema(BaseModel):
@@ -60,6 +61,21 @@ class DetectorDetail(ModelSummary):
     second_reader: SecondReader | None
     training_data: list[TrainingData]
     hard_negatives: list[HardNegatives]
+    performance: DetectorPerformance
+
+
+class SecondLookDetail(ModelSummary):
+    """Everything about the second look but its weights."""
+
+    intended_use: str
+    created: str
+    input: dict[str, object]
+    rule: ScoreRule
+    slice_point: ScanPoint
+    series_point: ScanPoint
+    filter_digest: str
+    classifier_digest: str | None
+    training_data: list[TrainingData]
     performance: DetectorPerformance
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 
 from app.cli.exits import OK
-from app.inference.bundle import find_bundle, load_bundle
-from app.inference.model import create_backend
-from app.inference.registry import ModelRegistry, verify_detector
+from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.settings import Settings
 
 
 def run(_options: argparse.Namespace, settings: Settings) -> int:
-    """Verify and describe both; returns the exit code, and raises BundleError."""
+    """Verify and describe all; returns the exit code, and raises BundleError."""
     registry = verified_registry(settings)
     bundle, manifest = registry.bundle, registry.bundle.manifest
     print(f"{manifest.name}/{manifest.version}  {bundle.digest}")
@@ -24,19 +22,17 @@ def run(_options: argparse.Namespace, settings: Settings) -> int:
     print(f"  {manifest.performance.protocol}")
     for name, figure in manifest.performance.figures.items():
         print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
-    searching = registry.detector_bundle
-    print(f"{searching.manifest.name}/{searching.manifest.version}  {searching.digest}")
-    print(f"  {searching.manifest.description}")
-    print(f"  {len(searching.manifest.digests)} files match their digests in {searching.path}")
-    for name, figure in searching.manifest.performance.figures.items():
-        print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
+    for searching in (registry.detector_bundle, registry.second_look_bundle):
+        print(f"{searching.manifest.name}/{searching.manifest.version}  {searching.digest}")
+        print(f"  {searching.manifest.description}")
+        print(f"  {len(searching.manifest.digests)} files match their digests in {searching.path}")
+        for name, figure in searching.manifest.performance.figures.items():
+            print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
     return OK
 
 
 def verified_registry(settings: Settings) -> ModelRegistry:
     """The models on disk, verified and not loaded; raises BundleError."""
-    bundle = load_bundle(find_bundle(settings.models_dir, settings.model))
-    detector_path = find_bundle(settings.models_dir, settings.detector)
-    detector = verify_detector(detector_path, create_backend(settings.backend, settings.threads))
-    backend = create_backend(settings.backend, settings.threads)
-    return ModelRegistry(bundle, backend, detector, settings.operating_point)
+    names = BundleNames(settings.model, settings.detector, settings.second_look)
+    backends = Backends.create(settings.backend, settings.threads)
+    return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point)

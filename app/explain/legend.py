@@ -9,7 +9,7 @@ import numpy as np
 
 from app.explain.canvas import Magnification, Rgb, draw_line, draw_text, text_size, text_width
 from app.explain.palette import blend
-from app.explain.words import WORDS
+from app.explain.words import SUSPICION_WORDS, WORDS
 from app.inference.prediction import Finding, Prediction
 from app.inference.vocabulary import DECISION_WORDS, Language
 
@@ -102,6 +102,8 @@ def _finding_line(finding: Finding, prediction: Prediction, language: Language) 
     parts = [WORDS["not_judged"][language] if judged is None else percent(judged)]
     if finding.diameter_mm is not None:
         parts.append(millimetres(finding.diameter_mm, prediction))
+    if finding.suspicion is not None:
+        parts.append(SUSPICION_WORDS[finding.suspicion][language])
     return f"{WORDS['finding'][language]} {finding.id}: {' · '.join(parts)}"
 
 

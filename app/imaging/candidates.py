@@ -19,6 +19,8 @@ from scipy.spatial import KDTree
 from app.imaging.ct import CTSlice, FloatImage, PointPx
 from app.imaging.lungs import Mask
 
+LARGE_MM: Final = 24.0  # a patch of 32 mm shows less than half of what is around a larger blob
+LARGE_ZOOM: Final = 2.0
 DIAMETERS_MM: Final = (4.5, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0)
 WORK_SPACING_MM: Final = 1.0  # the smallest blob keeps a sigma above one and a half pixels
 SIGMA_PX: Final = 2.0  # a large blob is filtered on pixels as coarse as this many of its sigma allow
@@ -40,6 +42,11 @@ class Candidate:
     centre_px: PointPx
     diameter_mm: float
     response_hu: float
+
+    @property
+    def zoom(self) -> float:
+        """How many times as large the pixels of its patches are: see `zoom_of`."""
+        return zoom_of(self.diameter_mm)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +82,11 @@ class Blobs:
             distances_mm = np.linalg.norm(self.points_mm[others] - self.points_mm[k], axis=1)
             free[others[distances_mm <= SEPARATION * self.diameters_mm[others]]] = False
         return kept
+
+
+def zoom_of(diameter_mm: float) -> float:
+    """LARGE_ZOOM for a blob larger than LARGE_MM, 1 for any other: the networks learned from nodules."""
+    return LARGE_ZOOM if diameter_mm > LARGE_MM else 1.0
 
 
 def find_candidates(ct_slice: CTSlice, lungs: Mask) -> tuple[Candidate, ...]:

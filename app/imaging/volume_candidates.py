@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from app.imaging.candidates import MARGIN_MM, OUTSIDE_HU, Blobs, search_field, shrink_factor
+from app.imaging.candidates import MARGIN_MM, OUTSIDE_HU, Blobs, search_field, shrink_factor, zoom_of
 from app.imaging.ct import FloatImage, PointPx
 from app.imaging.lungs import WORK_SPACING_MM, ByteMask, shrink
 from app.imaging.memory import mapped_zeros
@@ -52,6 +52,11 @@ class VolumeCandidate:
     def slice_index(self) -> int:
         """The slice nearest to its middle."""
         return round(self.slice_position)
+
+    @property
+    def zoom(self) -> float:
+        """How many times as large the pixels of its patches are: see `zoom_of`."""
+        return zoom_of(self.diameter_mm)
 
 
 def find_volume_candidates(

@@ -7,6 +7,7 @@ from pydantic_core import to_json
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
 from app.inference.prediction import Evidence, Finding, KeySlice, Prediction, SliceRef, Trait
+from app.inference.suspicion import ScanPoint, SecondLook
 from app.inference.vocabulary import DECISION_WORDS, Language, trait_word
 from app.judgement.answer_types import (
     DISCLAIMER,
@@ -16,6 +17,7 @@ from app.judgement.answer_types import (
     KeySliceOut,
     ModelRef,
     QualityOut,
+    ScanOut,
     SeriesOut,
     SliceOut,
     SourceOut,
@@ -47,6 +49,10 @@ def answer(judgement: Judgement, language: Language, request_id: str) -> Answer:
     )
     if detector is not None:
         written["detector"] = identity(detector)
+    if judgement.second_look is not None:
+        written["second_look"] = identity(judgement.second_look)
+    if prediction.point is not None:
+        written["scan"] = _scan(prediction, prediction.point)
     if prediction.series is not None:
         written["key_slices"] = [_key_slice(key) for key in prediction.series.key_slices]
     return written
@@ -57,7 +63,7 @@ def json_answer(judgement: Judgement, language: Language, request_id: str) -> by
     return to_json(answer(judgement, language, request_id), inf_nan_mode="null")
 
 
-def identity(bundle: Bundle | Detector) -> ModelRef:
+def identity(bundle: Bundle | Detector | SecondLook) -> ModelRef:
     """Name, version and digest of a model."""
     return ModelRef(name=bundle.manifest.name, version=str(bundle.manifest.version), digest=bundle.digest)
 
@@ -75,6 +81,10 @@ def _finding(finding: Finding, language: Language, *, explain: bool) -> FindingO
     )
     if finding.detector_score is not None:
         written["detector_score"] = round(finding.detector_score, 3)
+    if finding.suspicion_score is not None:
+        written["suspicion_score"] = round(finding.suspicion_score, 3)
+    if finding.suspicion is not None:
+        written["suspicion"] = finding.suspicion
     if explain and finding.probability is not None:
         written["evidence"] = _evidence(finding.evidence)
     if finding.slice is not None:
@@ -82,6 +92,16 @@ def _finding(finding: Finding, language: Language, *, explain: bool) -> FindingO
     if finding.slices:
         written["slices"] = [_slice(ref) for ref in finding.slices]
     return written
+
+
+def _scan(prediction: Prediction, point: ScanPoint) -> ScanOut:
+    scores = [f.suspicion_score for f in prediction.findings if f.suspicion_score is not None]
+    return ScanOut(
+        score=round(max(scores), 3) if scores else None,
+        listed_from=point.listed_from,
+        open_from=point.open_from,
+        suspected_from=point.suspected_from,
+    )
 
 
 def _slice(ref: SliceRef) -> SliceOut:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Final, Literal
@@ -49,8 +49,8 @@ class Report:
 
     `image` is what was judged. `headers` are data sets of its source, pixels not needed, in any order: at least those
     of the slices that a report shows, none for a picture that was no DICOM. `written` says when, with its time zone.
-    `roi_px` is what was pointed at, if anything; `detector_digest` identifies what searched; `language` is that of the
-    pictures.
+    `roi_px` is what was pointed at, if anything; `searched` holds the digests of what searched, by its part in
+    it; `language` is that of the pictures.
     """
 
     prediction: Prediction
@@ -59,7 +59,7 @@ class Report:
     bundle: Bundle
     written: datetime
     roi_px: PointPx | None = None
-    detector_digest: str | None = None
+    searched: Mapping[str, str] = field(default_factory=dict)
     language: Language = "en"
 
     def __post_init__(self) -> None:
@@ -95,7 +95,7 @@ class Report:
     @property
     def device_uid(self) -> str:
         """UID of software and model together: another one for every retrained model."""
-        return derived_uid("device", __version__, self.bundle.digest, self.detector_digest or "")
+        return derived_uid("device", __version__, self.bundle.digest, *self.searched.values())
 
     def slices(self) -> tuple[ReportedSlice, ...]:
         """The slices with findings in spatial order; without findings the middle one.

@@ -18,7 +18,7 @@ from app.inference.diagnose import NOT_A_NODULE
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import REPOSITORY
-from tests.fakes import ArithmeticBackend, ArithmeticFilter
+from tests.fakes import arithmetic_backends
 
 
 def quality_codes() -> set[str]:
@@ -42,7 +42,7 @@ def test_every_code_is_documented() -> None:
 
 
 def document_of(settings: Settings) -> dict[str, Any]:
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends())
     document = app.openapi()
     validate(document)
     return document

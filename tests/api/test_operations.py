@@ -22,7 +22,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.telemetry import JsonFormatter
 from tests.api.conftest import ON_NODULE, declared, wait_until_ready
-from tests.fakes import CARD, ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import CARD, ArithmeticBackend, arithmetic_backends, write_models
 
 
 class FailingBackend(ArithmeticBackend):
@@ -43,9 +43,7 @@ class FailingBackend(ArithmeticBackend):
 )
 def test_liveness_does_not_depend_on_the_model(settings: Settings, error: Exception) -> None:
     fatal: list[Exception] = []
-    app = create_app(
-        settings, backend=FailingBackend(error), detector_backend=ArithmeticFilter(), on_fatal=fatal.append
-    )
+    app = create_app(settings, backends=arithmetic_backends(FailingBackend(error)), on_fatal=fatal.append)
     with TestClient(app) as client:
         while not fatal:
             assert client.get("/health/live").status_code == 200
@@ -61,7 +59,7 @@ def test_flipped_byte_stops_the_start(settings: Settings) -> None:
     file = settings.models_dir / "nodule-classifier" / "1" / "saved_model.pb"
     file.write_bytes(b"x" + file.read_bytes()[1:])
     with pytest.raises(BundleError, match=r"saved_model\.pb"):
-        create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+        create_app(settings, backends=arithmetic_backends())
 
 
 def test_ready_until_told_to_stop(client: TestClient) -> None:
@@ -174,7 +172,7 @@ def test_every_error_has_a_place_in_the_table() -> None:
 def test_token_guards_v1_and_nothing_else(tmp_path: Path) -> None:
     write_models(tmp_path)
     settings = Settings(models_dir=tmp_path, api_token="a-token-of-some-length")
-    with TestClient(create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())) as client:
+    with TestClient(create_app(settings, backends=arithmetic_backends())) as client:
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic a-token-of-some-length"}):
             response = client.get("/v1/models", headers=headers)
             assert (response.status_code, response.json()["code"]) == (401, "not_authorised")
@@ -239,7 +237,7 @@ def test_settings_reject_what_is_unsafe(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_only_http_is_wrapped(settings: Settings) -> None:
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends())
 
     async def lifespan() -> list[str]:
         sent: list[str] = []
@@ -261,7 +259,7 @@ def test_operating_point_of_the_site_is_in_force_and_said(
     settings: Settings, suspicious: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     strict = settings.model_copy(update={"operating_point": 0.8})
-    app = create_app(strict, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(strict, backends=arithmetic_backends())
     with caplog.at_level(logging.INFO, "app.main"), TestClient(app) as client:
         wait_until_ready(client)
         answer = client.post("/v1/predict", params=ON_NODULE, content=suspicious).json()
@@ -283,7 +281,7 @@ def test_operating_point_is_a_probability_that_can_be_reached(monkeypatch: pytes
 
 def test_slow_upload_is_ended(settings: Settings) -> None:
     impatient = settings.model_copy(update={"upload_patience_seconds": 0.01})
-    app = create_app(impatient, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(impatient, backends=arithmetic_backends())
     with TestClient(app) as client:
         wait_until_ready(client)
         for path in ("/v1/predict", "/v1/studies"):

@@ -19,7 +19,7 @@ from app.main import create_app
 from app.server.hooks import EARLY_ANSWER, AnswerEarly, EarlyAnswer
 from app.settings import Settings
 from tests.api.conftest import ON_NODULE, STATED, declared, png, wait_until_ready
-from tests.fakes import ArithmeticBackend, ArithmeticFilter
+from tests.fakes import ArithmeticBackend, arithmetic_backends
 from tests.inference.slices import chest
 
 
@@ -336,7 +336,7 @@ def test_of_many_requests_that_come_at_once_those_are_let_in_that_have_room(
 def guarded_by(token: str, settings: Settings, backend: ArithmeticBackend) -> Iterator[TestClient]:
     """The service, which asks for a token, and who shows it."""
     guarded = settings.model_copy(update={"api_token": SecretStr(token)})
-    app = create_app(guarded, backend=backend, detector_backend=ArithmeticFilter())
+    app = create_app(guarded, backends=arithmetic_backends(backend))
     with TestClient(app, headers={"Authorization": f"Bearer {token}"}) as client:
         wait_until_ready(client)
         yield client

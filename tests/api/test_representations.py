@@ -28,7 +28,7 @@ from app.settings import Settings
 from phantoms.series import NODULE, SLICES, slice_file, zipped
 from phantoms.slices import SECRET_ID, derived_uid, water
 from tests.api.conftest import ON_NODULE, wait_until_ready
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import arithmetic_backends, write_models
 
 DICOM: Final = "application/dicom"
 RELATED: Final = 'multipart/related; type="application/dicom"'
@@ -70,7 +70,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("models")
     write_models(folder)
     settings = Settings(models_dir=folder, threads=1, max_series=1)
-    with TestClient(create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())) as client:
+    with TestClient(create_app(settings, backends=arithmetic_backends())) as client:
         wait_until_ready(client)
         yield client
 

@@ -23,7 +23,7 @@ from app.settings import Settings
 from phantoms.series import NODULE_SLICES, SIZE_PX, SLICE_MM, SLICES, SPACING_MM, slice_file, zipped
 from phantoms.slices import derived_uid, water
 from tests.api.conftest import declared, wait_until_ready
-from tests.fakes import ArithmeticBackend, ArithmeticFilter
+from tests.fakes import ArithmeticBackend, ArithmeticFilter, arithmetic_backends
 
 FORM = "multipart/form-data; boundary=x"
 FILE = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.dcm"\r\n\r\n'
@@ -259,7 +259,7 @@ def test_more_slices_than_allowed(
     settings: Settings, backend: ArithmeticBackend, detector_backend: ArithmeticFilter, series: list[bytes]
 ) -> None:
     few = settings.model_copy(update={"max_slices": 4})
-    with TestClient(create_app(few, backend=backend, detector_backend=detector_backend)) as client:
+    with TestClient(create_app(few, backends=arithmetic_backends(backend, detector_backend))) as client:
         wait_until_ready(client)
         response = post(client, series)
     assert (response.status_code, response.json()["code"]) == (413, "series_too_large")
@@ -288,7 +288,7 @@ def test_lane_full_answers_503_at_once_and_single_slices_are_served(
 
 def test_caller_without_token_takes_no_room(settings: Settings, series: list[bytes]) -> None:
     guarded = settings.model_copy(update={"api_token": SecretStr("a-token-of-some-length")})
-    app = create_app(guarded, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(guarded, backends=arithmetic_backends())
     with TestClient(app) as client, app.state.services.lane.slot():
         wait_until_ready(client)
         response = post(client, series)

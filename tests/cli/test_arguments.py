@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import cli
-from app.cli import models
+from app.inference import registry
 from app.cli.arguments import read_arguments
 from tests.fakes import ArithmeticModels, write_models
 
@@ -31,7 +31,7 @@ VALUES = {
 def arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_models(tmp_path / "models")
     monkeypatch.setenv("LUNGSCOPE_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(models, "create_backend", lambda _name, _threads: ArithmeticModels())
+    monkeypatch.setattr(registry, "create_backend", lambda _name, _threads: ArithmeticModels())
 
 
 @pytest.mark.parametrize(("option", "value"), VALUES.items())

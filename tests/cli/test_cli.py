@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from app import cli
-from app.cli import models
 from app.imaging.chunked import piece_of
 from phantoms.series import SLICES, slice_file, zipped
 from phantoms.slices import derived_uid
@@ -27,7 +26,7 @@ STATED = ["--pixel-spacing-mm", "1.4", "--window", "1024,4096"]
 def arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_models(tmp_path / "models")
     monkeypatch.setenv("LUNGSCOPE_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(models, "create_backend", lambda _name, _threads: ArithmeticModels())
+    monkeypatch.setattr(registry, "create_backend", lambda _name, _threads: ArithmeticModels())
 
 
 @pytest.fixture

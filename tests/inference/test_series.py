@@ -22,10 +22,10 @@ Judge = Callable[..., Prediction]
 
 
 @pytest.fixture
-def judge(model: Model, detector: Detector) -> Judge:
+def judge(model: Model, detector: Detector, second_look: SecondLook) -> Judge:
     def run(*args: object, **kwargs: object) -> Prediction:
         volume = chest_volume(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they are
-        return diagnose_volume(volume, model, detector, lambda _stage, _done, _of: None, lambda: False)
+        return diagnose_volume(volume, model, detector, second_look, lambda _stage, _done, _of: None, lambda: False)
 
     return run
 
@@ -126,14 +126,14 @@ def test_series_without_lung_is_rejected(judge: Judge) -> None:
     assert prediction.reasons == ("no_lung",)
 
 
-def test_finding_that_cannot_be_judged_bars_normal(model: Model, detector: Detector) -> None:
+def test_finding_that_cannot_be_judged_bars_normal(model: Model, detector: Detector, second_look: SecondLook) -> None:
     strict = model.manifest.model_copy(
         update={"out_of_distribution": model.manifest.out_of_distribution.model_copy(update={"threshold": 1e-6})}
     )
     bundle = type(model.bundle)(model.bundle.path, strict, model.bundle.digest)
     volume = chest_volume({LEFT: BENIGN})
     prediction = diagnose_volume(
-        volume, Model(bundle, model.backend), detector, lambda _stage, _done, _of: None, lambda: False
+        volume, Model(bundle, model.backend), detector, second_look, lambda _stage, _done, _of: None, lambda: False
     )
     assert (prediction.decision, prediction.reasons) == ("indeterminate", ("out_of_distribution",))
     (finding,) = prediction.findings
@@ -141,10 +141,10 @@ def test_finding_that_cannot_be_judged_bars_normal(model: Model, detector: Detec
     assert finding.slice is not None
 
 
-def test_progress_goes_through_the_stages_in_order(model: Model, detector: Detector) -> None:
+def test_progress_goes_through_the_stages_in_order(model: Model, detector: Detector, second_look: SecondLook) -> None:
     steps: list[tuple[str, int, int]] = []
     volume = chest_volume({LEFT: SUSPICIOUS, RIGHT: BENIGN})
-    prediction = diagnose_volume(volume, model, detector, lambda *step: steps.append(step), lambda: False)
+    prediction = diagnose_volume(volume, model, detector, second_look, lambda *step: steps.append(step), lambda: False)
     stages = [stage for stage, _, _ in steps]
     assert list(dict.fromkeys(stages)) == list(STAGES)
     assert stages == sorted(stages, key=STAGES.index)
@@ -156,7 +156,7 @@ def test_progress_goes_through_the_stages_in_order(model: Model, detector: Detec
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_cancelling_stops_before_the_next_batch(model: Model, detector: Detector, stage: str) -> None:
+def test_cancelling_stops_before_the_next_batch(model: Model, detector: Detector, second_look: SecondLook, stage: str) -> None:
     reached: list[str] = []
     with pytest.raises(Cancelled):
         diagnose_volume(
@@ -171,11 +171,11 @@ def test_cancelling_stops_before_the_next_batch(model: Model, detector: Detector
 
 
 def test_what_the_filter_refuses_never_reaches_the_model(
-    model: Model, detector: Detector, backend: ArithmeticBackend
+    model: Model, detector: Detector, second_look: SecondLook, backend: ArithmeticBackend
 ) -> None:
     high = detector.manifest.series_threshold.model_copy(update={"score": 1000.0})
     refusing = replace(detector, manifest=detector.manifest.model_copy(update={"series_threshold": high}))
     backend.batches.clear()
     volume = chest_volume({LEFT: SUSPICIOUS})
-    prediction = diagnose_volume(volume, model, refusing, lambda _stage, _done, _of: None, lambda: False)
+    prediction = diagnose_volume(volume, model, refusing, second_look, lambda _stage, _done, _of: None, lambda: False)
     assert (prediction.findings, backend.batches) == ((), [])

@@ -38,10 +38,10 @@ with counts_shared_in(folder):
     from app.main import create_app
     from app.settings import Settings
     from app.telemetry import Metrics
-    from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+    from tests.fakes import arithmetic_backends, ArithmeticBackend, ArithmeticFilter, write_models
     models = Path(sys.argv[2])
     write_models(models)
-    app = create_app(Settings(models_dir=models), backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(Settings(models_dir=models), backends=arithmetic_backends())
     metrics = Metrics(folder)
     documented = app.openapi()["paths"]
     for path, methods in [*documented.items(), ("unknown", {"get": {}}), ("/docs", {"get": {}})]:

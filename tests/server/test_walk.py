@@ -18,7 +18,7 @@ from app.api.routes.docs import EXAMPLE_SLICE
 from app.main import create_app
 from app.settings import Settings
 from benchmarks.serving.service import PATIENCE_S, eventually, free_port
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import arithmetic_backends, write_models
 
 APP: Final = Path(sys.modules["app"].__file__ or "").parent
 ROOMS: Final = ("server", "api", "judgement")
@@ -49,7 +49,7 @@ def traced(tmp_path: Path) -> Iterator[tuple[Tracer, int]]:
     tracer, port = Tracer(), free_port()
     threading.setprofile(tracer)
     settings = Settings(models_dir=tmp_path, threads=1)
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends())
     config = uvicorn.Config(app, port=port, http="app.server.connection:Connection", loop="app.server.loop:ServerLoop",
                             ws="none", log_config=None)  # fmt: skip
     server = uvicorn.Server(config)

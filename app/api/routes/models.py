@@ -32,15 +32,20 @@ Name = Annotated[str, Path(description="Name of the model.", openapi_examples=SH
 async def list_models(services: ServicesDep) -> schemas.ModelList:
     """Identity, digest, backend and state of each model of this service."""
     registry = services.registry
-    return schemas.ModelList(models=[model_cards.model_summary(registry), model_cards.detector_summary(registry)])
+    summaries = (model_cards.model_summary, model_cards.detector_summary, model_cards.second_look_summary)
+    return schemas.ModelList(models=[summary(registry) for summary in summaries])
 
 
 @router.get("/{name}", summary="Describe one model", responses=DESCRIBED)
-async def describe_model(name: Name, services: ServicesDep) -> schemas.ModelDetail | schemas.DetectorDetail:
+async def describe_model(
+    name: Name, services: ServicesDep
+) -> schemas.ModelDetail | schemas.DetectorDetail | schemas.SecondLookDetail:
     """Input contract, labels, thresholds, training data and measured performance of a model."""
     registry = services.registry
     if name == registry.detector_bundle.manifest.name:
         return model_cards.detector_detail(registry)
+    if name == registry.second_look_bundle.manifest.name:
+        return model_cards.second_look_detail(registry)
     if name == registry.bundle.manifest.name:
         return model_cards.model_detail(registry)
     raise _unknown(registry)
@@ -61,7 +66,7 @@ async def describe_model(name: Name, services: ServicesDep) -> schemas.ModelDeta
 async def model_card(name: Name, services: ServicesDep) -> Response:
     """Intended use, data, metrics with their meaning, and warnings, as written at training time."""
     registry = services.registry
-    paths = {bundle.manifest.name: bundle.path for bundle in (registry.bundle, registry.detector_bundle)}
+    paths = {bundle.manifest.name: bundle.path for bundle in registry.bundles}
     if name not in paths:
         raise _unknown(registry)
     return Response((paths[name] / CARD_FILE).read_text("utf-8"), media_type="text/markdown; charset=utf-8")
@@ -70,6 +75,6 @@ async def model_card(name: Name, services: ServicesDep) -> Response:
 def _unknown(registry: ModelRegistry) -> UnknownModel:
     return UnknownModel(
         found="the name of a model that this service does not have",
-        expected=f"{registry.bundle.manifest.name} or {registry.detector_bundle.manifest.name}",
+        expected=" or ".join(bundle.manifest.name for bundle in registry.bundles),
         remedy="GET /v1/models lists the models.",
     )

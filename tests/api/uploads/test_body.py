@@ -21,7 +21,7 @@ from app.server.hooks import WHOLE_BODY
 from app.settings import Settings
 from phantoms.series import SLICES, slice_file, zipped
 from tests.api.conftest import ON_NODULE, wait_until_ready
-from tests.fakes import ArithmeticBackend, ArithmeticFilter
+from tests.fakes import arithmetic_backends
 
 DICOM = {"Content-Type": "application/dicom"}
 MEGABYTE = 1 << 20
@@ -51,7 +51,7 @@ CODINGS: list[tuple[str, Callable[[bytes], bytes]]] = [
 def client(settings: Settings, tmp_path: Path) -> Iterator[TestClient]:
     """With DICOMweb."""
     given = settings.model_copy(update={"spool_dir": tmp_path / "spool"})
-    app = create_app(given, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(given, backends=arithmetic_backends())
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client
