@@ -91,7 +91,7 @@ def whole_scan_case(scan: Scan, data: Path, config: ScanConfig, spec: PatchSpec)
 
 
 def known_lesions(scan: Scan, data: Path, config: ScanConfig) -> tuple[Lesion, ...]:
-    """What must be found in a scan: the nodules its readers agree on, or what it is known for where none have read it."""
+    """What must be found in a scan: what its readers agree on, or what is known where none have read it."""
     return _read_lesions(scan, data / config.folder / config.readings) if config.readings else _kept_out(scan)
 
 

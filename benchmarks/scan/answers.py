@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,8 @@ from app.inference.diagnose import diagnose
 from app.inference.model import Model
 from app.inference.prediction import Finding, Prediction
 from app.inference.series import diagnose_volume
-from app.inference.vocabulary import Decision
+from app.inference.suspicion import SecondLook
+from app.inference.vocabulary import Decision, Suspicion
 
 PLACES: Final = 3  # decimals kept of scores and probabilities
 
@@ -31,7 +32,7 @@ class Frozen(BaseModel):
 
 class Place(Frozen):
     """One finding: (column, row) in pixels, its slice in a series, diameter in mm, the classifier's probability, the
-    score of the second look where there is one, and whether the finding by itself makes a scan suspected."""
+    score of the second look, and what the finding by itself counts for in the decision."""
 
     column: float
     row: float
@@ -39,7 +40,7 @@ class Place(Frozen):
     diameter_mm: float | None
     probability: float | None
     score: float | None
-    suspected: bool
+    suspicion: Suspicion | None
 
 
 class Answer(Frozen):
@@ -59,14 +60,16 @@ class Judge:
     name: str
     model: Model
     detector: Detector
+    second_look: SecondLook
 
     def on_slice(self, ct_slice: CTSlice, roi_px: PointPx | None = None) -> Prediction:
         """As `POST /v1/predict` judges it."""
-        return diagnose(ct_slice, roi_px, self.model, self.detector)
+        return diagnose(ct_slice, roi_px, self.model, self.detector, self.second_look)
 
     def in_series(self, volume: CTVolume) -> Prediction:
         """As `POST /v1/studies` judges it."""
-        return diagnose_volume(volume, self.model, self.detector, lambda *_: None, lambda: False)
+        nothing, never = lambda *_: None, lambda: False
+        return diagnose_volume(volume, self.model, self.detector, self.second_look, nothing, never)
 
 
 def answer_of(prediction: Prediction) -> Answer:
@@ -76,18 +79,24 @@ def answer_of(prediction: Prediction) -> Answer:
         probability=_rounded(prediction.probability),
         reasons=prediction.reasons,
         warnings=tuple(note.code for note in prediction.quality if note.severity != "info"),
-        findings=tuple(_place(finding, prediction) for finding in prediction.findings),
+        findings=tuple(_place(finding) for finding in prediction.findings),
     )
 
 
-def is_suspected(finding: Finding, prediction: Prediction) -> bool:
+def is_suspected(finding: Finding) -> bool:
     """Whether a finding by itself makes its scan suspected."""
-    return finding.probability is not None and finding.probability >= prediction.operating_point
+    return finding.suspicion == "suspected"
 
 
-def score_of(finding: Finding) -> float | None:
-    """The score that decides, rounded; None where nothing was found."""
-    return _rounded(finding.detector_score)
+def suspected_of(prediction: Prediction) -> Sequence[Finding]:
+    """The findings that make a scan suspected."""
+    return [finding for finding in prediction.findings if is_suspected(finding)]
+
+
+def best_score(findings: Iterable[Finding]) -> float | None:
+    """The highest score of the second look, rounded; None without one."""
+    scores = [finding.suspicion_score for finding in findings if finding.suspicion_score is not None]
+    return _rounded(max(scores, default=None))
 
 
 def lies_at(finding: Finding, point_px: PointPx, spacing_mm: tuple[float, float], reach_mm: float) -> bool:
@@ -105,20 +114,15 @@ def findings_at(prediction: Prediction, point_px: PointPx, reach_mm: float) -> I
     return (f for f in prediction.findings if lies_at(f, point_px, spacing_mm, reach_mm))
 
 
-def suspected_of(prediction: Prediction) -> Sequence[Finding]:
-    """The findings that make a scan suspected."""
-    return [finding for finding in prediction.findings if is_suspected(finding, prediction)]
-
-
-def _place(finding: Finding, prediction: Prediction) -> Place:
+def _place(finding: Finding) -> Place:
     return Place(
         column=round(finding.center_px[0], 1),
         row=round(finding.center_px[1], 1),
         slice=None if finding.slice is None else finding.slice.index,
         diameter_mm=None if finding.diameter_mm is None else round(finding.diameter_mm, 1),
         probability=_rounded(finding.probability),
-        score=_rounded(finding.detector_score),
-        suspected=is_suspected(finding, prediction),
+        score=_rounded(finding.suspicion_score),
+        suspicion=finding.suspicion,
     )
 
 

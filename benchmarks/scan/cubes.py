@@ -31,7 +31,7 @@ class Cube:
     @property
     def diameter_mm(self) -> float:
         """Of the ball with the outline's volume."""
-        return (6 * int(self.mask.sum()) * CUBE_MM**3 / math.pi) ** (1 / 3)
+        return math.cbrt(6 * int(self.mask.sum()) * CUBE_MM**3 / math.pi)
 
     @property
     def is_whole(self) -> bool:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from app.imaging.volume import CTVolume
 from app.inference.prediction import Finding
-from benchmarks.scan.answers import Answer, Frozen, Judge, answer_of, is_suspected, suspected_of
+from benchmarks.scan.answers import Answer, Frozen, Judge, answer_of, best_score, is_suspected, suspected_of
 from benchmarks.scan.known import KnownScan
 from benchmarks.scan.pictures import Sheet
 from benchmarks.whole_scans import MARK_MM, Lesion
@@ -126,7 +126,7 @@ def _whole(known: KnownScan, judge: Judge, sheet: Sheet) -> WholeSeries:
           for f in said.findings}  # fmt: skip
     others = [f for f in said.findings if on[f.id] is None and clearance_mm(known, f) > MARK_MM]
     for finding in others:
-        mark = "!" if is_suspected(finding, said) else ""
+        mark = "!" if is_suspected(finding) else ""
         _draw(sheet, f"{known.name[:9]} series{mark}", known, 0, finding)
     lesions = []
     for number, lesion in enumerate(known.lesions):
@@ -134,7 +134,7 @@ def _whole(known: KnownScan, judge: Judge, sheet: Sheet) -> WholeSeries:
         if not found:
             index, column, row = lesion.sections[len(lesion.sections) // 2]
             sheet.missed(f"{known.name[:9]} {lesion.diameter_mm:.0f}mm", known.slice_at(round(index)), (column, row))
-        lesions.append(_known_lesion(lesion, found, suspected=any(is_suspected(f, said) for f in found)))
+        lesions.append(_known_lesion(lesion, found, suspected=any(is_suspected(f) for f in found)))
     return WholeSeries(
         scan=known.name,
         network=judge.name,
@@ -142,20 +142,19 @@ def _whole(known: KnownScan, judge: Judge, sheet: Sheet) -> WholeSeries:
         lesions=tuple(lesions),
         marked=sum(1 for f in said.findings if on[f.id] is None) - len(others),
         others=len(others),
-        other_suspected=sum(is_suspected(f, said) for f in others),
+        other_suspected=sum(is_suspected(f) for f in others),
     )
 
 
 def _known_lesion(lesion: Lesion, found: Sequence[Finding], *, suspected: bool) -> KnownLesion:
     x, y, z = (round(float(v), 1) for v in lesion.position_mm)
-    scores = [f.detector_score for f in found if f.detector_score is not None]
     return KnownLesion(
         position_mm=(x, y, z),
         diameter_mm=round(lesion.diameter_mm, 1),
         readers=lesion.readers,
         listed=bool(found),
         suspected=suspected,
-        score=round(max(scores), 2) if scores else None,
+        score=best_score(found),
     )
 
 

@@ -35,7 +35,7 @@ class Sheet:
     def false(self, title: str, ct_slice: CTSlice, findings: Sequence[Finding]) -> None:
         """Add findings on nothing, with their probabilities."""
         for finding in findings:
-            text = f"{title} p {finding.probability or 0:.2f} s {finding.detector_score or 0:.1f}"
+            text = f"{title} p {finding.probability or 0:.2f} s {finding.suspicion_score or 0:.1f}"
             self.false_tiles.append(_tile(ct_slice, finding.center_px, text))
 
     def missed(self, title: str, ct_slice: CTSlice, point_px: PointPx) -> None:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from app.imaging.volume import CTVolume
 from app.inference.prediction import Finding
-from benchmarks.scan.answers import Frozen, Judge, is_suspected, score_of
+from benchmarks.scan.answers import Frozen, Judge, best_score, is_suspected
 from benchmarks.scan.cubes import Cube
 from benchmarks.scan.known import KnownScan
 from benchmarks.scan.pictures import Sheet
@@ -61,8 +61,10 @@ class SeriesPlanting(Frozen):
 
 
 class PlantedSeries(Frozen):
-    """All plantings, and by scan how many sources were left out for want of room or for the wall around them."""
+    """All plantings into one scan, in how many series, and how many were left out for want of room or for the wall
+    around their source."""
 
+    scan: str
     plantings: tuple[SeriesPlanting, ...]
     series: int
     left_out: dict[str, int]
@@ -110,11 +112,12 @@ def wishes(cubes: Sequence[Cube]) -> list[Wish]:
 def measure(known: KnownScan, cubes: Sequence[Cube], judge: Judge, sheet: Sheet, most: int | None) -> PlantedSeries:
     """Plant the cubes into a scan and judge the series; `most` series at most, to try it out."""
     sown, left_out = sow(known, wishes(cubes))
-    chosen = sown[:most]
-    plantings = []
-    for number, group in enumerate(tqdm(chosen, desc=f"series of {known.name}", mininterval=10)):
+    plantings: list[SeriesPlanting] = []
+    for number, group in enumerate(tqdm(sown[:most], desc=f"series of {known.name}", mininterval=10)):
         plantings += _judged(known, judge, number, group, sheet)
-    return PlantedSeries(plantings=tuple(plantings), series=len(chosen), left_out=left_out)
+    return PlantedSeries(
+        scan=known.name, plantings=tuple(plantings), series=len(sown[:most]), left_out=dict(left_out)
+    )
 
 
 def sow(known: KnownScan, wanted: Sequence[Wish]) -> tuple[list[list[Sown]], Counter[str]]:
@@ -134,7 +137,10 @@ def sow(known: KnownScan, wanted: Sequence[Wish]) -> tuple[list[list[Sown]], Cou
 def _sown(series: list[list[Sown]], room: Room, wish: Wish, graft: VolumeGraft) -> bool:
     """Put it into the first series with room for it, or into a new one."""
     rng = np.random.default_rng([SEED, wish.cube.nodule.nodule_id, round(100 * wish.enlarged), wish.setting == "wall"])
-    places = list(islice(room.places(graft, wish.diameter_mm / 2, wish.setting, rng), MOST_PLACES))
+    radius_mm = wish.diameter_mm / 2
+    free = wish.setting == "free"
+    found = room.free_places(graft.weight > 0, radius_mm, rng) if free else room.wall_places(graft.core, radius_mm, rng)
+    places = list(islice(found, MOST_PLACES))
     for group in series:
         for place in places if len(group) < PER_SERIES else ():
             sown = Sown(wish, graft, place, room.patient_mm(place))
@@ -157,11 +163,10 @@ def _judged(
     for sown in group:
         found = [f for f in said.findings if is_on(volume, f, sown)]
         index, row, column = sown.place
-        suspected = any(is_suspected(f, said) for f in found)
+        suspected = any(is_suspected(f) for f in found)
         if not suspected:
             title = f"{known.name[:9]} {sown.wish.diameter_mm:.0f}mm {sown.wish.setting} {'listed' if found else ''}"
             sheet.missed(title, volume.slice_at(index), (float(column), float(row)))
-        scores = [score for f in found if (score := score_of(f)) is not None]
         nodule = sown.wish.cube.nodule
         yield SeriesPlanting(
             scan=known.name,
@@ -176,7 +181,7 @@ def _judged(
             place=(column, row, index),
             listed=bool(found),
             suspected=suspected,
-            score=max(scores, default=None),
+            score=best_score(found),
         )
 
 

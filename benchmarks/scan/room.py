@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -55,48 +56,56 @@ class Room:
         depth = np.stack([ndimage.distance_transform_edt(body)[1:-1, 1:-1] for body in bodies])
         return cls(scan, inner_mm.astype(np.float32), (depth * WORK_SPACING_MM).astype(np.float32))
 
-    def places(self, graft: VolumeGraft, radius_mm: float, setting: Setting, rng: Rng) -> Iterator[Voxel]:
-        """(slice, row, column) voxels for the graft's middle, KNOWN_MM and more from anything known: TRIES are looked
-        at."""
-        choices = np.flatnonzero(self._free(graft) if setting == "free" else self._on_wall(radius_mm))
-        for choice in choices[rng.integers(len(choices), size=TRIES)].tolist() if len(choices) else ():
-            index, row, column = voxel = self._voxel(choice)
-            if self.scan.clearance_mm((column, row, index)) < radius_mm + KNOWN_MM:
-                continue
-            under = self._under(graft, voxel)
-            if under is not None and _fits(graft, radius_mm, setting, under):
+    def free_places(self, covered: Mask, radius_mm: float, rng: Rng) -> Iterator[Voxel]:
+        """(slice, row, column) voxels for the middle of a planting that covers (slices, rows, columns) voxels around it,
+        wholly in lung and on next to no vessel."""
+        reach = (np.argwhere(covered) - _half(covered)) * self.scan.volume.spacing_mm
+        choices = self.inner_mm > np.linalg.norm(reach, axis=1).max()
+        most = MAX_VESSEL if 2 * radius_mm < MASS_MM else MAX_VESSEL_OF_MASS
+        for voxel, under in self._tried(choices, covered, radius_mm, rng):
+            if float((under > LUNG_LIKE_HU).mean()) <= most:
                 yield voxel
+
+    def wall_places(self, core: Mask, radius_mm: float, rng: Rng) -> Iterator[Voxel]:
+        """The same for one that lies with a part of its `core` in the lung's wall, the chest's rather than the
+        mediastinum's."""
+        low, high = (share * radius_mm for share in WALL_REACH)
+        deep = (self.depth_mm > radius_mm + SKIN_MM) & (self.depth_mm < radius_mm + CHEST_WALL_MM)
+        choices = (self.inner_mm > low) & (self.inner_mm < high) & deep
+        for voxel, under in self._tried(choices, core, radius_mm, rng):
+            if ON_WALL[0] <= float((under < LUNG_LIKE_HU).mean()) <= ON_WALL[1]:
+                yield voxel
+
+    def lung_at(self, index: int) -> Mask:
+        """Boolean (rows, columns): aerated lung of a slice."""
+        rows, columns = self.scan.volume.hu.shape[1:]
+        small = (self.inner_mm[index] > 0).view(np.uint8)
+        return cv2.resize(small, (columns, rows), interpolation=cv2.INTER_NEAREST).view(np.bool_)
 
     def patient_mm(self, voxel: Voxel) -> NDArray[np.float64]:
         """A voxel's middle in patient mm."""
         index, row, column = voxel
         return patient_mm(self.scan.volume, (column, row, index))
 
-    def _free(self, graft: VolumeGraft) -> Mask:
-        reach = np.abs(np.argwhere(graft.weight > 0) - graft.half) * self.scan.volume.spacing_mm
-        return np.asarray(self.inner_mm > np.linalg.norm(reach, axis=1).max(), np.bool_)
+    def _tried(self, choices: Mask, covered: Mask, radius_mm: float, rng: Rng) -> Iterator[tuple[Voxel, Floats]]:
+        """TRIES of the choices, those KNOWN_MM and more from anything known, each with the HU that it would cover."""
+        numbers = np.flatnonzero(choices)
+        for number in numbers[rng.integers(len(numbers), size=TRIES)].tolist() if len(numbers) else ():
+            index, row, column = voxel = self.voxel(number)
+            if self.scan.clearance_mm((column, row, index)) < radius_mm + KNOWN_MM:
+                continue
+            window = [slice(p - h, p + h + 1) for p, h in zip(voxel, _half(covered), strict=True)]
+            if all(w.start >= 0 and w.stop <= n for w, n in zip(window, self.scan.volume.hu.shape, strict=True)):
+                yield voxel, self.scan.volume.hu[tuple(window)][covered].astype(np.float32)
 
-    def _on_wall(self, radius_mm: float) -> Mask:
-        low, high = (share * radius_mm for share in WALL_REACH)
-        deep = (self.depth_mm > radius_mm + SKIN_MM) & (self.depth_mm < radius_mm + CHEST_WALL_MM)
-        return np.asarray((self.inner_mm > low) & (self.inner_mm < high) & deep, np.bool_)
-
-    def _voxel(self, choice: int) -> Voxel:
-        at = np.unravel_index(choice, self.inner_mm.shape)
+    def voxel(self, number: int) -> Voxel:
+        """A work pixel's middle on the scan's own grid."""
+        at = np.unravel_index(number, self.inner_mm.shape)
         ratios = (full / work for full, work in zip(self.scan.volume.hu.shape, self.inner_mm.shape, strict=True))
         index, row, column = (int((int(n) + 0.5) * ratio) for n, ratio in zip(at, ratios, strict=True))
         return index, row, column
 
-    def _under(self, graft: VolumeGraft, voxel: Voxel) -> Floats | None:
-        window = [slice(p - h, p + h + 1) for p, h in zip(voxel, graft.half, strict=True)]
-        if any(w.start < 0 or w.stop > n for w, n in zip(window, self.scan.volume.hu.shape, strict=True)):
-            return None
-        return self.scan.volume.hu[tuple(window)].astype(np.float32)
 
-
-def _fits(graft: VolumeGraft, radius_mm: float, setting: Setting, under: Floats) -> bool:
-    if setting == "free":
-        most = MAX_VESSEL if 2 * radius_mm < MASS_MM else MAX_VESSEL_OF_MASS
-        return float((under[graft.weight > 0] > LUNG_LIKE_HU).mean()) <= most
-    low, high = ON_WALL
-    return low <= float((under[graft.core] < LUNG_LIKE_HU).mean()) <= high
+def _half(covered: Mask) -> Voxel:
+    slices, rows, columns = (n // 2 for n in covered.shape)
+    return slices, rows, columns

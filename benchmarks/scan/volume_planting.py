@@ -1,13 +1,14 @@
 """Blends a nodule's cube into a whole scan, so that a series holds a nodule whose place is known.
 
 As `benchmarks.planting` does it for a slice, through all slices: the outline, dilated and feathered, is the blending
-weight, and a slice gets the mean of what its thickness spans. A nodule may be enlarged, and may be put onto a wall: there
-the denser of both stays.
+weight, and a slice gets the mean of what its thickness spans. A nodule may be enlarged, and may be put onto a wall:
+there the denser of both stays.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +93,7 @@ def plant_cube(hu: NDArray[np.int16], graft: VolumeGraft, place: Voxel) -> NDArr
     return planted
 
 
-def _sampled(image: Volume, at: list[NDArray[np.float64]], spacing_mm: Spacing, enlarged: float) -> Volume:
+def _sampled(image: Volume, at: Sequence[NDArray[np.float64]], spacing_mm: Spacing, enlarged: float) -> Volume:
     """Linear, after an average over as many voxels as one of the new ones spans."""
     for axis, mm in enumerate(spacing_mm):
         span = round(mm / (CUBE_MM * enlarged))

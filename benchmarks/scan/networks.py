@@ -1,0 +1,122 @@
+"""The second look's networks of cross-fitting, each asked only about what it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Self
+
+from app.errors import InputError
+from app.inference.bundle import load_bundle, read_verified
+from app.inference.detector import Detector
+from app.inference.model import Model, create_backend
+from app.inference.suspicion import SecondLook, SuspicionManifest
+from benchmarks.scan.answers import Judge
+from benchmarks.scan.known import SCANS
+from training.second_look.artefacts import KerasBackend, LookRun, read_network
+from training.second_look.chest import patient_parts
+
+CLASSIFIER: Final = Path("models/nodule-classifier/1")
+FILTER: Final = Path("models/nodule-detector/1")
+SECOND_LOOK: Final = Path("models/nodule-suspicion/1")  # its rule and its points hold for every network
+THREADS: Final = 1
+LOWEST: Final = -1e6  # no score is as low
+
+
+class SeenBefore(InputError):
+    """A network that has learned from what it would be tested on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What a network is tested on: whole scans, folds of planted nodules, and parts of the
+    chest slices' patients."""
+
+    scans: frozenset[str] = frozenset()
+    folds: frozenset[int] = frozenset()
+    parts: frozenset[int] = frozenset()
+
+
+def require_unseen(run: LookRun, tested: Tested) -> None:
+    """Raises SeenBefore naming what of it the network has learned from, by its recipe or by its record."""
+    recipe = run.config.networks[run.name]
+    parts = tested.parts - {recipe.held_out_part}
+    seen = [
+        *(f"scan {scan}" for scan in sorted(tested.scans) if scan not in recipe.held_out_scans or scan in run.scans),
+        *(f"fold {fold}" for fold in sorted(tested.folds - set(recipe.held_out_folds))),
+        *(f"part {part} of the chest slices" for part in sorted(parts)),
+    ]
+    if seen:
+        raise SeenBefore(
+            found=f"the network {run.name}, which has seen {', '.join(seen)}",
+            expected="a network that has seen nothing of what it is tested on",
+            remedy="Train one that leaves it out (training/configs/second_look.toml).",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The judges by their networks' names, the records of these."""
+
+    judges: Mapping[str, Judge]
+    runs: Mapping[str, LookRun]
+
+    @classmethod
+    def read(cls, folder: Path, bundle: Path = SECOND_LOOK) -> Self:
+        """The networks in `folder` with the rule and the points of the shipped `bundle`, behind the filter and before
+        the classifier that are shipped.
+
+        Raises OSError when a file is missing and BundleError where a bundle or the filter is not the one of the record.
+        """
+        manifest, digest = read_verified(bundle, SuspicionManifest)
+        model = Model.load(load_bundle(CLASSIFIER), create_backend("auto", THREADS))
+        detector = Detector.load(FILTER, create_backend("auto", THREADS))
+        judges, runs = {}, {}
+        for record in sorted(folder.glob("*.json")):
+            network, run = read_network(folder, record.stem)
+            look = SecondLook(folder, manifest.model_copy(update={"filter_digest": run.filter_digest}), digest,
+                              KerasBackend(network))  # fmt: skip
+            look.require_filter(detector.digest)
+            judges[run.name], runs[run.name] = Judge(run.name, model, detector, look), run
+        return cls(judges, runs)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Digests of the networks' weights by name."""
+        return {name: run.weights for name, run in self.runs.items()}
+
+    def of_scan(self, name: str) -> Judge:
+        """Who has seen neither a scan nor the nodules planted into it; raises SeenBefore without one."""
+        role = SCANS[name]
+        return self._unseen(Tested(frozenset({name}), frozenset({role.planted_fold})))
+
+    def of_patient(self, patient: str, patients: list[str]) -> Judge:
+        """Who has seen no chest slice of a patient, one of `patients`; raises SeenBefore without one."""
+        (parts,) = {run.config.chest_slices.parts for run in self.runs.values() if run.config.chest_slices}
+        return self._unseen(Tested(parts=frozenset({patient_parts(patients, parts)[patient]})))
+
+    def _unseen(self, tested: Tested) -> Judge:
+        """The first of the networks that will do."""
+        refusal: SeenBefore | None = None
+        for name, run in self.runs.items():
+            try:
+                require_unseen(run, tested)
+            except SeenBefore as seen:
+                refusal = refusal or seen
+            else:
+                return self.judges[name]
+        raise refusal or SeenBefore(found="no network", expected="networks", remedy="Check --networks.")
+
+
+def opened(judge: Judge) -> Judge:
+    """The same judge, who shows every finding that the filter lets pass: for curves over all scores.
+
+    `suspected` is then every finding to which the classifier does not object.
+    """
+    manifest = judge.second_look.manifest
+    everything = {"listed_from": LOWEST, "open_from": LOWEST, "suspected_from": LOWEST}
+    points = {name: getattr(manifest, name).model_copy(update=everything) for name in ("slice_point", "series_point")}
+    look = replace(judge.second_look, manifest=manifest.model_copy(update=points))
+    return replace(judge, second_look=look)
+
