@@ -52,7 +52,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     "evaluation": {"data", "fitting"},
     "reporting": {"data", "fitting", "evaluation"},
     "detector": {"data", "fitting", "evaluation", "reporting"},
-    "experiments": {"data", "fitting", "evaluation", "reporting", "detector"},
+    "second_look": {"data", "fitting", "evaluation", "reporting", "detector"},
+    "experiments": {"data", "fitting", "evaluation", "reporting", "detector", "second_look"},
 }
 # A library and the only modules of ours that may import it, as beginnings of their dotted names.
 CONFINED: Final[dict[str, tuple[str, ...]]] = {

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from app.api.problems import HTTP_CODES, INTERNAL, PROBLEMS
 from app.inference.decision import OUT_OF_DISTRIBUTION
-from app.inference.diagnose import NOT_A_NODULE
+from app.inference.pointed import NOT_A_NODULE
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import REPOSITORY

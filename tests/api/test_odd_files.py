@@ -11,6 +11,7 @@ from pydicom.uid import HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGLSLossless
 from starlette.testclient import TestClient
 
 from app.cli import main
+from app.inference import registry
 from app.main import create_app
 from app.settings import Settings
 from phantoms.series import NODULE, SLICES, slice_file

@@ -12,6 +12,7 @@ import pytest
 
 from app import cli
 from app.imaging.chunked import piece_of
+from app.inference import registry
 from phantoms.series import SLICES, slice_file, zipped
 from phantoms.slices import derived_uid
 from tests.api.conftest import png

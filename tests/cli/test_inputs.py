@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from app import cli
 from app.imaging.dicom import DicomImage
+from app.inference import registry
 from benchmarks.serving.service import MODELS
 from phantoms.series import SLICES, slice_file, zipped
 from tests.api.conftest import png

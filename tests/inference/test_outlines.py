@@ -16,6 +16,7 @@ from app.inference.diagnose import diagnose
 from app.inference.model import Model
 from app.inference.patch_outputs import MASK_THRESHOLD, find_outline
 from app.inference.series import diagnose_volume
+from app.inference.suspicion import SecondLook
 from tests.fakes import SIZE_PX, SPACING_MM
 from tests.inference.masks import AT, JUST_ABOVE, Mask, Masked, in_turn, masks, one_pixel
 from tests.inference.slices import chest
@@ -68,7 +69,9 @@ def masked(model: Model) -> tuple[Model, Masked]:
 
 
 @pytest.mark.parametrize("mask", in_turn())
-def test_a_slice_is_judged_whatever_the_mask(masked: tuple[Model, Masked], detector: Detector, second_look: SecondLook, mask: Mask) -> None:
+def test_a_slice_is_judged_whatever_the_mask(
+    masked: tuple[Model, Masked], detector: Detector, second_look: SecondLook, mask: Mask
+) -> None:
     model, backend = masked
     backend.mask = mask
     ct_slice = chest(NODULE)
@@ -79,7 +82,9 @@ def test_a_slice_is_judged_whatever_the_mask(masked: tuple[Model, Masked], detec
 
 
 @pytest.mark.parametrize("mask", in_turn())
-def test_a_series_is_judged_whatever_the_mask(masked: tuple[Model, Masked], detector: Detector, second_look: SecondLook, mask: Mask) -> None:
+def test_a_series_is_judged_whatever_the_mask(
+    masked: tuple[Model, Masked], detector: Detector, second_look: SecondLook, mask: Mask
+) -> None:
     model, backend = masked
     backend.mask = mask
     volume = chest_volume({(75.0, 120.0, 3.0): (12.0, 100.0)}, slices=6)

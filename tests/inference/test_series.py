@@ -13,7 +13,8 @@ from app.inference.detector import Detector
 from app.inference.model import Model
 from app.inference.prediction import Prediction
 from app.inference.series import STAGES, Cancelled, diagnose_volume
-from tests.fakes import ArithmeticBackend, arithmetic_detector, write_bundle
+from app.inference.suspicion import SecondLook
+from tests.fakes import ArithmeticBackend, arithmetic_detector, arithmetic_look, write_bundle
 from tests.inference.volumes import chest_volume
 
 LEFT, RIGHT = (70.0, 120.0, 8.0), (185.0, 130.0, 9.0)
@@ -36,7 +37,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Prediction:
     folder = tmp_path_factory.mktemp("models")
     model = Model.load(load_bundle(write_bundle(folder)), ArithmeticBackend())
     volume = chest_volume({LEFT: SUSPICIOUS, RIGHT: BENIGN})
-    return diagnose_volume(volume, model, arithmetic_detector(folder), lambda _stage, _done, _of: None, lambda: False)
+    detector = arithmetic_detector(folder)
+    second_look = arithmetic_look(folder, detector)
+    return diagnose_volume(volume, model, detector, second_look, lambda _stage, _done, _of: None, lambda: False)
 
 
 def codes(prediction: Prediction) -> set[str]:
@@ -71,7 +74,8 @@ def test_several_findings_make_one_decision(planted: Prediction) -> None:
     assert (first.id, second.id) == (1, 2)
     assert first.probability == pytest.approx(0.7, abs=0.01)
     assert second.probability == pytest.approx(0.35, abs=0.01)
-    assert prediction.probability == pytest.approx(1 - (1 - 0.7) * (1 - 0.35), abs=0.01)
+    assert (first.suspicion, second.suspicion) == ("suspected", "low")
+    assert prediction.probability == first.probability, "the decision rests on the finding that weighs most"
     assert prediction.decision == "cancer_suspected"
     assert prediction.series is not None
     assert (prediction.series.slices, prediction.series.slice_spacing_mm) == (16, 2.5)
@@ -116,6 +120,7 @@ def test_distance_between_slices_does_not_change_the_nodule(judge: Judge, slice_
 def test_clean_lungs_are_normal(judge: Judge) -> None:
     prediction = judge()
     assert (prediction.decision, prediction.findings, prediction.prediction_set) == ("normal", (), ("normal",))
+    assert prediction.probability is None
     assert prediction.series is not None
     assert prediction.series.key_slices == ()
 
@@ -156,13 +161,16 @@ def test_progress_goes_through_the_stages_in_order(model: Model, detector: Detec
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_cancelling_stops_before_the_next_batch(model: Model, detector: Detector, second_look: SecondLook, stage: str) -> None:
+def test_cancelling_stops_before_the_next_batch(
+    model: Model, detector: Detector, second_look: SecondLook, stage: str
+) -> None:
     reached: list[str] = []
     with pytest.raises(Cancelled):
         diagnose_volume(
             chest_volume({LEFT: SUSPICIOUS, RIGHT: BENIGN}),
             model,
             detector,
+            second_look,
             lambda name, _done, _of: reached.append(name),
             lambda: bool(reached) and reached[-1] == stage,
         )

@@ -133,7 +133,7 @@ def series_report(decision: Decision, bundle: Bundle, files: Sequence[bytes] | N
         [header(data) for data in files],
         bundle,
         WRITTEN,
-        detector_digest="sha256:" + "d" * 64,
+        searched={"detector": "sha256:" + "d" * 64, "second_look": "sha256:" + "e" * 64},
     )
 
 

@@ -66,7 +66,7 @@ def assert_same(found: dict[int, Said], report: Report, tolerance: float = EXACT
 @DECIDED
 def test_json(make: Make, decision: Decision, bundle: Bundle) -> None:
     report = make(decision, bundle)
-    judgement = Judgement(report.image, Parameters(explain=True), report.prediction, bundle, None, {})
+    judgement = Judgement(report.image, Parameters(explain=True), report.prediction, bundle, None, None, {})
     said = json.loads(json_answer(judgement, "en", "1"))
     assert said["decision"] == decision
     assert said["probability"] == pytest.approx(report.prediction.probability, abs=EXACT)
