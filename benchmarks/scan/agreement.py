@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.imaging.ct import PointPx
@@ -66,13 +67,11 @@ def measure(known: KnownScan, judge: Judge) -> tuple[PlaceSaid, ...]:
     """Ask about every place of a scan in all three ways."""
     series = judge.in_series(known.scan.volume)
     slices: dict[int, Prediction] = {}
-    places = []
-    for spot in tqdm(list(_spots(known, judge, series, slices)), desc=f"places of {known.name}", mininterval=10):
-        places.append(_said(known, judge, spot, series, slices))
-    return tuple(places)
+    spots = tqdm(list(_spots(known, judge, series, slices)), desc=f"places of {known.name}", mininterval=10)
+    return tuple(_said(known, judge, spot, series, slices) for spot in spots)
 
 
-def table(places: Sequence[PlaceSaid], one: str, other: str) -> Mapping[tuple[Verdict, Verdict], int]:
+def table(places: Sequence[PlaceSaid], one: str, other: str) -> Mapping[tuple[str, str], int]:
     """How often each pair of verdicts occurs."""
     return Counter((getattr(p, one), getattr(p, other)) for p in places)
 
@@ -98,7 +97,9 @@ def _spots(known: KnownScan, judge: Judge, series: Prediction, slices: dict[int,
     yield from _random("mediastinum", room, np.flatnonzero(deep), IN_MEDIASTINUM, rng)
 
 
-def _random(source: Source, room: Room, choices: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[Spot]:
+def _random(
+    source: Source, room: Room, choices: NDArray[np.intp], count: int, rng: np.random.Generator
+) -> Iterator[Spot]:
     for number in choices[rng.integers(len(choices), size=count)].tolist():
         index, row, column = room.voxel(number)
         yield Spot(source, index, (float(column), float(row)))
@@ -110,9 +111,7 @@ def _slice(known: KnownScan, judge: Judge, index: int, slices: dict[int, Predict
     return slices[index]
 
 
-def _said(
-    known: KnownScan, judge: Judge, spot: Spot, series: Prediction, slices: dict[int, Prediction]
-) -> PlaceSaid:
+def _said(known: KnownScan, judge: Judge, spot: Spot, series: Prediction, slices: dict[int, Prediction]) -> PlaceSaid:
     by_slice = _slice(known, judge, spot.index, slices)
     roi = judge.on_slice(known.slice_at(spot.index), spot.point_px)
     in_series = [f for f in series.findings if _shows_at(f, spot, series.spacing_mm, known.scan.volume.spacing_mm[0])]

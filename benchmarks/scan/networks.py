@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from app.errors import InputError
+from app.inference.backends import Backend
 from app.inference.bundle import load_bundle, read_verified
 from app.inference.detector import Detector
 from app.inference.model import Model, create_backend
@@ -76,7 +77,7 @@ class Panel:
         for record in sorted(folder.glob("*.json")):
             network, run = read_network(folder, record.stem)
             look = SecondLook(folder, manifest.model_copy(update={"filter_digest": run.filter_digest}), digest,
-                              KerasBackend(network))  # fmt: skip
+                              cast(Backend, KerasBackend(network)))  # fmt: skip
             look.require_filter(detector.digest)
             judges[run.name], runs[run.name] = Judge(run.name, model, detector, look), run
         return cls(judges, runs)
@@ -85,6 +86,16 @@ class Panel:
     def weights(self) -> dict[str, str]:
         """Digests of the networks' weights by name."""
         return {name: run.weights for name, run in self.runs.items()}
+
+    @property
+    def bundles(self) -> dict[str, str]:
+        """Digests of the bundles that judge beside them, the second look's being that of its rule and points."""
+        judge = next(iter(self.judges.values()))
+        return {
+            "classifier": judge.model.bundle.digest,
+            "filter": judge.detector.digest,
+            "second look": judge.second_look.digest,
+        }
 
     def of_scan(self, name: str) -> Judge:
         """Who has seen neither a scan nor the nodules planted into it; raises SeenBefore without one."""
@@ -119,4 +130,3 @@ def opened(judge: Judge) -> Judge:
     points = {name: getattr(manifest, name).model_copy(update=everything) for name in ("slice_point", "series_point")}
     look = replace(judge.second_look, manifest=manifest.model_copy(update=points))
     return replace(judge, second_look=look)
-

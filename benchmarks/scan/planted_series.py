@@ -115,9 +115,7 @@ def measure(known: KnownScan, cubes: Sequence[Cube], judge: Judge, sheet: Sheet,
     plantings: list[SeriesPlanting] = []
     for number, group in enumerate(tqdm(sown[:most], desc=f"series of {known.name}", mininterval=10)):
         plantings += _judged(known, judge, number, group, sheet)
-    return PlantedSeries(
-        scan=known.name, plantings=tuple(plantings), series=len(sown[:most]), left_out=dict(left_out)
-    )
+    return PlantedSeries(scan=known.name, plantings=tuple(plantings), series=len(sown[:most]), left_out=dict(left_out))
 
 
 def sow(known: KnownScan, wanted: Sequence[Wish]) -> tuple[list[list[Sown]], Counter[str]]:

@@ -12,12 +12,12 @@ from tqdm import tqdm
 from app.imaging.ct import CTSlice
 from app.inference.prediction import Prediction
 from app.inference.vocabulary import Decision
+from benchmarks.planted_scans import MIN_PLANTED_MM, TRIED_SLICES, known_pixels
 from benchmarks.planting import LUNG_LIKE_HU, MAX_WALL, Graft, find_place, graft, plant, wall_share
 from benchmarks.scan.answers import Frozen, Judge, best_score, findings_at, is_suspected
 from benchmarks.scan.known import KnownScan
 from benchmarks.scan.networks import opened
 from benchmarks.scan.pictures import Sheet
-from benchmarks.planted_scans import MIN_PLANTED_MM, TRIED_SLICES, known_pixels
 from benchmarks.scan.room import Room
 from benchmarks.scan.volume_planting import Mask
 from training.data.nodules import Nodule
@@ -90,14 +90,11 @@ def measure(known: KnownScan, nodules: Sequence[Nodule], judge: Judge, sheet: Sh
     free = [n for n in nodules if is_fit(n)][:most]
     large = [n for n in nodules if is_mass_source(n)][:most]
     wanted = len(free) + len(large) * len(MASSES_MM)
-    plantings = []
-    for sown in tqdm(_sown(known, room, free, large), total=wanted, desc=f"slices of {known.name}", mininterval=10):
-        plantings.append(_judged(known, sown, judge, sheet))
+    each = tqdm(_sown(known, room, free, large), total=wanted, desc=f"slices of {known.name}", mininterval=10)
+    plantings = tuple(_judged(known, sown, judge, sheet) for sown in each)
     shown = opened(judge)
     background = tuple(_open_score(shown.on_slice(known.slice_at(index))) for index in known.free[:most])
-    return PlantedSlices(
-        scan=known.name, plantings=tuple(plantings), left_out=wanted - len(plantings), background=background
-    )
+    return PlantedSlices(scan=known.name, plantings=plantings, left_out=wanted - len(plantings), background=background)
 
 
 def is_fit(nodule: Nodule) -> bool:

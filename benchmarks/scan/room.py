@@ -14,7 +14,7 @@ from scipy import ndimage
 from app.imaging.lungs import AIRLIKE_HU, WORK_SPACING_MM, filled_body, shrink
 from app.imaging.volume_lungs import segment_volume
 from benchmarks.planting import LUNG_LIKE_HU
-from benchmarks.scan.volume_planting import Mask, VolumeGraft, Voxel
+from benchmarks.scan.volume_planting import Mask, Voxel
 from training.detector.scans import Scan, patient_mm
 
 Setting = Literal["free", "wall"]
@@ -57,8 +57,8 @@ class Room:
         return cls(scan, inner_mm.astype(np.float32), (depth * WORK_SPACING_MM).astype(np.float32))
 
     def free_places(self, covered: Mask, radius_mm: float, rng: Rng) -> Iterator[Voxel]:
-        """(slice, row, column) voxels for the middle of a planting that covers (slices, rows, columns) voxels around it,
-        wholly in lung and on next to no vessel."""
+        """(slice, row, column) voxels for the middle of a planting that covers (slices, rows, columns) voxels around
+        it, wholly in lung and on next to no vessel."""
         reach = (np.argwhere(covered) - _half(covered)) * self.scan.volume.spacing_mm
         choices = self.inner_mm > np.linalg.norm(reach, axis=1).max()
         most = MAX_VESSEL if 2 * radius_mm < MASS_MM else MAX_VESSEL_OF_MASS
@@ -80,7 +80,7 @@ class Room:
         """Boolean (rows, columns): aerated lung of a slice."""
         rows, columns = self.scan.volume.hu.shape[1:]
         small = (self.inner_mm[index] > 0).view(np.uint8)
-        return cv2.resize(small, (columns, rows), interpolation=cv2.INTER_NEAREST).view(np.bool_)
+        return np.asarray(cv2.resize(small, (columns, rows), interpolation=cv2.INTER_NEAREST), np.bool_)
 
     def patient_mm(self, voxel: Voxel) -> NDArray[np.float64]:
         """A voxel's middle in patient mm."""
