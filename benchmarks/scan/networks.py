@@ -30,7 +30,7 @@ class SeenBefore(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Trial:
     """What a network is tested on: whole scans, folds of planted nodules, and parts of the
     chest slices' patients."""
 
@@ -39,13 +39,13 @@ class Tested:
     parts: frozenset[int] = frozenset()
 
 
-def require_unseen(run: LookRun, tested: Tested) -> None:
+def require_unseen(run: LookRun, trial: Trial) -> None:
     """Raises SeenBefore naming what of it the network has learned from, by its recipe or by its record."""
     recipe = run.config.networks[run.name]
-    parts = tested.parts - {recipe.held_out_part}
+    parts = trial.parts - {recipe.held_out_part}
     seen = [
-        *(f"scan {scan}" for scan in sorted(tested.scans) if scan not in recipe.held_out_scans or scan in run.scans),
-        *(f"fold {fold}" for fold in sorted(tested.folds - set(recipe.held_out_folds))),
+        *(f"scan {scan}" for scan in sorted(trial.scans) if scan not in recipe.held_out_scans or scan in run.scans),
+        *(f"fold {fold}" for fold in sorted(trial.folds - set(recipe.held_out_folds))),
         *(f"part {part} of the chest slices" for part in sorted(parts)),
     ]
     if seen:
@@ -100,19 +100,19 @@ class Panel:
     def of_scan(self, name: str) -> Judge:
         """Who has seen neither a scan nor the nodules planted into it; raises SeenBefore without one."""
         role = SCANS[name]
-        return self._unseen(Tested(frozenset({name}), frozenset({role.planted_fold})))
+        return self._unseen(Trial(frozenset({name}), frozenset({role.planted_fold})))
 
     def of_patient(self, patient: str, patients: list[str]) -> Judge:
         """Who has seen no chest slice of a patient, one of `patients`; raises SeenBefore without one."""
         (parts,) = {run.config.chest_slices.parts for run in self.runs.values() if run.config.chest_slices}
-        return self._unseen(Tested(parts=frozenset({patient_parts(patients, parts)[patient]})))
+        return self._unseen(Trial(parts=frozenset({patient_parts(patients, parts)[patient]})))
 
-    def _unseen(self, tested: Tested) -> Judge:
+    def _unseen(self, trial: Trial) -> Judge:
         """The first of the networks that will do."""
         refusal: SeenBefore | None = None
         for name, run in self.runs.items():
             try:
-                require_unseen(run, tested)
+                require_unseen(run, trial)
             except SeenBefore as seen:
                 refusal = refusal or seen
             else:

@@ -98,9 +98,9 @@ def measure(known: KnownScan, nodules: Sequence[Nodule], judge: Judge, sheet: Sh
 
 
 def is_fit(nodule: Nodule) -> bool:
-    """Whether it is planted as it is: it lies free, and readers agree on it."""
-    large = nodule.diameter_mm >= MIN_PLANTED_MM and nodule.readers >= MIN_READERS
-    return large and wall_share(nodule) <= MAX_WALL
+    """Whether it is planted as it is: it lies free, and readers agree on what it is."""
+    large, agreed = nodule.diameter_mm >= MIN_PLANTED_MM, nodule.suspicion != "indeterminate"
+    return large and agreed and nodule.readers >= MIN_READERS and wall_share(nodule) <= MAX_WALL
 
 
 def is_mass_source(nodule: Nodule) -> bool:
