@@ -5,6 +5,7 @@ A note of severity `error` means that the model may not judge; its code is then 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
 
@@ -38,7 +39,11 @@ MAX_LUNG_DISTANCE_MM: Final = 20.0  # the middle of a large mass on the pleura
 CORE_RADIUS_MM: Final = 2.0  # the middle of the smallest nodule of interest
 AIR_MEDIAN_HU: Final = -940.0  # emphysema begins near -950; no nodule is thinner than lung
 BONE_MEDIAN_HU: Final = 200.0  # denser than enhanced vessels; bone and calcium
+MAX_ABOVE_BLOOD_HU: Final = 60.0  # a vessel differs by less from the great vessels; noise and mixing with them
 BONE_NEIGHBOUR_LUNG: Final = 0.35  # a calcified nodule is surrounded by lung, a rib by muscle
+FILLED_RADIUS_MM: Final = 8.0  # a nodule of 16 mm; few are larger
+SOFT_HU: Final = -200.0  # fat lies above, a solid nodule's soft border below
+MIN_FILLED: Final = 0.95
 MIN_PATCH_LUNG: Final = 0.03  # fraction of a patch; less is chest wall, mediastinum or another organ
 LUNG_HU: Final = (-980.0, AIRLIKE_HU)  # free air lies below
 MAX_OUTSIDE: Final = 0.1  # fraction of a patch beyond the image's edge
@@ -118,8 +123,24 @@ def check_roi_place(ct_slice: CTSlice, survey: LungSurvey, roi_px: PointPx) -> t
     return (QualityNote("roi_outside_lung", "error", f"The roi is {distance:.0f} mm from the nearest lung."),)
 
 
-def check_roi(patch: Patch) -> tuple[QualityNote, ...]:
-    """Whether the middle of a patch can be a nodule at all: not air, not bone, lung nearby, inside the image."""
+def is_filled(patch: Patch) -> bool:
+    """Whether soft tissue fills the middle of a patch, as a mass does."""
+    spec = patch.transform.spec
+    middle = patch.hu[_disc(spec.size_px, FILLED_RADIUS_MM / spec.spacing_mm)]
+    return bool(np.count_nonzero(middle > SOFT_HU) >= MIN_FILLED * middle.size)
+
+
+def is_like_blood(notes: Sequence[QualityNote]) -> bool:
+    """Whether `check_roi` found the middle as dense as blood with contrast."""
+    return any(note.code == "roi_like_blood" for note in notes)
+
+
+def check_roi(patch: Patch, blood_hu: Callable[[], Sequence[float]] = tuple) -> tuple[QualityNote, ...]:
+    """Whether the middle of a patch can be a nodule at all: not air, not bone, lung nearby, inside the image.
+
+    `blood_hu` gives the densities of blood around it that contrast enhances (`blood_pools_hu`); it is asked only where
+    the middle is as dense as bone. Without it no contrast is known of.
+    """
     spec = patch.transform.spec
     core = median(patch.hu[_disc(spec.size_px, CORE_RADIUS_MM / spec.spacing_mm)])
     lung = np.count_nonzero((patch.hu > LUNG_HU[0]) & (patch.hu < LUNG_HU[1])) / patch.hu.size
@@ -130,11 +151,23 @@ def check_roi(patch: Patch) -> tuple[QualityNote, ...]:
     if core < AIR_MEDIAN_HU:
         notes.append(QualityNote("roi_in_air", "error", f"The roi is in air ({core:.0f} HU), not on a nodule."))
     elif core > BONE_MEDIAN_HU and _lung_around(patch) < BONE_NEIGHBOUR_LUNG:
-        message = f"The roi is on bone or calcium of the chest wall ({core:.0f} HU), not on a nodule."
-        notes.append(QualityNote("roi_on_bone", "error", message))
+        notes.append(_dense(core, blood_hu()))
     elif lung < MIN_PATCH_LUNG:
         notes.append(QualityNote("roi_outside_lung", "error", f"{lung:.0%} of the region around the roi are lung."))
     return tuple(notes)
+
+
+def _dense(core: float, blood_hu: Sequence[float]) -> QualityNote:
+    """What is said of a middle as dense as bone that no lung surrounds."""
+    if not blood_hu:
+        message = f"The roi is on bone or calcium ({core:.0f} HU), not on a nodule."
+        return QualityNote("roi_on_bone", "error", message)
+    blood = f"the blood in the large vessels has {' and '.join(f'{hu:.0f}' for hu in blood_hu)} HU"
+    if core > max(blood_hu) + MAX_ABOVE_BLOOD_HU:
+        message = f"The roi is on bone or calcium ({core:.0f} HU; {blood}), not on a nodule."
+        return QualityNote("roi_on_bone", "error", message)
+    message = f"The roi ({core:.0f} HU) is no denser than blood with contrast ({blood}): it may be a vessel."
+    return QualityNote("roi_like_blood", "warning", message)
 
 
 def _span_hu(hu: FloatImage) -> float:

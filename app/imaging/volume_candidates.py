@@ -18,16 +18,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from app.imaging.candidates import MARGIN_MM, OUTSIDE_HU, Blobs, search_field, shrink_factor, zoom_of
+from app.imaging.candidates import (
+    MARGIN_MM,
+    OUTSIDE_HU,
+    WALL_MM,
+    Blobs,
+    search_field,
+    shrink_factor,
+    without_walls,
+    zoom_of,
+)
 from app.imaging.ct import FloatImage, PointPx
-from app.imaging.lungs import WORK_SPACING_MM, ByteMask, shrink
+from app.imaging.lung_closing import ByteMask
+from app.imaging.lungs import WORK_SPACING_MM, shrink
 from app.imaging.memory import mapped_zeros
 from app.imaging.volume import CTVolume
 from app.imaging.volume_lungs import Progress, VolumeLungs
 
 # Diameter in mm, and the weakest answer in HU that counts: branching vessels answer as small nodules do, and a solid
 # nodule of 4 mm answers with more even across slices of 2.5 mm. Large ground glass answers with little.
-SIZES: Final = ((5.0, 180.0), (7.0, 110.0), (10.0, 70.0), (14.0, 45.0), (20.0, 45.0), (28.0, 45.0), (40.0, 45.0))
+SIZES: Final = (
+    *((5.0, 180.0), (7.0, 110.0), (10.0, 70.0), (14.0, 45.0)),
+    *((20.0, 45.0), (28.0, 45.0), (40.0, 45.0), (56.0, 45.0)),
+)
 # Slices are reduced anew for each turn, so that less of them is held at a time; these share it out the most evenly.
 TURNS: Final = ((SIZES[0], SIZES[3]), SIZES[1:3], SIZES[4:])
 TOLD_EVERY: Final = 8  # planes: the next time is where a caller may stop
@@ -55,7 +68,7 @@ class VolumeCandidate:
 
     @property
     def zoom(self) -> float:
-        """How many times as large the pixels of its patches are: see `zoom_of`."""
+        """See `zoom_of`."""
         return zoom_of(self.diameter_mm)
 
 
@@ -106,10 +119,12 @@ class _Field:
         self.window = _window(lungs)
         self.shape = tuple(axis.stop - axis.start for axis in self.window)
 
-    def plane(self, number: int) -> FloatImage:
-        """The mean of its slices."""
+    def plane(self, number: int, *, walls: bool) -> FloatImage:
+        """The mean of its slices, with or without what sits on the walls of the lungs: see `closed_tightly`."""
         images = [shrink(self._volume.hu[k], self._volume.spacing_mm[1:])[self.window] for k in self._slices(number)]
         masks = [self._lungs.work_mask(k)[self.window] for k in self._slices(number)]
+        if not walls:
+            masks = [without_walls(image, mask, WORK_SPACING_MM) for image, mask in zip(images, masks, strict=True)]
         fields = [search_field(image, mask) for image, mask in zip(images, masks, strict=True)]
         return np.asarray(np.mean(fields, axis=0) - OUTSIDE_HU, np.float32)
 
@@ -164,7 +179,7 @@ def _search(field: _Field, sizes: Sequence[tuple[float, float]], memory: NDArray
         scale.hold_in(memory[: scale.values])
         memory = memory[scale.values :]
     for number in range(field.planes):
-        plane = field.plane(number)
+        plane = field.plane(number, walls=max(sizes)[0] >= WALL_MM)
         yield [blobs for scale in scales for blobs in scale.search(number, plane)]
 
 

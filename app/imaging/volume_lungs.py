@@ -14,7 +14,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from app.imaging.ct import FloatImage
-from app.imaging.lungs import WORK_SPACING_MM, ByteMask, Mask, air_pockets, closed, edge_of_view, shrink
+from app.imaging.lung_closing import ByteMask, closed
+from app.imaging.lungs import WORK_SPACING_MM, Mask, air_pockets, edge_of_view, shrink
 from app.imaging.volume import CTVolume
 
 Progress = Callable[[int], None]
@@ -160,4 +161,4 @@ def _closed_section(
     pixels = np.unpackbits(packed, count=math.prod(work_shape)).reshape(work_shape)
     _, labels = _labelled(pixels)
     groups = [(1 + np.flatnonzero(components == c)).tolist() for c in np.unique(components) if c >= 0]
-    return np.packbits(closed(labels, groups))
+    return np.packbits(closed(labels, groups, WORK_SPACING_MM))

@@ -14,10 +14,10 @@ from app.imaging.candidates import Candidate, find_candidates
 from app.imaging.ct import CTSlice, PointPx
 from app.imaging.lungs import segment_lungs
 from app.imaging.patches import extract_patch
-from app.imaging.quality import check_lungs, check_roi, check_slice
+from app.imaging.quality import check_lungs, check_slice
 from app.inference.decision import conclude_scan, errors_of, predict, reject, suspicion_of
 from app.inference.detector import Detector
-from app.inference.findings import distinct, finding_on
+from app.inference.findings import check_place, distinct, finding_on
 from app.inference.model import Model
 from app.inference.patch_outputs import run_patches
 from app.inference.pointed import diagnose_roi
@@ -76,7 +76,7 @@ def _listed(
 def _findings(ct_slice: CTSlice, listed: Sequence[Scored], model: Model, second_look: SecondLook) -> list[Finding]:
     """What the classifier says about them, one finding a nodule, numbered; without places that are no nodule's."""
     patches = [extract_patch(ct_slice, c.centre_px, model.patch_spec.zoomed(c.zoom)) for c, _, _ in listed]
-    fit = [n for n, patch in enumerate(patches) if not errors_of(check_roi(patch))]
+    fit = [n for n, patch in enumerate(patches) if not errors_of(check_place(ct_slice, patch))]
     if not fit:
         return []
     judged = run_patches([patches[n] for n in fit], model)

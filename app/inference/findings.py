@@ -8,7 +8,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from app.imaging.ct import CTSlice, PointPx
+from app.imaging.blood_pool import blood_pools_hu
+from app.imaging.ct import CTSlice, PointPx, QualityNote
+from app.imaging.lung_survey import survey_lungs
+from app.imaging.patches import Patch
+from app.imaging.quality import check_roi
 from app.inference.decision import is_dismissed, suspicion_of, weight
 from app.inference.detector import MIN_SEPARATION_MM, Detector
 from app.inference.model import Model
@@ -45,6 +49,15 @@ def finding_on(n: int, ct_slice: CTSlice, judged: PatchOutputs, model: Model, *,
 def is_listed(finding: Finding, model: Model) -> bool:
     """Whether a finding with a score is shown: not if it counts for nothing and the classifier sees no nodule."""
     return finding.suspicion != "low" or not is_dismissed(finding, model)
+
+
+def check_place(ct_slice: CTSlice, patch: Patch) -> tuple[QualityNote, ...]:
+    """What `check_roi` says to who points at the middle of a patch."""
+
+    def blood_hu() -> tuple[float, ...]:
+        return blood_pools_hu(ct_slice, survey_lungs(ct_slice), patch.transform.centre_px)
+
+    return check_roi(patch, blood_hu)
 
 
 def looked_at(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from app.errors import RoiOutsideImage
+from app.imaging.blood_pool import blood_pools_hu
+from app.imaging.candidates import large_candidate_at
 from app.imaging.ct import CTSlice, PointPx, QualityNote
 from app.imaging.lung_survey import survey_lungs
-from app.imaging.patches import extract_patch
-from app.imaging.quality import check_roi, check_roi_place, check_slice, check_view
+from app.imaging.lungs import segment_lungs
+from app.imaging.patches import Patch, extract_patch
+from app.imaging.quality import check_roi, check_roi_place, check_slice, check_view, is_filled, is_like_blood
 from app.inference.decision import (
     OUT_OF_DISTRIBUTION,
     Verdict,
@@ -36,21 +40,22 @@ def diagnose_roi(
 ) -> Prediction:
     """Judge the nodule at `roi_px` (column, row) with the classifier.
 
-    Where that sees no nodule, or nothing like its training data, `detector` and `second_look` are asked before the
-    place is rejected: what a search of the slice would list is judged by the search's rules. Raises RoiOutsideImage.
+    Where that sees no nodule, or nothing like its training data, and where the place is as dense as blood,
+    `detector` and `second_look` are asked: what a search of the slice would list is judged by the search's rules, the
+    rest is rejected. Raises RoiOutsideImage.
     """
     _require_inside(ct_slice, roi_px)
     started = time.perf_counter()
     survey = survey_lungs(ct_slice)
-    place = Place(roi_px)
-    patch = extract_patch(ct_slice, place.centre_px, model.patch_spec.zoomed(place.zoom))
+    place, patch = _seen(ct_slice, roi_px, model)
     slice_notes = (*check_slice(ct_slice), *check_view(ct_slice, survey))
-    roi_notes = (*check_roi(patch), *check_roi_place(ct_slice, survey, place.centre_px))
+    blood_hu = partial(blood_pools_hu, ct_slice, survey, place.centre_px)
+    roi_notes = (*_moved(place), *check_roi(patch, blood_hu), *check_roi_place(ct_slice, survey, place.centre_px))
     searched = time.perf_counter()
     judged = run_patches([patch], model)
     notes = (*slice_notes, *roi_notes)
     unfit = [*errors_of(slice_notes), *errors_of(roi_notes)]
-    doubts = _doubts(judged, on_a_nodule=not errors_of(roi_notes))
+    doubts = _doubts(judged, on_a_nodule=not (errors_of(roi_notes) or is_like_blood(roi_notes)))
     finding = finding_on(0, ct_slice, judged, model, judgeable=OUT_OF_DISTRIBUTION not in doubts)
     if doubts and not unfit:
         finding = looked_at(finding, ct_slice, place, model, detector, second_look)
@@ -78,6 +83,28 @@ def _require_inside(ct_slice: CTSlice, roi_px: PointPx) -> None:
             expected=f"column 0 to {columns - 1}, row 0 to {rows - 1}",
             remedy="Give roi as column,row in pixels of the sent image, 0 at the centre of the first pixel.",
         )
+
+
+def _seen(ct_slice: CTSlice, roi_px: PointPx, model: Model) -> tuple[Place, Patch]:
+    """What is judged: the roi itself, or the mass in which it lies, from the middle of that and at its zoom."""
+    patch = extract_patch(ct_slice, roi_px, model.patch_spec)
+    if is_filled(patch):
+        mass = large_candidate_at(ct_slice, segment_lungs(ct_slice), roi_px)
+        if mass is not None:
+            return Place(mass.centre_px, mass.zoom), extract_patch(
+                ct_slice, mass.centre_px, model.patch_spec.zoomed(mass.zoom)
+            )
+    return Place(roi_px), patch
+
+
+def _moved(place: Place) -> tuple[QualityNote, ...]:
+    if place.zoom == 1:
+        return ()
+    column, row = place.centre_px
+    message = (
+        f"The roi lies in a mass, which was judged from its middle at {column:.0f},{row:.0f} and seen from further."
+    )
+    return (QualityNote("roi_in_mass", "info", message),)
 
 
 def _doubts(judged: PatchOutputs, *, on_a_nodule: bool) -> list[str]:

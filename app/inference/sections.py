@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.imaging.patches import extract_patch
-from app.imaging.quality import check_roi
+from app.imaging.quality import is_like_blood
 from app.imaging.volume import CTVolume
 from app.imaging.volume_candidates import VolumeCandidate
 from app.inference.decision import RANK, errors_of, suspicion_of
 from app.inference.detector import Detector
-from app.inference.findings import Place, finding_on, is_listed, looked_at
+from app.inference.findings import Place, check_place, finding_on, is_listed, looked_at
 from app.inference.model import Model
 from app.inference.patch_outputs import Outline, PatchOutputs, run_patches, traits_of
 from app.inference.prediction import Finding, SliceRef
@@ -110,10 +110,11 @@ class SectionReader:
             return None
         found = self._described(followed, sections, filtered)
         point = self.second_look.manifest.series_point
-        # What the classifier calls normal where it is largest, it would call normal to who points at it.
-        spoken = (suspicion_of(score, each, point, self.model) for each in (found, on_slice))
-        suspicion = min(spoken, key=RANK.__getitem__)
-        return replace(found, suspicion_score=score, suspicion=suspicion)
+        # What would be called normal where it is largest is called normal to who points at it.
+        spoken = [suspicion_of(score, each, point, self.model) for each in (found, on_slice)]
+        if on_slice.suspicion == "low" and on_slice.probability is not None:
+            spoken.append("open")
+        return replace(found, suspicion_score=score, suspicion=min(spoken, key=RANK.__getitem__))
 
     def _follow(self, candidate: VolumeCandidate) -> _Followed:
         """The candidate's axial patch on every slice it may reach, through the network at once."""
@@ -130,12 +131,13 @@ class SectionReader:
     def _on_slice(self, followed: _Followed, main: int) -> Finding | None:
         """What is said to who points at it on its main section; None where that would be rejected."""
         judged, candidate = followed.judged, followed.candidate
-        if errors_of(check_roi(judged.patches[main])):
-            return None
         ct_slice = self.volume.slice_at(followed.indices[main])
+        notes = check_place(ct_slice, judged.patches[main])
+        if errors_of(notes):
+            return None
         strange = bool(judged.strange[main])
         found = finding_on(main, ct_slice, judged, self.model, judgeable=not strange)
-        if not (strange or judged.no_nodule[main]):
+        if not (strange or judged.no_nodule[main] or is_like_blood(notes)):
             return found
         place = Place(candidate.centre_px, candidate.zoom)
         found = looked_at(found, ct_slice, place, self.model, self.detector, self.second_look)

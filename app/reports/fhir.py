@@ -20,7 +20,7 @@ from app.imaging.header import Header
 from app.inference.prediction import Finding, Trait
 from app.inference.vocabulary import DECISION_WORDS
 from app.reports import codes
-from app.reports.report import DISCLAIMER, MANUFACTURER, Report
+from app.reports.report import DISCLAIMER, MANUFACTURER, Report, standing
 
 DICOM_UID: Final = "urn:dicom:uid"
 OID: Final = "urn:oid:"
@@ -125,6 +125,8 @@ def _observation(report: Report, finding: Finding, addresses: _Addresses) -> Jso
         components.append(
             {"code": _concept(codes.DIAMETER), "valueQuantity": _quantity(finding.diameter_mm, codes.MILLIMETRE)}
         )
+    if (counts := standing(finding)) is not None:
+        resource["note"] = [{"text": counts}]
     components += [component for trait in finding.traits if (component := _trait(trait)) is not None]
     if components:
         resource["component"] = components

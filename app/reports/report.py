@@ -19,7 +19,7 @@ from app.imaging.header import Header
 from app.imaging.volume import CTVolume
 from app.inference.bundle import Bundle
 from app.inference.prediction import Finding, Prediction
-from app.inference.vocabulary import Language
+from app.inference.vocabulary import Language, Suspicion
 from app.reports.source import SourceHeader, remarks_on
 
 Kind = Literal["sr", "capture", "map", "segmentation"]
@@ -151,6 +151,20 @@ class Report:
         sources = hashlib.sha256(_joined((s.sop_instance_uid, s.frame) for s in self.sources).encode()).hexdigest()
         roi = None if self.roi_px is None else tuple(round(at, 3) for at in self.roi_px)
         return (sources, self.device_uid, self.prediction.operating_point, roi)
+
+
+COUNTS: Final[dict[Suspicion, str]] = {
+    "suspected": "Counts as suspicious in the decision",
+    "open": "Leaves the decision open",
+    "low": "Does not count in the decision",
+}
+
+
+def standing(finding: Finding) -> str | None:
+    """What a finding counts for in the decision for a whole slice or series; None where it has no score."""
+    if finding.suspicion is None or finding.suspicion_score is None:
+        return None
+    return f"{COUNTS[finding.suspicion]} (score {finding.suspicion_score:.2f})."
 
 
 def derived_uid(*parts: object) -> str:

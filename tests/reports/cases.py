@@ -36,6 +36,10 @@ from tests.fakes import TRAITS
 
 DECISIONS: Final[tuple[Decision, ...]] = get_args(Decision)
 PROBABILITY: Final = {"cancer_suspected": 0.8742, "normal": 0.0317, "indeterminate": 0.3058}
+REASONS: Final[dict[Decision, tuple[str, ...]]] = {
+    "rejected": ("no_lung", "not_axial"),
+    "indeterminate": ("near_operating_point",),
+}
 DIAMETERS_MM: Final = (14.25, 8.5, 21.0)
 OPERATING_POINT: Final = 0.42
 WRITTEN: Final = datetime(2026, 3, 14, 15, 9, 26, tzinfo=timezone(timedelta(hours=8)))
@@ -157,7 +161,7 @@ def predict(
         operating_point=OPERATING_POINT,
         prediction_set=sets[decision],
         findings=tuple(findings),
-        reasons=("no_lung", "not_axial") if decision == "rejected" else (),
+        reasons=REASONS.get(decision, ()),
         quality=(QualityNote("thick_slice", "warning", "Slice thickness is 6 mm."),),
         source=source,
         spacing_mm=spacing_mm,
