@@ -25,6 +25,8 @@ from app.imaging.lungs import (
     median,
 )
 from app.imaging.patches import Patch
+from app.imaging.scale import check_scale, check_volume_scale
+from app.imaging.volume import CTVolume
 from app.imaging.volume_lungs import VolumeLungs
 
 MAX_TILT_DEG: Final = 20.0  # beyond, a vessel is cut along its length and looks like nothing in training
@@ -50,7 +52,10 @@ MAX_OUTSIDE: Final = 0.1  # fraction of a patch beyond the image's edge
 
 
 def check_slice(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
-    """What was assumed in reading, then geometry and range of values."""
+    """What was assumed in reading, then geometry, range of values and their scale.
+
+    A view narrower than a chest may show lung alone, or a nodule: there is nothing to hold the scale against.
+    """
     notes = list(ct_slice.notes)
     orientation, thickness = ct_slice.orientation, ct_slice.thickness_mm
     if orientation is not None and orientation.tilt_deg > MAX_TILT_DEG:
@@ -63,7 +68,19 @@ def check_slice(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
     if _span_hu(ct_slice.hu[::SAMPLE_ROWS]) < MIN_HU_SPAN and (span := _span_hu(ct_slice.hu)) < MIN_HU_SPAN:
         message = f"Values span {span:.0f} HU; a CT slice of the chest spans more than {MIN_HU_SPAN:g}."
         notes.append(QualityNote("no_contrast", "error", message))
+    if shows_whole_body(ct_slice):
+        notes.extend(check_scale(ct_slice))
     return tuple(notes)
+
+
+def check_volume(volume: CTVolume) -> tuple[QualityNote, ...]:
+    """What was assumed in reading a series, and the scale of its values."""
+    return (*volume.notes, *check_volume_scale(volume))
+
+
+def shows_whole_body(ct_slice: CTSlice) -> bool:
+    """Whether the view is as wide as a chest."""
+    return _width_mm(ct_slice) >= MIN_WHOLE_BODY_MM
 
 
 def check_lungs(ct_slice: CTSlice, lungs: Mask, shrunken: FloatImage | None = None) -> tuple[QualityNote, ...]:

@@ -126,6 +126,12 @@ class TestVolume:
         volume = built(series_files(RescaleType="US", SliceThickness=7.0))
         assert [note.code for note in volume.notes] == ["hounsfield_assumed", "thick_slice"]
 
+    def test_a_frame_of_reference_for_every_slice_is_remarked(self) -> None:
+        files = [slice_file(n, FrameOfReferenceUID=derived_uid(f"frame {n}")) for n in range(6)]
+        volume = built(files)
+        assert [(note.code, note.severity) for note in volume.notes] == [("frames_of_reference_differ", "warning")]
+        assert np.array_equal(volume.hu, built(series_files()).hu)
+
     def test_memoryviews_and_compressed_files_are_read(self) -> None:
         compressed = [slice_file(index, coding=PixelCoding(transfer_syntax=RLELossless)) for index in range(4)]
         builder = SeriesBuilder()
@@ -280,13 +286,17 @@ class TestRefusals:
         [
             ({"PixelSpacing": [SPACING_MM, 1.49]}, "another pixel spacing"),
             ({"ImageOrientationPatient": [1, 0, 0, 0, 0.998, 0.0632]}, "another orientation"),
-            ({"FrameOfReferenceUID": derived_uid("elsewhere")}, "another frame of reference"),
             ({"ImagePositionPatient": [-100, -110, LOWEST_MM + STEP_MM * 6]}, "a slice 20.0 mm beside the others"),
         ],
-        ids=["spacing", "orientation", "frame of reference", "beside"],
+        ids=["spacing", "orientation", "beside"],
     )
     def test_mixed_geometry(self, attributes: dict[str, Any], found: str) -> None:
         assert refused([*series_files(), slice_file(6, **attributes)], MixedGeometry).startswith(found)
+
+    def test_another_frame_of_reference_where_no_series_uid_holds_slices_together(self) -> None:
+        absent: dict[str, Any] = {"SeriesInstanceUID": None}
+        files = [*series_files(**absent), slice_file(6, FrameOfReferenceUID=derived_uid("elsewhere"), **absent)]
+        assert refused(files, MixedGeometry).startswith("another frame of reference")
 
     def test_mixed_sizes_name_the_file_by_its_place(self) -> None:
         larger = dicom(small(), spacing_mm=SPACING_MM, SOPInstanceUID=derived_uid("larger"))
