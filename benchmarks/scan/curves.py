@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.scan.answers import Frozen
+from benchmarks.scan.networks import LOWEST
 from benchmarks.scan.planted_slices import PlantedSlices, SlicePlanting
 
 RATES: Final = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
@@ -102,5 +103,4 @@ def _found(plantings: Sequence[SlicePlanting], score: float) -> float:
 
 
 def _background(scan: PlantedSlices) -> Floats:
-    lowest = -float(np.finfo(np.float64).max)
-    return np.array([lowest if score is None else score for score in scan.background])
+    return np.array([LOWEST if score is None else score for score in scan.background])
