@@ -43,9 +43,9 @@ AIR_MEDIAN_HU: Final = -940.0  # emphysema begins near -950; no nodule is thinne
 BONE_MEDIAN_HU: Final = 200.0  # denser than enhanced vessels; bone and calcium
 MAX_ABOVE_BLOOD_HU: Final = 60.0  # a vessel differs by less from the great vessels; noise and mixing with them
 BONE_NEIGHBOUR_LUNG: Final = 0.35  # a calcified nodule is surrounded by lung, a rib by muscle
-FILLED_RADIUS_MM: Final = 8.0  # a nodule of 16 mm; few are larger
+FILLED_RADIUS_MM: Final = 12.0  # half of LARGE_MM: what fills this is a mass
 SOFT_HU: Final = -200.0  # fat lies above, a solid nodule's soft border below
-MIN_FILLED: Final = 0.95
+MIN_FILLED: Final = 0.85
 MIN_PATCH_LUNG: Final = 0.03  # fraction of a patch; less is chest wall, mediastinum or another organ
 LUNG_HU: Final = (-980.0, AIRLIKE_HU)  # free air lies below
 MAX_OUTSIDE: Final = 0.1  # fraction of a patch beyond the image's edge
@@ -138,6 +138,12 @@ def check_roi_place(ct_slice: CTSlice, survey: LungSurvey, roi_px: PointPx) -> t
     if distance <= MAX_LUNG_DISTANCE_MM:
         return ()
     return (QualityNote("roi_outside_lung", "error", f"The roi is {distance:.0f} mm from the nearest lung."),)
+
+
+def is_soft(patch: Patch) -> bool:
+    """Whether the middle of a patch is soft tissue or denser."""
+    spec = patch.transform.spec
+    return median(patch.hu[_disc(spec.size_px, CORE_RADIUS_MM / spec.spacing_mm)]) > SOFT_HU
 
 
 def is_filled(patch: Patch) -> bool:

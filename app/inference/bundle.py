@@ -154,12 +154,19 @@ class Performance(_Frozen):
 
 
 class GoldenCase(_Frozen):
-    """A generated input in int16 HU (size, size), the outputs recorded for it, and how far they may move."""
+    """A generated input in int16 HU, (size, size) or (size, size, channels), the outputs recorded for it, and how far
+    they may move."""
 
     description: str
     hu: EncodedArray
     outputs: Mapping[str, EncodedArray]
     tolerance: Annotated[float, Field(gt=0)]
+
+    def batch(self) -> NDArray[np.float32]:
+        """The input as a backend takes it, float32 (1, size, size, channels)."""
+        hu = self.hu.decode().astype(np.float32)
+        with_channels = hu if hu.ndim > 2 else hu[..., None]
+        return with_channels[None]
 
 
 class VerifiedManifest(_Frozen):

@@ -61,7 +61,7 @@ def check_place(ct_slice: CTSlice, patch: Patch) -> tuple[QualityNote, ...]:
 
 
 def looked_at(
-    finding: Finding, ct_slice: CTSlice, place: Place, model: Model, detector: Detector, second_look: SecondLook
+    finding: Finding, *, ct_slice: CTSlice, place: Place, model: Model, detector: Detector, second_look: SecondLook
 ) -> Finding:
     """The finding with the score of its place, if the filter lets it pass, and with what it counts for, if a search of
     the slice would list it."""

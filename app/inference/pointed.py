@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -12,10 +12,18 @@ from app.errors import RoiOutsideImage
 from app.imaging.blood_pool import blood_pools_hu
 from app.imaging.candidates import large_candidate_at
 from app.imaging.ct import CTSlice, PointPx, QualityNote
-from app.imaging.lung_survey import survey_lungs
+from app.imaging.lung_survey import LungSurvey, survey_lungs
 from app.imaging.lungs import segment_lungs
 from app.imaging.patches import Patch, extract_patch
-from app.imaging.quality import check_roi, check_roi_place, check_slice, check_view, is_filled, is_like_blood
+from app.imaging.quality import (
+    check_roi,
+    check_roi_place,
+    check_slice,
+    check_view,
+    is_filled,
+    is_like_blood,
+    is_soft,
+)
 from app.inference.decision import (
     OUT_OF_DISTRIBUTION,
     Verdict,
@@ -35,34 +43,50 @@ from app.inference.suspicion import SecondLook
 NOT_A_NODULE: Final = "not_a_nodule"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What the classifier sees at a place, remarks about that, and why it would rather not judge."""
+
+    place: Place
+    patch: Patch
+    judged: PatchOutputs
+    notes: tuple[QualityNote, ...]
+    doubts: tuple[str, ...]
+
+    def finding(self, ct_slice: CTSlice, model: Model, *, rejected: bool = False) -> Finding:
+        """It as a finding; not described where it is `rejected`, or unlike the training data."""
+        judgeable = not (rejected or OUT_OF_DISTRIBUTION in self.doubts)
+        return finding_on(0, ct_slice, self.judged, model, judgeable=judgeable)
+
+
 def diagnose_roi(
     ct_slice: CTSlice, roi_px: PointPx, model: Model, detector: Detector, second_look: SecondLook
 ) -> Prediction:
-    """Judge the nodule at `roi_px` (column, row) with the classifier.
+    """Judge the nodule at `roi_px` (column, row) with the classifier, or the mass in which it lies from its middle.
 
-    Where that sees no nodule, or nothing like its training data, and where the place is as dense as blood,
-    `detector` and `second_look` are asked: what a search of the slice would list is judged by the search's rules, the
-    rest is rejected. Raises RoiOutsideImage.
+    Where that sees no nodule, or nothing like its training data, and where the place is as dense as blood, `detector`
+    and `second_look` are asked: what a search of the slice would list is judged by the search's rules, the rest is
+    rejected. Raises RoiOutsideImage.
     """
     _require_inside(ct_slice, roi_px)
     started = time.perf_counter()
     survey = survey_lungs(ct_slice)
-    place, patch = _seen(ct_slice, roi_px, model)
     slice_notes = (*check_slice(ct_slice), *check_view(ct_slice, survey))
-    blood_hu = partial(blood_pools_hu, ct_slice, survey, place.centre_px)
-    roi_notes = (*_moved(place), *check_roi(patch, blood_hu), *check_roi_place(ct_slice, survey, place.centre_px))
     searched = time.perf_counter()
-    judged = run_patches([patch], model)
-    notes = (*slice_notes, *roi_notes)
-    unfit = [*errors_of(slice_notes), *errors_of(roi_notes)]
-    doubts = _doubts(judged, on_a_nodule=not (errors_of(roi_notes) or is_like_blood(roi_notes)))
-    finding = finding_on(0, ct_slice, judged, model, judgeable=OUT_OF_DISTRIBUTION not in doubts)
-    if doubts and not unfit:
-        finding = looked_at(finding, ct_slice, place, model, detector, second_look)
-    verdict = _verdict(finding, unfit, doubts, notes, model)
+    seen = _seen(ct_slice, survey, Place(roi_px), model)
+    look = partial(looked_at, ct_slice=ct_slice, model=model, detector=detector, second_look=second_look)
+    unfit = errors_of(slice_notes)
+    if not unfit and is_soft(seen.patch) and (seen.doubts or is_filled(seen.patch)):
+        mass = _mass(ct_slice, survey, roi_px, model)
+        if mass is not None and look(mass.finding(ct_slice, model), place=mass.place).suspicion is not None:
+            seen = mass
+    finding = seen.finding(ct_slice, model)
+    if seen.doubts and not (unfit or errors_of(seen.notes)):
+        finding = look(finding, place=seen.place)
+    notes = (*slice_notes, *seen.notes)
+    verdict = _verdict(finding, seen, unfit, notes, model)
     if verdict.decision == "rejected":
-        plain = finding_on(0, ct_slice, judged, model, judgeable=False)
-        finding = replace(plain, suspicion_score=finding.suspicion_score)
+        finding = replace(seen.finding(ct_slice, model, rejected=True), suspicion_score=finding.suspicion_score)
     return predict(
         verdict,
         [finding],
@@ -85,39 +109,34 @@ def _require_inside(ct_slice: CTSlice, roi_px: PointPx) -> None:
         )
 
 
-def _seen(ct_slice: CTSlice, roi_px: PointPx, model: Model) -> tuple[Place, Patch]:
-    """What is judged: the roi itself, or the mass in which it lies, from the middle of that and at its zoom."""
-    patch = extract_patch(ct_slice, roi_px, model.patch_spec)
-    if is_filled(patch):
-        mass = large_candidate_at(ct_slice, segment_lungs(ct_slice), roi_px)
-        if mass is not None:
-            return Place(mass.centre_px, mass.zoom), extract_patch(
-                ct_slice, mass.centre_px, model.patch_spec.zoomed(mass.zoom)
-            )
-    return Place(roi_px), patch
+def _seen(ct_slice: CTSlice, survey: LungSurvey, place: Place, model: Model) -> _Seen:
+    patch = extract_patch(ct_slice, place.centre_px, model.patch_spec.zoomed(place.zoom))
+    blood_hu = partial(blood_pools_hu, ct_slice, survey, place.centre_px)
+    notes = (*check_roi(patch, blood_hu), *check_roi_place(ct_slice, survey, place.centre_px))
+    judged = run_patches([patch], model)
+    doubts = [NOT_A_NODULE] if judged.no_nodule[0] or errors_of(notes) or is_like_blood(notes) else []
+    if judged.strange[0]:
+        doubts.append(OUT_OF_DISTRIBUTION)
+    return _Seen(place, patch, judged, notes, tuple(doubts))
 
 
-def _moved(place: Place) -> tuple[QualityNote, ...]:
-    if place.zoom == 1:
-        return ()
-    column, row = place.centre_px
-    message = (
-        f"The roi lies in a mass, which was judged from its middle at {column:.0f},{row:.0f} and seen from further."
-    )
-    return (QualityNote("roi_in_mass", "info", message),)
-
-
-def _doubts(judged: PatchOutputs, *, on_a_nodule: bool) -> list[str]:
-    """Why the classifier would rather not judge the one patch."""
-    doubts = [NOT_A_NODULE] if judged.no_nodule[0] or not on_a_nodule else []
-    return [*doubts, OUT_OF_DISTRIBUTION] if judged.strange[0] else doubts
+def _mass(ct_slice: CTSlice, survey: LungSurvey, roi_px: PointPx, model: Model) -> _Seen | None:
+    """The mass in which a roi lies, seen from its middle, so that it does not matter where in it the roi is."""
+    mass = large_candidate_at(ct_slice, segment_lungs(ct_slice), roi_px)
+    if mass is None or not is_filled(extract_patch(ct_slice, mass.centre_px, model.patch_spec)):
+        return None
+    seen = _seen(ct_slice, survey, Place(mass.centre_px, mass.zoom), model)
+    column, row = mass.centre_px
+    message = f"The roi lies in a mass, which was judged from its middle at {column:.0f},{row:.0f} with larger pixels."
+    return replace(seen, notes=(QualityNote("roi_in_mass", "info", message), *seen.notes))
 
 
 def _verdict(
-    finding: Finding, unfit: Sequence[str], doubts: Sequence[str], notes: Sequence[QualityNote], model: Model
+    finding: Finding, seen: _Seen, unfit: Sequence[str], notes: Sequence[QualityNote], model: Model
 ) -> Verdict:
     if finding.suspicion is not None and is_listed(finding, model):
         return conclude_scan([finding], notes)
-    if unfit or doubts or finding.probability is None:
-        return reject([*unfit, *doubts])
+    reasons = [*unfit, *errors_of(seen.notes), *seen.doubts]
+    if reasons or finding.probability is None:
+        return reject(reasons)
     return conclude_nodule(finding.probability, notes, model)

@@ -140,7 +140,14 @@ class SectionReader:
         if not (strange or judged.no_nodule[main] or is_like_blood(notes)):
             return found
         place = Place(candidate.centre_px, candidate.zoom)
-        found = looked_at(found, ct_slice, place, self.model, self.detector, self.second_look)
+        found = looked_at(
+            found,
+            ct_slice=ct_slice,
+            place=place,
+            model=self.model,
+            detector=self.detector,
+            second_look=self.second_look,
+        )
         return found if found.suspicion is not None and is_listed(found, self.model) else None
 
     def _described(self, followed: _Followed, sections: _Sections, filtered: float) -> Finding:

@@ -140,7 +140,7 @@ class SecondLook:
         """Load it and run its golden case; raises BundleError when that differs by more than its tolerance."""
         self.backend.load(self.path)
         golden = self.manifest.golden
-        outputs = self.backend.run(golden.hu.decode().astype(np.float32)[None])
+        outputs = self.backend.run(golden.batch())
         check_golden(golden, outputs, self.backend.name, self.path)
 
     def on_slice(self, ct_slice: CTSlice, places: Sequence[tuple[PointPx, float]]) -> tuple[Logits, Logits]:

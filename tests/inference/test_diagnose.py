@@ -166,7 +166,8 @@ def test_candidates_go_through_the_model_in_one_batch(
 def test_clean_lungs_are_normal(model: Model, detector: Detector, second_look: SecondLook) -> None:
     prediction = diagnose(chest(), None, model, detector, second_look)
     assert prediction.decision == "normal"
-    assert (prediction.probability, prediction.findings, prediction.prediction_set) == (None, (), ("normal",))
+    assert (prediction.probability, prediction.prediction_set) == (None, ("normal",))
+    assert all(finding.suspicion == "low" for finding in prediction.findings)
 
 
 def test_slice_without_lung_is_rejected(model: Model, detector: Detector, second_look: SecondLook) -> None:
