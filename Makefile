@@ -134,6 +134,12 @@ planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/d
 	PYTHONPATH=. $(BIN)/python benchmarks/planted.py --data $(DATA) --networks runs/detector \
 	  --classifiers $(OUT)/evaluation --out docs/results/planted.json --pictures build/planted
 
+.PHONY: sight
+sight: $(DEV_READY) ## train the network that asks for an axial chest, measure it, write its bundle: docs/results/sight.json
+	$(BIN)/python scripts/sight.py train --data $(DATA) --out runs/sight
+	$(BIN)/python -m benchmarks.sight $(DATA) --networks runs/sight --out docs/results/sight.json --page docs/sight.md
+	$(BIN)/python scripts/sight.py export --networks runs/sight --out models/chest-view/1
+
 .PHONY: bench
 bench: $(DEV_READY) bench-peers ## measure serving against its ceiling and its peers; BENCH_ARGS=--quick for a look
 	$(BIN)/python -m benchmarks.serving --data $(DATA) --out docs/results/serving.json --chart docs/results/serving.png \

@@ -52,6 +52,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "evaluation": {"data", "fitting"},
     "reporting": {"data", "fitting", "evaluation"},
     "detector": {"data", "fitting", "evaluation", "reporting"},
+    "sight": {"data", "fitting", "evaluation", "reporting"},
     "second_look": {"data", "fitting", "evaluation", "reporting", "detector"},
     "experiments": {"data", "fitting", "evaluation", "reporting", "detector", "second_look"},
 }
