@@ -19,6 +19,7 @@ from app.inference.model import Model
 from app.inference.prediction import Finding, Prediction
 from app.inference.series import diagnose_volume
 from app.inference.suspicion import SecondLook
+from app.inference.view import ViewCheck
 from app.inference.vocabulary import Decision, Suspicion
 
 PLACES: Final = 3  # decimals kept of scores and probabilities
@@ -55,19 +56,27 @@ class Answer(Frozen):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judge:
-    """A whole service in one object: the networks that answer, under the second look's name."""
+    """A whole service in one object: the networks that answer, under the second look's name.
+
+    `view` asks whether it is a chest at all; None leaves that out.
+    """
 
     name: str
     model: Model
     detector: Detector
     second_look: SecondLook
+    view: ViewCheck | None = None
 
     def on_slice(self, ct_slice: CTSlice, roi_px: PointPx | None = None) -> Prediction:
         """As `POST /v1/predict` judges it."""
+        if self.view is not None:
+            ct_slice = self.view.remarked(ct_slice)
         return diagnose(ct_slice, roi_px, self.model, self.detector, self.second_look)
 
     def in_series(self, volume: CTVolume) -> Prediction:
         """As `POST /v1/studies` judges it."""
+        if self.view is not None:
+            volume = self.view.remarked_volume(volume)
         nothing, never = lambda *_: None, lambda: False
         return diagnose_volume(volume, self.model, self.detector, self.second_look, nothing, never)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Self, cast
+from typing import Any, Final, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from app.errors import InputError
 from app.inference.backends import Backend
@@ -13,14 +16,19 @@ from app.inference.bundle import load_bundle, read_verified
 from app.inference.detector import Detector
 from app.inference.model import Model, create_backend
 from app.inference.suspicion import SecondLook, SuspicionManifest
+from app.inference.view import OUTPUT, ViewCheck, ViewManifest
 from benchmarks.scan.answers import Judge
 from benchmarks.scan.known import SCANS
 from training.second_look.artefacts import KerasBackend, LookRun, read_network
 from training.second_look.chest import patient_parts
+from training.sight.fit import logits
+from training.sight.runs import trained
+from training.sight.views import FOLDS
 
 CLASSIFIER: Final = Path("models/nodule-classifier/1")
 FILTER: Final = Path("models/nodule-detector/1")
 SECOND_LOOK: Final = Path("models/nodule-suspicion/1")  # its rule and its points hold for every network
+CHEST_VIEW: Final = Path("models/chest-view/1")
 THREADS: Final = 1
 LOWEST: Final = -1e6  # no score is as low
 
@@ -57,16 +65,46 @@ def require_unseen(run: LookRun, trial: Trial) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewNetwork:
+    """A trained network of the view check as the service runs one."""
+
+    network: Any
+    name: str = "keras"
+
+    @staticmethod
+    def is_available() -> bool:
+        """Always: training has Keras."""
+        return True
+
+    def load(self, path: Path) -> None:
+        """Nothing: it is loaded."""
+
+    def run(self, hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Logits (N,) of float32 (N, size, size, 1) thumbnails in HU."""
+        return {OUTPUT: logits(self.network, list(hu[..., 0]))}
+
+
+def read_views(folder: Path, bundle: Path = CHEST_VIEW) -> dict[int, ViewCheck]:
+    """The view check's networks by the fold of scans and patients that each has not seen (`make sight`), with the
+    thresholds of the shipped bundle; raises BundleError without it."""
+    manifest, digest = read_verified(bundle, ViewManifest)
+    networks = {fold: cast(Backend, ViewNetwork(trained(folder, f"fold{fold}"))) for fold in FOLDS}
+    return {fold: ViewCheck(folder, manifest, digest, network) for fold, network in networks.items()}
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
-    """The judges by their networks' names, the records of these."""
+    """The judges by their networks' names, the records of these, and the view check by the fold it has not seen, or
+    none."""
 
     judges: Mapping[str, Judge]
     runs: Mapping[str, LookRun]
+    views: Mapping[int, ViewCheck] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path, bundle: Path = SECOND_LOOK) -> Self:
-        """The networks in `folder` with the rule and the points of the shipped `bundle`, behind the filter and before
-        the classifier that are shipped.
+    def read(cls, folder: Path, views: Path | None, bundle: Path = SECOND_LOOK) -> Self:
+        """The second look's networks in `folder` and the view check's in `views`, with the rule and the points of the
+        shipped `bundle`, behind the filter and before the classifier that are shipped.
 
         Raises OSError when a file is missing and BundleError where a bundle or the filter is not the one of the record.
         """
@@ -80,7 +118,7 @@ class Panel:
                               cast(Backend, KerasBackend(network)))  # fmt: skip
             look.require_filter(detector.digest)
             judges[run.name], runs[run.name] = Judge(run.name, model, detector, look), run
-        return cls(judges, runs)
+        return cls(judges, runs, {} if views is None else read_views(views))
 
     @property
     def weights(self) -> dict[str, str]:
@@ -100,12 +138,16 @@ class Panel:
     def of_scan(self, name: str) -> Judge:
         """Who has seen neither a scan nor the nodules planted into it; raises SeenBefore without one."""
         role = SCANS[name]
-        return self._unseen(Trial(frozenset({name}), frozenset({role.planted_fold})))
+        judge = self._unseen(Trial(frozenset({name}), frozenset({role.planted_fold})))
+        return replace(judge, view=self.views[role.fold]) if self.views else judge
 
     def of_patient(self, patient: str, patients: list[str]) -> Judge:
         """Who has seen no chest slice of a patient, one of `patients`; raises SeenBefore without one."""
         (parts,) = {run.config.chest_slices.parts for run in self.runs.values() if run.config.chest_slices}
-        return self._unseen(Trial(parts=frozenset({patient_parts(patients, parts)[patient]})))
+        part = patient_parts(patients, parts)[patient]
+        judge = self._unseen(Trial(parts=frozenset({part})))
+        # Both deal out the sorted patients in turn: folds in the order of FOLDS, parts in that of their numbers.
+        return replace(judge, view=self.views[FOLDS[part]]) if self.views else judge
 
     def _unseen(self, trial: Trial) -> Judge:
         """The first of the networks that will do."""
