@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, Self
 
 import cv2
@@ -21,7 +21,8 @@ Setting = Literal["free", "wall"]
 Floats = NDArray[np.float32]
 Rng = np.random.Generator
 
-TRIES: Final = 300
+DRAWN: Final = 20_000  # voxels of lung, for each planting
+TRIES: Final = 300  # of these that may do
 VESSEL_VX: Final = 3  # closed by so many work pixels, a vessel of 8 mm is room like the lung around it
 KNOWN_MM: Final = 25.0  # between a planting's surface and anything known
 MASS_MM: Final = 15.0
@@ -36,11 +37,15 @@ CHEST_WALL_MM: Final = 60.0  # deeper than the radius and this is the mediastinu
 @dataclass(frozen=True, slots=True, eq=False)
 class Room:
     """A scan on work pixels (slice, row, column): the distance in mm from each voxel of aerated lung to what is none,
-    and the depth under the skin."""
+    the depth under the skin, and the flat numbers of those in `lung`."""
 
     scan: Scan
     inner_mm: Floats
     depth_mm: Floats
+    lung: NDArray[np.intp] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lung", np.flatnonzero(self.inner_mm > 0))
 
     @classmethod
     def of(cls, scan: Scan) -> Self:
@@ -60,9 +65,10 @@ class Room:
         """(slice, row, column) voxels for the middle of a planting that covers (slices, rows, columns) voxels around
         it, wholly in lung and on next to no vessel."""
         reach = (np.argwhere(covered) - _half(covered)) * self.scan.volume.spacing_mm
-        choices = self.inner_mm > np.linalg.norm(reach, axis=1).max()
+        drawn = self._drawn(rng)
+        choices = drawn[self.inner_mm.flat[drawn] > np.linalg.norm(reach, axis=1).max()]
         most = MAX_VESSEL if 2 * radius_mm < MASS_MM else MAX_VESSEL_OF_MASS
-        for voxel, under in self._tried(choices, covered, radius_mm, rng):
+        for voxel, under in self._tried(choices, covered, radius_mm):
             if float((under > LUNG_LIKE_HU).mean()) <= most:
                 yield voxel
 
@@ -70,9 +76,10 @@ class Room:
         """The same for one that lies with a part of its `core` in the lung's wall, the chest's rather than the
         mediastinum's."""
         low, high = (share * radius_mm for share in WALL_REACH)
-        deep = (self.depth_mm > radius_mm + SKIN_MM) & (self.depth_mm < radius_mm + CHEST_WALL_MM)
-        choices = (self.inner_mm > low) & (self.inner_mm < high) & deep
-        for voxel, under in self._tried(choices, core, radius_mm, rng):
+        drawn = self._drawn(rng)
+        inner_mm, depth_mm = self.inner_mm.flat[drawn], self.depth_mm.flat[drawn] - radius_mm
+        on_wall = (inner_mm > low) & (inner_mm < high) & (depth_mm > SKIN_MM) & (depth_mm < CHEST_WALL_MM)
+        for voxel, under in self._tried(drawn[on_wall], core, radius_mm):
             if ON_WALL[0] <= float((under < LUNG_LIKE_HU).mean()) <= ON_WALL[1]:
                 yield voxel
 
@@ -87,10 +94,12 @@ class Room:
         index, row, column = voxel
         return patient_mm(self.scan.volume, (column, row, index))
 
-    def _tried(self, choices: Mask, covered: Mask, radius_mm: float, rng: Rng) -> Iterator[tuple[Voxel, Floats]]:
+    def _drawn(self, rng: Rng) -> NDArray[np.intp]:
+        return np.asarray(self.lung[rng.integers(len(self.lung), size=DRAWN)], np.intp)
+
+    def _tried(self, choices: NDArray[np.intp], covered: Mask, radius_mm: float) -> Iterator[tuple[Voxel, Floats]]:
         """TRIES of the choices, those KNOWN_MM and more from anything known, each with the HU that it would cover."""
-        numbers = np.flatnonzero(choices)
-        for number in numbers[rng.integers(len(numbers), size=TRIES)].tolist() if len(numbers) else ():
+        for number in choices[:TRIES].tolist():
             index, row, column = voxel = self.voxel(number)
             if self.scan.clearance_mm((column, row, index)) < radius_mm + KNOWN_MM:
                 continue
