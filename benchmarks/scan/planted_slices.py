@@ -28,7 +28,6 @@ MIN_ROOM_CM2: Final = 60.0  # of lung on a slice that is planted
 MIN_HIT_MM: Final = 4.0
 MASS_SOURCE_MM: Final = 20.0
 MASS_TEXTURE: Final = 2.5  # mean rating; below is ground glass, which no mass is
-MASS_WALL: Final = 0.35  # of what surrounds a source; more would come along
 MASSES_MM: Final = (35.0, 45.0, 60.0)
 
 Kind = Literal["nodule", "mass"]
@@ -106,7 +105,7 @@ def is_fit(nodule: Nodule) -> bool:
 def is_mass_source(nodule: Nodule) -> bool:
     """Whether it is enlarged to a mass."""
     large = nodule.diameter_mm >= MASS_SOURCE_MM and nodule.traits[-1] >= MASS_TEXTURE
-    return large and nodule.readers >= MIN_READERS and wall_share(nodule) <= MASS_WALL
+    return large and nodule.readers >= MIN_READERS and wall_share(nodule) <= MAX_WALL
 
 
 def on_wall(ct_slice: CTSlice, grafted: Graft, place: tuple[int, int]) -> CTSlice:
