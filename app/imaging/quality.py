@@ -6,6 +6,7 @@ A note of severity `error` means that the model may not judge; its code is then 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from app.imaging.aeration import patient_sides
 from app.imaging.ct import CTSlice, FloatImage, PointPx, QualityNote
 from app.imaging.lung_survey import LungSurvey
 from app.imaging.lungs import (
@@ -23,7 +25,9 @@ from app.imaging.lungs import (
     is_surely_near_lung,
     lung_area_cm2,
     median,
+    shrink,
 )
+from app.imaging.opacity import check_sides, check_volume_sides
 from app.imaging.patches import Patch
 from app.imaging.scale import check_scale, check_volume_scale
 from app.imaging.volume import CTVolume
@@ -33,6 +37,7 @@ MAX_TILT_DEG: Final = 20.0  # beyond, a vessel is cut along its length and looks
 MAX_THICKNESS_MM: Final = 5.0  # thicker slices dilute a 6 mm nodule with lung
 MIN_LUNG_CM2: Final = 2.5  # an apex with 3 cm² in the whole scan shows a little less by itself, head and abdomen none
 MAX_CUT_MM: Final = 20.0  # lung along the edge of the view; what lies beyond may hold a nodule
+BARRING_CUT_MM: Final = 60.0  # a mass of the largest size looked for may lie beyond
 MAX_END_CM2: Final = 10.0  # lung on the outermost slice of a scan; a recess or an apex ends within a few slices of it
 MIN_HU_SPAN: Final = 300.0  # lung against soft tissue spans twice as much
 SAMPLE_ROWS: Final = 32  # between the rows looked at first: a body with the air around it spans enough on these
@@ -84,7 +89,13 @@ def shows_whole_body(ct_slice: CTSlice) -> bool:
 
 
 def check_lungs(ct_slice: CTSlice, lungs: Mask, shrunken: FloatImage | None = None) -> tuple[QualityNote, ...]:
-    """Whether there is lung to search, and whether all of it is in view. `shrunken`: see `cut_length_mm`."""
+    """Whether there is lung to search, all of it is in view and aerated. `shrunken`: see `cut_length_mm`."""
+    small = shrink(ct_slice.hu, ct_slice.spacing_mm) if shrunken is None else shrunken
+    notes = _check_area_and_view(ct_slice, lungs, small)
+    return notes if any(note.severity == "error" for note in notes) else (*notes, *_check_sides(ct_slice, lungs, small))
+
+
+def _check_area_and_view(ct_slice: CTSlice, lungs: Mask, shrunken: FloatImage) -> tuple[QualityNote, ...]:
     area = lung_area_cm2(lungs, ct_slice)
     if area < MIN_LUNG_CM2:
         return (_no_lung(area),)
@@ -92,16 +103,23 @@ def check_lungs(ct_slice: CTSlice, lungs: Mask, shrunken: FloatImage | None = No
     return (_cut_in_plane(cut_mm),) if cut_mm > MAX_CUT_MM else ()
 
 
+def _check_sides(ct_slice: CTSlice, lungs: Mask, shrunken: FloatImage) -> tuple[QualityNote, ...]:
+    rows, columns = shrunken.shape
+    mask = cv2.resize(lungs.view(np.uint8), (columns, rows), interpolation=cv2.INTER_NEAREST).view(np.bool_)
+    return check_sides(*patient_sides(shrunken, mask, ct_slice.hu.shape, ct_slice.orientation))
+
+
 def check_volume_lungs(lungs: VolumeLungs) -> tuple[QualityNote, ...]:
     """As `check_lungs` for a series, and whether it begins below the lungs and ends above them."""
     if lungs.areas_cm2.max() < MIN_LUNG_CM2:
         return (_no_lung(float(lungs.areas_cm2.max())),)
     notes = [_cut_in_plane(float(lungs.cut_mm.max()))] if lungs.cut_mm.max() > MAX_CUT_MM else []
-    end = float(max(lungs.areas_cm2[0], lungs.areas_cm2[-1]))
-    if end > MAX_END_CM2:
-        message = f"The scan does not cover the lungs: its outermost slice shows {end:.0f} cm² of lung."
-        notes.append(QualityNote("partial_lung", "warning", message))
-    return tuple(notes)
+    below, above = float(lungs.areas_cm2[0]), float(lungs.areas_cm2[-1])
+    if max(below, above) > MAX_END_CM2:
+        message = f"The scan does not hold the whole lungs: {below:.0f} cm² of them are on its lowest slice and "
+        message += f"{above:.0f} cm² on its highest; at most {MAX_END_CM2:g} cm² are where lungs end."
+        notes.append(QualityNote("lungs_not_whole", "warning", message, bars_normal=True))
+    return (*notes, *check_volume_sides(lungs.sides))
 
 
 def _no_lung(area_cm2: float) -> QualityNote:
@@ -111,18 +129,20 @@ def _no_lung(area_cm2: float) -> QualityNote:
 
 def _cut_in_plane(cut_mm: float) -> QualityNote:
     message = f"The edge of the view cuts the lungs along {cut_mm:.0f} mm; what lies beyond is not judged."
-    return QualityNote("partial_lung", "warning", message)
+    return QualityNote("partial_lung", "warning", message, bars_normal=cut_mm > BARRING_CUT_MM)
 
 
 def check_view(ct_slice: CTSlice, survey: LungSurvey) -> tuple[QualityNote, ...]:
-    """As `check_lungs`, for a roi that somebody chose: a narrow view of one lung has no outline of the body to find
-    lungs by, so it is remarked and left to the roi's own checks."""
+    """Whether there is lung and all of it in view, for a roi that somebody chose: nothing but that is judged, so what
+    lies elsewhere bars nothing. A narrow view of one lung has no outline of the body to find lungs by, so it is
+    remarked and left to the roi's own checks."""
     width_mm = _width_mm(ct_slice)
     if width_mm >= MIN_WHOLE_BODY_MM:
         # Closed lungs are as large at least, and are made only where these leave a doubt.
         if survey.is_whole and lung_area_cm2(survey.unclosed, ct_slice) >= MIN_LUNG_CM2:
             return ()
-        return check_lungs(ct_slice, survey.mask, survey.hu)
+        notes = _check_area_and_view(ct_slice, survey.mask, survey.hu)
+        return tuple(replace(note, bars_normal=False) for note in notes)
     message = f"The image is {width_mm:.0f} mm wide, too narrow to find the lungs in; they were not looked for."
     return (QualityNote("narrow_view", "warning", message),)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from app.imaging.ct import PointMm, PointPx
 from app.imaging.planes import PLANES
-from app.imaging.quality import check_volume_lungs
+from app.imaging.quality import check_volume, check_volume_lungs
 from app.imaging.volume import CTVolume
 from app.imaging.volume_candidates import VolumeCandidate, find_volume_candidates
 from app.imaging.volume_lungs import VolumeLungs, segment_volume
@@ -76,7 +76,7 @@ def diagnose_volume(
     with watch.stage("lungs") as tell:
         lungs = segment_volume(volume, progress=lambda done: tell(done, len(volume)))
     point = second_look.manifest.series_point
-    notes = (*volume.notes, *check_volume_lungs(lungs), *scan_notes(point, second_look, model))
+    notes = (*check_volume(volume), *check_volume_lungs(lungs), *scan_notes(point, second_look, model))
     errors = errors_of(notes)
     reader = SectionReader(volume, model, detector, second_look)
     findings = [] if errors else _search(lungs, reader, watch)

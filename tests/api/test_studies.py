@@ -80,11 +80,12 @@ def test_answer_names_the_nodule_its_slices_and_the_series(client: TestClient, s
     assert body["key_slices"][0]["findings"][0] == 1
     assert body["key_slices"][0]["index"] == finding["slice"]["index"]
     assert {"study_level_not_validated", "nodules_may_be_missed"} <= {note["code"] for note in body["quality"]}
-    assert set(body["timing_ms"]) == {"decode", "lungs", "candidates", "detect", "judge", "total"}
+    assert set(body["timing_ms"]) == {"decode", "lungs", "candidates", "detect", "look", "judge", "total"}
     stages = sum(ms for stage, ms in body["timing_ms"].items() if stage != "total")
     assert body["timing_ms"]["total"] >= stages - 0.1, "from the request's first byte, rounded"
     assert body["request_id"] == response.headers["x-request-id"]
-    assert body["detector"]["name"] == "nodule-detector"
+    assert (body["detector"]["name"], body["second_look"]["name"]) == ("nodule-detector", "nodule-suspicion")
+    assert (finding["suspicion"], body["scan"]["score"]) == ("suspected", finding["suspicion_score"])
     assert response.headers["vary"] == "Accept, Accept-Language"
 
 
@@ -112,7 +113,7 @@ def test_explain_and_language(client: TestClient, series: list[bytes]) -> None:
     given = {"data": {"explain": "true"}, "headers": {"accept-language": "zh"}}
     body = post(client, series, **given).json()
     assert body["findings"][0]["evidence"]["shape"] == [6, 6]
-    assert body["display"] == "肺癌"
+    assert body["display"] == "肺癌(疑似)"
     unknown = post(client, series, data={"roi": "1,1"}).json()
     assert "parameter_ignored" in {note["code"] for note in unknown["quality"]}
     assert "evidence" not in unknown["findings"][0]

@@ -182,10 +182,11 @@ def test_models_describes_what_it_verified(capsys: pytest.CaptureFixture[str]) -
     assert "nodule-classifier/1  sha256:" in shown
     assert "auc" in shown
     assert "nodule-detector/1  sha256:" in shown
+    assert "nodule-suspicion/1  sha256:" in shown
     assert "in force" not in shown
 
 
-@pytest.mark.parametrize("model", ["nodule-classifier", "nodule-detector"])
+@pytest.mark.parametrize("model", ["nodule-classifier", "nodule-detector", "nodule-suspicion"])
 @pytest.mark.parametrize("command", [["models"], ["serve"], ["predict", "x.dcm"]])
 def test_flipped_byte_stops_every_command(
     tmp_path: Path, command: list[str], model: str, capsys: pytest.CaptureFixture[str]
@@ -195,13 +196,14 @@ def test_flipped_byte_stops_every_command(
     assert f"{model}/1/saved_model.pb" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("model", ["nodule-detector", "nodule-suspicion"])
 @pytest.mark.parametrize("command", [["models"], ["serve"], ["predict", "x.dcm"]])
-def test_missing_detector_stops_every_command(
-    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+def test_missing_model_of_the_search_stops_every_command(
+    tmp_path: Path, command: list[str], model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.rmtree(tmp_path / "models" / "nodule-detector")
+    shutil.rmtree(tmp_path / "models" / model)
     assert cli.main(command) == cli.CANNOT_START
-    assert "nodule-detector" in capsys.readouterr().err
+    assert model in capsys.readouterr().err
 
 
 def test_unsafe_setting_stops_every_command(
