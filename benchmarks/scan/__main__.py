@@ -112,8 +112,12 @@ class Bench:
 
     def agreement(self) -> Mapping[str, Any]:
         """The three ways of asking."""
-        said = (agreement.measure(known, self.panel.of_scan(known.name)) for known in self.scans)
-        return {"agreement": tuple(place for places in said for place in places)}
+
+        def every(sheet: Sheet) -> tuple[agreement.PlaceSaid, ...]:
+            said = (agreement.measure(known, self.panel.of_scan(known.name), sheet) for known in self.scans)
+            return tuple(place for places in said for place in places)
+
+        return {"agreement": self.drawn("agreement", every)}
 
     def reformats(self) -> Mapping[str, Any]:
         """Other planes, scales and parts."""

@@ -15,6 +15,7 @@ from app.imaging.ct import PointPx
 from app.inference.prediction import Finding, Prediction
 from benchmarks.scan.answers import Frozen, Judge, findings_at, lies_at
 from benchmarks.scan.known import KnownScan
+from benchmarks.scan.pictures import Sheet
 from benchmarks.scan.room import Room
 
 SEED: Final = 20261130
@@ -63,12 +64,18 @@ class Spot:
     point_px: PointPx
 
 
-def measure(known: KnownScan, judge: Judge) -> tuple[PlaceSaid, ...]:
-    """Ask about every place of a scan in all three ways."""
+def measure(known: KnownScan, judge: Judge, sheet: Sheet) -> tuple[PlaceSaid, ...]:
+    """Ask about every place of a scan in all three ways; contradictions go onto `sheet`."""
     series = judge.in_series(known.scan.volume)
     slices: dict[int, Prediction] = {}
     spots = tqdm(list(_spots(known, judge, series, slices)), desc=f"places of {known.name}", mininterval=10)
-    return tuple(_said(known, judge, spot, series, slices) for spot in spots)
+    places = tuple(_said(known, judge, spot, series, slices) for spot in spots)
+    for place in places:
+        if place.contradictions:
+            said = f"{place.roi[:4]} {place.by_slice[:4]} {place.by_series[:4]}"
+            ct_slice = known.slice_at(place.slice)
+            sheet.missed(f"{known.name[:9]} {place.slice} {said}", ct_slice, (place.column, place.row))
+    return places
 
 
 def table(places: Sequence[PlaceSaid], one: str, other: str) -> Mapping[tuple[str, str], int]:

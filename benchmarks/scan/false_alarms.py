@@ -54,7 +54,7 @@ class KnownLesion(Frozen):
 
 class WholeSeries(Frozen):
     """A whole scan as a series. `others` are the findings on nothing that anybody marked, `other_suspected` how many of
-    them would make it suspected, `marked` the findings on what fewer readers marked."""
+    them would make it suspected and `best_other` the highest score of them, `marked` the findings on what fewer readers marked."""
 
     scan: str
     network: str
@@ -63,6 +63,7 @@ class WholeSeries(Frozen):
     marked: int
     others: int
     other_suspected: int
+    best_other: float | None = None
 
 
 class FalseAlarms(Frozen):
@@ -143,6 +144,7 @@ def _whole(known: KnownScan, judge: Judge, sheet: Sheet) -> WholeSeries:
         marked=sum(1 for f in said.findings if on[f.id] is None) - len(others),
         others=len(others),
         other_suspected=sum(is_suspected(f) for f in others),
+        best_other=best_score(others),
     )
 
 

@@ -40,6 +40,7 @@ def tables(found: ScanResults, before: ScanResults | None) -> str:
     if found.false_alarms is not None:
         parts += ["### Where nothing is", _slices(found.false_alarms, earlier)]
         parts += [_series_parts(found.false_alarms), _whole(found.false_alarms, earlier)]
+        parts += [_known(found.false_alarms)]
     if found.planted_series is not None:
         parts += ["### Planted through series", _planted_series(found)]
     if found.planted_slices is not None:
@@ -131,7 +132,7 @@ def _series_parts(found: FalseAlarms) -> str:
 
 def _whole(found: FalseAlarms, before: FalseAlarms | None) -> str:
     earlier = {s.scan: s for s in before.series} if before else {}
-    head = ("whole scan", "decision", "known lesions found", "suspected", "other findings", "suspected",
+    head = ("whole scan", "decision", "known lesions found", "suspected", "other findings", "suspected", "highest score",
             "marked by fewer", "other findings before", "suspected before")  # fmt: skip
     return _table(head, [_whole_row(series, earlier.get(series.scan)) for series in found.series])
 
@@ -141,7 +142,20 @@ def _whole_row(series: WholeSeries, earlier: WholeSeries | None) -> Sequence[obj
     was = (earlier.others, earlier.other_suspected) if earlier else ("", "")
     found = (sum(lesion.listed for lesion in lesions), sum(lesion.suspected for lesion in lesions))
     return (series.scan, _said(series.answer), f"{found[0]} of {len(lesions)}", found[1], series.others,
-            series.other_suspected, series.marked, *was)  # fmt: skip
+            series.other_suspected, _score(series.best_other), series.marked, *was)  # fmt: skip
+
+
+def _known(found: FalseAlarms) -> str:
+    lines = [
+        (series.scan, f"{k.diameter_mm:.0f}", k.readers or "", "yes" if k.listed else "**no**",
+         "yes" if k.suspected else "", _score(k.score))
+        for series in found.series for k in series.lesions
+    ]  # fmt: skip
+    return _table(("known lesion of", "mm", "readers", "listed", "suspected", "score"), lines)
+
+
+def _score(score: float | None) -> str:
+    return "" if score is None else f"{score:.1f}"
 
 
 def _planted_series(results: ScanResults) -> str:
