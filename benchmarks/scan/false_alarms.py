@@ -54,7 +54,7 @@ class KnownLesion(Frozen):
 
 class WholeSeries(Frozen):
     """A whole scan as a series. `others` are the findings on nothing that anybody marked, `other_suspected` how many of
-    them would make it suspected and `best_other` the highest score of them, `marked` the findings on what fewer readers marked."""
+    them would make it suspected, `best_other` their highest score; `marked` are those on what fewer readers marked."""
 
     scan: str
     network: str

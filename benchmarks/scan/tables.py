@@ -132,8 +132,8 @@ def _series_parts(found: FalseAlarms) -> str:
 
 def _whole(found: FalseAlarms, before: FalseAlarms | None) -> str:
     earlier = {s.scan: s for s in before.series} if before else {}
-    head = ("whole scan", "decision", "known lesions found", "suspected", "other findings", "suspected", "highest score",
-            "marked by fewer", "other findings before", "suspected before")  # fmt: skip
+    head = ("whole scan", "decision", "known lesions found", "suspected", "other findings", "suspected",
+            "highest score", "marked by fewer", "other findings before", "suspected before")  # fmt: skip
     return _table(head, [_whole_row(series, earlier.get(series.scan)) for series in found.series])
 
 
