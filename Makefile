@@ -135,6 +135,19 @@ planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/d
 	PYTHONPATH=. $(BIN)/python benchmarks/planted.py --data $(DATA) --networks runs/detector \
 	  --classifiers $(OUT)/evaluation --out docs/results/planted.json --pictures build/planted
 
+.PHONY: second-look
+second-look: $(DEV_READY) ## train the second look and the networks that test it; they go to runs/second_look
+	$(BIN)/python scripts/second_look.py train --data $(DATA) --out runs/second_look
+
+.PHONY: second-look-figures
+second-look-figures: $(DEV_READY) ## what runs/second_look says of scans, planted nodules and chest slices: docs/results/second_look.json
+	PYTHONPATH=. $(BIN)/python benchmarks/second_look.py --data $(DATA) --networks runs/second_look \
+	  --out docs/results/second_look.json --pictures build/second_look
+
+.PHONY: export-second-look
+export-second-look: $(DEV_READY) ## write models/nodule-suspicion/1 from runs/second_look and docs/results/second_look.json
+	$(BIN)/python scripts/second_look.py export --networks runs/second_look --out models/nodule-suspicion/1
+
 .PHONY: sight
 sight: $(DEV_READY) ## train the network that asks for an axial chest, measure it, write its bundle: docs/results/sight.json
 	$(BIN)/python scripts/sight.py train --data $(DATA) --out runs/sight

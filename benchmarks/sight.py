@@ -38,9 +38,9 @@ from training.sight.views import (
 
 COMMAND: Final = "python -m benchmarks.sight DATA --networks runs/sight --out docs/results/sight.json"
 PROTOCOL: Final = (
-    "Each picture by the network that saw neither its scan nor its patient (three folds); thresholds at even odds and "
-    "at seven to one, stated before. Intervals are Wilson's, 95 %, as if pictures were independent: those of one scan "
-    "are not, and three scans stand for all reformats."
+    "Each picture by the network that saw neither its scan nor its patient (three folds: lidc-0012 in 4, lidc-0001 in "
+    "1, cptac-c3n-00247 in 0); thresholds at even odds and at seven to one, stated before. Intervals are Wilson's, "
+    "95 %, as if pictures were independent: those of one scan are not, and three scans stand for all reformats."
 )
 SCALES: Final = ((1.0, -1024), (1.1, -1024), (1.2, -1024), (1.5, -1024), (2.0, -1024), (0.9, -1024), (0.8, -1024),
                  (0.7, -1024), (1.0, -800), (1.0, -900), (1.0, -1124), (1.0, -1200))  # fmt: skip
@@ -107,16 +107,22 @@ def shown(data: Path, known: Sequence[View]) -> list[Shown]:
     return found
 
 
+def judged_folds(networks: Path) -> list[int]:
+    """Those whose network is trained."""
+    return [fold for fold in FOLD_OF_SCAN.values() if (networks / f"fold{fold}.keras").exists()]
+
+
 def view_figures(pictures: Sequence[Shown], networks: Path) -> list[dict[str, Any]]:
     """One row a group: how many pictures were judged, left in doubt and rejected."""
     scores: dict[str, list[float]] = {}
-    for fold in FOLD_OF_SCAN.values():
+    for fold in judged_folds(networks):
         mine = [picture for picture in pictures if picture.fold == fold]
         for picture, score in zip(
             mine, logits(trained(networks, f"fold{fold}"), [p.pixels for p in mine]), strict=True
         ):
             scores.setdefault(picture.group, []).append(float(score))
-    patients = {group: len({p.patient for p in pictures if p.group == group}) for group in scores}
+    judged = [p for p in pictures if p.fold in judged_folds(networks)]
+    patients = {group: len({p.patient for p in judged if p.group == group}) for group in scores}
     return [_row(group, np.array(scores[group]), patients[group]) for group in sorted(scores)]
 
 
@@ -169,6 +175,7 @@ def main() -> None:
         "protocol": PROTOCOL,
         "rejected_below": REJECTED_BELOW,
         "doubtful_below": DOUBTFUL_BELOW,
+        "folds": judged_folds(given.networks),
         "learned": learned(views),
         "view": view_figures(shown(given.data, views), given.networks),
         "scale": scale_figures(given.data),
@@ -182,7 +189,8 @@ def _tables(results: Mapping[str, Any]) -> str:
     lines = ["| slope | intercept | slices | silent | remarked | rejected |", "|---" * 6 + "|"]
     keys = ("slope", "intercept", "slices", "silent", "remarked", "rejected")
     lines += [f"| {' | '.join(str(row[key]) for key in keys)} |" for row in results["scale"]]
-    return "\n\n".join((results["protocol"], table(results["view"]), "\n".join(lines)))
+    folds = f"Folds judged: {', '.join(map(str, results['folds']))}."
+    return "\n\n".join((f"{results['protocol']} {folds}", table(results["view"]), "\n".join(lines)))
 
 
 if __name__ == "__main__":

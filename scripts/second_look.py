@@ -17,7 +17,6 @@ def main() -> None:
     train.add_argument("--restart", action="store_true", help="discard the checkpoints")
     bundle = commands.add_parser("export", help="write a bundle with the figures of benchmarks/second_look.py")
     bundle.add_argument("--networks", type=Path, required=True, help="the folder that train wrote")
-    bundle.add_argument("--name", default="shipped")
     bundle.add_argument("--results", type=Path, default=Path("docs/results/second_look.json"))
     for command in (train, bundle):
         command.add_argument("--out", type=Path, required=True)
@@ -32,7 +31,7 @@ def main() -> None:
             artefacts.train_networks(given.data, recipe, given.filter, given.out, names, restart=given.restart)
         else:
             results = report.LookResults.model_validate_json(given.results.read_text("utf-8"))
-            export.export_second_look(*artefacts.read_network(given.networks, given.name), results, given.out)
+            export.export_second_look(*artefacts.read_network(given.networks, "shipped"), results, given.out)
     except (LungscopeError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
 

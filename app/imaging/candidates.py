@@ -37,6 +37,7 @@ SEPARATION: Final = 0.5  # of the smaller diameter: closer ones are one blob see
 MAX_CANDIDATES: Final = 160  # the strongest are kept; most slices have fewer
 WALL_MM: Final = 20.0  # blobs as large are looked for among what sits on the walls of the lungs as well
 WALL_SPACING_MM: Final = 2.0  # of the pixels on which the walls are found
+RIVAL_MM: Final = 14.0  # a smaller nodule answers to filters of this size more than to large ones
 REACH: Final = 0.6  # of a diameter: a blob between two of DIAMETERS_MM is up to a fifth larger than its own
 
 
@@ -99,23 +100,25 @@ def find_candidates(ct_slice: CTSlice, lungs: Mask) -> tuple[Candidate, ...]:
 
     At most MAX_CANDIDATES. `diameter_mm` is one of DIAMETERS_MM: the size whose filter answers most.
     """
-    return _found(ct_slice, lungs, DIAMETERS_MM)
+    small, large = ([d for d in DIAMETERS_MM if (d < WALL_MM) is below] for below in (True, False))
+    return _found(ct_slice, lungs, small, large)
 
 
 def large_candidate_at(ct_slice: CTSlice, lungs: Mask, point_px: PointPx) -> Candidate | None:
     """The strongest candidate above LARGE_MM that a (column, row) point lies in, so that it does not matter where in a
     mass somebody points. A third of the time of `find_candidates`, and the same centres.
     """
-    large = [diameter_mm for diameter_mm in DIAMETERS_MM if diameter_mm > LARGE_MM]
     down_mm, across_mm = ct_slice.spacing_mm
-    for candidate in _found(ct_slice, lungs, large):
+    sizes = [diameter_mm for diameter_mm in DIAMETERS_MM if diameter_mm >= RIVAL_MM]
+    for candidate in (c for c in _found(ct_slice, lungs, (), sizes) if c.diameter_mm > LARGE_MM):
         across, down = (a - b for a, b in zip(candidate.centre_px, point_px, strict=True))
         if math.hypot(across * across_mm, down * down_mm) <= REACH * candidate.diameter_mm:
             return candidate
     return None
 
 
-def _found(ct_slice: CTSlice, lungs: Mask, diameters_mm: Sequence[float]) -> tuple[Candidate, ...]:
+def _found(ct_slice: CTSlice, lungs: Mask, small: Sequence[float], large: Sequence[float]) -> tuple[Candidate, ...]:
+    """Of these diameters, of which the large are looked for on the walls of the lungs as well."""
     if not lungs.any():
         return ()
     top, bottom, left, right = _bounds(lungs)
@@ -125,7 +128,6 @@ def _found(ct_slice: CTSlice, lungs: Mask, diameters_mm: Sequence[float]) -> tup
     # Large blobs are looked for on these pixels or coarser ones.
     image = _resized(hu, extent_mm, WALL_SPACING_MM)
     coarse = _nearest(inside, image.shape)
-    small, large = ([d for d in diameters_mm if (d < WALL_MM) is below] for below in (True, False))
     blobs = [_blobs(search_field(image, coarse), coarse, extent_mm, diameter_mm) for diameter_mm in large]
     if small:
         inner = without_walls(image, coarse, WALL_SPACING_MM)
@@ -195,7 +197,9 @@ def _response(image: FloatImage, sigmas_px: tuple[float, float]) -> FloatImage:
     A bright disc of the filter's size answers with 2/e of its contrast.
     """
     sigma_y, sigma_x = sigmas_px
-    smooth = cv2.GaussianBlur(image, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REPLICATE)
+    # Lung outside the field, not more of what is at its edge: a mass on the pleura is no ridge.
+    above = image - np.float32(OUTSIDE_HU)
+    smooth = cv2.GaussianBlur(above, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_CONSTANT)
     padded = cv2.copyMakeBorder(smooth, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     centre = padded[1:-1, 1:-1]
     xx = (padded[1:-1, 2:] + padded[1:-1, :-2] - 2 * centre) * np.float32(sigma_x**2)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 ByteMask = NDArray[np.uint8]
 
-CLOSING_MM: Final = 20.0  # keeps a mass that bulges into the lung, as wide as twice this; a heart is wider
+CLOSING_MM: Final = 32.0  # keeps a mass of 60 mm that bulges into the lung; a heart is wider
 NODULE_CLOSING_MM: Final = 10.0  # as much for a nodule, which the vessels beside the mediastinum would hide
 BOTH_LUNGS_MM: Final = 180.0  # wider than one lung: two that meet in front of and behind the mediastinum
 MEDIASTINUM_CM2: Final = 8.0  # at the level of the aortic arch twice that

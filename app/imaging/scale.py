@@ -78,7 +78,7 @@ class HuScale:
             f"{PLAUSIBLE_AIR_HU[0]:g} to {PLAUSIBLE_AIR_HU[1]:g} and {PLAUSIBLE_TISSUE_HU[0]:g} to "
             f"{PLAUSIBLE_TISSUE_HU[1]:g} HU. Check the rescale slope and intercept, or the window."
         )
-        return (QualityNote(CODE, "warning" if possible else "error", message, bars_normal=True),)
+        return (QualityNote("implausible_hu", "warning" if possible else "error", message, bars_normal=True),)
 
 
 def check_scale(ct_slice: CTSlice) -> tuple[QualityNote, ...]:

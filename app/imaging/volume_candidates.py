@@ -231,7 +231,8 @@ class _Scale:
         """With a border of one pixel."""
         image = cv2.resize(plane, self._shape[::-1], interpolation=cv2.INTER_AREA)
         sigma_y, sigma_x = self._sigmas_px
-        smooth = cv2.GaussianBlur(image, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REPLICATE)
+        # Outside the field is 0, as outside the lungs: what is at its edge does not go on.
+        smooth = cv2.GaussianBlur(image, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_CONSTANT)
         return np.asarray(cv2.copyMakeBorder(smooth, 1, 1, 1, 1, cv2.BORDER_REPLICATE), np.float32)
 
     def _response(self, height: int) -> FloatImage:

@@ -129,7 +129,7 @@ class ViewCheck:
                 f"It does not look like an axial slice of a chest (score {score:.1f}; judged from "
                 f"{manifest.rejected_below:g}): another plane, another region or no CT."
             )
-            return (QualityNote(CODE, "error", message, bars_normal=True),)
+            return (QualityNote("not_axial_chest", "error", message, bars_normal=True),)
         sure = manifest.doubtful_below
         message = f"It hardly looks like an axial slice of a chest (score {score:.1f}; sure from {sure:g})."
-        return (QualityNote(CODE, "warning", message, bars_normal=True),)
+        return (QualityNote("not_axial_chest", "warning", message, bars_normal=True),)

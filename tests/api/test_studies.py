@@ -126,7 +126,7 @@ def test_events_tell_the_progress_and_then_the_result(client: TestClient, series
     assert response.headers["content-language"] == "zh"
     *steps, last = [json.loads(line) for line in response.text.splitlines()]
     assert {step["event"] for step in steps} == {"progress"}
-    assert list(dict.fromkeys(step["stage"] for step in steps)) == ["lungs", "candidates", "detect", "judge"]
+    assert list(dict.fromkeys(step["stage"] for step in steps)) == ["lungs", "candidates", "detect", "look", "judge"]
     assert all(0 < step["done"] <= step["of"] for step in steps)
     assert last.pop("event") == "result"
     assert judged(last) == judged(post(client, series, headers={"accept-language": "zh"}).json())

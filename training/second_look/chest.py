@@ -6,11 +6,13 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.imaging.candidates import find_candidates
 from app.imaging.ct import CTSlice
+from app.imaging.lungs import segment_lungs
 from app.imaging.patches import PatchSpec
 from app.imaging.read import read_slice
 from training.second_look.config import ChestSlicesConfig, MiningConfig
-from training.second_look.false_findings import Ask, candidates_of, likely, zoom_of
+from training.second_look.false_findings import Ask, likely
 from training.second_look.samples import Label, Place, Sample
 
 TABLE = "slices.csv"
@@ -76,10 +78,10 @@ def _masses(ct_slice: CTSlice, row: dict[str, str], config: ChestSlicesConfig) -
 
 
 def _negatives(ct_slice: CTSlice, mining: MiningConfig, ask: Ask, spec: PatchSpec) -> tuple[Sample, ...]:
-    candidates = candidates_of(ct_slice, mining.closing_mm)
+    candidates = find_candidates(ct_slice, segment_lungs(ct_slice))
     return tuple(
         Sample(
-            Place(ct_slice.hu, ct_slice.spacing_mm, candidates[k].centre_px, zoom_of(candidates[k])),
+            Place(ct_slice.hu, ct_slice.spacing_mm, candidates[k].centre_px, candidates[k].zoom),
             Label(0.0, 0.0),
             often=1.0 if score > mining.easy_below else mining.easy,
         )

@@ -57,7 +57,8 @@ class ChestSlicesConfig(_Frozen):
 
 
 class SourcesConfig(_Frozen):
-    """Samples of each kind in one batch."""
+    """Samples of each kind in one batch. `large_blobs` are those of scans and slices seen coarser: hilum, heart,
+    domes of the diaphragm. `domes` are generated ones on blobs of patches, since a scan has few."""
 
     suspicious: Annotated[int, Field(ge=1)]
     other_nodules: Count
@@ -68,6 +69,8 @@ class SourcesConfig(_Frozen):
     lidc_blobs: Count
     scan_blobs: Count
     chest_blobs: Count
+    large_blobs: Count
+    domes: Count
 
 
 class EdgesConfig(_Frozen):
@@ -79,6 +82,17 @@ class EdgesConfig(_Frozen):
     close_mm: Range
 
 
+class DomesConfig(_Frozen):
+    """Generated domes of the diaphragm as one slice cuts them: an ellipse of soft tissue, brightest in the middle, that
+    fades out within `fade_mm`. Radii in mm as they look in the fields."""
+
+    radius_mm: Range
+    ratio: Range
+    fade_mm: Range
+    tissue_hu: Range
+    offset_mm: Range
+
+
 class LabelsConfig(_Frozen):
     """How often a nodule is drawn: by its readers (1, 2, 3, 4 and more), and below `small_mm` in diameter less."""
 
@@ -88,13 +102,14 @@ class LabelsConfig(_Frozen):
 
 
 class MiningConfig(_Frozen):
-    """How false candidates are collected: `clearance_mm` from any mark, `margin_mm` from a patch's edge, in the lungs
-    closed by `closing_mm` more. Of a slice the filter's best and some random ones are kept; what the filter scores
-    `easy_below` or less is drawn `easy` times as often as the rest."""
+    """How false candidates are collected: `clearance_mm` from any mark, `margin_mm` from a patch's edge.
+
+    Of a slice the filter's best and some random ones are kept; what the filter scores `easy_below` or less is drawn
+    `easy` times as often as the rest.
+    """
 
     clearance_mm: Positive
     margin_mm: Positive
-    closing_mm: Positive
     best_per_slice: Count
     random_per_slice: Count
     easy_below: float
@@ -126,6 +141,7 @@ class LookConfig(_Frozen):
     sources: SourcesConfig
     augment: AugmentConfig
     edges: EdgesConfig
+    domes: DomesConfig
     labels: LabelsConfig
     scanner: ScannerConfig
     mining: MiningConfig

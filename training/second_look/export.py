@@ -122,7 +122,7 @@ def _training_data(run: LookRun) -> tuple[TrainingData, ...]:
             f"whole scans {', '.join(run.scans)}, TCIA",
             TERMS,
             len(run.scans),
-            count["scan_blobs"] + count["scan_lesions"],
+            count["scan_blobs"] + count["scan_lesions"] + count["large_blobs"],
             "",
             "false findings in three planes, and known suspicious lesions",
         ),

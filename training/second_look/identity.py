@@ -18,7 +18,7 @@ from training.second_look.config import LookConfig
 from training.second_look.pools import TrainingSet
 from training.second_look.samples import Sample
 
-RECIPE: Final = {"seed", "input", "sources", "augment", "edges", "labels", "scanner", "mining", "learning"}
+RECIPE: Final = {"seed", "input", "sources", "augment", "edges", "domes", "labels", "scanner", "mining", "learning"}
 CODE: Final = (fit.__file__, samples.__file__, detector_samples.__file__, averaging.__file__, fitting_samples.__file__)
 SERVING_CODE: Final = (patches.__file__,)  # cuts the patches
 

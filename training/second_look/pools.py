@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -68,14 +68,19 @@ def training_set(
     inside = _visible(sources.dataset, network)
     scans = tuple(name for name in config.scans if name not in network.held_out_scans)
     chest = [s for s in sources.chest_slices if s.part != network.held_out_part]
+    lidc_blobs = _lidc_blobs(inside, config, ask, spec)
+    in_scans = [s for n in scans for s in _scan_blobs(sources.scans[n], sources.false_in_scans[n], config)]
+    on_slices = [sample for chest_slice in chest for sample in chest_slice.negatives]
     pools = {
         **_nodules(inside, sources.votes, config.labels),
         **_luna(inside),
-        "lidc_blobs": _lidc_blobs(inside, config, ask, spec),
+        "lidc_blobs": lidc_blobs,
+        "domes": tuple(replace(sample, dome=True, often=1.0) for sample in lidc_blobs),
         "scan_lesions": tuple(s for n in scans for s in _scan_lesions(sources.scans[n], config.scans[n])),
-        "scan_blobs": tuple(s for n in scans for s in _scan_blobs(sources.scans[n], sources.false_in_scans[n], config)),
+        "scan_blobs": tuple(sample for sample in in_scans if sample.place.zoom == 1),
+        "large_blobs": tuple(sample for sample in (*in_scans, *on_slices) if sample.place.zoom > 1),
         "chest_masses": tuple(sample for chest_slice in chest for sample in chest_slice.masses),
-        "chest_blobs": tuple(sample for chest_slice in chest for sample in chest_slice.negatives),
+        "chest_blobs": tuple(sample for sample in on_slices if sample.place.zoom == 1),
     }
     return TrainingSet(inside, scans, frozenset(s.patient for s in chest), pools)
 

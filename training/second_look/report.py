@@ -30,6 +30,7 @@ class ScanFigures(_Frozen):
     scan: str
     network: str
     slices: int
+    slices_with_lung: int
     plantings: int
     native_nodules: int
     passed_per_slice: float

@@ -18,7 +18,7 @@ from app.imaging.volume import CTVolume
 from app.inference.suspicion import OUTPUTS, FieldsContract
 from training.detector.samples import rescanned
 from training.fitting.samples import degraded
-from training.second_look.config import EdgesConfig, LookConfig
+from training.second_look.config import DomesConfig, EdgesConfig, LookConfig
 
 MARGIN_PX: Final = 4  # of the picture that both fields are cut from, beyond the wide one
 EDGE_MM: Final = 3.0  # of tissue around a nodule that a mirror may not cut off
@@ -53,12 +53,16 @@ class Label:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A place, what it is, the radius of what lies there (0 for a blob), and how often it is drawn."""
+    """A place, what it is, the radius of what lies there (0 for a blob), and how often it is drawn.
+
+    A `dome` is drawn over the place.
+    """
 
     place: Place
     label: Label
     radius_mm: float = 0.0
     often: float = 1.0
+    dome: bool = False
 
 
 def section_place(volume: CTVolume, point: PointVx, plane: Plane, zoom: float = 1.0) -> Place:
@@ -112,8 +116,23 @@ def random_fields(sample: Sample, config: LookConfig, rng: Rng) -> FloatImage:
     picture = mirrored_cut(place, PatchSpec(size, contract.near_mm * zoom), sides_mm)
     if rng.random() < augment.rotate:
         picture = _turned(picture, rng.uniform(0, 360))
+    if sample.dome:
+        picture = with_dome(picture, contract.near_mm, config.domes, rng)
     picture = rescanned(_symmetric(picture, rng), contract.near_mm, config.scanner, rng)
     return both_fields(degraded(picture, ARCHIVE_HU, augment, rng), contract)
+
+
+def with_dome(picture: FloatImage, pixel_mm: float, domes: DomesConfig, rng: Rng) -> FloatImage:
+    """A picture of lung with a section of a dome of the diaphragm near its middle."""
+    radius, fade, offset = (rng.uniform(*within) for within in (domes.radius_mm, domes.fade_mm, domes.offset_mm))
+    angle, direction = rng.uniform(0, 2 * np.pi, 2)
+    y, x = (np.mgrid[: picture.shape[0], : picture.shape[1]] - (picture.shape[0] - 1) / 2) * pixel_mm
+    x, y = x - offset * math.cos(direction), y - offset * math.sin(direction)
+    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    beyond = np.hypot(along, across / rng.uniform(*domes.ratio)) - radius
+    share = (1 / (1 + np.exp(np.clip(4 * beyond / fade, -30, 30)))).astype(np.float32)
+    tissue = np.float32(rng.uniform(*domes.tissue_hu))
+    return np.asarray(picture + share * np.maximum(tissue - picture, 0), np.float32)
 
 
 def both_fields(picture: FloatImage, contract: FieldsContract) -> FloatImage:
