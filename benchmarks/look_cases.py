@@ -28,7 +28,7 @@ from training.second_look.false_findings import Ask
 from training.second_look.pools import filter_scores, nodule_place
 from training.second_look.samples import Place, fields_at
 
-LESION_FREE_MM: Final = 10.0  # between a slice and the nearest known finding, along the normal
+LESION_FREE_MM: Final = 5.0  # between a slice and the nearest known finding, along the normal
 MARK_MM: Final = 20.0  # a finding this near to the marked middle of a mass is on it
 
 Flags = NDArray[np.bool_]

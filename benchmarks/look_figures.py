@@ -136,6 +136,7 @@ def series_point(series: Sequence[SeriesFigures], listed: float) -> ScanPoint:
         sensitivity=_exact(found, len(suspicious)),
         false_alarms=Interval(value=float(np.mean(alarms)), low=min(alarms), high=max(alarms)),
         scans=len(series),
+        nodules=len(suspicious),
     )
 
 

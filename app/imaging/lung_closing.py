@@ -15,6 +15,7 @@ ByteMask = NDArray[np.uint8]
 
 CLOSING_MM: Final = 32.0  # keeps a mass of 60 mm that bulges into the lung; a heart is wider
 NODULE_CLOSING_MM: Final = 10.0  # as much for a nodule, which the vessels beside the mediastinum would hide
+COARSE_PX: Final = 20.0  # a closing by as many pixels is made on pixels twice as large
 BOTH_LUNGS_MM: Final = 180.0  # wider than one lung: two that meet in front of and behind the mediastinum
 MEDIASTINUM_CM2: Final = 8.0  # at the level of the aortic arch twice that
 BRIDGES_MM: Final = (0.0, 2.8, 5.6, 8.4, 11.2, 14.0)  # half the width of what may join two lungs, tried in turn
@@ -44,7 +45,11 @@ def closed(labels: NDArray[np.int32], groups: Iterable[list[int]], pixel_mm: flo
 def closed_tightly(airlike: ByteMask, lungs: ByteMask, pixel_mm: float) -> ByteMask:
     """What of `lungs`, closed as `closed` does, closing by NODULE_CLOSING_MM keeps around what is air-like in them."""
     inner = airlike & lungs
-    return np.asarray(_closed(inner, NODULE_CLOSING_MM, pixel_mm) & lungs, np.uint8) if inner.any() else lungs
+    if not inner.any():
+        return lungs
+    # The outline of `lungs` is that of coarser pixels.
+    near = np.asarray(cv2.dilate(lungs, np.ones((3, 3), np.uint8)), np.uint8)
+    return np.asarray(_closed(inner, NODULE_CLOSING_MM, pixel_mm) & near, np.uint8)
 
 
 def _joined(parts: Sequence[ByteMask]) -> ByteMask:
@@ -79,20 +84,26 @@ def _two_largest(labels: NDArray[np.int32], count: int) -> tuple[int, int]:
 
 def _closed(lung: ByteMask, reach_mm: float, pixel_mm: float) -> ByteMask:
     """Closed with a disc of radius `reach_mm`, and its holes filled; never beyond the box around it."""
-    reach_px, box = reach_mm / pixel_mm, _box(lung)
+    box = _box(lung)
+    # Every second pixel is enough for a wide closing.
+    step = 2 if reach_mm / pixel_mm >= COARSE_PX else 1
+    reach_px, part = reach_mm / pixel_mm / step, np.ascontiguousarray(lung[box][::step, ::step])
     border = math.ceil(reach_px) + 1
     # A border as wide as the closing: without it closing eats what touches the edge.
-    padded = np.pad(lung[box], border)
+    padded = np.pad(part, border)
     # Distances take a fifth of the time of OpenCV's closing with a disc as large.
     near = (_distance(padded == 0) <= reach_px).view(np.uint8)
     filled = (_distance(near) > reach_px).view(np.uint8) | padded
     outlines, links = cv2.findContours(filled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     holes = [np.asarray(line, np.int32) for line, (*_, parent) in zip(outlines, links[0], strict=True) if parent >= 0]
     width_px = filled.shape[1] - 2 * border
-    lost = [hole for hole in holes if not _is_mediastinum(hole - border, width_px, pixel_mm)]
+    lost = [hole for hole in holes if not _is_mediastinum(hole - border, width_px, pixel_mm * step)]
     cv2.drawContours(filled, lost, -1, 1, thickness=cv2.FILLED)
     result = np.zeros_like(lung)
-    result[box] = filled[border:-border, border:-border]
+    rows, columns = lung[box].shape
+    inner = np.ascontiguousarray(filled[border:-border, border:-border])
+    whole = np.asarray(cv2.resize(inner, (columns, rows), interpolation=cv2.INTER_NEAREST), np.uint8)
+    result[box] = whole | lung[box]
     return result
 
 

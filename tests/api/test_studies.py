@@ -301,7 +301,7 @@ def test_metrics_count_slices_and_stages(client: TestClient, series: list[bytes]
     text = client.get("/metrics").text
     assert 'lungscope_series_slices_bucket{le="16.0"} 1.0' in text
     assert "lungscope_series_slices_sum 16.0" in text
-    for stage in ("decode", "lungs", "candidates", "detect", "judge", "total"):
+    for stage in ("decode", "lungs", "candidates", "detect", "look", "judge", "total"):
         assert f'lungscope_series_stage_seconds_count{{stage="{stage}"}} 1.0' in text
     assert derived_uid("series") not in text
 
