@@ -161,9 +161,9 @@ def check_roi_place(ct_slice: CTSlice, survey: LungSurvey, roi_px: PointPx) -> t
 
 
 def is_soft(patch: Patch) -> bool:
-    """Whether the middle of a patch is soft tissue or denser."""
+    """Whether the middle of a patch is tissue, ground glass included."""
     spec = patch.transform.spec
-    return median(patch.hu[_disc(spec.size_px, CORE_RADIUS_MM / spec.spacing_mm)]) > SOFT_HU
+    return median(patch.hu[_disc(spec.size_px, CORE_RADIUS_MM / spec.spacing_mm)]) > AIRLIKE_HU
 
 
 def is_filled(patch: Patch) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from app.errors import RoiOutsideImage
 from app.imaging.blood_pool import blood_pools_hu
-from app.imaging.candidates import large_candidate_at
+from app.imaging.candidates import LARGE_ZOOM, large_candidate_at
 from app.imaging.ct import CTSlice, PointPx, QualityNote
 from app.imaging.lung_survey import LungSurvey, survey_lungs
 from app.imaging.lungs import segment_lungs
@@ -76,13 +76,16 @@ def diagnose_roi(
     seen = _seen(ct_slice, survey, Place(roi_px), model)
     look = partial(looked_at, ct_slice=ct_slice, model=model, detector=detector, second_look=second_look)
     unfit = errors_of(slice_notes)
-    if not unfit and is_soft(seen.patch) and (seen.doubts or is_filled(seen.patch)):
-        mass = _mass(ct_slice, survey, roi_px, model)
-        if mass is not None and look(mass.finding(ct_slice, model), place=mass.place).suspicion is not None:
-            seen = mass
     finding = seen.finding(ct_slice, model)
     if seen.doubts and not (unfit or errors_of(seen.notes)):
         finding = look(finding, place=seen.place)
+    doubtful = bool(seen.doubts) and finding.suspicion is None
+    if not unfit and is_soft(seen.patch) and (doubtful or is_filled(seen.patch)):
+        for mass in _masses(ct_slice, survey, seen, model):
+            found = look(mass.finding(ct_slice, model), place=mass.place)
+            if found.suspicion is not None:
+                seen, finding = mass, found if mass.doubts else mass.finding(ct_slice, model)
+                break
     notes = (*slice_notes, *seen.notes)
     verdict = _verdict(finding, seen, unfit, notes, model)
     if verdict.decision == "rejected":
@@ -120,13 +123,20 @@ def _seen(ct_slice: CTSlice, survey: LungSurvey, place: Place, model: Model) -> 
     return _Seen(place, patch, judged, notes, tuple(doubts))
 
 
-def _mass(ct_slice: CTSlice, survey: LungSurvey, roi_px: PointPx, model: Model) -> _Seen | None:
-    """The mass in which a roi lies, seen from its middle, so that it does not matter where in it the roi is."""
+def _masses(ct_slice: CTSlice, survey: LungSurvey, seen: _Seen, model: Model) -> Iterator[_Seen]:
+    """The mass in which a roi lies, seen from its middle, so that it does not matter where in it the roi is; then the
+    roi as the middle of one, which a search may have found among smaller candidates only."""
+    roi_px = seen.place.centre_px
     mass = large_candidate_at(ct_slice, segment_lungs(ct_slice), roi_px)
-    if mass is None or not is_filled(extract_patch(ct_slice, mass.centre_px, model.patch_spec)):
-        return None
-    seen = _seen(ct_slice, survey, Place(mass.centre_px, mass.zoom), model)
-    column, row = mass.centre_px
+    if mass is not None:
+        yield _as_mass(ct_slice, survey, Place(mass.centre_px, mass.zoom), model)
+    if not errors_of(seen.notes):
+        yield _as_mass(ct_slice, survey, Place(roi_px, LARGE_ZOOM), model)
+
+
+def _as_mass(ct_slice: CTSlice, survey: LungSurvey, place: Place, model: Model) -> _Seen:
+    seen = _seen(ct_slice, survey, place, model)
+    column, row = place.centre_px
     message = f"The roi lies in a mass, which was judged from its middle at {column:.0f},{row:.0f} with larger pixels."
     return replace(seen, notes=(QualityNote("roi_in_mass", "info", message), *seen.notes))
 

@@ -118,7 +118,7 @@ def test_distance_between_slices_does_not_change_the_nodule(judge: Judge, slice_
 
 
 def test_clean_lungs_are_normal(judge: Judge) -> None:
-    prediction = judge()
+    prediction = judge(whole=True)
     assert (prediction.decision, prediction.findings, prediction.prediction_set) == ("normal", (), ("normal",))
     assert prediction.probability is None
     assert prediction.series is not None
@@ -136,7 +136,7 @@ def test_finding_that_cannot_be_judged_bars_normal(model: Model, detector: Detec
         update={"out_of_distribution": model.manifest.out_of_distribution.model_copy(update={"threshold": 1e-6})}
     )
     bundle = type(model.bundle)(model.bundle.path, strict, model.bundle.digest)
-    volume = chest_volume({LEFT: BENIGN})
+    volume = chest_volume({LEFT: BENIGN}, whole=True)
     prediction = diagnose_volume(
         volume, Model(bundle, model.backend), detector, second_look, lambda _stage, _done, _of: None, lambda: False
     )
