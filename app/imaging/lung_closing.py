@@ -89,6 +89,8 @@ def _closed(lung: ByteMask, reach_mm: float, pixel_mm: float) -> ByteMask:
     step = 2 if reach_mm / pixel_mm >= COARSE_PX else 1
     reach_px, part = reach_mm / pixel_mm / step, np.ascontiguousarray(lung[box][::step, ::step])
     border = math.ceil(reach_px) + 1
+    if not part.any():
+        return lung
     # A border as wide as the closing: without it closing eats what touches the edge.
     padded = np.pad(part, border)
     # Distances take a fifth of the time of OpenCV's closing with a disc as large.

@@ -114,6 +114,12 @@ def test_closing_loses_nothing_and_stays_in_the_box(parts: list[tuple[int, int, 
     assert not outside.any()
 
 
+def test_what_is_thinner_than_the_pixels_of_the_closing_is_kept() -> None:
+    thin = np.zeros((40, 40), np.int32)
+    thin[10, 11] = thin[11, 10] = 1
+    assert np.array_equal(closed(thin, [[1]], 1.4), thin)
+
+
 def marked(folder: Path) -> list[tuple[str, str, tuple[float, float]]]:
     with (folder / "slices.csv").open(encoding="utf-8") as stream:
         rows = [row for row in csv.DictReader(stream) if row["column"]]
