@@ -33,10 +33,11 @@ from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
 from app.reports.result import ObjectKind
+from app.server.cores import Cores
 from app.server.hooks import EARLY_ANSWER, MALFORMED, PASS_ON, WANTS_WHOLE_BODY
 from app.server.load_board import LoadBoard
 from app.server.sharing import Sharing
-from app.settings import MEGABYTE, Settings
+from app.settings import MEGABYTE, Settings, own_cores
 from app.telemetry import Metrics
 
 DESCRIPTION = (
@@ -73,7 +74,8 @@ def create_app(
     metrics = Metrics(metrics_folder)
     passes = board is not None and "connection-passing" not in settings.without
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
-    services = _services(settings, registry, metrics, sharing)
+    cores = _cores(settings, board, sharing)
+    services = _services(settings, registry, metrics, sharing, cores)
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -82,7 +84,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # FastAPI would lead to whatever host the caller names
-        lifespan=_lifespan(services, sharing, on_fatal, load_first=load_first),
+        lifespan=_lifespan(services, sharing, cores, on_fatal, load_first=load_first),
     )
     app.state.services = services
     off = [] if settings.spool_dir is not None else [dicomweb.ROOT]
@@ -105,12 +107,14 @@ def _add_routes(app: FastAPI, metrics: Metrics) -> None:
 
 
 def _registry(settings: Settings, backends: Backends | None) -> ModelRegistry:
-    names = BundleNames(settings.model, settings.detector, settings.second_look)
+    names = BundleNames(settings.model, settings.detector, settings.second_look, settings.view)
     backends = backends or Backends.create(settings.backend, settings.threads)
     return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point)
 
 
-def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, sharing: Sharing | None) -> Services:
+def _services(
+    settings: Settings, registry: ModelRegistry, metrics: Metrics, sharing: Sharing | None, cores: Cores
+) -> Services:
     def series_changed(series: int) -> None:
         metrics.series_in_memory.set(series)
         if sharing is not None:
@@ -118,7 +122,7 @@ def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, sha
 
     changed = _tell_nobody if sharing is None else sharing.publish_slices
     engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, changed)
-    lane = SeriesLane(settings.max_series, series_changed, engine.give_way)
+    lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release)
     folder = settings.spool_dir
     judge = Judge(registry, metrics, settings.max_slices)
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
@@ -127,6 +131,16 @@ def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, sha
 
 def _tell_nobody(_slices: int) -> None:
     pass
+
+
+def _cores(settings: Settings, board: LoadBoard | None, sharing: Sharing | None) -> Cores:
+    """All cores, if the engines of all workers that know each other have a thread for each and no more; else none."""
+    own = own_cores()
+    workers = 1 if board is None else board.workers
+    pinned = settings.server == "lungscope" and "core-pinning" not in settings.without
+    if not pinned or len(own) != settings.threads * workers or (workers > 1 and sharing is None):
+        return Cores(())
+    return Cores(own) if sharing is None else Cores(own, sharing.rank)
 
 
 def _delivery(folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics) -> Delivery:
@@ -189,17 +203,23 @@ def _access(
 
 
 def _lifespan(
-    services: Services, sharing: Sharing | None, on_fatal: Callable[[Exception], None] | None, *, load_first: bool
+    services: Services,
+    sharing: Sharing | None,
+    cores: Cores,
+    on_fatal: Callable[[Exception], None] | None,
+    *,
+    load_first: bool,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        loading = asyncio.create_task(_get_ready(services, sharing, on_fatal))
+        loading = asyncio.create_task(_get_ready(services, sharing, cores, on_fatal))
         if load_first:
             await loading
         yield _asked_of_server(services, sharing)
         services.registry.stop()
         services.metrics.ready.set(0)
         await loading
+        cores.stop()
         await _drain(services, sharing)
 
     return lifespan
@@ -218,7 +238,9 @@ def _asked_of_server(services: Services, sharing: Sharing | None) -> dict[str, A
     return state
 
 
-async def _get_ready(services: Services, sharing: Sharing | None, on_fatal: Callable[[Exception], None] | None) -> None:
+async def _get_ready(
+    services: Services, sharing: Sharing | None, cores: Cores, on_fatal: Callable[[Exception], None] | None
+) -> None:
     """Load the models and begin what needs them, or report why that cannot be."""
     registry = services.registry
     try:
@@ -234,6 +256,8 @@ async def _get_ready(services: Services, sharing: Sharing | None, on_fatal: Call
         services.delivery.start()
     if sharing is not None:
         await sharing.start()
+    # Last: threads that a pinned event loop starts, those of the runtime and of deliveries, would keep to its core too.
+    cores.start(services.engine.start())
     services.metrics.ready.set(1)
     origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
     logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
@@ -241,7 +265,7 @@ async def _get_ready(services: Services, sharing: Sharing | None, on_fatal: Call
 
 def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
     """Say in the metrics and the log which models were loaded, and on what."""
-    searching = (registry.detector_bundle, registry.second_look_bundle)
+    searching = (registry.detector_bundle, registry.second_look_bundle, registry.view_bundle)
     for bundle, backend in (
         (registry.bundle, registry.backend_name),
         *((each, each.backend.name) for each in searching),

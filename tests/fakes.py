@@ -33,15 +33,17 @@ from app.inference.bundle import (
 from app.inference.detector import Detector, DetectorManifest, DetectorPerformance, ScoreThreshold
 from app.inference.registry import Backends, BundleNames
 from app.inference.suspicion import FieldsContract, ScanPoint, ScoreRule, SecondLook, SuspicionManifest
+from app.inference.view import ThumbnailContract, ViewManifest, ViewPerformance
 
 SIZE_PX = 48
 SPACING_MM = 0.7
 FILTER_SIZE_PX = 32
 FILTER_SPACING_MM = 0.8
 LOOK_SIZE_PX = 16
+VIEW_SIZE_PX = 24
 LISTED_FROM, OPEN_FROM, SUSPECTED_FROM = -4.0, 1.0, 2.0
 THRESHOLD = 0.5
-NAMES = BundleNames("nodule-classifier", "nodule-detector", "nodule-suspicion")
+NAMES = BundleNames("nodule-classifier", "nodule-detector", "nodule-suspicion", "chest-view")
 TRAITS = ("subtlety", "calcification", "sphericity", "margin", "lobulation", "spiculation", "texture")
 CARD = "# Model card: arithmetic\n\nResearch use only.\n"
 
@@ -128,13 +130,21 @@ class ArithmeticLook(Held):
         return {"suspicious": (centre / 100).astype(np.float32), "nodule": np.zeros(len(hu), np.float32)}
 
 
+class ArithmeticView(Held):
+    """Whether a picture is an axial chest: a logit of 9, it always is."""
+
+    def answer(self, hu: NDArray[np.float32]) -> Outputs:
+        return {"axial_chest": np.full(len(hu), 9, np.float32)}
+
+
 class ArithmeticModels:
-    """Any of the three, by what it is asked: their patches differ in size."""
+    """Any of the four, by what it is asked: their patches differ in size."""
 
     name = "arithmetic"
 
     def __init__(self) -> None:
         self._backend, self._filter, self._look = ArithmeticBackend(), ArithmeticFilter(), ArithmeticLook()
+        self._view = ArithmeticView()
 
     @staticmethod
     def is_available() -> bool:
@@ -147,7 +157,7 @@ class ArithmeticModels:
         return self._backend.run(hu)
 
     def run(self, hu: NDArray[np.float32]) -> Outputs:
-        searching = {FILTER_SIZE_PX: self._filter, LOOK_SIZE_PX: self._look}.get(hu.shape[1])
+        searching = {FILTER_SIZE_PX: self._filter, LOOK_SIZE_PX: self._look, VIEW_SIZE_PX: self._view}.get(hu.shape[1])
         return self.judge(hu) if searching is None else searching.run(hu)
 
 
@@ -155,7 +165,12 @@ def arithmetic_backends(
     classifier: Backend | None = None, detector: Backend | None = None, second_look: Backend | None = None
 ) -> Backends:
     """The given backends, and arithmetic ones for the rest."""
-    return Backends(classifier or ArithmeticBackend(), detector or ArithmeticFilter(), second_look or ArithmeticLook())
+    return Backends(
+        classifier or ArithmeticBackend(),
+        detector or ArithmeticFilter(),
+        second_look or ArithmeticLook(),
+        ArithmeticView(),
+    )
 
 
 def golden_hu(size_px: int = SIZE_PX) -> NDArray[np.int16]:
@@ -196,11 +211,22 @@ def write_second_look(folder: Path, filter_digest: str) -> Path:
     return path
 
 
+def write_view(folder: Path) -> Path:
+    """Write a bundle for ArithmeticView under `folder`; returns its path."""
+    path = folder / "chest-view" / "1"
+    path.mkdir(parents=True)
+    (path / "saved_model.pb").write_bytes(b"arithmetic needs no graph")
+    (path / CARD_FILE).write_text(CARD, "utf-8")
+    (path / MANIFEST_FILE).write_text(view_manifest(path).model_dump_json(indent=1), "utf-8")
+    return path
+
+
 def write_models(folder: Path) -> None:
-    """Write the three bundles under `folder`."""
+    """Write the four bundles under `folder`."""
     write_bundle(folder)
     detector = write_detector(folder)
     write_second_look(folder, f"sha256:{file_digest(detector / MANIFEST_FILE)}")
+    write_view(folder)
 
 
 def arithmetic_detector(folder: Path) -> Detector:
@@ -258,6 +284,35 @@ def look_manifest(path: Path, filter_digest: str) -> SuspicionManifest:
             description="a disc",
             hu=EncodedArray.encode(hu),
             outputs={name: EncodedArray.encode(outputs[name][0]) for name in ("suspicious", "nodule")},
+            tolerance=1e-3,
+        ),
+        digests={name: file_digest(path / name) for name in bundle_files(path)},
+    )
+
+
+def view_manifest(path: Path) -> ViewManifest:
+    """A manifest with the digests of the files in `path`."""
+    hu = golden_hu(VIEW_SIZE_PX)
+    figure = Interval(value=0.9, low=0.8, high=0.95)
+    return ViewManifest(
+        schema_version=1,
+        name="chest-view",
+        version=1,
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        description="arithmetic instead of a network",
+        intended_use="tests",
+        input=ThumbnailContract(size_px=VIEW_SIZE_PX, clip_hu=(-1000, 400)),
+        outputs=("axial_chest",),
+        rejected_below=0.0,
+        doubtful_below=2.0,
+        training_data=(
+            TrainingData(source="none", licence="none", patients=None, items=0, digest="none", split="none"),
+        ),
+        performance=ViewPerformance(command="none", protocol="none", figures={"rejected": figure}),
+        golden=GoldenCase(
+            description="a disc",
+            hu=EncodedArray.encode(hu),
+            outputs={"axial_chest": EncodedArray.encode(np.array(9, np.float32))},
             tolerance=1e-3,
         ),
         digests={name: file_digest(path / name) for name in bundle_files(path)},

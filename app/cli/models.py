@@ -22,7 +22,7 @@ def run(_options: argparse.Namespace, settings: Settings) -> int:
     print(f"  {manifest.performance.protocol}")
     for name, figure in manifest.performance.figures.items():
         print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
-    for searching in (registry.detector_bundle, registry.second_look_bundle):
+    for searching in (registry.detector_bundle, registry.second_look_bundle, registry.view_bundle):
         print(f"{searching.manifest.name}/{searching.manifest.version}  {searching.digest}")
         print(f"  {searching.manifest.description}")
         print(f"  {len(searching.manifest.digests)} files match their digests in {searching.path}")
@@ -33,6 +33,6 @@ def run(_options: argparse.Namespace, settings: Settings) -> int:
 
 def verified_registry(settings: Settings) -> ModelRegistry:
     """The models on disk, verified and not loaded; raises BundleError."""
-    names = BundleNames(settings.model, settings.detector, settings.second_look)
+    names = BundleNames(settings.model, settings.detector, settings.second_look, settings.view)
     backends = Backends.create(settings.backend, settings.threads)
     return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point)

@@ -62,13 +62,11 @@ def check_slice(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
     A view narrower than a chest may show lung alone, or a nodule: there is nothing to hold the scale against.
     """
     notes = list(ct_slice.notes)
-    orientation, thickness = ct_slice.orientation, ct_slice.thickness_mm
+    orientation = ct_slice.orientation
     if orientation is not None and orientation.tilt_deg > MAX_TILT_DEG:
         message = f"The slice is tilted {orientation.tilt_deg:.0f}° from axial; at most {MAX_TILT_DEG:g}° is judged."
         notes.append(QualityNote("not_axial", "error", message))
-    if thickness is not None and thickness > MAX_THICKNESS_MM:
-        message = f"Slice thickness is {thickness:g} mm; above {MAX_THICKNESS_MM:g} mm small nodules fade."
-        notes.append(QualityNote("thick_slice", "warning", message))
+    notes.extend(check_thickness(ct_slice))
     # A sample that spans enough spares the rest.
     if _span_hu(ct_slice.hu[::SAMPLE_ROWS]) < MIN_HU_SPAN and (span := _span_hu(ct_slice.hu)) < MIN_HU_SPAN:
         message = f"Values span {span:.0f} HU; a CT slice of the chest spans more than {MIN_HU_SPAN:g}."
@@ -76,6 +74,15 @@ def check_slice(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
     if shows_whole_body(ct_slice):
         notes.extend(check_scale(ct_slice))
     return tuple(notes)
+
+
+def check_thickness(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
+    """Whether small nodules can be seen."""
+    thickness = ct_slice.thickness_mm
+    if thickness is None or thickness <= MAX_THICKNESS_MM:
+        return ()
+    message = f"Slice thickness is {thickness:g} mm; above {MAX_THICKNESS_MM:g} mm small nodules fade."
+    return (QualityNote("thick_slice", "warning", message),)
 
 
 def check_volume(volume: CTVolume) -> tuple[QualityNote, ...]:

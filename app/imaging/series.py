@@ -31,7 +31,7 @@ from app.imaging.formats import TEXT, UNKNOWN
 from app.imaging.header import pack_header, unpack_header
 from app.imaging.options import ReadOptions
 from app.imaging.pixel_stack import INT16, PixelStack, SeriesLimits
-from app.imaging.quality import MAX_THICKNESS_MM
+from app.imaging.quality import check_thickness
 from app.imaging.read import SNIFFED_BYTES, sniff
 from app.imaging.slice_plane import SlicePlane, frame_of_reference_notes, plane_and_position
 from app.imaging.stacking import stack_spacing_mm
@@ -182,7 +182,7 @@ class SeriesBuilder:
         self._stack.append(ct_slice.hu)
         self._positions.append(position)
         self._sources.append(ct_slice.source)
-        for note in (*ct_slice.notes, *_thickness_notes(ct_slice)):
+        for note in (*ct_slice.notes, *check_thickness(ct_slice)):
             self._notes.setdefault(note.code, note)
 
     def _is_duplicate(self, ct_slice: CTSlice, position: PointMm) -> bool:
@@ -253,14 +253,6 @@ def _parsed(file: FileBytes) -> tuple[DicomImage, list[int]]:
         return image, [frame for frame in range(1, image.frames + 1) if not image.is_localizer(frame)]
     except InputError as error:
         raise _Unreadable(error) from None
-
-
-def _thickness_notes(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
-    thickness = ct_slice.thickness_mm
-    if thickness is None or thickness <= MAX_THICKNESS_MM:
-        return ()
-    message = f"Slice thickness is {thickness:g} mm; above {MAX_THICKNESS_MM:g} mm small nodules fade."
-    return (QualityNote("thick_slice", "warning", message),)
 
 
 def _too_large(found: str) -> SeriesTooLarge:

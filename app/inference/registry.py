@@ -12,6 +12,7 @@ from app.inference.bundle import Bundle, find_bundle, load_bundle, read_verified
 from app.inference.detector import Detector, DetectorManifest
 from app.inference.model import Model, create_backend
 from app.inference.suspicion import SecondLook
+from app.inference.view import ViewCheck
 
 Status = Literal["loading", "ready", "failed", "stopping"]
 
@@ -23,11 +24,12 @@ class Backends:
     classifier: Backend
     detector: Backend
     second_look: Backend
+    view: Backend
 
     @classmethod
     def create(cls, name: str, threads: int) -> Backends:
-        """Three of the runtime called `name` (`create_backend`); raises SettingsError."""
-        return cls(*(create_backend(name, threads) for _ in range(3)))
+        """One each of the runtime called `name` (`create_backend`); raises SettingsError."""
+        return cls(*(create_backend(name, threads) for _ in range(4)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class BundleNames:
     classifier: str
     detector: str
     second_look: str
+    view: str
 
 
 def verify_detector(path: Path, backend: Backend) -> Detector:
@@ -47,15 +50,17 @@ def verify_detector(path: Path, backend: Backend) -> Detector:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What judges: the classifier, the filter of candidates, and the second look at what passes it."""
+    """What judges: the classifier, the filter of candidates, the second look at what passes it, and the check whether
+    there is a chest to be searched."""
 
     classifier: Model
     detector: Detector
     second_look: SecondLook
+    view: ViewCheck
 
 
 class ModelRegistry:
-    """Knows the three bundles from the start, and the running models once `load` is done.
+    """Knows the four bundles from the start, and the running models once `load` is done.
 
     `site_threshold` is the classifier's operating point where the site has set one. Raises BundleError where
     `second_look` was measured behind another filter than `detector`.
@@ -67,12 +72,14 @@ class ModelRegistry:
         backend: Backend,
         detector: Detector,
         second_look: SecondLook,
+        view: ViewCheck,
         site_threshold: float | None = None,
     ) -> None:
         second_look.require_filter(detector.digest)
         self.bundle = bundle
         self.detector_bundle = detector
         self.second_look_bundle = second_look
+        self.view_bundle = view
         self.site_threshold = site_threshold
         self.status: Status = "loading"
         self._backend = backend
@@ -86,11 +93,12 @@ class ModelRegistry:
         bundle = load_bundle(find_bundle(models_dir, names.classifier))
         detector = verify_detector(find_bundle(models_dir, names.detector), backends.detector)
         second_look = SecondLook.verified(find_bundle(models_dir, names.second_look), backends.second_look)
-        return cls(bundle, backends.classifier, detector, second_look, site_threshold)
+        view = ViewCheck.verified(find_bundle(models_dir, names.view), backends.view)
+        return cls(bundle, backends.classifier, detector, second_look, view, site_threshold)
 
     @property
     def bundles(self) -> tuple[Bundle, Detector, SecondLook]:
-        """All three, with their manifests."""
+        """Those that an answer names, with their manifests."""
         return self.bundle, self.detector_bundle, self.second_look_bundle
 
     @property
@@ -112,7 +120,8 @@ class ModelRegistry:
             detector.backend.load(detector.path)
             detector.verify_golden()
             self.second_look_bundle.load()
-            self._running = Models(model, detector, self.second_look_bundle)
+            self.view_bundle.load()
+            self._running = Models(model, detector, self.second_look_bundle, self.view_bundle)
         except BaseException:
             self.status = "failed"
             raise

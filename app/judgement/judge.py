@@ -80,6 +80,7 @@ class Judge:
         started = time.perf_counter()
         image = read_slice(data, parameters.options)
         decode_ms = _since_ms(started)
+        image = models.view.remarked(image)
         prediction = diagnose(image, parameters.roi_px, models.classifier, models.detector, models.second_look)
         timing = prediction.timing
         timing_ms = {"decode": decode_ms, "search": timing.search_ms, "infer": timing.infer_ms}
@@ -106,6 +107,7 @@ class Judge:
         Raises Cancelled and ModelLoading.
         """
         models = self.registry.models()
+        volume = models.view.remarked_volume(volume)
         prediction = diagnose_volume(
             volume, models.classifier, models.detector, models.second_look, progress, cancelled
         )

@@ -47,7 +47,7 @@ def measure_parts(ct_slice: Slice, runs: int = RUNS) -> tuple[float, float, floa
 
 
 def _registry(settings: Settings) -> ModelRegistry:
-    names = BundleNames(settings.model, settings.detector, settings.second_look)
+    names = BundleNames(settings.model, settings.detector, settings.second_look, settings.view)
     registry = ModelRegistry.verified(settings.models_dir, names, Backends.create(settings.backend, settings.threads))
     registry.load()
     return registry

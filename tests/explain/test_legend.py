@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from app.explain.canvas import load_font
+from app.explain.captions import CAPTIONS, SUSPICION_WORDS
 from app.explain.legend import headline, millimetres, percent
 from app.explain.palette import AGAINST, FOR, blend
-from app.explain.words import SUSPICION_WORDS, WORDS
 from app.imaging.ct import QualityNote
 from app.inference.model import Model
 from app.inference.prediction import NEUTRAL_EVIDENCE, Series
@@ -25,7 +25,7 @@ NO_GLYPH = "\U0010ffff"
 
 
 def words() -> Iterator[str]:
-    for table in (*DECISION_WORDS.values(), *WORDS.values(), *SUSPICION_WORDS.values()):
+    for table in (*DECISION_WORDS.values(), *CAPTIONS.values(), *SUSPICION_WORDS.values()):
         yield from table.values()
     for scales in TRAIT_WORDS.values():
         for scale in scales.values():

@@ -13,7 +13,8 @@ from phantoms.slices import chest
 @pytest.mark.parametrize(("rows", "columns"), [(512, 512), (48, 48), (32, 700)])
 def test_it_is_square_and_float32(rows: int, columns: int) -> None:
     small = thumbnail(np.full((rows, columns), 40, np.int16), (0.7, 0.7), 48)
-    assert (small.shape, small.dtype) == ((48, 48), np.float32)
+    assert small.shape == (48, 48)
+    assert small.dtype == np.float32
 
 
 def test_a_flat_picture_lies_in_the_middle_of_air() -> None:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from app.explain.canvas import draw_text, text_size, text_width
+from app.explain.captions import SUSPICION_WORDS
 from app.explain.legend import percent
-from app.explain.words import SUSPICION_WORDS
 from app.imaging.raster import spread
 from app.inference.bundle import Bundle
 from app.inference.prediction import NEUTRAL_EVIDENCE, Finding

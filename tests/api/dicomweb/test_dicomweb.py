@@ -369,10 +369,11 @@ def test_what_ends_early_is_malformed(parts: list[bytes], data: st.DataObject) -
 
 
 @pytest.fixture(scope="module")
-def spooling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def spooling(tmp_path_factory: pytest.TempPathFactory, server: str) -> Iterator[Service]:
     """The shipped models behind a socket, with a spool."""
     folder = str(tmp_path_factory.mktemp("state"))
-    service = Service(environment={"LUNGSCOPE_SPOOL_DIR": folder, "LUNGSCOPE_SETTLE_SECONDS": "0"})
+    settings = {"LUNGSCOPE_SPOOL_DIR": folder, "LUNGSCOPE_SETTLE_SECONDS": "0", "LUNGSCOPE_SERVER": server}
+    service = Service(environment=settings)
     service.wait_until_ready()
     yield service
     service.process.terminate()
