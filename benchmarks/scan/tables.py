@@ -117,8 +117,12 @@ def _slices(found: FalseAlarms, before: FalseAlarms | None) -> str:
         )
         earlier = [a.answer for a in before.slices if a.scan in chosen] if before else []
         was = in_words(decisions(earlier)["cancer_suspected"], len(earlier))
-        lines.append((name, in_words(said["cancer_suspected"], len(answers)), was, said["normal"], others))
-    return _table(("slices without lesion", "suspected (95 %)", "before", "normal", "others"), lines)
+        judged = sum(a.decision != "rejected" for a in answers)
+        suspected = said["cancer_suspected"]
+        shares = in_words(suspected, len(answers)), in_words(suspected, judged), was
+        lines.append((name, *shares, said["normal"], others))
+    head = ("slices without lesion", "suspected (95 %)", "of those judged", "of all, before", "normal", "others")
+    return _table(head, lines)
 
 
 def _series_parts(found: FalseAlarms) -> str:
