@@ -23,6 +23,7 @@ from benchmarks.scan.known import KnownScan
 from benchmarks.scan.pictures import Sheet
 from benchmarks.scan.room import Room, Setting
 from benchmarks.scan.volume_planting import VolumeGraft, Voxel, graft_cube, plant_cube
+from training.data.nodules import INDETERMINATE
 
 SEED: Final = 20261130
 PER_SERIES: Final = 4
@@ -33,6 +34,7 @@ SMALL_MM: Final = 4.5  # what the smallest sources are reduced to
 SMALLEST_SOURCE_MM: Final = 7.2
 MASSES_MM: Final = {"free": (30.0, 40.0), "wall": (30.0, 40.0, 50.0, 60.0)}  # what large sources are enlarged to
 MASS_SOURCE_MM: Final = 15.0  # none is enlarged more than four times
+SOLID: Final = 4.0  # mean rating
 MASS_TEXTURE: Final = 2.5  # mean rating; below is ground glass, which no mass is
 MIN_HIT_MM: Final = 4.0  # a finding is on a planting within its radius, and within this
 BANDS_MM: Final = ((4, 6), (6, 10), (10, 20), (20, 32.5), (32.5, 45), (45, 62.5))
@@ -181,6 +183,12 @@ def _judged(
             suspected=suspected,
             score=best_score(found),
         )
+
+
+def is_target(planting: SeriesPlanting) -> bool:
+    """Suspicious and solid, of 6 mm and more, in its own size."""
+    suspicious = planting.median_rating > INDETERMINATE and planting.texture >= SOLID
+    return planting.enlarged == 1 and suspicious and planting.diameter_mm >= 6
 
 
 def is_on(volume: CTVolume, finding: Finding, sown: Sown) -> bool:

@@ -15,8 +15,10 @@ from benchmarks.scan.planted_series import SeriesPlanting
 from benchmarks.scan.planted_slices import MASSES_MM, SlicePlanting
 from benchmarks.scan.reformats import Cut
 from benchmarks.scan.results import ScanResults
+from training.data.nodules import INDETERMINATE
 
 BEGIN, END = "<!-- figures: make scan -->", "<!-- end of figures -->"
+SERIES_SCORES: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8)
 VERDICTS: Final = ("suspected", "open", "shown", "normal", "rejected", "nothing")
 WAYS: Final = (("roi", "by_slice"), ("roi", "by_series"), ("by_slice", "by_series"))
 
@@ -172,10 +174,27 @@ def _planted_series(results: ScanResults) -> str:
             if some:
                 enlarged = sum(p.enlarged > 1 for p in some)
                 lines.append((f"{low:g} to {high:g} mm", setting, len(some), enlarged, *_listed(some)))
-    target = [p for p in plantings if p.enlarged == 1 and p.median_rating > 3 and p.texture >= 4 and p.diameter_mm >= 6]
+    target = [p for p in plantings if planted_series.is_target(p)]
     lines.append(("suspicious solid, 6 mm and more", "as scanned", len(target), 0, *_listed(target)))
     left_out = "; ".join(f"{p.scan}: {p.series} series, left out {_counts(p.left_out)}" for p in parts)
-    return f"{_table(('diameter', 'where', 'plantings', 'enlarged', 'listed', 'suspected'), lines)}\n\n{left_out}."
+    found = _table(("diameter", "where", "plantings", "enlarged", "listed", "suspected"), lines)
+    return f"{found}\n\n{left_out}.\n\n{_series_curve(plantings, target)}"
+
+
+def _series_curve(plantings: Sequence[SeriesPlanting], target: Sequence[SeriesPlanting]) -> str:
+    """How many reach a score, whatever the classifier says of them."""
+    groups = {
+        "suspicious solid, 6 mm and more": target,
+        "20 mm and more, free": [p for p in plantings if p.diameter_mm >= 20 and p.setting == "free"],
+        "20 mm and more, wall": [p for p in plantings if p.diameter_mm >= 20 and p.setting == "wall"],
+        "benign": [p for p in plantings if p.enlarged == 1 and p.median_rating < INDETERMINATE],
+    }
+    lines = [(f"{score:g}", *(_reached(group, score) for group in groups.values())) for score in SERIES_SCORES]
+    return _table(("reach the score", *groups), lines)
+
+
+def _reached(plantings: Sequence[SeriesPlanting], score: float) -> str:
+    return f"{sum(p.score is not None and p.score >= score for p in plantings)} of {len(plantings)}"
 
 
 def _listed(plantings: Sequence[SeriesPlanting]) -> tuple[str, str]:
