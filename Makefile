@@ -111,7 +111,7 @@ lock-check: $(DEV_READY) ## fail when the locks do not follow from pyproject.tom
 	sh requirements/lock.sh --check
 
 .PHONY: evaluate
-evaluate: $(DEV_READY) ## cross-validate CONFIG on DATA; figures and networks go to OUT/evaluation
+evaluate: $(DEV_READY) ## cross-validate CONFIG on DATA; figures and networks go to OUT/evaluation, for make planted
 	$(BIN)/python scripts/evaluate.py --config $(CONFIG) --data $(DATA) --out $(OUT)/evaluation
 
 .PHONY: train
@@ -131,7 +131,7 @@ detector: $(DEV_READY) ## train the candidate filter; networks go to runs/detect
 	$(BIN)/python scripts/detector.py train --data $(DATA) --out runs/detector
 
 .PHONY: planted
-planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/detector and OUT/evaluation: docs/results/planted.json
+planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/detector and OUT/evaluation, anew for each classifier: docs/results/planted.json
 	PYTHONPATH=. $(BIN)/python benchmarks/planted.py --data $(DATA) --networks runs/detector \
 	  --classifiers $(OUT)/evaluation --out docs/results/planted.json --pictures build/planted
 

@@ -109,7 +109,7 @@ def _add_routes(app: FastAPI, metrics: Metrics) -> None:
 def _registry(settings: Settings, backends: Backends | None) -> ModelRegistry:
     names = BundleNames(settings.model, settings.detector, settings.second_look, settings.view)
     backends = backends or Backends.create(settings.backend, settings.threads)
-    return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point)
+    return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point, settings.trusted_key)
 
 
 def _services(

@@ -82,10 +82,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LUNGSCOPE_", frozen=True, extra="ignore")
 
     models_dir: Annotated[Path, Field(description="folder of model bundles")] = REPOSITORY / "models"
-    model: Annotated[str, Field(description="bundle that judges nodules")] = "nodule-classifier"
-    detector: Annotated[str, Field(description="bundle that finds candidates")] = "nodule-detector"
+    model: Annotated[str, Field(description="bundle that judges nodules, or its name/version")] = "nodule-classifier"
+    detector: Annotated[str, Field(description="bundle that finds candidates, or its name/version")] = "nodule-detector"
     second_look: Annotated[str, Field(description="bundle that scores what the detector finds")] = "nodule-suspicion"
     view: Annotated[str, Field(description="bundle that asks whether there is a chest to be searched")] = "chest-view"
+    trusted_key: Annotated[
+        FilePath | None, Field(description="Ed25519 public key (PEM): only bundles signed by it are loaded")
+    ] = None
     operating_point: Annotated[
         float | None, Field(gt=0, lt=1, description="probability from which cancer is suspected; default: the bundle's")
     ] = None

@@ -59,13 +59,12 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Passed:
-    """Findings that the filter lets pass: its logits (N,), fields (N, size, size, 2), whether they are on what was
-    asked about (N,), and how much coarser they are seen (N,)."""
+    """Findings that the filter lets pass: its logits (N,), fields (N, size, size, 2), and whether they are on what was
+    asked about (N,)."""
 
     logits: NDArray[np.float32]
     fields: Fields
     on: Flags
-    zooms: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +95,6 @@ class SeriesCase:
     numbers: NDArray[np.intp]
     logits: NDArray[np.float32]
     fields: Fields
-    zooms: Floats
 
     def false_and_known(self, scores: Floats) -> tuple[Floats, list[float]]:
         """Scores of the findings on nothing known, strongest first, and of the best on each known lesion."""
@@ -153,7 +151,7 @@ def passed(found: Found, on: Flags, gate: Gate) -> Passed:
     fields = [
         np.stack([found.patches[spec][k] for spec in gate.contract.specs(float(zooms[k]))], axis=-1) for k in numbers
     ]
-    return Passed(logits[numbers], _stacked(fields, gate), on[numbers], zooms[numbers])
+    return Passed(logits[numbers], _stacked(fields, gate), on[numbers])
 
 
 def _native(nodule: Nodule, gate: Gate) -> Passed:
@@ -162,12 +160,8 @@ def _native(nodule: Nodule, gate: Gate) -> Passed:
     place = Place(own.section, own.spacing_mm, own.centre_px, zoom)
     logits = filter_scores([place], gate.ask, gate.spec)
     kept = logits >= gate.slice_from
-    return Passed(
-        logits[kept],
-        fields_at(place, gate.contract)[None][kept],
-        np.ones(int(kept.sum()), np.bool_),
-        np.full(int(kept.sum()), zoom),
-    )
+    fields = fields_at(place, gate.contract)[None][kept]
+    return Passed(logits[kept], fields, np.ones(len(fields), np.bool_))
 
 
 def series_case(scan: Scan, data: Path, config: LookScanConfig, gate: Gate) -> SeriesCase:
@@ -180,7 +174,7 @@ def series_case(scan: Scan, data: Path, config: LookScanConfig, gate: Gate) -> S
     each = gate.ask(np.concatenate(patches)).reshape(-1, len(PLANES))
     numbers = np.flatnonzero(each.sum(axis=1) >= gate.series_from)
     fields = [volume_fields(scan.volume, points[k], gate.contract.specs(zooms[k])) for k in numbers]
-    return SeriesCase(case, numbers, each.mean(axis=1)[numbers], np.stack(fields), np.array(zooms)[numbers])
+    return SeriesCase(case, numbers, each.mean(axis=1)[numbers], np.stack(fields))
 
 
 def chest_case(folder: Path, row: dict[str, str], part: int, gate: Gate) -> ChestCase:
@@ -205,7 +199,7 @@ def chest_case(folder: Path, row: dict[str, str], part: int, gate: Gate) -> Ches
         part,
         row["region"],
         row["reading"],
-        Passed(logits[numbers], _stacked(fields, gate), on, np.array(zooms)[numbers]),
+        Passed(logits[numbers], _stacked(fields, gate), on),
     )
 
 

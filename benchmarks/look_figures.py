@@ -17,6 +17,7 @@ from benchmarks.look_cases import Flags, Floats, Looks, SeriesCase
 from training.second_look.report import CurvePoint, SeriesFigures
 
 CURVE: Final = tuple(np.arange(-6.0, 10.01, 0.5).tolist())
+MARGIN: Final = 0.25  # of the gap in a series: these lesions are large, others score less
 STEP: Final = 0.05  # between the scores that a point is chosen from
 
 
@@ -108,17 +109,17 @@ def series_scores(case: SeriesCase, look: Looks, rule: ScoreRule) -> Floats:
     planes = case.fields.shape[1]
     said = look(case.fields.reshape(-1, *case.fields.shape[2:]))
     suspicious, nodule = (logits.reshape(-1, planes).mean(axis=1) for logits in said)
-    return np.asarray(rule.score(suspicious, nodule, case.logits, case.zooms), np.float64)
+    return np.asarray(rule.score(suspicious, nodule, case.logits), np.float64)
 
 
 def series_point(series: Sequence[SeriesFigures], listed: float) -> ScanPoint:
-    """Suspected from midway between the lowest suspicious lesion and the highest false finding where they part, else
-    where a series has at most one false one; open from the latter; listed from `listed` false ones a series."""
+    """Suspected from MARGIN of the way from the highest false finding to the lowest suspicious lesion where they part,
+    else where a series has at most one false one; open from the latter; listed from `listed` false ones a series."""
     suspicious = [n.score if n.score is not None else -np.inf for s in series for n in s.lesions if n.suspicious]
     false = -np.sort(-np.concatenate([np.array(s.false_scores) for s in series]))
     highest, lowest = float(false[0]), float(min(suspicious))
     one_each = float(max((s.false_scores[1] for s in series if len(s.false_scores) > 1), default=highest))
-    suspected = (highest + lowest) / 2 if lowest > highest else float(np.nextafter(one_each, np.inf))
+    suspected = highest + MARGIN * (lowest - highest) if lowest > highest else float(np.nextafter(one_each, np.inf))
     opened = min(suspected, float(np.nextafter(one_each, np.inf)))
     allowed = round(listed * len(series))
     listed_from = float(np.nextafter(false[allowed], np.inf)) if len(false) > allowed else float(false[-1])

@@ -43,7 +43,7 @@ def draw_pictures(
 def _top(found: Passed, look: Looks, rule: ScoreRule) -> tuple[float, Fields] | None:
     if not len(found.logits):
         return None
-    scores = rule.score(*look(found.fields), found.logits, found.zooms)
+    scores = rule.score(*look(found.fields), found.logits)
     at = int(np.argmax(scores))
     return float(scores[at]), found.fields[at]
 

@@ -59,7 +59,7 @@ from training.second_look.report import ChestRow, KnownLesion, LookResults, Scan
 
 SHIPPED: Final = "shipped"
 FILTER = Path("models/nodule-detector/1")
-RULE: Final = ScoreRule(suspicious=1.0, nodule=0.5, filter=0.5, large=-3.0)
+RULE: Final = ScoreRule(suspicious=1.0, nodule=0.5, filter=0.5)  # of a trial on other networks; nothing fitted here
 SUSPECTED_SHARE: Final = 0.05  # of slices without lesion that may be suspected, over all scans
 OPEN_SHARE: Final = 0.10  # that may be suspected or left open
 WORST_SHARE: Final = 0.10  # suspected, of a single scan
@@ -75,10 +75,9 @@ PROTOCOL: Final = (
     "slices with lung, 5 mm and more along the normal from everything that any reader marked and from the tumour. "
     "Planted and native: solid, 6 mm and more, three readers, median suspicion above 3; planting and hits as in "
     "benchmarks/planted.py, native in the nodule's own patch, mirrored at its edge, wall included. Intervals by "
-    "bootstrap over patients and over blocks of 8 slices. The weights of the rule are a trial's, its offset for large "
-    "findings and the points are chosen on these scans and on the chest slices. The score alone: what is "
-    "served also asks the classifier, which can only object. `chosen by others` is each scan at the score that the "
-    "other two chose."
+    "bootstrap over patients and over blocks of 8 slices. The weights of the rule are a trial's, the points are chosen "
+    "on these scans. The score alone: what is served also asks the classifier, which can only object. `chosen by "
+    "others` is each scan at the score that the other two chose."
 )
 
 
@@ -124,7 +123,7 @@ def scores_of(found: Passed, look: Looks) -> Floats:
     """Scores (N,) of findings on a slice."""
     if not len(found.logits):
         return np.zeros(0, np.float64)
-    return np.asarray(RULE.score(*look(found.fields), found.logits, found.zooms), np.float64)
+    return np.asarray(RULE.score(*look(found.fields), found.logits), np.float64)
 
 
 def best(found: Passed, look: Looks, *, on: bool = False) -> float:

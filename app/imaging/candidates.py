@@ -36,7 +36,7 @@ MIN_SMALL_RESPONSE_HU: Final = 80.0
 SEPARATION: Final = 0.5  # of the smaller diameter: closer ones are one blob seen at two sizes
 MAX_CANDIDATES: Final = 160  # the strongest are kept; most slices have fewer
 WALL_MM: Final = 20.0  # blobs as large are looked for among what sits on the walls of the lungs as well
-WALL_SPACING_MM: Final = 2.0  # of the pixels on which the walls are found
+WALL_SPACING_MM: Final = 1.0  # of the pixels on which the walls are found; on 2 mm eight of 568 small nodules are lost
 RIVAL_MM: Final = 14.0  # a smaller nodule answers to filters of this size more than to large ones
 REACH: Final = 0.6  # of a diameter: a blob between two of DIAMETERS_MM is up to a fifth larger than its own
 

@@ -11,6 +11,7 @@ from app.inference.backends import Backend
 from app.inference.bundle import Bundle, find_bundle, load_bundle, read_verified
 from app.inference.detector import Detector, DetectorManifest
 from app.inference.model import Model, create_backend
+from app.inference.signatures import require_signed
 from app.inference.suspicion import SecondLook
 from app.inference.view import ViewCheck
 
@@ -87,13 +88,27 @@ class ModelRegistry:
 
     @classmethod
     def verified(
-        cls, models_dir: Path, names: BundleNames, backends: Backends, site_threshold: float | None = None
+        cls,
+        models_dir: Path,
+        names: BundleNames,
+        backends: Backends,
+        site_threshold: float | None = None,
+        trusted_key: Path | None = None,
     ) -> ModelRegistry:
-        """The highest versions under a folder, verified and not loaded; raises BundleError naming what differs."""
-        bundle = load_bundle(find_bundle(models_dir, names.classifier))
-        detector = verify_detector(find_bundle(models_dir, names.detector), backends.detector)
-        second_look = SecondLook.verified(find_bundle(models_dir, names.second_look), backends.second_look)
-        view = ViewCheck.verified(find_bundle(models_dir, names.view), backends.view)
+        """The highest versions under a folder, verified and not loaded; raises BundleError naming what differs.
+
+        With a `trusted_key` each must be signed by it.
+        """
+
+        def found(name: str) -> Path:
+            path = find_bundle(models_dir, name)
+            require_signed(path, trusted_key)
+            return path
+
+        bundle = load_bundle(found(names.classifier))
+        detector = verify_detector(found(names.detector), backends.detector)
+        second_look = SecondLook.verified(found(names.second_look), backends.second_look)
+        view = ViewCheck.verified(found(names.view), backends.view)
         return cls(bundle, backends.classifier, detector, second_look, view, site_threshold)
 
     @property

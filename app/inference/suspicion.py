@@ -51,8 +51,7 @@ class FieldsContract(_Frozen):
 
 
 class ScoreRule(_Frozen):
-    """A finding's score: `suspicious` times its logit, plus the others' logits times theirs, plus `large` where it is
-    seen at a larger spacing: there domes and hilum look more like masses than small vessels look like nodules.
+    """A finding's score: `suspicious` times its logit, plus the others' logits times theirs.
 
     In a series each logit is the mean of the three planes', the filter's too.
     """
@@ -60,12 +59,10 @@ class ScoreRule(_Frozen):
     suspicious: float
     nodule: float
     filter: float
-    large: float = 0.0
 
-    def score(self, suspicious: Logits, nodule: Logits, filtered: Logits, zooms: Sequence[float]) -> Logits:
-        """Scores (N,) from logits (N,) and the zoom of each place."""
-        logits = self.suspicious * suspicious + self.nodule * nodule + self.filter * filtered
-        return np.asarray(logits + self.large * (np.asarray(zooms, np.float32) > 1), np.float32)
+    def score(self, suspicious: Logits, nodule: Logits, filtered: Logits) -> Logits:
+        """Scores (N,) from logits (N,)."""
+        return np.asarray(self.suspicious * suspicious + self.nodule * nodule + self.filter * filtered, np.float32)
 
 
 class ScanPoint(_Frozen):
@@ -159,11 +156,11 @@ class SecondLook:
 
     def score_slice(self, ct_slice: CTSlice, places: Sequence[tuple[PointPx, float]], filtered: Logits) -> Logits:
         """Scores (N,) of (centre, zoom) places on a slice, for which the filter's logits are `filtered` (N,)."""
-        return self.manifest.rule.score(*self.on_slice(ct_slice, places), filtered, [zoom for _, zoom in places])
+        return self.manifest.rule.score(*self.on_slice(ct_slice, places), filtered)
 
     def score_volume(self, volume: CTVolume, places: Sequence[tuple[PointVx, float]], filtered: Logits) -> Logits:
         """The same in a volume; `filtered` are the means of the filter's logits over the three planes."""
-        return self.manifest.rule.score(*self.in_volume(volume, places), filtered, [zoom for _, zoom in places])
+        return self.manifest.rule.score(*self.in_volume(volume, places), filtered)
 
     def logits(self, fields: Iterable[FloatImage]) -> tuple[Logits, Logits]:
         """Logits (N,) of `suspicious` and of `nodule` for float32 (size, size, 2) fields in HU."""

@@ -46,9 +46,9 @@ def series(suspicious: float, false: list[float]) -> SeriesFigures:
     return SeriesFigures(scan="x", network="n", candidates=9, lesions=(lesion,), false_scores=tuple(false))
 
 
-def test_a_series_is_suspected_midway_where_lesions_and_false_findings_part() -> None:
+def test_a_series_is_suspected_between_where_lesions_and_false_findings_part() -> None:
     point = series_point([series(6.0, [2.0, 0.0, -1.0]), series(4.0, [1.0, 0.5, -2.0])], listed=1.0)
-    assert point.suspected_from == 3.0
+    assert point.suspected_from == 2.5
     assert 0.5 < point.open_from <= 0.51
     assert 0.5 <= point.listed_from <= 0.51
     assert (point.sensitivity.value, point.false_alarms.high) == (1.0, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from app.inference.prediction import Finding, Prediction
 from app.inference.registry import Models
 from app.inference.series import diagnose_volume
 from app.inference.suspicion import SecondLook
+from app.inference.view import ViewCheck
+from tests.fakes import ArithmeticView, write_view
 from tests.inference.slices import chest
 from tests.inference.volumes import chest_volume
 
@@ -23,8 +26,9 @@ PLACE = (75, 125)
 
 
 @pytest.fixture
-def models(model: Model, detector: Detector, second_look: SecondLook) -> Models:
-    return Models(model, detector, second_look)
+def models(tmp_path: Path, model: Model, detector: Detector, second_look: SecondLook) -> Models:
+    view = ViewCheck.verified(write_view(tmp_path), ArithmeticView())
+    return Models(model, detector, second_look, view)
 
 
 @pytest.fixture

@@ -46,8 +46,7 @@ def _rule(manifest: SuspicionManifest) -> str:
     rule = manifest.rule
     return (
         f"score = {rule.suspicious:g} · suspicious + {rule.nodule:g} · nodule + {rule.filter:g} · filter "
-        f"(`{manifest.filter_digest[:16]}`), all logits; {rule.large:+g} where a finding is larger than 24 mm and seen "
-        "at twice the spacing."
+        f"(`{manifest.filter_digest[:16]}`), all logits."
     )
 
 
