@@ -18,6 +18,8 @@ SEED ?= 1
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SECOND_LOOK ?= runs/second_look
+SIGHT ?= runs/sight
 SOAK_REQUESTS ?= 200000
 SOAK_MINUTES ?= 60
 
@@ -164,6 +166,11 @@ pieces: $(DEV_READY) ## measure what each piece of the server buys: docs/results
 
 .PHONY: bench-peers
 bench-peers: $(PEERS_READY) ## what make bench compares with, an environment each under build/peers: about 3 GB
+
+.PHONY: scan
+scan: $(DEV_READY) ## what is said of whole slices and series, by the networks of SECOND_LOOK that have not seen them: docs/results/scan.json
+	$(BIN)/python -m benchmarks.scan $(DATA) --networks $(SECOND_LOOK) --views $(SIGHT) --out docs/results/scan.json \
+	  --pictures build/scan --page docs/scan.md
 
 .PHONY: soak
 soak: $(DEV_READY) ## SOAK_REQUESTS to the service, memory after each few thousand; at most SOAK_MINUTES

@@ -71,7 +71,7 @@ def planted_scan(scan: Scan, nodules: Sequence[Nodule], specs: Sequence[PatchSpe
     slices = [scan.volume.slice_at(k) for k in range(len(scan.volume))]
     lungs = [segment_lungs(s) for s in slices]
     false = [_false(scan, k, slices[k], lungs[k], specs) for k in range(len(slices)) if lungs[k].any()]
-    allowed = {k: lungs[k] & ~_known(scan, k, slices[k]) for k in range(len(slices))
+    allowed = {k: lungs[k] & ~known_pixels(scan, k, slices[k]) for k in range(len(slices))
                if lung_area_cm2(lungs[k], slices[k]) >= MIN_LUNG_CM2}  # fmt: skip
     left_out: Counter[str] = Counter()
     plantings = []
@@ -123,7 +123,7 @@ def _found(ct_slice: CTSlice, candidates: Sequence[Candidate], specs: Sequence[P
     return Found(points * (across_mm, down_mm), diameters_mm, {s: np.stack(p) if p else empty for s, p in cut.items()})
 
 
-def _known(scan: Scan, index: int, ct_slice: CTSlice) -> Mask:
+def known_pixels(scan: Scan, index: int, ct_slice: CTSlice) -> Mask:
     """Pixels too close to anything known, on this slice or a near one."""
     mask = np.zeros(ct_slice.hu.shape, np.uint8)
     origin, spacing_mm = np.asarray(scan.volume.positions_mm[index]), ct_slice.spacing_mm[1]

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from app.imaging.patches import PatchSpec
 from app.imaging.planes import PLANES, plane_patches
@@ -17,6 +16,7 @@ from app.imaging.volume_candidates import find_volume_candidates
 from app.imaging.volume_lungs import segment_volume
 from app.inference.bundle import Interval
 from app.inference.detector import ScoreThreshold
+from benchmarks.proportions import exact_share
 from training.data.lidc_xml import parse_reading
 from training.data.nodules import DatasetMalformed
 from training.detector.config import ScanConfig
@@ -78,7 +78,7 @@ def whole_scan_case(scan: Scan, data: Path, config: ScanConfig, spec: PatchSpec)
     volume = scan.volume
     found = find_volume_candidates(volume, segment_volume(volume))
     points = [(*c.centre_px, c.slice_position) for c in found]
-    lesions = _read_lesions(scan, data / config.folder / config.readings) if config.readings else _kept_out(scan)
+    lesions = known_lesions(scan, data, config)
     on = [[k for k, lesion in enumerate(lesions) if lesion.holds(p[2], p[:2])] for p in points]
     return WholeScanCase(
         name=scan.name,
@@ -88,6 +88,11 @@ def whole_scan_case(scan: Scan, data: Path, config: ScanConfig, spec: PatchSpec)
         marked=np.array([scan.clearance_mm(p) <= MARK_MM for p in points], np.bool_),
         lesions=lesions,
     )
+
+
+def known_lesions(scan: Scan, data: Path, config: ScanConfig) -> tuple[Lesion, ...]:
+    """What must be found in a scan: what its readers agree on, or what is known where none have read it."""
+    return _read_lesions(scan, data / config.folder / config.readings) if config.readings else _kept_out(scan)
 
 
 def whole_scan(judge: Judge, case: WholeScanCase, threshold: float) -> WholeScan:
@@ -124,7 +129,7 @@ def series_threshold(judges: Sequence[Judge], cases: Mapping[str, WholeScanCase]
         chosen_for=f"{WANTED_OTHERS:g} other findings in a scan, mean over {len(judges)} scans, each judged by a "
         "filter that did not learn from it; sensitivity for their known nodules (interval: Clopper and Pearson), false "
         "positives with the least and the most of a scan: one scan each, no general claim",
-        sensitivity=_exact(sum(found), len(found)),
+        sensitivity=exact_share(sum(found), len(found)),
         false_positives=Interval(value=float(np.mean(counts)), low=min(counts), high=max(counts)),
     )
 
@@ -212,10 +217,3 @@ def _area_mm2(points: Floats, spacing_mm: tuple[float, float]) -> float:
     """Area of a closed contour of (column, row) points (shoelace formula)."""
     x, y = points.T
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2 * spacing_mm[0] * spacing_mm[1])
-
-
-def _exact(hits: int, of: int) -> Interval:
-    """A proportion with its 95 % interval (Clopper and Pearson 1934)."""
-    low = float(beta.ppf(0.025, hits, of - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(0.975, hits + 1, of - hits)) if hits < of else 1.0
-    return Interval(value=hits / of, low=low, high=high)
