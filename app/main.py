@@ -19,7 +19,7 @@ from app.api import contract, problems
 from app.api.deps import Services
 from app.api.early_answers import EarlyAnswers, malformed_answers
 from app.api.middleware import HeadAsGet, RequestContext, WellFormed
-from app.api.routes import dicomweb, docs, health, models, predict, studies
+from app.api.routes import dicomweb, docs, health, models, predict, reports, studies
 from app.api.routing import NoRoute
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
 from app.delivery.spool import Spool, SpoolLimits
@@ -41,6 +41,8 @@ from app.server.load_board import LoadBoard
 from app.server.sharing import Sharing
 from app.settings import MEGABYTE, Settings
 from app.telemetry import Metrics
+from app.text.reader import ReportReader
+from app.text.tagger import Tagger
 
 DESCRIPTION = (
     "Is a lung cancer suspected on this CT slice or series, how sure is that, why, where, or can it not be told?\n\n"
@@ -56,6 +58,7 @@ def create_app(
     *,
     backend: Backend | None = None,
     detector_backend: Backend | None = None,
+    tagger_backend: Backend | None = None,
     on_fatal: Callable[[Exception], None] | None = None,
     metrics_folder: Path | None = None,
     board: LoadBoard | None = None,
@@ -77,7 +80,7 @@ def create_app(
     metrics = Metrics(metrics_folder)
     passes = board is not None and "connection-passing" not in settings.without
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
-    services = _services(settings, registry, metrics, sharing)
+    services = _services(settings, registry, metrics, sharing, _reader(settings, tagger_backend))
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -102,7 +105,7 @@ def _add_routes(app: FastAPI, metrics: Metrics) -> None:
     app.add_middleware(WellFormed, metrics=metrics)
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
-    for module in (predict, studies, models, health, dicomweb, docs):
+    for module in (predict, studies, reports, models, health, dicomweb, docs):
         app.include_router(module.router)
     docs.mount_assets(app)
     app.router.default = NoRoute(app.router)
@@ -119,7 +122,17 @@ def _registry(settings: Settings, backend: Backend | None, detector_backend: Bac
     )
 
 
-def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, sharing: Sharing | None) -> Services:
+def _reader(settings: Settings, backend: Backend | None) -> ReportReader:
+    """The reader of reports, with the tagger where its folder is."""
+    if not (settings.models_dir / settings.tagger).is_dir():
+        return ReportReader()
+    path = find_bundle(settings.models_dir, settings.tagger)
+    return ReportReader(Tagger.verify(path, backend or create_backend(settings.backend, 1)))
+
+
+def _services(
+    settings: Settings, registry: ModelRegistry, metrics: Metrics, sharing: Sharing | None, reader: ReportReader
+) -> Services:
     def series_changed(series: int) -> None:
         metrics.series_in_memory.set(series)
         if sharing is not None:
@@ -131,7 +144,7 @@ def _services(settings: Settings, registry: ModelRegistry, metrics: Metrics, sha
     folder = settings.spool_dir
     judge = Judge(registry, metrics, settings.max_slices)
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
-    return Services(settings, registry, judge, engine, lane, metrics, delivery)
+    return Services(settings, registry, judge, engine, lane, metrics, delivery, reader)
 
 
 def _tell_nobody(_slices: int) -> None:
@@ -230,6 +243,7 @@ def _asked_of_server(services: Services, sharing: Sharing | None) -> dict[str, A
 async def _get_ready(services: Services, sharing: Sharing | None, on_fatal: Callable[[Exception], None] | None) -> None:
     """Load the models and begin what needs them, or report why that cannot be."""
     registry = services.registry
+    await asyncio.to_thread(_load_tagger, services.reader, services.metrics)
     try:
         await asyncio.to_thread(registry.load)
     # Whatever a runtime raises while it loads: a process that can never be ready must not linger.
@@ -248,13 +262,29 @@ async def _get_ready(services: Services, sharing: Sharing | None, on_fatal: Call
     logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
 
 
+def _load_tagger(reader: ReportReader, metrics: Metrics) -> None:
+    """Load what reads reports; without it they are read by rules, which the answers say."""
+    try:
+        reader.load()
+    # Whatever a runtime raises while it loads: images are judged all the same.
+    except Exception as error:
+        logger.error("the report tagger cannot be used: %s", error, exc_info=error)
+        return
+    if (tagger := reader.tagger) is not None:
+        _name_model(metrics, tagger.manifest.name, tagger.manifest.version, tagger.digest, tagger.backend.name)
+
+
 def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
     """Say in the metrics and the log which models were loaded, and on what."""
     detector = registry.detector_bundle
     for bundle, backend in ((registry.bundle, registry.backend_name), (detector, detector.backend.name)):
-        identity = (bundle.manifest.name, str(bundle.manifest.version), bundle.digest, backend)
-        metrics.model(*identity).set(1)
-        logger.info("model loaded: %s/%s %s on %s", *identity)
+        _name_model(metrics, bundle.manifest.name, bundle.manifest.version, bundle.digest, backend)
+
+
+def _name_model(metrics: Metrics, name: str, version: int, digest: str, backend: str) -> None:
+    identity = (name, str(version), digest, backend)
+    metrics.model(*identity).set(1)
+    logger.info("model loaded: %s/%s %s on %s", *identity)
 
 
 async def _drain(services: Services, sharing: Sharing | None) -> None:

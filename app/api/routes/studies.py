@@ -21,7 +21,7 @@ from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
 from app.api.negotiation import LANGUAGE_PARAMETER, SERIES_CONTENT, headers, response, series_format
 from app.api.problems import responses_for
 from app.api.uploads.series import StudyUpload, read_study
-from app.errors import FrameOutOfRange, FrameRequired, RoiOutsideImage, SpoolFull
+from app.errors import FrameOutOfRange, FrameRequired, RoiOutsideImage, SpoolFull, UnreadableText
 from app.inference.engine import SeriesSlot
 from app.inference.series import Progress
 from app.inference.vocabulary import Language
@@ -55,7 +55,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
     },
 }
 QUERY: Final = query_parameters(KNOWN_OF_SERIES)
-OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull)
+OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull, UnreadableText)
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
     "followed through the slices. A form may have `explain` as a field instead.\n\n"
