@@ -14,20 +14,20 @@ def main() -> None:
     train.add_argument("--restart", action="store_true", help="discard the checkpoints")
     evaluate = commands.add_parser("evaluate", help="measure on the split `val`, beside the baseline")
     bundle = commands.add_parser("export", help="write a bundle with the measured figures")
-    for command in (train, evaluate):
-        command.add_argument("--data", type=Path, required=True)
-    for command in (evaluate, bundle):
-        command.add_argument("--trained", type=Path, default=Path("runs/report_tagger"), help="what train wrote")
     bundle.add_argument("--results", type=Path, default=Path("docs/results/report_tagger.json"))
     for command in (train, evaluate, bundle):
         command.add_argument("--out", type=Path, required=True)
+        given = "--trained" if command is bundle else "--data"
+        command.add_argument(given, type=Path, required=True)
+    evaluate.add_argument("--trained", type=Path, required=True, help="the folder that train wrote")
     given = parser.parse_args()
     from app.errors import LungscopeError
     from training.text import artefacts, config, export, study  # Keras: not for --help
 
     try:
         if given.command == "train":
-            artefacts.train_tagger(given.data, config.load_tagger_config(given.config), given.out, restart=given.restart)
+            recipe = config.load_tagger_config(given.config)
+            artefacts.train_tagger(given.data, recipe, given.out, restart=given.restart)
         elif given.command == "evaluate":
             study.measure(artefacts.read_tagger(given.trained), given.data, given.out)
         else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from app.api.schemas import DetectorDetail, ModelDetail, ModelSummary
+from app.api.schemas import DetectorDetail, ModelDetail, ModelSummary, TaggerDetail
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
 from app.inference.registry import ModelRegistry
 from app.judgement.answers import identity
+from app.text.reader import ReportReader
+from app.text.tagger import Tagger
 
 
 def model_summary(registry: ModelRegistry) -> ModelSummary:
@@ -51,6 +53,35 @@ def detector_detail(registry: ModelRegistry) -> DetectorDetail:
         second_reader=manifest.second_reader,
         training_data=list(manifest.training_data),
         hard_negatives=list(manifest.hard_negatives),
+        performance=manifest.performance,
+    )
+
+
+def tagger_summary(reader: ReportReader, tagger: Tagger) -> ModelSummary:
+    """Identity and state of the tagger of reports."""
+    manifest = tagger.manifest
+    return ModelSummary(
+        name=manifest.name,
+        version=str(manifest.version),
+        digest=tagger.digest,
+        description=manifest.description,
+        backend=tagger.backend.name,
+        status="ready" if reader.state == "ready" else "failed" if reader.state == "failed" else "loading",
+    )
+
+
+def tagger_detail(reader: ReportReader, tagger: Tagger) -> TaggerDetail:
+    """The tagger's manifest without arrays and file digests."""
+    manifest = tagger.manifest
+    return TaggerDetail(
+        **tagger_summary(reader, tagger).model_dump(),
+        intended_use=manifest.intended_use,
+        created=manifest.created.isoformat(),
+        input=manifest.input.model_dump(),
+        languages=list(manifest.languages),
+        labels=list(manifest.labels),
+        threshold=manifest.threshold,
+        training_data=list(manifest.training_data),
         performance=manifest.performance,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-
 from app.api.uploads.report import ReportUpload
 from app.imaging.ct import QualityNote
 from app.judgement.answer_types import DISCLAIMER, ModelRef, QualityOut

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.inference.bundle import OperatingPoint, Performance, TrainingData
 from app.inference.detector import DetectorPerformance, HardNegatives, ScoreThreshold, SecondReader
 from app.inference.registry import Status
+from app.text.statements import Language
+from app.text.tagger import TaggerLabel, TaggerPerformance
 
 
 class _Schema(BaseModel):
@@ -61,6 +63,19 @@ class DetectorDetail(ModelSummary):
     training_data: list[TrainingData]
     hard_negatives: list[HardNegatives]
     performance: DetectorPerformance
+
+
+class TaggerDetail(ModelSummary):
+    """Everything about the tagger of reports but its weights and its vocabulary."""
+
+    intended_use: str
+    created: str
+    input: dict[str, object]
+    languages: list[Language]
+    labels: list[TaggerLabel]
+    threshold: float
+    training_data: list[TrainingData]
+    performance: TaggerPerformance
 
 
 class Health(_Schema):

@@ -17,6 +17,8 @@ LONGEST_TO_CIRCLE: Final = 1.5
 UPPER_ONLY_FROM: Final = 0.75
 NO_UPPER_BELOW: Final = 0.25
 
+VOWEL_NUMBERS: Final = ("8", "11 ", "11.", "18 ", "18.")  # an 8 mm nodule
+
 Outcome = Literal["match", "text_only", "finding_only", "denied"]
 Basis = Literal["side", "size", "lobe"]
 
@@ -135,9 +137,16 @@ def _of_finding(place: Place, denials: Sequence[tuple[int, Mention]]) -> Agreeme
 
 def _words(mention: Mention) -> str:
     """A nodule of the report in the words of its codes; never in those of its text."""
-    size = f"{mention.size_mm:g} mm " if mention.size_mm is not None else ""
-    where = " or ".join(f"{lobe.replace('_', ' ')} lobe" for lobe in mention.lobes)
-    where = where or ("both lungs" if len(mention.sides) > 1 else "".join(f"{side} lung" for side in mention.sides))
-    noun = ({"mass": "masses"}.get(mention.term, f"{mention.term}s")) if mention.several else mention.term
-    article = "" if mention.several else "an " if size.startswith(("8", "11 ", "18 ")) else "a "
-    return f"{article}{size}{noun}{' in the ' + where if mention.lobes or len(mention.sides) == 1 else ' in ' + where if where else ''}"
+    size = "" if mention.size_mm is None else f"{mention.size_mm:g} mm "
+    if mention.several:
+        return f"{size}{'masses' if mention.term == 'mass' else 'nodules'}{_where(mention)}"
+    article = "an" if size.startswith(VOWEL_NUMBERS) else "a"
+    return f"{article} {size}{mention.term}{_where(mention)}"
+
+
+def _where(mention: Mention) -> str:
+    if mention.lobes:
+        return f" in the {' or '.join(lobe.replace('_', ' ') for lobe in mention.lobes)} lobe"
+    if len(mention.sides) > 1:
+        return " in both lungs"
+    return f" in the {mention.sides[0]} lung" if mention.sides else ""

@@ -10,7 +10,9 @@ from app.text.lexicon import NEVER, Lexicon, words
 _SIDE: Final = r"(?P<side>right|left|bilateral|both)"
 _LEVEL: Final = r"upper|middle|lower"
 _LEVELS: Final = rf"(?P<level>(?:{_LEVEL})(?:(?:\s*,\s*|\s*/\s*|\s+and\s+|\s*&\s*)(?:{_LEVEL}))*)"
-_SEEN: Final = r"seen|identified|detected|found|noted|evident|present|observed|visualized|visualised|demonstrated|apparent"
+_SEEN: Final = (
+    r"seen|identified|detected|found|noted|evident|present|observed|visualized|visualised|demonstrated|apparent"
+)
 _ORGANS: Final = (
     r"liver|hepatic|adrenal|kidneys?|renal|thyroid|breasts?|mammary|bones?|osseous|vertebra[le]?|ribs?|brain|spleen|"
     r"splenic|pancrea(?:s|tic)|stomach|gastric|o?esophag\w+|skin|subcutaneous|gallbladder|uter\w+|ovar\w+|thym\w+"
@@ -41,13 +43,19 @@ ENGLISH: Final = Lexicon(
             ("fat", words(r"fat|fatty")),
         ),
         "recommendation": (
-            ("biopsy", words(r"biopsy\s+(?:is\s+|should\s+be\s+)?(?:recommended|advised|performed|suggested|warranted)")),
+            (
+                "biopsy",
+                words(r"biopsy\s+(?:is\s+|should\s+be\s+)?(?:recommended|advised|performed|suggested|warranted)"),
+            ),
             ("biopsy", words(r"(?:recommend|advise|suggest|consider)\w*\s+(?:\w+\s+){0,3}biopsy")),
             ("pet", words(r"(?:recommend|advise|suggest|consider)\w*\s+(?:\w+\s+){0,3}PET(?:[-/ ]CT)?")),
             ("follow_up", words(r"(?:recommend|advise|suggest|consider)\w*\s+(?:[\w-]+\s+){0,4}follow[\s-]*up")),
             ("follow_up", words(r"follow[\s-]*up(?:\s+[\w/-]+){0,5}\s+(?:recommended|advised|suggested|warranted)")),
             ("follow_up", words(r"follow[\s-]*up\s+(?:with\s+)?(?:[\w-]+\s+){0,2}(?:CT|imaging|in\s+\d+\s+\w+)")),
-            ("other", words(r"recommend(?:ed|ations?|s)?|advised?|is\s+warranted|please|further\s+(?:evaluation|work-?up)")),
+            (
+                "other",
+                words(r"recommend(?:ed|ations?|s)?|advised?|is\s+warranted|please|further\s+(?:evaluation|work-?up)"),
+            ),
         ),
     },
     lobes=(
@@ -120,6 +128,8 @@ ENGLISH: Final = Lexicon(
         re.IGNORECASE,
     ),
     elsewhere=words(_ORGANS),
-    plural=re.compile(r"(?:\b(?:multiple|several|numerous|few|scattered)\b(?:\s+[\w-]+){0,4}\s*$)|(?<!s)s$", re.IGNORECASE),
+    plural=re.compile(
+        r"(?:\b(?:multiple|several|numerous|few|scattered)\b(?:\s+[\w-]+){0,4}\s*$)|(?<!s)s$", re.IGNORECASE
+    ),
     measures=words(r"it|its|this|measur(?:es|ing)|diameter|size"),
 )

@@ -7,7 +7,9 @@ from typing import Final
 from app.text.lexicon import NEVER, Lexicon, characters
 
 _SIDE: Final = r"(?P<side>右|左|両側|両)"
-_SEE: Final = r"認め|みとめ|(?:認め|み|見|観察さ|確認さ|指摘さ)られ|み(?:え|られ)|観察され|確認され|指摘され|指摘でき|検出され"
+_SEE: Final = (
+    r"認め|みとめ|(?:認め|み|見|観察さ|確認さ|指摘さ)られ|み(?:え|られ)|観察され|確認され|指摘され|指摘でき|検出され"
+)
 
 JAPANESE: Final = Lexicon(
     coded={
@@ -23,7 +25,10 @@ JAPANESE: Final = Lexicon(
             ("invasion", characters(r"浸潤")),
         ),
         "attenuation": (
-            ("part_solid", characters(r"部分充実|一部充実|混合型?(?:すり|スリ)ガラス|part[\s-]?solid|充実(?:成分|部分?)")),
+            (
+                "part_solid",
+                characters(r"部分充実|一部充実|混合型?(?:すり|スリ)ガラス|part[\s-]?solid|充実(?:成分|部分?)"),
+            ),
             ("ground_glass", characters(r"(?:すり|スリ|磨り)(?:ガラス|硝子)|GG[ONA]")),
             ("solid", characters(r"充実(?:性|型)?|solid")),
             ("calcified", characters(r"石灰化")),
@@ -32,9 +37,19 @@ JAPANESE: Final = Lexicon(
         ),
         "recommendation": (
             ("biopsy", characters(r"生検(?:を|が|での?)?[^。、]{0,8}(?:勧め|推奨|お願い|検討|ください|下さい|望まし)")),
-            ("pet", characters(r"PET(?:[-/]?CT)?(?:を|が|での?)?[^。、]{0,8}(?:勧め|推奨|お願い|検討|ください|下さい|望まし)")),
+            (
+                "pet",
+                characters(
+                    r"PET(?:[-/]?CT)?(?:を|が|での?)?[^。、]{0,8}(?:勧め|推奨|お願い|検討|ください|下さい|望まし)"
+                ),
+            ),
             ("follow_up", characters(r"経過観察|経過を?(?:見|み|追)|フォロー(?:アップ)?|再検")),
-            ("other", characters(r"精査(?!目的)[^。、]{0,8}|推奨|お?勧め|(?<!を)お願い|(?:て|ご確認)(?:ください|下さい)|ください|下さい")),
+            (
+                "other",
+                characters(
+                    r"精査(?!目的)[^。、]{0,8}|推奨|お?勧め|(?<!を)お願い|(?:て|ご確認)(?:ください|下さい)|ください|下さい"
+                ),
+            ),
         ),
     },
     lobes=(
@@ -64,7 +79,9 @@ JAPANESE: Final = Lexicon(
         r"疑(?:い|う|われ|わし|える|って|え)|可能性|考え(?:ます|る|られ)|思われ|示唆|否定でき(?:ず|ない|ません)|かもしれ|推定|鑑別"
     ),
     doubt_before=NEVER,
-    doubt_after=characters(r"(?:など)?(?:が|を|の|も|の存在を|の存在が)?(?:強く)?(?:疑|可能性|示唆|否定でき(?:ず|ない|ません))"),
+    doubt_after=characters(
+        r"(?:など)?(?:が|を|の|も|の存在を|の存在が)?(?:強く)?(?:疑|可能性|示唆|否定でき(?:ず|ない|ません))"
+    ),
     elsewhere=characters(
         r"肝(?!門)|副腎|腎|甲状腺|乳[腺房癌]|骨|椎|脳|脾|膵|胃|食道|皮[膚下]|胆嚢|子宮|卵巣|胸腺|前縦隔"
     ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 from app.text.lexicon import Lexicon
@@ -11,14 +13,17 @@ from app.text.rules import BOTH, LEXICONS
 from app.text.sentences import Span
 from app.text.statements import LESIONS, SIDE_OF_LOBE, Kind, Language, Mention, Sentence, Side, Statement
 
+SIZED: Final = (*LESIONS, "lymph_node", "effusion", "metastasis")  # what a size or a place may be of
+JOINS: Final = re.compile(r"\b(?:and|with|plus|as\s+well\s+as)\b|[,;，；、]|及|和|伴|と|や|および", re.IGNORECASE)
 BOTH_SIDES: Final[tuple[Side, ...]] = ("right", "left")
 
 
 def mentions_of(text: str, sentences: Sequence[Sentence], language: Language) -> tuple[Mention, ...]:
     """The nodules and masses of a report, in the order of its words; those of other organs are left out.
 
-    What a sentence says belongs to the nearest of its nodules. A size in a sentence without any finding, which goes on
-    about the one before (`it measures 9 mm`), is that of the nodule there, if it is the only one and has none.
+    What a sentence says belongs to the nodule on whose side of a joining word it stands. A size in a sentence without
+    any finding, which goes on about the one before (`it measures 9 mm`), is that of the nodule there, if it is the
+    only one and has none.
     """
     lexicon, found = LEXICONS[language], list[Mention]()
     for number, sentence in enumerate(sentences):
@@ -38,10 +43,12 @@ def _goes_on(text: str, sentence: Sentence, lexicon: Lexicon) -> bool:
 
 def _of_sentence(text: str, number: int, sentence: Sentence, lexicon: Lexicon) -> Iterator[Mention]:
     words = text[sentence.span.start : sentence.span.end]
-    nouns = [each for each in sentence.statements if each.kind == "finding"]
+    nouns = [each for each in sentence.statements if each.kind == "finding" and each.value in SIZED]
     lesions = [each for each in nouns if each.value in LESIONS]
-    for lesion in lesions:
-        own = [each for each in sentence.statements if _nearest(each.span, nouns) is lesion]
+    for lesion, part in zip(nouns, _parts(text, sentence.span, nouns), strict=True):
+        if lesion not in lesions:
+            continue
+        own = [each for each in sentence.statements if part.start <= each.span.start < part.end]
         lobes = _values(own, "lobe") or (_values(sentence.statements, "lobe") if len(lesions) == 1 else ())
         if not lobes and lexicon.elsewhere.search(words):
             continue
@@ -71,8 +78,15 @@ def _is_plural(text: str, before: str, noun: Span, sentence: Span, lexicon: Lexi
     return bool(lexicon.plural.search(ahead) or lexicon.plural.search(named) or lexicon.plural.match(after))
 
 
-def _nearest(span: Span, nouns: Sequence[Statement]) -> Statement | None:
-    return min(nouns, key=lambda noun: max(noun.span.start - span.end, span.start - noun.span.end), default=None)
+def _parts(text: str, sentence: Span, nouns: Sequence[Statement]) -> list[Span]:
+    """The part of a sentence that each noun has for itself: up to the last word that joins it to the next one."""
+    parts, start = [], sentence.start
+    for noun, following in pairwise(nouns):
+        joins = list(JOINS.finditer(text, noun.span.end, following.span.start))
+        end = joins[-1].start() if joins else (noun.span.end + following.span.start) // 2
+        parts.append(Span(start, end))
+        start = end
+    return [*parts, Span(start, sentence.end)] if nouns else []
 
 
 def _values(statements: Sequence[Statement], kind: Kind) -> tuple[str, ...]:

@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 
 END_MARKS: Final = "。．！？!?"
 # What a capital letter or a number may follow within a sentence.
-_ABBREVIATION: Final = re.compile(r"\b(?:approx|ca|cf|dr|e\.g|fig|i\.e|im|mr|mrs|ms|no|nr|pt|se|vs|[A-Z])\.$", re.IGNORECASE)
+_ABBREVIATION: Final = re.compile(
+    r"\b(?:approx|ca|cf|dr|e\.g|fig|i\.e|im|mr|mrs|ms|no|nr|pt|se|vs|[A-Z])\.$", re.IGNORECASE
+)
 _ABBREVIATION_REACH: Final = 10  # characters before the point that are looked at
 _ENUMERATOR: Final = re.compile(r"[\s\u3000]*(?:[-*•・●■◆▪–]+|\(?[0-9０-９]{1,2}[.)）．、](?![0-9０-９]))[\s\u3000]*")
 MAX_LENGTH: Final = 1000  # of a sentence: what has no marks at all is cut, so that no rule looks at it all at once

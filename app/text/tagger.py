@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from app.errors import BundleError
 from app.inference.backends import Backend
 from app.inference.bundle import (
-    CARD_FILE,
     Fraction,
     GoldenCase,
     Interval,
@@ -107,11 +106,6 @@ class Tagger:
         golden = self.manifest.golden
         outputs = self.backend.run(golden.hu.decode()[None, ..., None])
         check_golden(golden, outputs, self.backend.name, self.path)
-
-    @property
-    def card(self) -> str:
-        """The model card, Markdown."""
-        return (self.path / CARD_FILE).read_text("utf-8")
 
     def labels(self, sentences: Sequence[str]) -> list[tuple[Label, ...]]:
         """Of each sentence of one report the labels of `threshold` and more, the most probable first.

@@ -29,9 +29,7 @@ def numbers_of(vocabulary: Sequence[str]) -> dict[str, int]:
     return {token: FIRST + place for place, token in enumerate(vocabulary)}
 
 
-def encode(
-    sentences: Iterable[str], numbers: Mapping[str, int], shape: tuple[int, int]
-) -> NDArray[np.float32]:
+def encode(sentences: Iterable[str], numbers: Mapping[str, int], shape: tuple[int, int]) -> NDArray[np.float32]:
     """float32 (sentences, tokens, 1) of token numbers for at most `shape[0]` sentences, PADDING after the last of each.
 
     Tokens beyond `shape[1]` are cut off. Whole numbers as float32, and the last axis, are what backends take.

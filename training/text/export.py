@@ -59,9 +59,7 @@ MEANINGS: Final = {
         name="satellite", meaning="malignant lesions in the lung apart from the primary tumour", axis="T"
     ),
     "lymphadenopathy": TaggerLabel(name="lymphadenopathy", meaning="regional lymph nodes", axis="N"),
-    "pleural": TaggerLabel(
-        name="pleural", meaning="pleural or pericardial effusion or dissemination", axis="M"
-    ),
+    "pleural": TaggerLabel(name="pleural", meaning="pleural or pericardial effusion or dissemination", axis="M"),
     "distant": TaggerLabel(name="distant", meaning="distant metastasis", axis="M"),
 }
 # Written for this purpose; in both languages, so that every part of the vocabulary is heard.

@@ -52,8 +52,8 @@ class TensorFlowBackend:
             ) from error
 
     def run(self, hu: NDArray[np.float32]) -> Outputs:
-        """float32 (N, size, size, 1) in HU, or whatever else of (N, ...) the signature's one input takes, to its outputs,
-        batch axis first. Thread-safe."""
+        """float32 (N, size, size, 1) in HU, or what else the signature's one input takes, to its outputs, batch axis
+        first. Thread-safe."""
         import tensorflow as tf
 
         outputs = self._signature(**{self._input: tf.constant(hu)})
