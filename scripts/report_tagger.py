@@ -17,8 +17,8 @@ def main() -> None:
     bundle.add_argument("--results", type=Path, default=Path("docs/results/report_tagger.json"))
     for command in (train, evaluate, bundle):
         command.add_argument("--out", type=Path, required=True)
-        given = "--trained" if command is bundle else "--data"
-        command.add_argument(given, type=Path, required=True)
+        needed = "--trained" if command is bundle else "--data"
+        command.add_argument(needed, type=Path, required=True)
     evaluate.add_argument("--trained", type=Path, required=True, help="the folder that train wrote")
     given = parser.parse_args()
     from app.errors import LungscopeError
