@@ -11,6 +11,7 @@ from app.inference.vocabulary import DECISION_WORDS, Language, trait_word
 from app.judgement.answer_types import (
     DISCLAIMER,
     Answer,
+    ComparedReportOut,
     EvidenceOut,
     FindingOut,
     KeySliceOut,
@@ -24,8 +25,11 @@ from app.judgement.answer_types import (
 from app.judgement.judge import Judgement
 
 
-def answer(judgement: Judgement, language: Language, request_id: str) -> Answer:
-    """The answer of one judgement; remarks about the request come before those about the image."""
+def answer(
+    judgement: Judgement, language: Language, request_id: str, report: ComparedReportOut | None = None
+) -> Answer:
+    """The answer of one judgement, with the `report` that came with it; remarks about the request come before those
+    about the image."""
     prediction, parameters, detector = judgement.prediction, judgement.parameters, judgement.detector
     written = Answer(
         request_id=request_id,
@@ -47,14 +51,18 @@ def answer(judgement: Judgement, language: Language, request_id: str) -> Answer:
     )
     if detector is not None:
         written["detector"] = identity(detector)
+    if report is not None:
+        written["report"] = report
     if prediction.series is not None:
         written["key_slices"] = [_key_slice(key) for key in prediction.series.key_slices]
     return written
 
 
-def json_answer(judgement: Judgement, language: Language, request_id: str) -> bytes:
+def json_answer(
+    judgement: Judgement, language: Language, request_id: str, report: ComparedReportOut | None = None
+) -> bytes:
     """The answer of one judgement, as JSON text in UTF-8."""
-    return to_json(answer(judgement, language, request_id), inf_nan_mode="null")
+    return to_json(answer(judgement, language, request_id, report), inf_nan_mode="null")
 
 
 def identity(bundle: Bundle | Detector) -> ModelRef:

@@ -98,7 +98,7 @@ class Tagger:
     def verify(cls, path: Path, backend: Backend) -> Tagger:
         """The tagger in `path`, not loaded; raises BundleError when a file or the contract does not match."""
         manifest, digest = read_verified(path, TaggerManifest)
-        return cls(path, manifest, digest, backend, numbers_of(_vocabulary(path / VOCABULARY_FILE)))
+        return cls(path, manifest, digest, backend, numbers_of(read_vocabulary(path / VOCABULARY_FILE)))
 
     def load(self) -> None:
         """Load the network and run its golden case. Blocking; raises BundleError when it differs."""
@@ -126,7 +126,8 @@ class Tagger:
         return tuple(sorted(kept, key=lambda label: -label.probability))
 
 
-def _vocabulary(path: Path) -> list[str]:
+def read_vocabulary(path: Path) -> list[str]:
+    """The tokens in a file VOCABULARY_FILE; raises BundleError."""
     try:
         return TypeAdapter(list[str]).validate_json(path.read_bytes(), strict=True)
     except (OSError, ValidationError):

@@ -50,7 +50,7 @@ async def read_report(request: Request, language: Language | None, limit: BodyLi
     _require_text(media_type, options.get(b"charset", b"utf-8").decode("latin-1").lower())
     body = bytes(await body_of(request, limit))
     stated = _json(body) if media_type == JSON else ReportIn(text=text_of(body))
-    _require_characters(stated.text)
+    require_characters(stated.text)
     return ReportUpload(stated.text, len(body), _language(language, stated.language))
 
 
@@ -94,7 +94,7 @@ def _json(body: bytes) -> ReportIn:
         ) from None
 
 
-def _require_characters(text: str) -> None:
+def require_characters(text: str) -> None:
     """Raise EmptyInput for white space alone, MalformedText for control characters and halves of characters."""
     if not text.strip().strip("\ufeff"):
         raise _nothing("no words")

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.text.tagger import NAME, VOCABULARY_FILE, read_vocabulary
 from app.text.tokens import PADDING, UNKNOWN
+from tests.conftest import REPOSITORY
+from tests.training.conftest import CONFIGS
 from tests.training.text.conftest import all_reports, report, write_reports
 from training.data.nodules import DatasetMalformed
-from training.text.config import TaggerConfig
+from training.text.config import TaggerConfig, load_tagger_config
 from training.text.reports import LABELS, LANGUAGES, of_split, read_reports
 from training.text.samples import TaggerBatches, vocabulary_of, windows_of
 from training.text.study import f1_of, require_unseen
@@ -28,14 +31,9 @@ def test_the_shared_reports_keep_their_official_split(shared_data: Path) -> None
 
 def test_no_case_of_val_was_seen_by_the_shipped_weights(shared_data: Path) -> None:
     """The vocabulary is all that the weights show of what they saw: it is that of train to the letter."""
-    from app.text.tagger import NAME, VOCABULARY_FILE, _vocabulary  # noqa: PLC2701
-    from tests.conftest import REPOSITORY
-    from tests.training.conftest import CONFIGS
-    from training.text.config import load_tagger_config
-
     min_count = load_tagger_config(CONFIGS / "report_tagger.toml").input.min_count
     train = of_split(read_reports(shared_data), "train")
-    shipped = _vocabulary(REPOSITORY / "models" / NAME / "1" / VOCABULARY_FILE)
+    shipped = read_vocabulary(REPOSITORY / "models" / NAME / "1" / VOCABULARY_FILE)
     assert tuple(shipped) == vocabulary_of(train, min_count)
 
 
