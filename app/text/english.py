@@ -59,7 +59,8 @@ ENGLISH: Final = Lexicon(
         ),
     },
     lobes=(
-        words(rf"{_SIDE}[\s-]+{_LEVELS}\s+lobes?"),
+        words(rf"{_SIDE}[\s-]+{_LEVELS}\s+(?:lung\s+)?lobes?"),
+        words(rf"{_LEVELS}\s+{_SIDE}\s+(?:lung\s+)?lobes?"),
         words(rf"{_LEVELS}\s+lobes?\s+(?:of|on)\s+(?:the\s+)?{_SIDE}(?:\s+(?:lung|side))?"),
         re.compile(r"\b(?P<code>R[UML]L|L[UL]L)\b"),
         words(rf"{_SIDE}\s+(?:lung\s+)?(?P<level>ap(?:ex|ical|ices)|lingula\w*)"),

@@ -60,6 +60,7 @@ def test_sizes_are_read_in_millimetres(text: str, expected: list[tuple[float, ..
         ("A nodule in the right upper lobe.", ["right_upper"]),
         ("Nodules in the right upper and middle lobes.", ["right_upper", "right_middle"]),
         ("A mass in the lower lobe of the left lung.", ["left_lower"]),
+        ("In the left upper lung lobe and the lower right lobe.", ["left_upper", "right_lower"]),
         ("Nodule, RML; another, LLL.", ["right_middle", "left_lower"]),
         ("A scar in the lingula and the right apex.", ["right_upper", "left_upper"]),
         ("Opacity in the left S6 and right S4.", ["left_lower", "right_middle"]),
