@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
+from app.text.denials import REACH
 from app.text.lexicon import Lexicon
 from app.text.rules import BOTH, LEXICONS
 from app.text.sentences import Span
@@ -45,16 +46,16 @@ def _of_sentence(text: str, number: int, sentence: Sentence, lexicon: Lexicon) -
     words = text[sentence.span.start : sentence.span.end]
     nouns = [each for each in sentence.statements if each.kind == "finding" and each.value in SIZED]
     lesions = [each for each in nouns if each.value in LESIONS]
+    elsewhere = lexicon.elsewhere.search(words) is not None
     for lesion, part in zip(nouns, _parts(text, sentence.span, nouns), strict=True):
         if lesion not in lesions:
             continue
         own = [each for each in sentence.statements if part.start <= each.span.start < part.end]
         lobes = _values(own, "lobe") or (_values(sentence.statements, "lobe") if len(lesions) == 1 else ())
-        if not lobes and lexicon.elsewhere.search(words):
+        if not lobes and elsewhere:
             continue
         sides = _sides(own, lobes) or (_sides(sentence.statements, ()) if len(lesions) == 1 else ())
         sizes = [each.mm for each in own if each.kind == "size"]
-        before = text[sentence.span.start : lesion.span.end]
         yield Mention(
             sentence=number,
             span=lesion.span,
@@ -67,14 +68,14 @@ def _of_sentence(text: str, number: int, sentence: Sentence, lexicon: Lexicon) -
             ),
             negated=lesion.negated,
             uncertain=lesion.uncertain,
-            several=_is_plural(text, before, lesion.span, sentence.span, lexicon),
+            several=_is_plural(text, lesion.span, sentence.span, lexicon),
         )
 
 
-def _is_plural(text: str, before: str, noun: Span, sentence: Span, lexicon: Lexicon) -> bool:
+def _is_plural(text: str, noun: Span, sentence: Span, lexicon: Lexicon) -> bool:
     """Whether `multiple` stands before the noun, or the noun itself or what follows it is plural."""
     named, after = text[noun.start : noun.end], text[noun.end : sentence.end]
-    ahead = before[: len(before) - len(named)]
+    ahead = text[max(sentence.start, noun.start - REACH) : noun.start]
     return bool(lexicon.plural.search(ahead) or lexicon.plural.search(named) or lexicon.plural.match(after))
 
 

@@ -118,9 +118,9 @@ def _manifest(trained: TrainedTagger, results: TaggerResults, folder: Path) -> T
         version=int(folder.name),
         created=datetime.now(UTC).replace(microsecond=0),
         description=(
-            f"Mean of {config.members} networks of {weights:,} parameters together, each an embedding, a bidirectional "
-            "GRU over the tokens of a sentence (English words, Japanese characters) and one over the sentences. "
-            "labels are probabilities, not calibrated."
+            f"{_of_members(config.members)} an embedding, a bidirectional GRU over the tokens of a sentence (English "
+            f"words, Japanese characters) and one over the sentences; {weights:,} parameters. labels are "
+            "probabilities, not calibrated."
         ),
         intended_use=INTENDED_USE,
         input=TextContract(sentences=config.input.sentences, tokens=config.input.tokens),
@@ -139,6 +139,10 @@ def _manifest(trained: TrainedTagger, results: TaggerResults, folder: Path) -> T
         golden=_golden(folder, run),
         digests={file: file_digest(folder / file) for file in sorted(bundle_files(folder))},
     )
+
+
+def _of_members(count: int) -> str:
+    return "One network:" if count == 1 else f"The mean of {count} networks, each"
 
 
 def _training_data(run: TaggerRun) -> TrainingData:
