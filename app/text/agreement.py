@@ -3,7 +3,7 @@ malignancy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -87,7 +87,7 @@ def compare(mentions: Sequence[Mention], places: Sequence[Place]) -> tuple[Agree
     return tuple(sorted(found, key=lambda each: (each.mention is None, each.mention, each.finding)))
 
 
-def _fitting(mention: Mention, places: Iterator[Place] | Sequence[Place]) -> list[Place]:
+def _fitting(mention: Mention, places: Iterable[Place]) -> list[Place]:
     """The findings that do not contradict, the nearest in size first."""
     fits = [place for place in places if _basis(mention, place) is not None]
     return sorted(fits, key=lambda place: (_apart_mm(mention, place), place.finding))

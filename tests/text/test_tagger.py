@@ -29,7 +29,8 @@ def test_tokens_are_words_numbers_and_characters() -> None:
 
 def test_numbers_of_tokens_fill_their_rows() -> None:
     ids = encode(["no mm", "unheard words of more than six tokens here"], numbers_of(VOCABULARY), (3, 6))
-    assert (ids.shape, ids.dtype) == ((3, 6, 1), np.float32)
+    assert ids.shape == (3, 6, 1)
+    assert ids.dtype == np.float32
     assert ids[0, :, 0].tolist() == [4, 2, PADDING, PADDING, PADDING, PADDING]
     assert ids[1, :, 0].tolist() == [UNKNOWN] * 6
     assert not ids[2].any()
@@ -58,7 +59,7 @@ def test_a_changed_vocabulary_is_refused(tmp_path: Path) -> None:
 
 def test_another_networks_answers_are_refused(tmp_path: Path) -> None:
     class Other(ArithmeticTagger):
-        def answer(self, hu: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+        def answer(self, hu: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> dict[str, np.ndarray]:
             return {name: 1 - values for name, values in super().answer(hu).items()}
 
     found = Tagger.verify(write_tagger(tmp_path), Other())

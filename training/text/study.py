@@ -110,11 +110,11 @@ def weights_digest(members: Sequence[Any]) -> str:
 def f1_of(truth: Flags, called: Flags) -> NDArray[np.float64]:
     """F1 of each label (L,) from (N, L) flags; nan for a label that is neither there nor called."""
     both, either = (truth & called).sum(axis=0), truth.sum(axis=0) + called.sum(axis=0)
-    return np.divide(2.0 * both, either, out=np.full(truth.shape[1], np.nan), where=either > 0)
+    return np.asarray(np.divide(2.0 * both, either, out=np.full(truth.shape[1], np.nan), where=either > 0), np.float64)
 
 
 def _of_language(trained: TrainedTagger, reports: Sequence[Report], language: Language) -> LanguageResults:
-    train, val = ([r for r in of_split(reports, s) if r.language == language] for s in ("train", "val"))  # type: ignore[arg-type]  # mypy widens the literals
+    train, val = ([r for r in of_split(reports, s) if r.language == language] for s in ("train", "val"))
     config = trained.run.config
     windows = windows_of(val, trained.run.vocabulary, config.input)
     there = windows.weights > 0
