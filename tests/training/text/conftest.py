@@ -69,6 +69,6 @@ def recipe() -> TaggerConfig:
     config = load_tagger_config(CONFIGS / "report_tagger.toml")
     network = config.network.model_copy(update={"embedding": 4, "over_tokens": 3, "over_sentences": 3})
     learning = config.learning.model_copy(update={"epochs": 3, "batch": 6, "ema_momentum": 0.9, "compiled": False})
-    spec = config.input.model_copy(update={"sentences": 5, "tokens": 12})
+    spec = config.input.model_copy(update={"sentences": 6, "tokens": 12})
     changed = {"network": network, "learning": learning, "input": spec, "members": 2, "checkpoint_steps": 2}
     return config.model_copy(update=changed)
