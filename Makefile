@@ -109,7 +109,7 @@ lock-check: $(DEV_READY) ## fail when the locks do not follow from pyproject.tom
 	sh requirements/lock.sh --check
 
 .PHONY: evaluate
-evaluate: $(DEV_READY) ## cross-validate CONFIG on DATA; figures and networks go to OUT/evaluation
+evaluate: $(DEV_READY) ## cross-validate CONFIG on DATA; figures and networks go to OUT/evaluation, for make planted
 	$(BIN)/python scripts/evaluate.py --config $(CONFIG) --data $(DATA) --out $(OUT)/evaluation
 
 .PHONY: train
@@ -135,9 +135,28 @@ report-tagger: $(DEV_READY) ## train the tagger of reports, measure it, write it
 	$(BIN)/python scripts/report_tagger.py export --trained runs/report_tagger --out models/report-tagger/1
 
 .PHONY: planted
-planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/detector and OUT/evaluation: docs/results/planted.json
+planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/detector and OUT/evaluation, anew for each classifier: docs/results/planted.json
 	PYTHONPATH=. $(BIN)/python benchmarks/planted.py --data $(DATA) --networks runs/detector \
 	  --classifiers $(OUT)/evaluation --out docs/results/planted.json --pictures build/planted
+
+.PHONY: second-look
+second-look: $(DEV_READY) ## train the second look and the networks that test it; they go to runs/second_look
+	$(BIN)/python scripts/second_look.py train --data $(DATA) --out runs/second_look
+
+.PHONY: second-look-figures
+second-look-figures: $(DEV_READY) ## what runs/second_look says of scans, planted nodules and chest slices: docs/results/second_look.json
+	PYTHONPATH=. $(BIN)/python benchmarks/second_look.py --data $(DATA) --networks runs/second_look \
+	  --out docs/results/second_look.json --pictures build/second_look
+
+.PHONY: export-second-look
+export-second-look: $(DEV_READY) ## write models/nodule-suspicion/1 from runs/second_look and docs/results/second_look.json
+	$(BIN)/python scripts/second_look.py export --networks runs/second_look --out models/nodule-suspicion/1
+
+.PHONY: sight
+sight: $(DEV_READY) ## train the network that asks for an axial chest, measure it, write its bundle: docs/results/sight.json
+	$(BIN)/python scripts/sight.py train --data $(DATA) --out runs/sight
+	$(BIN)/python -m benchmarks.sight $(DATA) --networks runs/sight --out docs/results/sight.json --page docs/sight.md
+	$(BIN)/python scripts/sight.py export --networks runs/sight --out models/chest-view/1
 
 .PHONY: bench
 bench: $(DEV_READY) bench-peers ## measure serving against its ceiling and its peers; BENCH_ARGS=--quick for a look

@@ -28,21 +28,21 @@ from app.delivery.store import ResultStore
 from app.delivery.worker import Backoff, Delivery, DeliveryWork, SpoolWork
 from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.backends import Backend
-from app.inference.bundle import find_bundle, load_bundle
+from app.inference.bundle import VerifiedManifest
 from app.inference.engine import Engine, SeriesLane
 from app.inference.model import create_backend
-from app.inference.registry import ModelRegistry, verify_detector
+from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
 from app.reports.result import ObjectKind
+from app.server.cores import Cores
 from app.server.hooks import EARLY_ANSWER, MALFORMED, PASS_ON, WANTS_WHOLE_BODY
 from app.server.load_board import LoadBoard
 from app.server.sharing import Sharing
-from app.settings import MEGABYTE, Settings
+from app.settings import MEGABYTE, Settings, own_cores
 from app.telemetry import Metrics
 from app.text.reader import ReportReader
-from app.text.tagger import Tagger
 
 DESCRIPTION = (
     "Is a lung cancer suspected on this CT slice or series, how sure is that, why, where, or can it not be told?\n\n"
@@ -56,8 +56,7 @@ logger = logging.getLogger(__name__)
 def create_app(
     settings: Settings | None = None,
     *,
-    backend: Backend | None = None,
-    detector_backend: Backend | None = None,
+    backends: Backends | None = None,
     tagger_backend: Backend | None = None,
     on_fatal: Callable[[Exception], None] | None = None,
     metrics_folder: Path | None = None,
@@ -76,11 +75,12 @@ def create_app(
     quiet_decoders()
     spare_threads()
     sys.setswitchinterval(THREAD_SWITCH_S)
-    registry = _registry(settings, backend, detector_backend)
+    registry = _registry(settings, backends)
     metrics = Metrics(metrics_folder)
     passes = board is not None and "connection-passing" not in settings.without
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
-    services = _services(settings, registry, metrics, sharing, _reader(settings, tagger_backend))
+    cores = _cores(settings, board, sharing)
+    services = _services(settings, registry, metrics, sharing, cores, _reader(settings, tagger_backend))
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -89,7 +89,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # FastAPI would lead to whatever host the caller names
-        lifespan=_lifespan(services, sharing, on_fatal, load_first=load_first),
+        lifespan=_lifespan(services, sharing, cores, on_fatal, load_first=load_first),
     )
     app.state.services = services
     off = [] if settings.spool_dir is not None else [dicomweb.ROOT]
@@ -111,27 +111,25 @@ def _add_routes(app: FastAPI, metrics: Metrics) -> None:
     app.router.default = NoRoute(app.router)
 
 
-def _registry(settings: Settings, backend: Backend | None, detector_backend: Backend | None) -> ModelRegistry:
-    bundle = load_bundle(find_bundle(settings.models_dir, settings.model))
-    detector = verify_detector(
-        find_bundle(settings.models_dir, settings.detector),
-        detector_backend or create_backend(settings.backend, settings.threads),
-    )
-    return ModelRegistry(
-        bundle, backend or create_backend(settings.backend, settings.threads), detector, settings.operating_point
-    )
+def _registry(settings: Settings, backends: Backends | None) -> ModelRegistry:
+    names = BundleNames(settings.model, settings.detector, settings.second_look, settings.view)
+    backends = backends or Backends.create(settings.backend, settings.threads)
+    return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point, settings.trusted_key)
 
 
 def _reader(settings: Settings, backend: Backend | None) -> ReportReader:
     """The reader of reports, with the tagger where its folder is."""
-    if not (settings.models_dir / settings.tagger).is_dir():
-        return ReportReader()
-    path = find_bundle(settings.models_dir, settings.tagger)
-    return ReportReader(Tagger.verify(path, backend or create_backend(settings.backend, 1)))
+    backend = backend or create_backend(settings.backend, 1)
+    return ReportReader.verified(settings.models_dir, settings.tagger, backend, settings.trusted_key)
 
 
 def _services(
-    settings: Settings, registry: ModelRegistry, metrics: Metrics, sharing: Sharing | None, reader: ReportReader
+    settings: Settings,
+    registry: ModelRegistry,
+    metrics: Metrics,
+    sharing: Sharing | None,
+    cores: Cores,
+    reader: ReportReader,
 ) -> Services:
     def series_changed(series: int) -> None:
         metrics.series_in_memory.set(series)
@@ -140,7 +138,7 @@ def _services(
 
     changed = _tell_nobody if sharing is None else sharing.publish_slices
     engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, changed)
-    lane = SeriesLane(settings.max_series, series_changed, engine.give_way)
+    lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release)
     folder = settings.spool_dir
     judge = Judge(registry, metrics, settings.max_slices)
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
@@ -149,6 +147,16 @@ def _services(
 
 def _tell_nobody(_slices: int) -> None:
     pass
+
+
+def _cores(settings: Settings, board: LoadBoard | None, sharing: Sharing | None) -> Cores:
+    """All cores, if the engines of all workers that know each other have a thread for each and no more; else none."""
+    own = own_cores()
+    workers = 1 if board is None else board.workers
+    pinned = settings.server == "lungscope" and "core-pinning" not in settings.without
+    if not pinned or len(own) != settings.threads * workers or (workers > 1 and sharing is None):
+        return Cores(())
+    return Cores(own) if sharing is None else Cores(own, sharing.rank)
 
 
 def _delivery(folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics) -> Delivery:
@@ -211,17 +219,23 @@ def _access(
 
 
 def _lifespan(
-    services: Services, sharing: Sharing | None, on_fatal: Callable[[Exception], None] | None, *, load_first: bool
+    services: Services,
+    sharing: Sharing | None,
+    cores: Cores,
+    on_fatal: Callable[[Exception], None] | None,
+    *,
+    load_first: bool,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        loading = asyncio.create_task(_get_ready(services, sharing, on_fatal))
+        loading = asyncio.create_task(_get_ready(services, sharing, cores, on_fatal))
         if load_first:
             await loading
         yield _asked_of_server(services, sharing)
         services.registry.stop()
         services.metrics.ready.set(0)
         await loading
+        cores.stop()
         await _drain(services, sharing)
 
     return lifespan
@@ -240,7 +254,9 @@ def _asked_of_server(services: Services, sharing: Sharing | None) -> dict[str, A
     return state
 
 
-async def _get_ready(services: Services, sharing: Sharing | None, on_fatal: Callable[[Exception], None] | None) -> None:
+async def _get_ready(
+    services: Services, sharing: Sharing | None, cores: Cores, on_fatal: Callable[[Exception], None] | None
+) -> None:
     """Load the models and begin what needs them, or report why that cannot be."""
     registry = services.registry
     await asyncio.to_thread(_load_tagger, services.reader, services.metrics)
@@ -257,6 +273,8 @@ async def _get_ready(services: Services, sharing: Sharing | None, on_fatal: Call
         services.delivery.start()
     if sharing is not None:
         await sharing.start()
+    # Last: threads that a pinned event loop starts, those of the runtime and of deliveries, would keep to its core too.
+    cores.start(services.engine.start())
     services.metrics.ready.set(1)
     origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
     logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
@@ -271,18 +289,21 @@ def _load_tagger(reader: ReportReader, metrics: Metrics) -> None:
         logger.error("the report tagger cannot be used: %s", error, exc_info=error)
         return
     if (tagger := reader.tagger) is not None:
-        _name_model(metrics, tagger.manifest.name, tagger.manifest.version, tagger.digest, tagger.backend.name)
+        _name_model(metrics, tagger.manifest, tagger.digest, tagger.backend.name)
 
 
 def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
     """Say in the metrics and the log which models were loaded, and on what."""
-    detector = registry.detector_bundle
-    for bundle, backend in ((registry.bundle, registry.backend_name), (detector, detector.backend.name)):
-        _name_model(metrics, bundle.manifest.name, bundle.manifest.version, bundle.digest, backend)
+    searching = (registry.detector_bundle, registry.second_look_bundle, registry.view_bundle)
+    for bundle, backend in (
+        (registry.bundle, registry.backend_name),
+        *((each, each.backend.name) for each in searching),
+    ):
+        _name_model(metrics, bundle.manifest, bundle.digest, backend)
 
 
-def _name_model(metrics: Metrics, name: str, version: int, digest: str, backend: str) -> None:
-    identity = (name, str(version), digest, backend)
+def _name_model(metrics: Metrics, manifest: VerifiedManifest, digest: str, backend: str) -> None:
+    identity = (manifest.name, str(manifest.version), digest, backend)
     metrics.model(*identity).set(1)
     logger.info("model loaded: %s/%s %s on %s", *identity)
 

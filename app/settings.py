@@ -29,6 +29,12 @@ def usable_cores(root: Path = Path("/")) -> int:
     return max(1, min([scheduled, *map(math.floor, _cpu_quotas(root))]))
 
 
+def own_cores() -> tuple[int, ...]:
+    """The cores this process may be scheduled on; none where a quota keeps it from using all of them."""
+    scheduled = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
+    return scheduled if usable_cores() == len(scheduled) else ()
+
+
 def _cpu_quotas(root: Path) -> Iterator[float]:
     """CPU quotas in cores, of this process's control group and of each above it: cgroup v2 cpu.max, v1 cpu.cfs_*."""
     for line in _text(root / "proc/self/cgroup").splitlines():
@@ -68,7 +74,7 @@ def counts_shared_in(folder: Path) -> Iterator[None]:
 
 
 # What the shipped server adds to uvicorn, each of which it can do without (docs/serving.md).
-Piece = Literal["body-buffer", "connection-passing", "early-answers"]
+Piece = Literal["body-buffer", "connection-passing", "early-answers", "core-pinning"]
 
 
 class Settings(BaseSettings):
@@ -77,11 +83,16 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LUNGSCOPE_", frozen=True, extra="ignore")
 
     models_dir: Annotated[Path, Field(description="folder of model bundles")] = REPOSITORY / "models"
-    model: Annotated[str, Field(description="bundle that judges nodules")] = "nodule-classifier"
-    detector: Annotated[str, Field(description="bundle that finds candidates")] = "nodule-detector"
+    model: Annotated[str, Field(description="bundle that judges nodules, or its name/version")] = "nodule-classifier"
+    detector: Annotated[str, Field(description="bundle that finds candidates, or its name/version")] = "nodule-detector"
+    second_look: Annotated[str, Field(description="bundle that scores what the detector finds")] = "nodule-suspicion"
+    view: Annotated[str, Field(description="bundle that asks whether there is a chest to be searched")] = "chest-view"
     tagger: Annotated[str, Field(description="bundle that labels the sentences of reports, if it is there")] = (
         "report-tagger"
     )
+    trusted_key: Annotated[
+        FilePath | None, Field(description="Ed25519 public key (PEM): only bundles signed by it are loaded")
+    ] = None
     operating_point: Annotated[
         float | None, Field(gt=0, lt=1, description="probability from which cancer is suspected; default: the bundle's")
     ] = None

@@ -79,7 +79,7 @@ def _by_labels(metric: Labelled) -> Callable[..., Labelled]:
     return cache(metric.labels)
 
 
-class _OfRequests:
+class _RequestMetrics:
     """What every request counts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -118,7 +118,7 @@ class _OfRequests:
         self.problems = _by_labels(Counter("lungscope_problems", "Error answers by code.", ["code"], registry=registry))
 
 
-class _OfSeries:
+class _SeriesMetrics:
     """What every series counts besides."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -142,7 +142,7 @@ class _OfSeries:
         )
 
 
-class _OfDelivery:
+class _DeliveryMetrics:
     """What comes by STOW-RS, and what is sent of it."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -194,7 +194,7 @@ class _OfDelivery:
         )
 
 
-class Metrics(_OfRequests, _OfSeries, _OfDelivery):
+class Metrics(_RequestMetrics, _SeriesMetrics, _DeliveryMetrics):
     """Everything /metrics shows; labels take few, known values.
 
     Workers share a `folder` of counts, and each shows those of all: a gauge is their sum unless it says otherwise.
@@ -204,9 +204,9 @@ class Metrics(_OfRequests, _OfSeries, _OfDelivery):
         self.registry = CollectorRegistry()
         self._folder = folder
         self._at_scrape: list[tuple[Gauge, Callable[[], float]]] = []
-        _OfRequests.__init__(self, self.registry)
-        _OfSeries.__init__(self, self.registry)
-        _OfDelivery.__init__(self, self.registry)
+        _RequestMetrics.__init__(self, self.registry)
+        _SeriesMetrics.__init__(self, self.registry)
+        _DeliveryMetrics.__init__(self, self.registry)
         self.worker_restarts = worker_restarts(self.registry)
         self.ready = Gauge(
             "lungscope_ready",

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from app.imaging.candidates import Candidate, find_candidates
 from app.imaging.ct import CTSlice, SliceSource
-from app.imaging.lungs import AIRLIKE_HU, Mask, closed, segment_lungs, shrink
+from app.imaging.lung_closing import closed
+from app.imaging.lungs import AIRLIKE_HU, WORK_SPACING_MM, Mask, segment_lungs, shrink
 from app.imaging.quality import MIN_LUNG_CM2
 from app.imaging.volume import CTVolume
 from app.imaging.volume_candidates import find_volume_candidates
@@ -42,7 +43,7 @@ def emulated_lungs(ct_slice: CTSlice) -> Mask:
     """Lung field of a patch, where neither body nor whole lung is in view."""
     hu = shrink(ct_slice.hu, ct_slice.spacing_mm)
     count, labels = cv2.connectedComponents((cv2.blur(hu, (3, 3)) < AIRLIKE_HU).astype(np.uint8), connectivity=4)
-    field = closed(np.asarray(labels, np.int32), [[label] for label in range(1, count)])
+    field = closed(np.asarray(labels, np.int32), [[label] for label in range(1, count)], WORK_SPACING_MM)
     return cv2.resize(field, ct_slice.hu.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.bool_)
 
 

@@ -66,6 +66,14 @@ class Disc:
 CENTRAL_NODULE = Disc((74.0, 120.0), 14.0)
 
 
+def ribs(every_deg: int = 20) -> tuple[Disc, ...]:
+    """Sections of ribs around both lungs of `chest` at its defaults, which has but one."""
+    angles = np.radians(np.arange(-60, 61, every_deg))
+    across, down = 72 + 62 * np.cos(angles), -5 + 85 * np.sin(angles)
+    places = [(side * x, y) for side in (-1, 1) for x, y in zip(across.tolist(), down.tolist(), strict=True)]
+    return tuple(Disc((127.5 + x / 1.4, 127.5 + y / 1.4), 7.0, BONE_HU) for x, y in places)
+
+
 def chest(
     discs: Sequence[Disc] = (CENTRAL_NODULE,), *, size_px: int = 256, spacing_mm: float = 1.4, seed: int = 7
 ) -> Hu:

@@ -11,6 +11,7 @@ def main() -> None:
     parser.add_argument("--trained", type=Path, required=True, help="the folder scripts/train.py wrote")
     parser.add_argument("--evaluation", type=Path, required=True, help="the folder scripts/evaluate.py wrote")
     parser.add_argument("--out", type=Path, required=True, help="the bundle, …/<name>/<integer>")
+    parser.add_argument("--force", action="store_true", help="replace the bundle that is there")
     given = parser.parse_args()
     if not given.out.name.isdecimal():
         parser.error(f"--out must end in an integer version, not {given.out.name!r}")
@@ -22,10 +23,12 @@ def main() -> None:
 
     name = given.out.resolve().parent.name
     try:
-        manifest = export_bundle(read_artefacts(given.trained), read_evaluation(given.evaluation), given.out, name=name)
+        weights, figures = read_artefacts(given.trained), read_evaluation(given.evaluation)
+        manifest = export_bundle(weights, figures, given.out, name=name, force=given.force)
     except (LungscopeError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
     print(f"wrote {given.out}: {manifest.name} {manifest.version}, {len(manifest.digests)} files")
+    print("What was measured behind another classifier holds no more: docs/training.md, When the classifier is another")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.serving.service import Service
+from tests.clock import Clock
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("LUNGSCOPE_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -25,10 +26,23 @@ def shared_data() -> Path:
     return DATA
 
 
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module", params=["lungscope", "stock"])
+def server(request: pytest.FixtureRequest) -> str:
+    """LUNGSCOPE_SERVER: our server and plain uvicorn, under which a client sees the same but for what docs/serving.md
+    lists. What needs ours says so by `tests.servers.OURS`."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    """The shipped bundle on TensorFlow, ready behind a socket."""
-    service = Service()
+def service(server: str) -> Iterator[Service]:
+    """The shipped bundles, ready behind a socket."""
+    service = Service(environment={"LUNGSCOPE_SERVER": server})
     service.wait_until_ready()
     yield service
     service.process.terminate()

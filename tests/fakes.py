@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.backends import Outputs
+from app.inference.backends import Backend, Outputs
 from app.inference.bundle import (
     CARD_FILE,
     MANIFEST_FILE,
@@ -31,12 +31,19 @@ from app.inference.bundle import (
     file_digest,
 )
 from app.inference.detector import Detector, DetectorManifest, DetectorPerformance, ScoreThreshold
+from app.inference.registry import Backends, BundleNames
+from app.inference.suspicion import FieldsContract, ScanPoint, ScoreRule, SecondLook, SuspicionManifest
+from app.inference.view import ThumbnailContract, ViewManifest, ViewPerformance
 
 SIZE_PX = 48
 SPACING_MM = 0.7
 FILTER_SIZE_PX = 32
 FILTER_SPACING_MM = 0.8
+LOOK_SIZE_PX = 16
+VIEW_SIZE_PX = 24
+LISTED_FROM, OPEN_FROM, SUSPECTED_FROM = -4.0, 1.0, 2.0
 THRESHOLD = 0.5
+NAMES = BundleNames("nodule-classifier", "nodule-detector", "nodule-suspicion", "chest-view")
 TRAITS = ("subtlety", "calcification", "sphericity", "margin", "lobulation", "spiculation", "texture")
 CARD = "# Model card: arithmetic\n\nResearch use only.\n"
 
@@ -113,13 +120,31 @@ class ArithmeticFilter(Held):
         return {"nodule": ((centre + 550) / 100).astype(np.float32)}
 
 
+class ArithmeticLook(Held):
+    """A second look: `suspicious` is centre HU / 100, `nodule` is 0. So a score is a hundredth of the HU: what is
+    denser than -400 HU is listed, the decision is open from 100 HU, and cancer is suspected from 200 HU."""
+
+    def answer(self, hu: NDArray[np.float32]) -> Outputs:
+        middle = LOOK_SIZE_PX // 2
+        centre = hu[:, middle - 1 : middle + 1, middle - 1 : middle + 1, 0].mean(axis=(1, 2))
+        return {"suspicious": (centre / 100).astype(np.float32), "nodule": np.zeros(len(hu), np.float32)}
+
+
+class ArithmeticView(Held):
+    """Whether a picture is an axial chest: a logit of 9, it always is."""
+
+    def answer(self, hu: NDArray[np.float32]) -> Outputs:
+        return {"axial_chest": np.full(len(hu), 9, np.float32)}
+
+
 class ArithmeticModels:
-    """Either of the two, by what it is asked: the patches of the filter are smaller."""
+    """Any of the four, by what it is asked: their patches differ in size."""
 
     name = "arithmetic"
 
     def __init__(self) -> None:
-        self._backend, self._filter = ArithmeticBackend(), ArithmeticFilter()
+        self._backend, self._filter, self._look = ArithmeticBackend(), ArithmeticFilter(), ArithmeticLook()
+        self._view = ArithmeticView()
 
     @staticmethod
     def is_available() -> bool:
@@ -132,7 +157,20 @@ class ArithmeticModels:
         return self._backend.run(hu)
 
     def run(self, hu: NDArray[np.float32]) -> Outputs:
-        return self._filter.run(hu) if hu.shape[1] == FILTER_SIZE_PX else self.judge(hu)
+        searching = {FILTER_SIZE_PX: self._filter, LOOK_SIZE_PX: self._look, VIEW_SIZE_PX: self._view}.get(hu.shape[1])
+        return self.judge(hu) if searching is None else searching.run(hu)
+
+
+def arithmetic_backends(
+    classifier: Backend | None = None, detector: Backend | None = None, second_look: Backend | None = None
+) -> Backends:
+    """The given backends, and arithmetic ones for the rest."""
+    return Backends(
+        classifier or ArithmeticBackend(),
+        detector or ArithmeticFilter(),
+        second_look or ArithmeticLook(),
+        ArithmeticView(),
+    )
 
 
 def golden_hu(size_px: int = SIZE_PX) -> NDArray[np.int16]:
@@ -163,15 +201,122 @@ def write_detector(folder: Path) -> Path:
     return path
 
 
+def write_second_look(folder: Path, filter_digest: str) -> Path:
+    """Write a bundle for ArithmeticLook behind the filter with this digest under `folder`; returns its path."""
+    path = folder / "nodule-suspicion" / "1"
+    path.mkdir(parents=True)
+    (path / "saved_model.pb").write_bytes(b"arithmetic needs no graph")
+    (path / CARD_FILE).write_text(CARD, "utf-8")
+    (path / MANIFEST_FILE).write_text(look_manifest(path, filter_digest).model_dump_json(indent=1), "utf-8")
+    return path
+
+
+def write_view(folder: Path) -> Path:
+    """Write a bundle for ArithmeticView under `folder`; returns its path."""
+    path = folder / "chest-view" / "1"
+    path.mkdir(parents=True)
+    (path / "saved_model.pb").write_bytes(b"arithmetic needs no graph")
+    (path / CARD_FILE).write_text(CARD, "utf-8")
+    (path / MANIFEST_FILE).write_text(view_manifest(path).model_dump_json(indent=1), "utf-8")
+    return path
+
+
 def write_models(folder: Path) -> None:
-    """Write both bundles under `folder`."""
+    """Write the four bundles under `folder`."""
     write_bundle(folder)
-    write_detector(folder)
+    detector = write_detector(folder)
+    write_second_look(folder, f"sha256:{file_digest(detector / MANIFEST_FILE)}")
+    write_view(folder)
 
 
 def arithmetic_detector(folder: Path) -> Detector:
     """The filter written under `folder`, running."""
     return Detector.load(write_detector(folder), ArithmeticFilter())
+
+
+def arithmetic_look(folder: Path, detector: Detector) -> SecondLook:
+    """The second look written under `folder` for this filter, running."""
+    second_look = SecondLook.verified(write_second_look(folder, detector.digest), ArithmeticLook())
+    second_look.load()
+    return second_look
+
+
+def look_manifest(path: Path, filter_digest: str) -> SuspicionManifest:
+    """A manifest with round points and the digests of the files in `path`."""
+    hu = np.stack([golden_hu(LOOK_SIZE_PX), golden_hu(LOOK_SIZE_PX)], axis=-1)
+    figure = Interval(value=0.9, low=0.8, high=0.95)
+    alarms = Interval(value=0.05, low=0.02, high=0.1)
+
+    def point(per: Literal["slice", "series"]) -> ScanPoint:
+        return ScanPoint(
+            per=per,
+            listed_from=LISTED_FROM,
+            open_from=OPEN_FROM,
+            suspected_from=SUSPECTED_FROM,
+            chosen_for="tests",
+            sensitivity=figure,
+            false_alarms=alarms,
+            scans=3,
+            nodules=40,
+        )
+
+    outputs = ArithmeticLook().run(hu.astype(np.float32)[None])
+    return SuspicionManifest(
+        schema_version=1,
+        name="nodule-suspicion",
+        version=1,
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        description="arithmetic instead of a network",
+        intended_use="tests",
+        input=FieldsContract(size_px=LOOK_SIZE_PX, near_mm=1.0, wide_mm=2.0, clip_hu=(-1000, 400)),
+        outputs=("suspicious", "nodule"),
+        rule=ScoreRule(suspicious=1.0, nodule=0.5, filter=0.0),
+        slice_point=point("slice"),
+        series_point=point("series"),
+        filter_digest=filter_digest,
+        training_data=(
+            TrainingData(source="none", licence="none", patients=None, items=0, digest="none", split="none"),
+        ),
+        performance=DetectorPerformance(
+            command="none", protocol="none", plantings=0, patients=0, figures={"sensitivity": figure}
+        ),
+        golden=GoldenCase(
+            description="a disc",
+            hu=EncodedArray.encode(hu),
+            outputs={name: EncodedArray.encode(outputs[name][0]) for name in ("suspicious", "nodule")},
+            tolerance=1e-3,
+        ),
+        digests={name: file_digest(path / name) for name in bundle_files(path)},
+    )
+
+
+def view_manifest(path: Path) -> ViewManifest:
+    """A manifest with the digests of the files in `path`."""
+    hu = golden_hu(VIEW_SIZE_PX)
+    figure = Interval(value=0.9, low=0.8, high=0.95)
+    return ViewManifest(
+        schema_version=1,
+        name="chest-view",
+        version=1,
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        description="arithmetic instead of a network",
+        intended_use="tests",
+        input=ThumbnailContract(size_px=VIEW_SIZE_PX, clip_hu=(-1000, 400)),
+        outputs=("axial_chest",),
+        rejected_below=0.0,
+        doubtful_below=2.0,
+        training_data=(
+            TrainingData(source="none", licence="none", patients=None, items=0, digest="none", split="none"),
+        ),
+        performance=ViewPerformance(command="none", protocol="none", figures={"rejected": figure}),
+        golden=GoldenCase(
+            description="a disc",
+            hu=EncodedArray.encode(hu),
+            outputs={"axial_chest": EncodedArray.encode(np.array(9, np.float32))},
+            tolerance=1e-3,
+        ),
+        digests={name: file_digest(path / name) for name in bundle_files(path)},
+    )
 
 
 def detector_manifest(path: Path) -> DetectorManifest:

@@ -77,7 +77,7 @@ async def authorise(
 
 async def series_slot(services: ServicesDep) -> AsyncIterator[SeriesSlot]:
     """A place for one series until its answer is sent; raises ModelLoading, or Overloaded when no place is free."""
-    services.registry.model()
+    services.registry.models()
     with services.lane.slot() as slot:
         yield slot
 

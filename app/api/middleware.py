@@ -90,7 +90,7 @@ class WellFormed:
         if fault is None:
             await self._app(scope, receive, send)
         else:
-            await problems.refusal(fault, self._metrics)(scope, receive, send)
+            await problems.response_to(fault, self._metrics)(scope, receive, send)
 
 
 def _fault(scope: Scope) -> LungscopeError | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from app.api.schemas import DetectorDetail, ModelDetail, ModelSummary, TaggerDetail
+from app.api.schemas import DetectorDetail, ModelDetail, ModelSummary, SecondLookDetail, TaggerDetail, ViewDetail
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
 from app.inference.registry import ModelRegistry
+from app.inference.suspicion import SecondLook
+from app.inference.view import ViewCheck
 from app.judgement.answers import identity
 from app.text.reader import ReportReader
 from app.text.tagger import Tagger
@@ -20,6 +22,18 @@ def detector_summary(registry: ModelRegistry) -> ModelSummary:
     """Identity and state of the detector."""
     detector = registry.detector_bundle
     return _summary(registry, detector, detector.backend.name)
+
+
+def second_look_summary(registry: ModelRegistry) -> ModelSummary:
+    """Identity and state of the second look."""
+    second_look = registry.second_look_bundle
+    return _summary(registry, second_look, second_look.backend.name)
+
+
+def view_summary(registry: ModelRegistry) -> ModelSummary:
+    """Identity and state of the check whether there is a chest to be searched."""
+    view = registry.view_bundle
+    return _summary(registry, view, view.backend.name)
 
 
 def model_detail(registry: ModelRegistry) -> ModelDetail:
@@ -57,6 +71,39 @@ def detector_detail(registry: ModelRegistry) -> DetectorDetail:
     )
 
 
+def second_look_detail(registry: ModelRegistry) -> SecondLookDetail:
+    """The second look's manifest without arrays and file digests."""
+    manifest = registry.second_look_bundle.manifest
+    return SecondLookDetail(
+        **second_look_summary(registry).model_dump(),
+        intended_use=manifest.intended_use,
+        created=manifest.created.isoformat(),
+        input=manifest.input.model_dump(),
+        rule=manifest.rule,
+        slice_point=manifest.slice_point,
+        series_point=manifest.series_point,
+        filter_digest=manifest.filter_digest,
+        classifier_digest=manifest.classifier_digest,
+        training_data=list(manifest.training_data),
+        performance=manifest.performance,
+    )
+
+
+def view_detail(registry: ModelRegistry) -> ViewDetail:
+    """The view check's manifest without arrays and file digests."""
+    manifest = registry.view_bundle.manifest
+    return ViewDetail(
+        **view_summary(registry).model_dump(),
+        intended_use=manifest.intended_use,
+        created=manifest.created.isoformat(),
+        input=manifest.input.model_dump(),
+        rejected_below=manifest.rejected_below,
+        doubtful_below=manifest.doubtful_below,
+        training_data=list(manifest.training_data),
+        performance=manifest.performance,
+    )
+
+
 def tagger_summary(reader: ReportReader, tagger: Tagger) -> ModelSummary:
     """Identity and state of the tagger of reports."""
     manifest = tagger.manifest
@@ -86,7 +133,7 @@ def tagger_detail(reader: ReportReader, tagger: Tagger) -> TaggerDetail:
     )
 
 
-def _summary(registry: ModelRegistry, bundle: Bundle | Detector, backend: str) -> ModelSummary:
+def _summary(registry: ModelRegistry, bundle: Bundle | Detector | SecondLook | ViewCheck, backend: str) -> ModelSummary:
     return ModelSummary(
         **identity(bundle),
         description=bundle.manifest.description,

@@ -57,7 +57,7 @@ LANGUAGE_PARAMETER: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class MediaRanges:
     """The media ranges of an Accept header with their weights, without ranges for kinds of DICOM that results are
     not."""
 
@@ -88,9 +88,9 @@ class Accepted:
         self.best(media_type)
 
 
-def accepted(request: Request) -> Accepted:
+def media_ranges(request: Request) -> MediaRanges:
     """Read the Accept header of a request; without one, every format is accepted."""
-    return parsed(accept_header(request))
+    return read_media_ranges(accept_header(request))
 
 
 def accept_header(request: Request) -> str:
@@ -99,7 +99,7 @@ def accept_header(request: Request) -> str:
 
 
 @lru_cache(maxsize=KNOWN_HEADERS)
-def parsed(header: str) -> Accepted:
+def read_media_ranges(header: str) -> MediaRanges:
     """Read the text of `accept_header`."""
     parts = header.split(",")
     ranges = [(kind.decode("latin-1").lower(), options) for kind, options in map(parse_options_header, parts) if kind]
@@ -107,7 +107,7 @@ def parsed(header: str) -> Accepted:
     for name, options in ranges:
         if _can_be_given(name, options):
             weights[name] = max(weights.get(name, 0.0), read_weight(options.get(b"q", b"1")))
-    return Accepted(weights if ranges else {ANYTHING: 1.0})
+    return MediaRanges(weights if ranges else {ANYTHING: 1.0})
 
 
 def _can_be_given(name: str, options: Mapping[bytes, bytes]) -> bool:
@@ -152,14 +152,14 @@ def slice_format(request: Request) -> Format:
 
 @lru_cache(maxsize=KNOWN_HEADERS)
 def _slice_format(header: str) -> Format:
-    return FORMATS[parsed(header).best(*OF_SLICE)]
+    return FORMATS[read_media_ranges(header).best(*OF_SLICE)]
 
 
 def series_format(request: Request) -> SeriesFormat:
     """The format of the answer for a series; events only for a client that names their type. Raises NotAcceptable."""
     if not events.wanted(request.headers.get("accept")):
-        return FORMATS[accepted(request).best(*OF_SERIES)]
-    best = accepted(request).best(events.MEDIA_TYPE, *OF_SERIES)
+        return FORMATS[media_ranges(request).best(*OF_SERIES)]
+    best = media_ranges(request).best(events.MEDIA_TYPE, *OF_SERIES)
     return "events" if best == events.MEDIA_TYPE else FORMATS[best]
 
 

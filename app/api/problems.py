@@ -164,7 +164,7 @@ def response_of(kind: ProblemType, **details: str) -> Response:
     return Response(body, kind.status, headers, media_type=MEDIA_TYPE)
 
 
-def refusal(error: errors.LungscopeError, metrics: telemetry.Metrics) -> Response:
+def response_to(error: errors.LungscopeError, metrics: telemetry.Metrics) -> Response:
     """The response to an error that is in the table of problems, counted."""
     return _respond(metrics, problem_type(error), **details_of(error))
 
@@ -179,7 +179,7 @@ def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
         if kind is INTERNAL:
             logger.error("an error outside the table of problems", exc_info=error)
             return _respond(metrics, kind)
-        return refusal(error, metrics)
+        return response_to(error, metrics)
 
     async def on_http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.inference.bundle import OperatingPoint, Performance, TrainingData
 from app.inference.detector import DetectorPerformance, HardNegatives, ScoreThreshold, SecondReader
 from app.inference.registry import Status
+from app.inference.suspicion import ScanPoint, ScoreRule
+from app.inference.view import ViewPerformance
 from app.text.statements import Language
 from app.text.tagger import TaggerLabel, TaggerPerformance
 
@@ -63,6 +65,33 @@ class DetectorDetail(ModelSummary):
     training_data: list[TrainingData]
     hard_negatives: list[HardNegatives]
     performance: DetectorPerformance
+
+
+class SecondLookDetail(ModelSummary):
+    """Everything about the second look but its weights."""
+
+    intended_use: str
+    created: str
+    input: dict[str, object]
+    rule: ScoreRule
+    slice_point: ScanPoint
+    series_point: ScanPoint
+    filter_digest: str
+    classifier_digest: str | None
+    training_data: list[TrainingData]
+    performance: DetectorPerformance
+
+
+class ViewDetail(ModelSummary):
+    """Everything about the check whether there is a chest to be searched but its weights."""
+
+    intended_use: str
+    created: str
+    input: dict[str, object]
+    rejected_below: float
+    doubtful_below: float
+    training_data: list[TrainingData]
+    performance: ViewPerformance
 
 
 class TaggerDetail(ModelSummary):

@@ -1,4 +1,4 @@
-"""`lungscope serve | predict | models`."""
+"""`lungscope serve | predict | models | accept | sign`."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog="lungscope", description="Research use only. Not a medical device.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    options = [*_serve(commands), *_predict(commands)]
+    options = [*_serve(commands), *_predict(commands), *_accept(commands), *_sign(commands)]
     commands.add_parser("models", help="verify and describe the bundles")
     names = {name for option in options for name in option.option_strings}
     valued = {name for option in options for name in option.option_strings if option.nargs is None}
@@ -85,6 +85,32 @@ def _predict(commands: Any) -> list[argparse.Action]:
         output.add_argument("--csv", type=_path, metavar="FILE", help="write a table to FILE, or to standard output: -")
     )
     return options
+
+
+def _accept(commands: Any) -> list[argparse.Action]:
+    accept = commands.add_parser("accept", help="test a bundle on a site's own labelled cases, and record it")
+    return [
+        accept.add_argument("--bundle", type=_path, required=True, metavar="DIR", help="…/<name>/<integer>"),
+        accept.add_argument("--data", type=_path, required=True, metavar="CSV", help="a table: see docs/training.md"),
+        accept.add_argument("--out", type=_path, required=True, metavar="DIR", help="gets record.html and record.json"),
+        accept.add_argument(
+            "--recalibrate",
+            type=_path,
+            metavar="DIR",
+            help="write a new version with calibration and conformal sets of these cases",
+        ),
+        accept.add_argument(
+            "--by", action="append", metavar="COLUMN", help="a column of the table to group by; again for more"
+        ),
+        accept.add_argument("--key", type=_path, metavar="PEM", help="Ed25519 key that signs what is written"),
+        accept.add_argument("--tested-by", metavar="NAME", help="who answers for the test; stands in the record"),
+    ]
+
+
+def _sign(commands: Any) -> list[argparse.Action]:
+    sign = commands.add_parser("sign", help="sign bundles, for LUNGSCOPE_TRUSTED_KEY")
+    sign.add_argument("bundles", nargs="+", type=_path, metavar="BUNDLE", help="…/<name>/<integer>")
+    return [sign.add_argument("--key", type=_path, required=True, metavar="PEM", help="Ed25519 private key")]
 
 
 def _ordered(arguments: Sequence[str], valued: Collection[str], names: Collection[str]) -> list[str]:

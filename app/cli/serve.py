@@ -25,7 +25,7 @@ from app.private_files import state_folder
 from app.server.load_board import LoadBoard
 from app.server.metrics_folder import PAGE, hold, no_shared_room, require_room, reserve, shared_metrics_folder
 from app.server.sockets import bound_sockets
-from app.server.worker_process import end_with_parent, interrupt_nobody, made_to_stay
+from app.server.worker_process import end_with_parent, long_lived_objects, use_batch_scheduling
 from app.settings import Settings, counts_shared_in, usable_cores
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Answer until told to stop; returns the exit code, and raises StartupError."""
-    interrupt_nobody()
+    use_batch_scheduling()
     if settings.spool_dir is not None:
         state_folder(settings.spool_dir)  # every worker would say the same
     with bound_sockets(options.host, options.port) as sockets:
@@ -65,7 +65,7 @@ def _alone(options: argparse.Namespace, settings: Settings, sockets: list[socket
         failures.append(error)
         server.should_exit = True
 
-    with made_to_stay():
+    with long_lived_objects():
         from app.main import create_app
 
         app = create_app(settings, on_fatal=stop)
@@ -79,7 +79,7 @@ def _alone(options: argparse.Namespace, settings: Settings, sockets: list[socket
 
 
 def _supervised(options: argparse.Namespace, settings: Settings, folder: Path, sockets: list[socket]) -> int:
-    from app.server.supervisor import HUNG_S, Supervisor
+    from app.server.supervisor import HUNG_S, Supervisor, start_failed
 
     # Here and not in every worker: once.
     require_room(folder, options.workers)
@@ -91,12 +91,12 @@ def _supervised(options: argparse.Namespace, settings: Settings, folder: Path, s
     config.workers = options.workers
     if board is None:
         config.timeout_worker_healthcheck = HUNG_S
-        Multiprocess(config, sockets).run()
-        return OK
-    replacement = partial(worker_app, settings, folder, board, load_first=True)
-    supervisor = Supervisor(config, sockets, replacement, board, folder)
+        supervisor = Multiprocess(config, sockets)
+    else:
+        replacement = partial(worker_app, settings, folder, board, load_first=True)
+        supervisor = Supervisor(config, sockets, replacement, board, folder)
     supervisor.run()
-    return CANNOT_START if supervisor.start_failed else OK
+    return CANNOT_START if start_failed(supervisor) else OK
 
 
 def _load_board(workers: int, folder: Path) -> LoadBoard:
@@ -110,7 +110,7 @@ def worker_app(settings: Settings, metrics_folder: Path, board: LoadBoard | None
     """The application of one worker, which ends with STARTUP_FAILURE when its models cannot be used."""
     hold(metrics_folder)  # until it ends
     end_with_parent()
-    with made_to_stay():
+    with long_lived_objects():
         from app.main import create_app
         from app.telemetry import configure_logging
 

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from app.explain.canvas import Magnification, Rgb, draw_line, draw_text, text_size, text_width
+from app.explain.captions import CAPTIONS, SUSPICION_WORDS
 from app.explain.palette import blend
-from app.explain.words import WORDS
 from app.inference.prediction import Finding, Prediction
 from app.inference.vocabulary import DECISION_WORDS, Language
 
@@ -50,7 +50,7 @@ def draw_scale(rgb: Rgb, prediction: Prediction, scale: Magnification, language:
     across, down = (length / per * scale.factor for per in (per_column, per_row))
     left, bottom = float(MARGIN_PX), float(rgb.shape[0] - MARGIN_PX)
     draw_line(rgb, np.array([(left, bottom - down), (left, bottom), (left + across, bottom)]), width_px=2)
-    words = f"{length} px ({WORDS['assumed'][language]})" if assumed else f"{length} mm"
+    words = f"{length} px ({CAPTIONS['assumed'][language]})" if assumed else f"{length} mm"
     size = text_size(rgb)
     draw_text(rgb, words, (left + MARGIN_PX, bottom - LINE_HEIGHT * size), size)
 
@@ -75,7 +75,7 @@ def append_legend(
     if explained:
         _draw_colours(panel, row, size, language)
         row += step
-    draw_text(panel, WORDS["disclaimer"][language], (column, row + step / 4), size)
+    draw_text(panel, CAPTIONS["disclaimer"][language], (column, row + step / 4), size)
     draw_text(panel, model, (column, row + 1.25 * step), round(0.8 * size))
     return np.concatenate([rgb, panel])
 
@@ -84,30 +84,32 @@ def headline(prediction: Prediction, language: Language) -> str:
     """The decision; that of a series is marked as such, for the slice shown may look otherwise."""
     words = DECISION_WORDS[prediction.decision][language]
     if prediction.series is not None:
-        words = f"{WORDS['series'][language]}: {words}"
+        words = f"{CAPTIONS['series'][language]}: {words}"
     return words if prediction.probability is None else f"{words} · {percent(prediction.probability)}"
 
 
 def _finding_lines(findings: Sequence[Finding], prediction: Prediction, language: Language) -> list[str]:
     if not findings:
-        return [WORDS["none"][language]]
+        return [CAPTIONS["none"][language]]
     lines = [_finding_line(finding, prediction, language) for finding in findings[:MAX_LISTED]]
     if len(findings) > MAX_LISTED:
-        lines.append(f"+ {len(findings) - MAX_LISTED} {WORDS['more'][language]}")
+        lines.append(f"+ {len(findings) - MAX_LISTED} {CAPTIONS['more'][language]}")
     return lines
 
 
 def _finding_line(finding: Finding, prediction: Prediction, language: Language) -> str:
     judged = finding.probability
-    parts = [WORDS["not_judged"][language] if judged is None else percent(judged)]
+    parts = [CAPTIONS["not_judged"][language] if judged is None else percent(judged)]
     if finding.diameter_mm is not None:
         parts.append(millimetres(finding.diameter_mm, prediction))
-    return f"{WORDS['finding'][language]} {finding.id}: {' · '.join(parts)}"
+    if finding.suspicion is not None:
+        parts.append(SUSPICION_WORDS[finding.suspicion][language])
+    return f"{CAPTIONS['finding'][language]} {finding.id}: {' · '.join(parts)}"
 
 
 def _draw_colours(panel: Rgb, row: int, size: int, language: Language) -> None:
     """The evidence from 0 to 1 over lung grey, between the words for its ends."""
-    title, against, speaks_for = (WORDS[word][language] for word in ("evidence", "against", "for"))
+    title, against, speaks_for = (CAPTIONS[word][language] for word in ("evidence", "against", "for"))
     head = f"{title}: {against}"
     draw_text(panel, head, (MARGIN_PX, row), size)
     left = round(MARGIN_PX + text_width(head, size) + MARGIN_PX)

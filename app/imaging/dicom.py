@@ -45,13 +45,11 @@ from app.imaging.header import Header, PixelBytes, malformed, parse_dicom
 from app.imaging.identity import frame_of_reference_notes, refuse_odd_uids, slice_source
 from app.imaging.options import ReadOptions
 from app.imaging.pixels import PixelFormat, StoredValues, check_field, frames_held, stored_values
+from app.imaging.rescale import rescale
 
 CT_SOP_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 PLAIN_SYNTAXES: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
-HOUNSFIELD_TYPES: Final = (None, "HU", "US")  # US: "unspecified", written by some scanners; see `_rescale_notes`
 LOCALIZER: Final = "LOCALIZER"
-MAX_ABS_SLOPE: Final = 1000.0  # 8-bit derivations of the full CT range use 16 to 32
-MAX_ABS_INTERCEPT: Final = 100_000.0  # beyond any 16-bit offset, and far from float32's end
 UNENDED: Final = QualityNote(
     "pixel_data_unended", "warning", "Pixel Data end without their delimiter; every fragment of them is there."
 )
@@ -161,11 +159,6 @@ class DicomImage:
         )
 
 
-def _first(groups: FrameGroups, keyword: str) -> float | None:
-    numbers = groups.numbers(keyword, 1)
-    return numbers[0] if numbers else None
-
-
 def _thickness(groups: FrameGroups) -> float | None:
     place = next(groups.holding("SliceThickness"), None)
     thickness = None if place is None else place.number_if_usable("SliceThickness")
@@ -265,7 +258,7 @@ def _hounsfield(
         hu = _by_lookup_table(header, values)
         notes: tuple[QualityNote, ...] = ()
     else:
-        slope, intercept, notes = _rescale(groups)
+        slope, intercept, notes = rescale(groups)
         hu = values.astype(np.float32)
         if slope != 1:
             hu *= np.float32(slope)
@@ -273,23 +266,6 @@ def _hounsfield(
     if padding is not None:
         np.copyto(hu, np.float32(AIR_HU), where=padding)
     return hu, notes
-
-
-def _rescale(groups: FrameGroups) -> tuple[float, float, tuple[QualityNote, ...]]:
-    slope, intercept = _first(groups, "RescaleSlope"), _first(groups, "RescaleIntercept")
-    place = next(groups.holding("RescaleType"), None)
-    unit = place.text("RescaleType") if place is not None else None
-    in_range = 0 < abs(slope or 0.0) <= MAX_ABS_SLOPE and abs(intercept or 0.0) <= MAX_ABS_INTERCEPT
-    if slope is None or intercept is None or not in_range or unit not in HOUNSFIELD_TYPES:
-        raise NotHounsfield(
-            found="pixel values without a usable Rescale Slope and Intercept to Hounsfield units",
-            expected="Rescale Slope and Rescale Intercept with Rescale Type HU or none",
-            remedy="Send the original CT image; a derived one may have lost its scale.",
-        )
-    if unit == "US":
-        message = "Rescale Type is unspecified (US); Hounsfield units were assumed."
-        return slope, intercept, (QualityNote("hounsfield_assumed", "warning", message),)
-    return slope, intercept, ()
 
 
 def _by_lookup_table(header: Header, values: StoredValues) -> NDArray[np.float32]:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.imaging.ct import CTSlice, FloatImage
+from app.imaging.lung_closing import closed
 from app.imaging.lungs import (
     MIN_COMPONENT_MM2,
     MIN_SIDE_PX,
     WORK_SPACING_MM,
     Mask,
     Pocket,
-    closed,
     edge_of_view,
     filled_body,
     is_lung,

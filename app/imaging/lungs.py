@@ -1,11 +1,9 @@
-"""Lung field of one slice in HU: threshold, connected components, closing."""
+"""Lung field of one slice in HU: threshold and connected components, then `lung_closing`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
 from typing import Final
 
 import cv2
@@ -13,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.imaging.ct import CTSlice, FloatImage, PointPx
+from app.imaging.lung_closing import ByteMask, closed
 
 Mask = NDArray[np.bool_]
-ByteMask = NDArray[np.uint8]
 
 WORK_SPACING_MM: Final = 1.4  # fine enough for a lung's outline, a quarter of the pixels of a usual slice
 MIN_SIDE_PX: Final = 8  # of a shrunken slice
@@ -24,8 +22,6 @@ LUNG_MEDIAN_HU: Final = (-940.0, -550.0)  # free air (outside, trachea, bowel) l
 BEYOND_VIEW_HU: Final = -1200.0  # no tissue: what scanners write outside a round field of view
 SMALL_POCKET_CM2: Final = 10.0  # bowel gas and airways are smaller, and half wall: SMALL_LOW_HU applies to them
 SMALL_LOW_HU: Final = -900.0  # the apex and the recess of a lung are denser than its middle
-BOTH_LUNGS_MM: Final = 180.0  # wider than one lung: two that meet in front of and behind the mediastinum
-MEDIASTINUM_CM2: Final = 8.0  # at the level of the aortic arch twice that
 MIN_COMPONENT_MM2: Final = 150.0  # smaller gas pockets are bowel, airway or noise
 MIN_CUT_RADIUS_MM: Final = 25.0  # air-like at the edge of the view: lung is as wide, blankets and table foam are not
 MAX_COMPONENTS: Final = 32  # lungs are among the largest; noise makes thousands
@@ -33,7 +29,6 @@ CORE_MM: Final = 2.8  # off the wall, past its partial volume
 SMOOTHING_MM: Final = 4.2  # what noise is averaged over before the threshold
 NEIGHBOURS: Final = np.ones((3, 3), np.uint8)
 STRIDE_PX: Final = 4  # distances to lung are compared with centimetres
-CLOSING_MM: Final = 10.0  # keeps a nodule on the pleura inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +53,9 @@ class Pocket:
 
 
 def segment_lungs(ct_slice: CTSlice) -> Mask:
-    """Boolean (rows, columns): lung, nodules inside it and on its border included; all False where none is found."""
+    """Boolean (rows, columns): lung with what lies in it and sits on its wall; all False where none is found."""
     labels, pockets = air_pockets(shrink(ct_slice.hu, ct_slice.spacing_mm), MIN_COMPONENT_MM2)
-    lungs = closed(labels, [[p.label] for p in pockets if is_lung(p)]).view(np.bool_)
+    lungs = closed(labels, [[p.label] for p in pockets if is_lung(p)], WORK_SPACING_MM).view(np.bool_)
     rows, columns = ct_slice.hu.shape
     return _resized(lungs, rows, columns)
 
@@ -158,7 +153,7 @@ def pockets_inside(
     hu: FloatImage, body: ByteMask, min_mm2: float, pixel_mm: float
 ) -> tuple[NDArray[np.int32], list[Pocket]]:
     """As `air_pockets`, inside a body that was found before, on pixels of `pixel_mm`."""
-    airlike = (_smoothed(hu, pixel_mm) < AIRLIKE_HU).view(np.uint8) & body
+    airlike = (smoothed(hu, pixel_mm) < AIRLIKE_HU).view(np.uint8) & body
     count, labels = cv2.connectedComponents(airlike, connectivity=4)
     labelled = np.asarray(labels, np.int32)
     core = np.asarray(cv2.erode(airlike, _square(round(CORE_MM / pixel_mm))), np.bool_)
@@ -185,27 +180,6 @@ def _touching(labels: NDArray[np.int32], count: int, hu: FloatImage) -> Mask:
     return touching
 
 
-def closed(labels: NDArray[np.int32], groups: Iterable[list[int]], pixel_mm: float = WORK_SPACING_MM) -> ByteMask:
-    """0 or 1: each group of labels closed on its own, so that closing cannot bridge the mediastinum; holes filled."""
-    radius = round(CLOSING_MM / pixel_mm)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    lungs = np.zeros(labels.shape, np.uint8)
-    for group in groups:
-        # One comparison a label: `isin` takes five times as long for one or two.
-        whole = reduce(np.bitwise_or, (labels == label for label in group)).view(np.uint8)
-        x, y, width, height = cv2.boundingRect(whole)
-        window = np.s_[y : y + height, x : x + width]
-        # A border of the closing's own radius: without it closing eats what touches the edge.
-        padded = cv2.copyMakeBorder(whole[window], radius, radius, radius, radius, cv2.BORDER_CONSTANT, value=0)
-        filled = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)
-        outlines, links = cv2.findContours(filled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-        holes = [line for line, (_, _, _, parent) in zip(outlines, links[0], strict=True) if parent >= 0]
-        lost = [hole for hole in holes if not _is_mediastinum(np.asarray(hole, np.int32), filled.shape[1], pixel_mm)]
-        cv2.drawContours(filled, lost, -1, 1, thickness=cv2.FILLED)
-        lungs[window] |= np.asarray(filled[radius:-radius, radius:-radius], np.uint8)
-    return lungs
-
-
 def edge_of_view(hu: FloatImage) -> ByteMask:
     """1 on the pixels that touch the image's edge or what lies beyond a round field of view."""
     if _fills_view(hu):
@@ -226,7 +200,7 @@ def _frame(shape: tuple[int, ...]) -> ByteMask:
     return frame
 
 
-def _smoothed(hu: FloatImage, pixel_mm: float) -> FloatImage:
+def smoothed(hu: FloatImage, pixel_mm: float) -> FloatImage:
     """Averaged over about SMOOTHING_MM, which coarse pixels have done already."""
     width = 2 * _smoothing_reach_px(pixel_mm) + 1
     return hu if width == 1 else np.asarray(cv2.blur(hu, (width, width)), np.float32)
@@ -255,16 +229,6 @@ def median(values: FloatImage) -> float:
     return float((ordered[lower] + ordered[upper]) / 2)
 
 
-def _is_mediastinum(hole: NDArray[np.int32], width_px: int, pixel_mm: float) -> bool:
-    """Whether a hole in a component of `width_px` (x from 0) lies between two lungs rather than in one."""
-    (left, right), middle = (hole[..., 0].min(), hole[..., 0].max()), width_px / 2
-    return bool(
-        width_px * pixel_mm > BOTH_LUNGS_MM
-        and left < middle < right
-        and cv2.contourArea(hole) * pixel_mm**2 > MEDIASTINUM_CM2 * 100
-    )
-
-
 def _radius_px(labels: NDArray[np.int32], pocket: Pocket) -> float:
     """Radius in pixels of the largest circle inside a pocket, the edge of the image not being a wall."""
     part = (labels == pocket.label).view(np.uint8)
@@ -282,11 +246,11 @@ def filled_body(hu: FloatImage, pixel_mm: float) -> ByteMask:
         # What smooths the outermost row, and no more; along most edges there is nothing but air.
         for edge, beside in ((0, np.s_[: reach + 1]), (-1, np.s_[-reach - 1 :])):
             if _holds_lung(hu[beside]):
-                dense[edge] |= _dense_as_lung(_smoothed(hu[beside], pixel_mm)[edge])
+                dense[edge] |= _dense_as_lung(smoothed(hu[beside], pixel_mm)[edge])
             if _holds_lung(hu[:, beside]):
-                dense[:, edge] |= _dense_as_lung(_smoothed(hu[:, beside], pixel_mm)[:, edge])
+                dense[:, edge] |= _dense_as_lung(smoothed(hu[:, beside], pixel_mm)[:, edge])
     else:
-        dense |= edge_of_view(hu) & _dense_as_lung(_smoothed(hu, pixel_mm))
+        dense |= edge_of_view(hu) & _dense_as_lung(smoothed(hu, pixel_mm))
     outlines, _ = cv2.findContours(dense, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     body = np.zeros_like(dense)
     if outlines:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,10 @@ class PatchSpec:
     def middle_px(self) -> float:
         """Coordinate of the patch's centre on either of its own axes."""
         return (self.size_px - 1) / 2
+
+    def zoomed(self, zoom: float) -> PatchSpec:
+        """As many pixels, each `zoom` times as large: 2 sees a mass of 40 mm as one of 20."""
+        return replace(self, spacing_mm=self.spacing_mm * zoom)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,10 +16,8 @@ from app.errors import (
     IrregularSpacing,
     LocalizerImage,
     MissingSlices,
-    MixedGeometry,
     MixedSeries,
     NoCtSlices,
-    NoSlicePosition,
     SeriesTooLarge,
     TooFewSlices,
     UnsupportedMediaType,
@@ -28,14 +25,15 @@ from app.errors import (
     WrongSopClass,
 )
 from app.imaging.chunked import FileBytes, piece_of
-from app.imaging.ct import COSINE_TOLERANCE, CTSlice, Orientation, PointMm, QualityNote, SliceSource
+from app.imaging.ct import CTSlice, PointMm, QualityNote, SliceSource
 from app.imaging.dicom import DicomImage
 from app.imaging.formats import TEXT, UNKNOWN
-from app.imaging.header import malformed, pack_header, unpack_header
+from app.imaging.header import pack_header, unpack_header
 from app.imaging.options import ReadOptions
 from app.imaging.pixel_stack import INT16, PixelStack, SeriesLimits
-from app.imaging.quality import MAX_THICKNESS_MM
+from app.imaging.quality import check_thickness
 from app.imaging.read import SNIFFED_BYTES, sniff
+from app.imaging.slice_plane import SlicePlane, frame_of_reference_notes, plane_and_position
 from app.imaging.stacking import stack_spacing_mm
 from app.imaging.volume import CTVolume, heights_mm
 
@@ -47,37 +45,6 @@ NOT_CT: Final = (
 )  # a study holds such files beside CT
 INCOMPLETE: Final = (TooFewSlices, MissingSlices, IrregularSpacing)  # as it may be for want of an unreadable file
 MAX_UNREADABLE: Final = 0.25  # of the slices: more than a stray file, so that the series itself is damaged
-MAX_SPACING_DIFFERENCE_MM: Final = 1e-3  # half a millimetre over 512 pixels; decimal strings round far below
-MAX_ABS_POSITION_MM: Final = 100_000.0  # a scanner's hall
-
-
-@dataclass(frozen=True, slots=True)
-class _Plane:
-    """What all slices of a series share; everything of a slice's geometry but its position."""
-
-    shape: tuple[int, int]
-    spacing_mm: tuple[float, float]
-    orientation: Orientation
-    frame_of_reference_uid: str | None
-
-    def refuse_other(self, other: _Plane) -> None:
-        """Raise MixedGeometry, naming the first difference."""
-        cosines, others = (np.array([o.orientation.row, o.orientation.column]) for o in (self, other))
-        spacing_off = np.abs(np.subtract(self.spacing_mm, other.spacing_mm)).max()
-        places = {self.frame_of_reference_uid, other.frame_of_reference_uid} - {None}
-        differences = (
-            (self.shape != other.shape, "another number of rows or columns"),
-            (spacing_off > MAX_SPACING_DIFFERENCE_MM, "another pixel spacing"),
-            (np.abs(cosines - others).max() > COSINE_TOLERANCE, "another orientation"),
-            (len(places) > 1, "another frame of reference"),
-        )
-        for differs, found in differences:
-            if differs:
-                raise MixedGeometry(
-                    found=f"{found} than in the first slice",
-                    expected="slices of one size, pixel spacing, orientation and frame of reference",
-                    remedy="Send slices of one reconstruction.",
-                )
 
 
 class _Unreadable(Exception):
@@ -108,7 +75,7 @@ class SeriesBuilder:
         self._not_ct: list[InputError] = []
         self._unreadable: list[InputError] = []
         self._files_of_series: Counter[str | None] = Counter()
-        self._plane: _Plane | None = None
+        self._plane: SlicePlane | None = None
         self._stack = PixelStack(self._limits)
         self._positions: list[PointMm] = []
         self._sources: list[SliceSource] = []
@@ -200,9 +167,11 @@ class SeriesBuilder:
             image.release(frame)
 
     def _take(self, ct_slice: CTSlice) -> None:
-        plane, position = _geometry(ct_slice)
+        plane, position = plane_and_position(ct_slice)
         self._plane = self._plane or plane
         self._plane.refuse_other(plane)
+        for note in frame_of_reference_notes(self._sources[:1], ct_slice.source):
+            self._notes.setdefault(note.code, note)
         if self._is_duplicate(ct_slice, position):
             self._duplicates += 1
             return
@@ -213,7 +182,7 @@ class SeriesBuilder:
         self._stack.append(ct_slice.hu)
         self._positions.append(position)
         self._sources.append(ct_slice.source)
-        for note in (*ct_slice.notes, *_thickness_notes(ct_slice)):
+        for note in (*ct_slice.notes, *check_thickness(ct_slice)):
             self._notes.setdefault(note.code, note)
 
     def _is_duplicate(self, ct_slice: CTSlice, position: PointMm) -> bool:
@@ -284,29 +253,6 @@ def _parsed(file: FileBytes) -> tuple[DicomImage, list[int]]:
         return image, [frame for frame in range(1, image.frames + 1) if not image.is_localizer(frame)]
     except InputError as error:
         raise _Unreadable(error) from None
-
-
-def _geometry(ct_slice: CTSlice) -> tuple[_Plane, PointMm]:
-    orientation, position = ct_slice.orientation, ct_slice.position_mm
-    if orientation is None or position is None:
-        raise NoSlicePosition(
-            found="no Image Position or Image Orientation (Patient)",
-            expected="both in every slice of a series",
-            remedy="Send the original slices; derived ones may have lost where they lie.",
-        )
-    if max(map(abs, position)) > MAX_ABS_POSITION_MM:
-        raise malformed("ImagePositionPatient", f"at most {MAX_ABS_POSITION_MM:g} mm in each direction")
-    source = ct_slice.source
-    shape = (source.rows, source.columns)
-    return _Plane(shape, ct_slice.spacing_mm, orientation, source.frame_of_reference_uid), position
-
-
-def _thickness_notes(ct_slice: CTSlice) -> tuple[QualityNote, ...]:
-    thickness = ct_slice.thickness_mm
-    if thickness is None or thickness <= MAX_THICKNESS_MM:
-        return ()
-    message = f"Slice thickness is {thickness:g} mm; above {MAX_THICKNESS_MM:g} mm small nodules fade."
-    return (QualityNote("thick_slice", "warning", message),)
 
 
 def _too_large(found: str) -> SeriesTooLarge:

@@ -18,16 +18,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from app.imaging.candidates import MARGIN_MM, OUTSIDE_HU, Blobs, search_field, shrink_factor
+from app.imaging.candidates import (
+    MARGIN_MM,
+    OUTSIDE_HU,
+    WALL_MM,
+    Blobs,
+    search_field,
+    shrink_factor,
+    without_walls,
+    zoom_of,
+)
 from app.imaging.ct import FloatImage, PointPx
-from app.imaging.lungs import WORK_SPACING_MM, ByteMask, shrink
+from app.imaging.lung_closing import ByteMask
+from app.imaging.lungs import WORK_SPACING_MM, shrink
 from app.imaging.memory import mapped_zeros
 from app.imaging.volume import CTVolume
 from app.imaging.volume_lungs import Progress, VolumeLungs
 
 # Diameter in mm, and the weakest answer in HU that counts: branching vessels answer as small nodules do, and a solid
 # nodule of 4 mm answers with more even across slices of 2.5 mm. Large ground glass answers with little.
-SIZES: Final = ((5.0, 180.0), (7.0, 110.0), (10.0, 70.0), (14.0, 45.0), (20.0, 45.0), (28.0, 45.0), (40.0, 45.0))
+SIZES: Final = (
+    *((5.0, 180.0), (7.0, 110.0), (10.0, 70.0), (14.0, 45.0)),
+    *((20.0, 45.0), (28.0, 45.0), (40.0, 45.0), (56.0, 45.0)),
+)
 # Slices are reduced anew for each turn, so that less of them is held at a time; these share it out the most evenly.
 TURNS: Final = ((SIZES[0], SIZES[3]), SIZES[1:3], SIZES[4:])
 TOLD_EVERY: Final = 8  # planes: the next time is where a caller may stop
@@ -52,6 +65,11 @@ class VolumeCandidate:
     def slice_index(self) -> int:
         """The slice nearest to its middle."""
         return round(self.slice_position)
+
+    @property
+    def zoom(self) -> float:
+        """See `zoom_of`."""
+        return zoom_of(self.diameter_mm)
 
 
 def find_volume_candidates(
@@ -101,10 +119,12 @@ class _Field:
         self.window = _window(lungs)
         self.shape = tuple(axis.stop - axis.start for axis in self.window)
 
-    def plane(self, number: int) -> FloatImage:
-        """The mean of its slices."""
+    def plane(self, number: int, *, walls: bool) -> FloatImage:
+        """The mean of its slices, with or without what sits on the walls of the lungs: see `closed_tightly`."""
         images = [shrink(self._volume.hu[k], self._volume.spacing_mm[1:])[self.window] for k in self._slices(number)]
         masks = [self._lungs.work_mask(k)[self.window] for k in self._slices(number)]
+        if not walls:
+            masks = [without_walls(image, mask, WORK_SPACING_MM) for image, mask in zip(images, masks, strict=True)]
         fields = [search_field(image, mask) for image, mask in zip(images, masks, strict=True)]
         return np.asarray(np.mean(fields, axis=0) - OUTSIDE_HU, np.float32)
 
@@ -159,7 +179,7 @@ def _search(field: _Field, sizes: Sequence[tuple[float, float]], memory: NDArray
         scale.hold_in(memory[: scale.values])
         memory = memory[scale.values :]
     for number in range(field.planes):
-        plane = field.plane(number)
+        plane = field.plane(number, walls=max(sizes)[0] >= WALL_MM)
         yield [blobs for scale in scales for blobs in scale.search(number, plane)]
 
 
@@ -211,7 +231,8 @@ class _Scale:
         """With a border of one pixel."""
         image = cv2.resize(plane, self._shape[::-1], interpolation=cv2.INTER_AREA)
         sigma_y, sigma_x = self._sigmas_px
-        smooth = cv2.GaussianBlur(image, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REPLICATE)
+        # Outside the field is 0, as outside the lungs: what is at its edge does not go on.
+        smooth = cv2.GaussianBlur(image, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_CONSTANT)
         return np.asarray(cv2.copyMakeBorder(smooth, 1, 1, 1, 1, cv2.BORDER_REPLICATE), np.float32)
 
     def _response(self, height: int) -> FloatImage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from app.imaging.aeration import SidesAt, patient_sides
 from app.imaging.ct import FloatImage
-from app.imaging.lungs import WORK_SPACING_MM, ByteMask, Mask, air_pockets, closed, edge_of_view, shrink
+from app.imaging.lung_closing import ByteMask, closed
+from app.imaging.lungs import WORK_SPACING_MM, Mask, air_pockets, edge_of_view, shrink
 from app.imaging.volume import CTVolume
 
 Progress = Callable[[int], None]
@@ -22,6 +24,7 @@ Progress = Callable[[int], None]
 MIN_POCKET_MM2: Final = 30.0  # the last slices of an apex or a recess; what lies above or below tells lung from bowel
 MIN_LUNG_ML: Final = 100.0  # a shrunken lung holds several times as much; the trachea half
 MIN_LUNG_HEIGHT_MM: Final = 30.0  # gas in a stomach lies flat; half the scan where that is less
+SIDES_MM: Final = 5.0  # between slices on which the sides are compared
 MIN_SECTION_CM2: Final = 10.0  # MIN_LUNG_ML in a scan of a few slices: this much on each
 
 
@@ -31,6 +34,7 @@ class VolumeLungs:
 
     `areas_cm2` and `cut_mm`, float64 (slices,), are the lung's area on each slice and the length along which it
     touches the edge of the view. `shape` is (rows, columns) of the volume's slices, `work_shape` of the masks held.
+    `sides` are those of a slice about every SIDES_MM that shows lung, from below.
     """
 
     packed: NDArray[np.uint8]
@@ -39,6 +43,7 @@ class VolumeLungs:
     areas_cm2: NDArray[np.float64]
     cut_mm: NDArray[np.float64]
     volume_ml: float
+    sides: tuple[SidesAt, ...] = ()
 
     def __len__(self) -> int:
         """Number of slices."""
@@ -103,7 +108,18 @@ def segment_volume(volume: CTVolume, *, progress: Progress | None = None) -> Vol
         areas_cm2=areas_cm2,
         cut_mm=np.array(cut, np.float64) * WORK_SPACING_MM,
         volume_ml=float(areas_cm2.sum()) * volume.spacing_mm[0] / 10,
+        sides=tuple(_sides(volume, packed, work_shape)),
     )
+
+
+def _sides(volume: CTVolume, packed: NDArray[np.uint8], work_shape: tuple[int, ...]) -> Iterator[SidesAt]:
+    step = max(1, round(SIDES_MM / volume.spacing_mm[0]))
+    for k in range(0, len(volume), step):
+        mask = np.unpackbits(packed[k], count=math.prod(work_shape)).view(np.bool_).reshape(work_shape)
+        if mask.any():
+            hu = shrink(volume.hu[k], volume.spacing_mm[1:])
+            sides = patient_sides(hu, mask, volume.hu.shape[1:], volume.orientation)
+            yield SidesAt(k, step * volume.spacing_mm[0], *sides)
 
 
 def _section(hu: FloatImage, labels_below: NDArray[np.int32]) -> tuple[_Section, NDArray[np.int32]]:
@@ -160,4 +176,4 @@ def _closed_section(
     pixels = np.unpackbits(packed, count=math.prod(work_shape)).reshape(work_shape)
     _, labels = _labelled(pixels)
     groups = [(1 + np.flatnonzero(components == c)).tolist() for c in np.unique(components) if c >= 0]
-    return np.packbits(closed(labels, groups))
+    return np.packbits(closed(labels, groups, WORK_SPACING_MM))

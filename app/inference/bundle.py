@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from app.errors import BundleError
 from app.imaging.patches import PatchSpec
+from app.inference.lineage import Lineage
 
 MANIFEST_FILE = "manifest.json"
 CARD_FILE = "MODEL_CARD.md"
@@ -154,12 +155,19 @@ class Performance(_Frozen):
 
 
 class GoldenCase(_Frozen):
-    """A generated input in int16 HU (size, size), the outputs recorded for it, and how far they may move."""
+    """A generated input in int16 HU, (size, size) or (size, size, channels), the outputs recorded for it, and how far
+    they may move."""
 
     description: str
     hu: EncodedArray
     outputs: Mapping[str, EncodedArray]
     tolerance: Annotated[float, Field(gt=0)]
+
+    def batch(self) -> NDArray[np.float32]:
+        """The input as a backend takes it, float32 (1, size, size, channels)."""
+        hu = self.hu.decode().astype(np.float32)
+        with_channels = hu if hu.ndim > 2 else hu[..., None]
+        return with_channels[None]
 
 
 class VerifiedManifest(_Frozen):
@@ -172,6 +180,7 @@ class VerifiedManifest(_Frozen):
     description: str
     intended_use: str
     digests: Mapping[str, Sha256]
+    lineage: Lineage | None = None
 
 
 M = TypeVar("M", bound=VerifiedManifest)
@@ -221,9 +230,12 @@ class Bundle:
 
 
 def find_bundle(models_dir: Path, name: str) -> Path:
-    """The folder of the highest version of `name`; raises BundleError when there is none."""
+    """The folder of `name/version`, or of the highest version of `name`; raises BundleError when there is none."""
+    name, _, pinned = name.partition("/")
     folder = models_dir / name
-    versions = [int(p.name) for p in folder.glob("*") if p.name.isdecimal() and (p / MANIFEST_FILE).is_file()]
+    if pinned:
+        return _pinned(folder, pinned)
+    versions = versions_of(folder)
     if not versions:
         raise BundleError(
             found=f"no bundle under {folder}",
@@ -231,6 +243,22 @@ def find_bundle(models_dir: Path, name: str) -> Path:
             remedy="Set LUNGSCOPE_MODELS_DIR to the folder that holds the bundles.",
         )
     return folder / str(max(versions))
+
+
+def versions_of(folder: Path) -> tuple[int, ...]:
+    """The versions in the folder of a model, ascending."""
+    return tuple(sorted(int(p.name) for p in folder.glob("*") if p.name.isdecimal() and (p / MANIFEST_FILE).is_file()))
+
+
+def _pinned(folder: Path, version: str) -> Path:
+    if not version.isdecimal() or int(version) not in versions_of(folder):
+        here = ", ".join(map(str, versions_of(folder))) or "none"
+        raise BundleError(
+            found=f"no version {version[:20]!r} in {folder}",
+            expected=f"one of those that are there: {here}",
+            remedy="Name a version that is there, or the model alone for its highest.",
+        )
+    return folder / str(int(version))
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -261,9 +289,14 @@ def read_verified(path: Path, contract: type[M]) -> tuple[M, str]:
 
 
 def bundle_files(path: Path) -> set[str]:
-    """Names, relative to `path`, of the files that need a digest: all but the manifest and the card."""
+    """Names, relative to `path`, of the files that need a digest: all but the manifest, its signature and the card."""
     names = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
-    return names - {MANIFEST_FILE, CARD_FILE}
+    return names - {MANIFEST_FILE, signature_file(path / MANIFEST_FILE).name, CARD_FILE}
+
+
+def signature_file(path: Path) -> Path:
+    """Where the signature of a file lies."""
+    return path.with_name(f"{path.name}.sig")
 
 
 def file_digest(path: Path) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.errors import BundleError
 from app.imaging.ct import CTSlice, PointPx
 from app.imaging.patches import PatchSpec, extract_patch
-from app.imaging.planes import PLANES, plane_patches
+from app.imaging.planes import PLANES, PlanePatches, plane_patches
 from app.imaging.volume import CTVolume
 from app.inference.backends import Backend
 from app.inference.bundle import (
@@ -43,6 +43,11 @@ class OnSlice(Protocol):
     @property
     def centre_px(self) -> PointPx:
         """(column, row) in pixels of the slice."""
+        ...
+
+    @property
+    def zoom(self) -> float:
+        """How many times as large the pixels of its patches are."""
         ...
 
 
@@ -193,6 +198,12 @@ class Detector:
         return self.manifest.slice_threshold.score
 
     @property
+    def passes_from(self) -> float:
+        """The score of a candidate on one slice from which a second network is asked about it."""
+        second = self.manifest.second_reader
+        return self.slice_threshold if second is None else second.from_score
+
+    @property
     def series_threshold(self) -> float:
         """The score of a candidate in a volume from which it is shown."""
         return self.manifest.series_threshold.score
@@ -200,26 +211,17 @@ class Detector:
     def passed(self, ct_slice: CTSlice, candidates: Sequence[B]) -> list[tuple[B, float]]:
         """The candidates on a slice that this filter lets pass, each with its logit, best first, one to a place."""
         scores = self.score_slice(ct_slice, candidates)
-        second = self.manifest.second_reader
-        enough = np.flatnonzero(scores >= (self.slice_threshold if second is None else second.from_score)).tolist()
+        enough = np.flatnonzero(scores >= self.passes_from).tolist()
         down_mm, across_mm = ct_slice.spacing_mm
         centres = np.array([candidates[n].centre_px for n in enough], np.float64).reshape(-1, 2)
         diameters_mm = np.array([candidates[n].diameter_mm for n in enough], np.float64)
         apart = best_apart(centres * (across_mm, down_mm), diameters_mm, scores[enough])
         return [(candidates[enough[k]], float(scores[enough[k]])) for k in apart]
 
-    def shown(self, scores: Scores, probabilities: Scores) -> tuple[Scores, NDArray[np.bool_]]:
-        """Of those that passed: the final scores (N,), and whether they are shown.
-
-        `scores` are this filter's, `probabilities` the `nodule` output of the classifier for the same candidates.
-        """
-        second = self.manifest.second_reader
-        final = scores if second is None else second.joint(scores, probabilities)
-        return final, np.asarray(final >= self.slice_threshold, np.bool_)
-
     def score_slice(self, ct_slice: CTSlice, candidates: Sequence[OnSlice]) -> Scores:
         """Logits (N,) of candidates on one slice."""
-        return self._scores(extract_patch(ct_slice, c.centre_px, self.patch_spec).hu for c in candidates)
+        spec = self.patch_spec
+        return self._scores(extract_patch(ct_slice, c.centre_px, spec.zoomed(c.zoom)).hu for c in candidates)
 
     def score_volume(
         self, volume: CTVolume, candidates: Sequence[InVolume], progress: Progress | None = None
@@ -232,12 +234,16 @@ class Detector:
         each = BATCH // len(PLANES)
         for first in range(0, len(candidates), each):
             part = candidates[first : first + each]
-            patches = [plane_patches(volume, (*c.centre_px, c.slice_position), self.patch_spec) for c in part]
+            patches = [self._plane_patches(volume, c) for c in part]
             logits = self._scores(np.concatenate(patches))
             scores[first : first + each] = logits.reshape(len(part), len(PLANES)).sum(axis=1)
             if progress is not None:
                 progress(first + len(part), len(candidates))
         return scores
+
+    def _plane_patches(self, volume: CTVolume, place: InVolume) -> PlanePatches:
+        point = (*place.centre_px, place.slice_position)
+        return plane_patches(volume, point, self.patch_spec.zoomed(place.zoom))
 
     def verify_golden(self) -> None:
         """Run the golden case; raises BundleError when the score differs by more than its tolerance."""

@@ -40,13 +40,21 @@ class _Threads:
         """The result of `work`, or its error. The work has the caller's context, so that its log lines have the
         request's id."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._start()
+        self.start()
         self._errands.put((partial(contextvars.copy_context().run, work), answer))
         try:
             return await answer
         finally:
             # An error holds this frame: in a circle with its future it would keep what was sent until a collection.
             del answer
+
+    def start(self) -> list[int]:
+        """Start the threads, if that is still to do; the system's numbers of them."""
+        if not self._started:
+            self._started = True
+            for thread in self._threads:
+                thread.start()
+        return [thread.native_id for thread in self._threads if thread.native_id is not None]
 
     def close(self) -> None:
         """Finish all work and end the threads."""
@@ -55,12 +63,6 @@ class _Threads:
         if self._started:
             for thread in self._threads:
                 thread.join()
-
-    def _start(self) -> None:
-        if not self._started:
-            self._started = True
-            for thread in self._threads:
-                thread.start()
 
     def _run(self) -> None:
         while (errand := self._errands.get()) is not None:
@@ -160,6 +162,10 @@ class Engine:
         finally:
             self._coming.pop(expected, None)
 
+    def start(self) -> list[int]:
+        """Start the threads, which the first work does otherwise; the numbers that the system gave them."""
+        return self._threads.start()
+
     def give_way(self) -> None:
         """Hold the calling thread back while the engine has work, for GIVE_WAY_S at most."""
         self._idle.wait(GIVE_WAY_S)
@@ -242,7 +248,8 @@ class SeriesLane:
     """Places for `limit` series, each from its first byte to its answer, with a thread for each.
 
     A series takes seconds: in the queue of single slices it would hold these up. `changed` is called with the number of
-    series in memory whenever it changes; `give_way` is called after each batch of a series, in its thread.
+    series in memory whenever it changes; `give_way` is called after each batch of a series, in its thread, and `begin`
+    once at the start of each thread.
     """
 
     def __init__(
@@ -250,12 +257,13 @@ class SeriesLane:
         limit: int,
         changed: Callable[[int], None] = lambda _: None,
         give_way: Callable[[], None] = lambda: None,
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
         self._limit = limit
         self._changed = changed
         self._give_way = give_way
         # A pool for each place: one for all may run a series in turn in several threads, which leave a heap each.
-        self._pools = [ThreadPoolExecutor(1, f"series-{n}") for n in range(limit)]
+        self._pools = [ThreadPoolExecutor(1, f"series-{n}", begin) for n in range(limit)]
         self._free = list(self._pools)
         self._open: set[SeriesSlot] = set()
         self._lock = threading.Lock()  # a slot is given back in the thread that did its work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from app.imaging.ct import PointMm, PointPx, QualityNote, SliceSource
 from app.imaging.raster import spread
 from app.inference.bundle import Finding as Label
-from app.inference.vocabulary import Decision
+from app.inference.suspicion import ScanPoint
+from app.inference.vocabulary import Decision, Suspicion
 
 NEUTRAL_EVIDENCE: Final = 0.5  # a sigmoid (training.reporting.export): above speaks for suspicion, below against
 
@@ -47,7 +49,8 @@ class SliceRef:
 class Finding:
     """One nodule. `probability` is None when it was not judged; `diameter_mm` is that of the circle with the
     predicted outline's area, None without outline; `outline_px` is (N, 2) (column, row) of the sent image;
-    `detector_score` is the logit with which it was found, None where somebody pointed at it.
+    `detector_score` is the logit with which it was found, None where somebody pointed at it. `suspicion_score` is what
+    the second look gives it and `suspicion` what that counts for in the decision, both None where it was not asked.
 
     In a series `slice` is the one on which the nodule is largest, to which centre, outline and evidence belong, and
     `slices` are all on which it shows, in spatial order.
@@ -63,6 +66,8 @@ class Finding:
     outline_px: NDArray[np.float64]
     evidence: Evidence
     detector_score: float | None = None
+    suspicion_score: float | None = None
+    suspicion: Suspicion | None = None
     slice: SliceRef | None = None
     slices: tuple[SliceRef, ...] = ()
 
@@ -97,8 +102,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """The judgement of one slice, or of one series. `probability` and `prediction_set` are empty exactly when it is
-    rejected."""
+    """The judgement of one slice, or of one series.
+
+    `probability` is that of the finding on which the decision rests, None where it rests on none. `point` is what the
+    scores of a slice or series were held against, None where no score was asked for.
+    """
 
     decision: Decision
     probability: float | None
@@ -110,13 +118,21 @@ class Prediction:
     source: SliceSource
     spacing_mm: tuple[float, float]
     timing: Timing
+    point: ScanPoint | None = None
     series: Series | None = None
 
     def __post_init__(self) -> None:
-        if (self.decision == "rejected") != (self.probability is None):
-            raise ValueError("a probability is given unless the slice is rejected")
-        if self.decision == "rejected" and not self.reasons:
-            raise ValueError("a rejection has a reason")
+        if self.probability is not None and (self.decision == "rejected" or not self.findings):
+            raise ValueError("a probability is that of a finding that was judged")
+        if (self.decision in ("rejected", "indeterminate")) != bool(self.reasons):
+            raise ValueError("a decision that is withheld has a reason, any other has none")
+        if self.decision == "cancer_suspected" and not self.findings:
+            raise ValueError("a suspicion is of a finding")
+
+
+def timing_of(started: float, searched: float) -> Timing:
+    """From `time.perf_counter` at the start and at the end of the search, the networks' end being now."""
+    return Timing(search_ms=(searched - started) * 1000, infer_ms=(time.perf_counter() - searched) * 1000)
 
 
 def evidence_on(findings: Sequence[Finding], shape: tuple[int, ...]) -> NDArray[np.float32]:

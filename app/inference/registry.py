@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from app.errors import ModelLoading
 from app.inference.backends import Backend
-from app.inference.bundle import Bundle, read_verified
+from app.inference.bundle import Bundle, load_bundle, read_verified
 from app.inference.detector import Detector, DetectorManifest
-from app.inference.model import Model
+from app.inference.model import Model, create_backend
+from app.inference.signatures import find_signed
+from app.inference.suspicion import SecondLook
+from app.inference.view import ViewCheck
 
 Status = Literal["loading", "ready", "failed", "stopping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """A runtime for each bundle: networks are small, and one held by another's work would be waited for."""
+
+    classifier: Backend
+    detector: Backend
+    second_look: Backend
+    view: Backend
+
+    @classmethod
+    def create(cls, name: str, threads: int) -> Backends:
+        """One each of the runtime called `name` (`create_backend`); raises SettingsError."""
+        return cls(*(create_backend(name, threads) for _ in range(4)))
+
+
+@dataclass(frozen=True, slots=True)
+class BundleNames:
+    """What the bundles under a folder are called."""
+
+    classifier: str
+    detector: str
+    second_look: str
+    view: str
 
 
 def verify_detector(path: Path, backend: Backend) -> Detector:
@@ -20,21 +49,70 @@ def verify_detector(path: Path, backend: Backend) -> Detector:
     return Detector(path, manifest, digest, backend)
 
 
-class ModelRegistry:
-    """Knows both bundles from the start, and the running models once `load` is done.
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What judges: the classifier, the filter of candidates, the second look at what passes it, and the check whether
+    there is a chest to be searched."""
 
-    `site_threshold` is the operating point where the site has set one.
+    classifier: Model
+    detector: Detector
+    second_look: SecondLook
+    view: ViewCheck
+
+
+class ModelRegistry:
+    """Knows the four bundles from the start, and the running models once `load` is done.
+
+    `site_threshold` is the classifier's operating point where the site has set one. Raises BundleError where
+    `second_look` was measured behind another filter than `detector`.
     """
 
     def __init__(
-        self, bundle: Bundle, backend: Backend, detector: Detector, site_threshold: float | None = None
+        self,
+        bundle: Bundle,
+        backend: Backend,
+        detector: Detector,
+        second_look: SecondLook,
+        view: ViewCheck,
+        site_threshold: float | None = None,
     ) -> None:
+        second_look.require_filter(detector.digest)
         self.bundle = bundle
         self.detector_bundle = detector
+        self.second_look_bundle = second_look
+        self.view_bundle = view
         self.site_threshold = site_threshold
         self.status: Status = "loading"
         self._backend = backend
-        self._running: tuple[Model, Detector] | None = None
+        self._running: Models | None = None
+
+    @classmethod
+    def verified(
+        cls,
+        models_dir: Path,
+        names: BundleNames,
+        backends: Backends,
+        site_threshold: float | None = None,
+        trusted_key: Path | None = None,
+    ) -> ModelRegistry:
+        """The highest versions under a folder, verified and not loaded; raises BundleError naming what differs.
+
+        With a `trusted_key` each must be signed by it.
+        """
+
+        def found(name: str) -> Path:
+            return find_signed(models_dir, name, trusted_key)
+
+        bundle = load_bundle(found(names.classifier))
+        detector = verify_detector(found(names.detector), backends.detector)
+        second_look = SecondLook.verified(found(names.second_look), backends.second_look)
+        view = ViewCheck.verified(found(names.view), backends.view)
+        return cls(bundle, backends.classifier, detector, second_look, view, site_threshold)
+
+    @property
+    def bundles(self) -> tuple[Bundle, Detector, SecondLook]:
+        """Those that an answer names, with their manifests."""
+        return self.bundle, self.detector_bundle, self.second_look_bundle
 
     @property
     def backend_name(self) -> str:
@@ -48,13 +126,15 @@ class ModelRegistry:
         return own if self.site_threshold is None else self.site_threshold
 
     def load(self) -> None:
-        """Load both, run their golden cases and become ready. Blocking; raises BundleError and is `failed` then."""
+        """Load all, run their golden cases and become ready. Blocking; raises BundleError and is `failed` then."""
         try:
             model = Model.load(self.bundle, self._backend, self.site_threshold)
             detector = self.detector_bundle
             detector.backend.load(detector.path)
             detector.verify_golden()
-            self._running = model, detector
+            self.second_look_bundle.load()
+            self.view_bundle.load()
+            self._running = Models(model, detector, self.second_look_bundle, self.view_bundle)
         except BaseException:
             self.status = "failed"
             raise
@@ -65,15 +145,8 @@ class ModelRegistry:
         """Say that no new traffic is wanted; requests already here are still answered."""
         self.status = "stopping"
 
-    def model(self) -> Model:
-        """The running classifier; raises ModelLoading until there is one."""
-        return self._loaded()[0]
-
-    def detector(self) -> Detector:
-        """The running filter of candidates; raises ModelLoading until there is one."""
-        return self._loaded()[1]
-
-    def _loaded(self) -> tuple[Model, Detector]:
+    def models(self) -> Models:
+        """The running models; raises ModelLoading until there are any."""
         if self._running is None:
             raise ModelLoading(
                 found=f"the model {self.bundle.manifest.name}: {self.status}",

@@ -11,27 +11,26 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.imaging.ct import PointMm, PointPx
-from app.imaging.patches import Patch, extract_patch
-from app.imaging.quality import check_volume_lungs
+from app.imaging.planes import PLANES
+from app.imaging.quality import check_volume, check_volume_lungs
 from app.imaging.volume import CTVolume
 from app.imaging.volume_candidates import VolumeCandidate, find_volume_candidates
-from app.imaging.volume_lungs import segment_volume
-from app.inference.decision import predict
+from app.imaging.volume_lungs import VolumeLungs, segment_volume
+from app.inference.decision import conclude_scan, errors_of, predict, reject
 from app.inference.detector import Detector
-from app.inference.diagnose import SLICE_LEVEL, distinct, errors_of, search_note
+from app.inference.findings import distinct
 from app.inference.model import Model
-from app.inference.patch_outputs import Outline, PatchOutputs, run_patches, traits_of
 from app.inference.prediction import Finding, KeySlice, Prediction, Series, SliceRef, Timing
+from app.inference.scan_notes import scan_notes
+from app.inference.sections import SectionReader
+from app.inference.suspicion import SecondLook
 
 Progress = Callable[[str, int, int], None]
-STAGES: Final = ("lungs", "candidates", "detect", "judge")
-MIN_REACH_MM: Final = 3.0  # beyond the candidate's own size: a blob filter underestimates what is not round
-MIN_SECTION_MM: Final = 1.0  # neighbouring sections closer than this say the same
-MIN_IN_DISTRIBUTION: Final = 0.5  # of a nodule's sections by area; with less the rest does not carry it
-LOGIT_BOUND: Final = 1e-6  # a probability of exactly 0 or 1 would outweigh every other section
+Told = Callable[[int, int], None]
+STAGES: Final = ("lungs", "candidates", "detect", "look", "judge")
+LOOKED_AT_ONCE: Final = 21  # three planes each: a batch of the second look
 
 
 class Cancelled(Exception):
@@ -60,36 +59,13 @@ class Watch:
         self.stages_ms[name] = (time.perf_counter() - started) * 1000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Followed:
-    """One candidate on the slices around it: `indices` of the slices cut, and what the network says of each."""
-
-    candidate: VolumeCandidate
-    score: float
-    indices: tuple[int, ...]
-    judged: PatchOutputs
-    outlines: tuple[Outline | None, ...]
-
-    def shows(self, n: int) -> bool:
-        """Whether the nodule is seen on the n-th section."""
-        return self.outlines[n] is not None and not self.judged.no_nodule[n]
-
-    def run(self) -> range:
-        """The sections on which it shows without a break, around the one nearest to the candidate; may be empty."""
-        near = sorted(range(len(self.indices)), key=lambda n: abs(self.indices[n] - self.candidate.slice_position))
-        start = next((n for n in near if self.shows(n)), None)
-        if start is None:
-            return range(0)
-        first, last = start, start
-        while first > 0 and self.shows(first - 1):
-            first -= 1
-        while last + 1 < len(self.indices) and self.shows(last + 1):
-            last += 1
-        return range(first, last + 1)
-
-
 def diagnose_volume(
-    volume: CTVolume, model: Model, detector: Detector, progress: Progress, cancelled: Callable[[], bool]
+    volume: CTVolume,
+    model: Model,
+    detector: Detector,
+    second_look: SecondLook,
+    progress: Progress,
+    cancelled: Callable[[], bool],
 ) -> Prediction:
     """Find the nodules of a series and judge each over the slices on which it shows.
 
@@ -99,23 +75,17 @@ def diagnose_volume(
     watch = Watch(progress, cancelled)
     with watch.stage("lungs") as tell:
         lungs = segment_volume(volume, progress=lambda done: tell(done, len(volume)))
-    search = search_note(detector.manifest.series_threshold)
-    notes = (*volume.notes, *check_volume_lungs(lungs), search, SLICE_LEVEL)
-    reasons = errors_of(notes)
-    findings: list[Finding] = []
-    if not reasons:
-        with watch.stage("candidates") as tell:
-            candidates = find_volume_candidates(volume, lungs, progress=lambda done: tell(done, len(volume)))
-        with watch.stage("detect") as tell:
-            scores = detector.score_volume(volume, candidates, tell)
-        nodules = [(c, float(s)) for c, s in zip(candidates, scores, strict=True) if s >= detector.series_threshold]
-        with watch.stage("judge") as tell:
-            findings = _findings(volume, nodules, model, tell)
+    point = second_look.manifest.series_point
+    notes = (*check_volume(volume), *check_volume_lungs(lungs), *scan_notes(point, second_look, model))
+    errors = errors_of(notes)
+    reader = SectionReader(volume, model, detector, second_look)
+    findings = [] if errors else _search(lungs, reader, watch)
     first = volume.sources[0]
     return predict(
+        reject(errors) if errors else conclude_scan(findings, notes),
         findings,
-        reasons,
         model,
+        point=point,
         quality=notes,
         source=replace(first, frame=None, sop_instance_uid=None),
         spacing_mm=volume.spacing_mm[1:],
@@ -130,75 +100,38 @@ def diagnose_volume(
     )
 
 
-def _findings(
-    volume: CTVolume,
-    nodules: Sequence[tuple[VolumeCandidate, float]],
-    model: Model,
-    tell: Callable[[int, int], None],
-) -> list[Finding]:
-    """One finding a nodule, numbered: see `distinct`."""
-    findings = []
-    for done, (candidate, score) in enumerate(nodules, start=1):
-        findings.append(_finding(volume, _follow(volume, candidate, score, model), model))
-        tell(done, len(nodules))
-    return distinct(findings, model, partial(_apart_mm, volume))
+def _search(lungs: VolumeLungs, reader: SectionReader, watch: Watch) -> list[Finding]:
+    """What filter and second look list, each read over its sections; one finding a nodule, numbered."""
+    volume, detector = reader.volume, reader.detector
+    with watch.stage("candidates") as tell:
+        candidates = find_volume_candidates(volume, lungs, progress=lambda done: tell(done, len(volume)))
+    with watch.stage("detect") as tell:
+        sums = detector.score_volume(volume, candidates, tell)
+    passed = [(c, float(s)) for c, s in zip(candidates, sums, strict=True) if s >= detector.series_threshold]
+    with watch.stage("look") as tell:
+        scores = _second_scores(volume, passed, reader.second_look, tell)
+    listed_from = reader.second_look.manifest.series_point.listed_from
+    listed = [(c, filtered, s) for (c, filtered), s in zip(passed, scores, strict=True) if s >= listed_from]
+    found = []
+    with watch.stage("judge") as tell:
+        for done, place in enumerate(listed, start=1):
+            found.append(reader.read(*place))
+            tell(done, len(listed))
+    findings = [finding for finding in found if finding is not None]
+    return distinct(findings, reader.model, partial(_apart_mm, volume))
 
 
-def _follow(volume: CTVolume, candidate: VolumeCandidate, score: float, model: Model) -> _Followed:
-    """The candidate's axial patch on every slice it may reach, through the network at once."""
-    between_mm = volume.spacing_mm[0]
-    step = max(1, round(MIN_SECTION_MM / between_mm))
-    reach = math.ceil((candidate.diameter_mm + MIN_REACH_MM) / between_mm / step) * step
-    middle = candidate.slice_index
-    indices = tuple(n for n in range(middle - reach, middle + reach + 1, step) if 0 <= n < len(volume))
-    patches: list[Patch] = [extract_patch(volume.slice_at(n), candidate.centre_px, model.patch_spec) for n in indices]
-    judged = run_patches(patches, model)
-    return _Followed(candidate, score, indices, judged, tuple(judged.outline(n) for n in range(len(patches))))
-
-
-def _finding(volume: CTVolume, followed: _Followed, model: Model) -> Finding:
-    """The sections of one nodule as one finding.
-
-    Its probability and traits are the mean over its sections, of logits and ratings, weighted by area: a nodule grows
-    and fades from slice to slice, the network learned from the slice where it is largest, and the last sliver of it
-    says little. Sections unlike the training data do not count; where they are most of it, it is not judged.
-    """
-    run = followed.run()
-    nearest = int(np.argmin(np.abs(np.array(followed.indices) - followed.candidate.slice_position)))
-    sections = np.array(run if run else [nearest])
-    outlines = [followed.outlines[n] for n in sections]
-    areas = np.array([outline.area_mm2 if outline and run else 1.0 for outline in outlines])
-    main = int(sections[areas.argmax()])
-    judged, outputs = followed.judged, followed.judged.outputs
-    weights = areas * ~judged.strange[sections] / areas.sum()
-    judgeable = bool(weights.sum() >= MIN_IN_DISTRIBUTION)
-    outline = followed.outlines[main] if judgeable else None
-    centre = followed.candidate.centre_px
-    index = followed.indices[main]
-    return Finding(
-        id=1,
-        center_px=centre,
-        center_mm=volume.to_patient_mm(index, centre),
-        nodule_probability=_mean_probability(outputs["nodule"][sections], areas),
-        probability=_mean_probability(outputs["malignancy"][sections], weights) if judgeable else None,
-        diameter_mm=outline.diameter_mm if outline else None,
-        traits=traits_of(np.average(outputs["traits"][sections], 0, weights), model) if judgeable else (),
-        outline_px=outline.points_px if outline else np.empty((0, 2)),
-        evidence=judged.evidence(main),
-        detector_score=followed.score,
-        slice=_ref(volume, index),
-        slices=tuple(_ref(volume, n) for n in range(followed.indices[sections[0]], followed.indices[sections[-1]] + 1)),
-    )
-
-
-def _mean_probability(probabilities: NDArray[np.float32], weights: NDArray[np.float64]) -> float:
-    """Weighted mean of logits, as a probability."""
-    p = np.clip(probabilities.astype(np.float64), LOGIT_BOUND, 1 - LOGIT_BOUND)
-    return float(1 / (1 + np.exp(-np.average(np.log(p / (1 - p)), weights=weights))))
-
-
-def _ref(volume: CTVolume, index: int) -> SliceRef:
-    return SliceRef(index, volume.sources[index].sop_instance_uid)
+def _second_scores(
+    volume: CTVolume, passed: Sequence[tuple[VolumeCandidate, float]], second_look: SecondLook, tell: Told
+) -> list[float]:
+    scores: list[float] = []
+    for first in range(0, len(passed), LOOKED_AT_ONCE):
+        part = passed[first : first + LOOKED_AT_ONCE]
+        places = [((*c.centre_px, c.slice_position), c.zoom) for c, _ in part]
+        filtered = np.array([total / len(PLANES) for _, total in part], np.float32)
+        scores += second_look.score_volume(volume, places, filtered).tolist()
+        tell(len(scores), len(passed))
+    return scores
 
 
 def _key_slices(findings: Sequence[Finding]) -> tuple[KeySlice, ...]:

@@ -70,7 +70,8 @@ class ScanPoint(_Frozen):
 
     A finding is listed from `listed_from` and leaves the decision open from `open_from`; from `suspected_from` the
     decision is `cancer_suspected`. `false_alarms` is the share of slices without lesion that `suspected_from` calls so,
-    or the number of such findings in a series. `scans` is how many scans chose it.
+    or the number of such findings in a series. `scans` is how many scans chose it, `nodules` on how many its
+    sensitivity was measured.
     """
 
     per: Literal["slice", "series"]
@@ -81,6 +82,7 @@ class ScanPoint(_Frozen):
     sensitivity: Interval
     false_alarms: Interval
     scans: Annotated[int, Field(ge=1)]
+    nodules: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -90,7 +92,11 @@ class ScanPoint(_Frozen):
 
 
 class SuspicionManifest(VerifiedManifest):
-    """`manifest.json` of a second look. Its points hold for one filter only, named by digest."""
+    """`manifest.json` of a second look. Its points hold for one filter only, named by digest.
+
+    `classifier_digest` names the classifier with which its figures were measured; None where they are those of the
+    score alone.
+    """
 
     input: FieldsContract
     outputs: tuple[Literal["suspicious"], Literal["nodule"]]
@@ -98,6 +104,7 @@ class SuspicionManifest(VerifiedManifest):
     slice_point: ScanPoint
     series_point: ScanPoint
     filter_digest: str
+    classifier_digest: str | None = None
     training_data: tuple[TrainingData, ...]
     performance: DetectorPerformance
     golden: GoldenCase
@@ -133,7 +140,7 @@ class SecondLook:
         """Load it and run its golden case; raises BundleError when that differs by more than its tolerance."""
         self.backend.load(self.path)
         golden = self.manifest.golden
-        outputs = self.backend.run(golden.hu.decode().astype(np.float32)[None])
+        outputs = self.backend.run(golden.batch())
         check_golden(golden, outputs, self.backend.name, self.path)
 
     def on_slice(self, ct_slice: CTSlice, places: Sequence[tuple[PointPx, float]]) -> tuple[Logits, Logits]:
@@ -146,6 +153,14 @@ class SecondLook:
         suspicious, nodule = self.logits(plane for of_place in fields for plane in of_place)
         shape = (len(places), len(PLANES))
         return suspicious.reshape(shape).mean(axis=1), nodule.reshape(shape).mean(axis=1)
+
+    def score_slice(self, ct_slice: CTSlice, places: Sequence[tuple[PointPx, float]], filtered: Logits) -> Logits:
+        """Scores (N,) of (centre, zoom) places on a slice, for which the filter's logits are `filtered` (N,)."""
+        return self.manifest.rule.score(*self.on_slice(ct_slice, places), filtered)
+
+    def score_volume(self, volume: CTVolume, places: Sequence[tuple[PointVx, float]], filtered: Logits) -> Logits:
+        """The same in a volume; `filtered` are the means of the filter's logits over the three planes."""
+        return self.manifest.rule.score(*self.in_volume(volume, places), filtered)
 
     def logits(self, fields: Iterable[FloatImage]) -> tuple[Logits, Logits]:
         """Logits (N,) of `suspicious` and of `nodule` for float32 (size, size, 2) fields in HU."""

@@ -6,10 +6,11 @@ from typing import Final, Literal
 
 Language = Literal["en", "zh"]
 Decision = Literal["cancer_suspected", "normal", "indeterminate", "rejected"]
+Suspicion = Literal["suspected", "open", "low"]
 
 DECISION_WORDS: Final[dict[Decision, dict[Language, str]]] = {
-    "cancer_suspected": {"en": "Lung cancer suspected", "zh": "肺癌"},
-    "normal": {"en": "No sign of lung cancer", "zh": "正常"},
+    "cancer_suspected": {"en": "Suspicious for lung cancer", "zh": "肺癌(疑似)"},
+    "normal": {"en": "No suspicious nodule found", "zh": "正常(未见可疑结节)"},
     "indeterminate": {"en": "Indeterminate: a person must look", "zh": "不确定：需人工判读"},
     "rejected": {"en": "Not judged", "zh": "未判读"},
 }

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict  # pydantic takes this one only before P
 
 from app.imaging.ct import PointMm, PointPx
 from app.inference.bundle import Finding as Label
-from app.inference.vocabulary import Decision
+from app.inference.vocabulary import Decision, Suspicion
 from app.text.answers import AgreementOut, ReportOut
 
 DISCLAIMER: Final = "Research use only. Not a medical device."
@@ -52,7 +52,16 @@ class FindingOut(TypedDict):
     center_mm: Annotated[PointMm | None, Field(description="DICOM patient coordinates; null when unknown")]
     nodule_probability: Annotated[float, Field(description="that it is a nodule at all, by the model that judges it")]
     detector_score: NotRequired[
-        Annotated[float, Field(description="logit of the search; only where nobody gave a roi")]
+        Annotated[float, Field(description="logit of the detector; only where nobody gave a roi")]
+    ]
+    suspicion_score: NotRequired[
+        Annotated[float, Field(description="of the second look; what a slice or series is decided by")]
+    ]
+    suspicion: NotRequired[
+        Annotated[
+            Suspicion,
+            Field(description="what it counts for: `low` findings are shown and do not count in the decision"),
+        ]
     ]
     probability: Annotated[float | None, Field(description="calibrated; null when not judged")]
     diameter_mm: Annotated[float | None, Field(description="of the circle with the outline's area")]
@@ -69,6 +78,15 @@ class QualityOut(TypedDict):
     code: str
     severity: Literal["info", "warning", "error"]
     message: str
+
+
+class ScanOut(TypedDict):
+    """The highest score that was listed, and where decisions on scores change."""
+
+    score: Annotated[float | None, Field(description="null where nothing was listed")]
+    listed_from: float
+    open_from: Annotated[float, Field(description="from here a finding leaves the decision open")]
+    suspected_from: Annotated[float, Field(description="from here cancer is suspected")]
 
 
 class ModelRef(TypedDict):
@@ -118,12 +136,18 @@ class Answer(TypedDict):
     request_id: str
     decision: Decision
     display: str
-    probability: Annotated[float | None, Field(ge=0, le=1, description="null exactly when rejected")]
-    operating_point: Annotated[float, Field(description="the one in force: the bundle's, unless the site set its own")]
+    probability: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="of the finding on which the decision rests; null where it rests on none"),
+    ]
+    operating_point: Annotated[
+        float, Field(description="of `probability`, the one in force: the bundle's, unless the site set its own")
+    ]
     prediction_set: list[Label]
     findings: list[FindingOut]
     reasons: Annotated[list[str], Field(description="stable codes: why it was rejected or left open")]
     quality: list[QualityOut]
+    scan: NotRequired[Annotated[ScanOut, Field(description="where the decision rests on a score of the second look")]]
     key_slices: NotRequired[
         Annotated[
             list[KeySliceOut],
@@ -135,6 +159,7 @@ class Answer(TypedDict):
     ]
     model: ModelRef
     detector: NotRequired[Annotated[ModelRef, Field(description="what searched, where nobody gave a roi")]]
+    second_look: NotRequired[Annotated[ModelRef, Field(description="what scored the findings of the search")]]
     source: SourceOut
     timing_ms: dict[str, float]
     disclaimer: str

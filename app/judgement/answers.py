@@ -7,6 +7,8 @@ from pydantic_core import to_json
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
 from app.inference.prediction import Evidence, Finding, KeySlice, Prediction, SliceRef, Trait
+from app.inference.suspicion import ScanPoint, SecondLook
+from app.inference.view import ViewCheck
 from app.inference.vocabulary import DECISION_WORDS, Language, trait_word
 from app.judgement.answer_types import (
     DISCLAIMER,
@@ -17,6 +19,7 @@ from app.judgement.answer_types import (
     KeySliceOut,
     ModelRef,
     QualityOut,
+    ScanOut,
     SeriesOut,
     SliceOut,
     SourceOut,
@@ -51,6 +54,10 @@ def answer(
     )
     if detector is not None:
         written["detector"] = identity(detector)
+    if judgement.second_look is not None:
+        written["second_look"] = identity(judgement.second_look)
+    if prediction.point is not None:
+        written["scan"] = _scan(prediction, prediction.point)
     if report is not None:
         written["report"] = report
     if prediction.series is not None:
@@ -65,7 +72,7 @@ def json_answer(
     return to_json(answer(judgement, language, request_id, report), inf_nan_mode="null")
 
 
-def identity(bundle: Bundle | Detector) -> ModelRef:
+def identity(bundle: Bundle | Detector | SecondLook | ViewCheck) -> ModelRef:
     """Name, version and digest of a model."""
     return ModelRef(name=bundle.manifest.name, version=str(bundle.manifest.version), digest=bundle.digest)
 
@@ -83,6 +90,10 @@ def _finding(finding: Finding, language: Language, *, explain: bool) -> FindingO
     )
     if finding.detector_score is not None:
         written["detector_score"] = round(finding.detector_score, 3)
+    if finding.suspicion_score is not None:
+        written["suspicion_score"] = round(finding.suspicion_score, 3)
+    if finding.suspicion is not None:
+        written["suspicion"] = finding.suspicion
     if explain and finding.probability is not None:
         written["evidence"] = _evidence(finding.evidence)
     if finding.slice is not None:
@@ -90,6 +101,16 @@ def _finding(finding: Finding, language: Language, *, explain: bool) -> FindingO
     if finding.slices:
         written["slices"] = [_slice(ref) for ref in finding.slices]
     return written
+
+
+def _scan(prediction: Prediction, point: ScanPoint) -> ScanOut:
+    scores = [f.suspicion_score for f in prediction.findings if f.suspicion_score is not None]
+    return ScanOut(
+        score=round(max(scores), 3) if scores else None,
+        listed_from=point.listed_from,
+        open_from=point.open_from,
+        suspected_from=point.suspected_from,
+    )
 
 
 def _slice(ref: SliceRef) -> SliceOut:

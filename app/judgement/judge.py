@@ -22,8 +22,9 @@ from app.inference.bundle import Bundle
 from app.inference.detector import Detector
 from app.inference.diagnose import diagnose
 from app.inference.prediction import Prediction
-from app.inference.registry import ModelRegistry
+from app.inference.registry import ModelRegistry, Models
 from app.inference.series import Cancelled, Progress, diagnose_volume
+from app.inference.suspicion import SecondLook
 from app.inference.vocabulary import Language
 from app.judgement.parameters import Parameters
 from app.reports.report import Report
@@ -34,7 +35,7 @@ from app.telemetry import Metrics
 class Judgement:
     """One image with its parameters, its prediction, the models that made it, and the milliseconds of each stage.
 
-    `detector` is the model that searched; None where the client gave a roi.
+    `detector` and `second_look` are the models that searched; None where they were not asked, as about most rois.
     """
 
     image: CTSlice | CTVolume
@@ -42,6 +43,7 @@ class Judgement:
     prediction: Prediction
     bundle: Bundle
     detector: Detector | None
+    second_look: SecondLook | None
     timing_ms: dict[str, float]
 
     @property
@@ -54,9 +56,10 @@ class Judgement:
     def report(self, headers: Sequence[Dataset], written: datetime, language: Language = "en") -> Report:
         """The report from which every format but JSON is written. `headers` are the data sets of `shown_instances`,
         none for a picture."""
-        digest = None if self.detector is None else self.detector.digest
+        asked = {"detector": self.detector, "second_look": self.second_look}
+        searched = {name: each.digest for name, each in asked.items() if each is not None}
         roi_px = self.parameters.roi_px
-        return Report(self.prediction, self.image, headers, self.bundle, written, roi_px, digest, language)
+        return Report(self.prediction, self.image, headers, self.bundle, written, roi_px, searched, language)
 
 
 class Judge:
@@ -73,17 +76,17 @@ class Judge:
 
         Raises the errors of reading, RoiOutsideImage, and ModelLoading.
         """
-        model, detector = self.registry.model(), self.registry.detector()
+        models = self.registry.models()
         started = time.perf_counter()
         image = read_slice(data, parameters.options)
         decode_ms = _since_ms(started)
-        prediction = diagnose(image, parameters.roi_px, model, detector)
+        image = models.view.remarked(image)
+        prediction = diagnose(image, parameters.roi_px, models.classifier, models.detector, models.second_look)
         timing = prediction.timing
         timing_ms = {"decode": decode_ms, "search": timing.search_ms, "infer": timing.infer_ms}
         timing_ms["total"] = _since_ms(began or started)
         self.metrics.slice_judged(prediction.decision, timing_ms)
-        searched = detector if parameters.roi_px is None else None
-        return Judgement(image, parameters, prediction, model.bundle, searched, timing_ms)
+        return _judgement(image, parameters, prediction, models, timing_ms)
 
     def builder(self, parameters: Parameters, *, keep_headers: bool = False) -> SeriesBuilder:
         """A builder that takes the files of one series to be judged."""
@@ -103,11 +106,14 @@ class Judge:
 
         Raises Cancelled and ModelLoading.
         """
-        model, detector = self.registry.model(), self.registry.detector()
-        prediction = diagnose_volume(volume, model, detector, progress, cancelled)
+        models = self.registry.models()
+        volume = models.view.remarked_volume(volume)
+        prediction = diagnose_volume(
+            volume, models.classifier, models.detector, models.second_look, progress, cancelled
+        )
         timing_ms = {"decode": decode_ms, **prediction.timing.stages_ms, "total": _since_ms(began)}
         self.metrics.series_judged(prediction.decision, len(volume.sources), timing_ms)
-        return Judgement(volume, parameters, prediction, model.bundle, detector, timing_ms)
+        return _judgement(volume, parameters, prediction, models, timing_ms)
 
     def files(
         self,
@@ -132,6 +138,25 @@ class Judge:
             progress("read", done, len(paths))
         volume = builder.build()
         return self.series(volume, parameters, _since_ms(began), progress, cancelled, began)
+
+
+def _judgement(
+    image: CTSlice | CTVolume,
+    parameters: Parameters,
+    prediction: Prediction,
+    models: Models,
+    timing_ms: dict[str, float],
+) -> Judgement:
+    searched = parameters.roi_px is None or any(f.suspicion_score is not None for f in prediction.findings)
+    return Judgement(
+        image,
+        parameters,
+        prediction,
+        models.classifier.bundle,
+        models.detector if searched else None,
+        models.second_look if searched else None,
+        timing_ms,
+    )
 
 
 def _since_ms(started: float) -> float:

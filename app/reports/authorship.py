@@ -103,9 +103,7 @@ def _written(report: Report, shown: ReportedSlice) -> datetime:
 
 def _parameters(report: Report) -> dict[str, str]:
     parameters = {"digest": report.bundle.digest, "operating_point": f"{report.prediction.operating_point:.6g}"}
-    if report.detector_digest is not None:
-        parameters["detector_digest"] = report.detector_digest
-    return parameters
+    return parameters | {f"{name}_digest": digest for name, digest in report.searched.items()}
 
 
 def _equipment(report: Report) -> ContributingEquipment:

@@ -34,6 +34,7 @@ LUNG: Final = Code("39607008", "SCT", "Lung structure")
 NODULE: Final = Code("27925004", "SCT", "Nodule")
 MORPHOLOGICAL_ABNORMALITY: Final = Code("49755003", "SCT", "Morphologically abnormal structure")  # CID 7150
 INDETERMINATE: Final = Code("82334004", "SCT", "Indeterminate")
+SUSPECTED: Final = Code("162573006", "SCT", "Suspected lung cancer")  # a situation, not the disorder itself
 
 PROBABILITY: Final = Code("111047", "DCM", "Probability of cancer")
 DIAMETER: Final = Code("81827009", "SCT", "Diameter")
@@ -120,12 +121,15 @@ RATINGS: Final = {  # one for each whole rating, lowest first
 
 
 def decision_code(decision: Decision, manifest: Manifest) -> Code:
-    """What a decision is called: by the bundle's own label, or INDETERMINATE for either kind of abstention.
+    """What a decision is called: SUSPECTED, never a diagnosis; for `normal` the bundle's own label; INDETERMINATE for
+    either kind of abstention.
 
     Raises BundleError when the manifest has no label for it.
     """
     if decision in ("indeterminate", "rejected"):
         return INDETERMINATE
+    if decision == "cancer_suspected":
+        return SUSPECTED
     for label in manifest.labels:
         if label.finding == decision:
             return Code(label.snomed_ct, "SCT", label.meaning)

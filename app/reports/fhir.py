@@ -20,7 +20,7 @@ from app.imaging.header import Header
 from app.inference.prediction import Finding, Trait
 from app.inference.vocabulary import DECISION_WORDS
 from app.reports import codes
-from app.reports.report import DISCLAIMER, MANUFACTURER, Report
+from app.reports.report import DISCLAIMER, MANUFACTURER, Report, standing
 
 DICOM_UID: Final = "urn:dicom:uid"
 OID: Final = "urn:oid:"
@@ -29,7 +29,9 @@ DATA_ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 DATA_ABSENT_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
 SECTION: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"
-ABSENT: Final = {"rejected": ("not-performed", "Not Performed"), "indeterminate": ("unknown", "Unknown")}
+NOT_PERFORMED: Final = ("not-performed", "Not Performed")
+UNKNOWN: Final = ("unknown", "Unknown")
+NOT_APPLICABLE: Final = ("not-applicable", "Not Applicable")
 
 Json = dict[str, Any]
 
@@ -107,7 +109,7 @@ def _whole(report: Report, addresses: _Addresses) -> Json:
         _conclusion(report),
         *(f"{n.code}: {n.message}" for n in report.notes if n.severity != "info"),
     ]
-    components = _give_probability(resource, report, report.prediction.probability)
+    components = _give_probability(resource, report, report.prediction.probability, whole=True)
     if components:
         resource["component"] = components
     resource["interpretation"] = [_concept(code)]
@@ -123,6 +125,8 @@ def _observation(report: Report, finding: Finding, addresses: _Addresses) -> Jso
         components.append(
             {"code": _concept(codes.DIAMETER), "valueQuantity": _quantity(finding.diameter_mm, codes.MILLIMETRE)}
         )
+    if (counts := standing(finding)) is not None:
+        resource["note"] = [{"text": counts}]
     components += [component for trait in finding.traits if (component := _trait(trait)) is not None]
     if components:
         resource["component"] = components
@@ -148,21 +152,28 @@ def _imaging_observation(report: Report, address: str, name: str, addresses: _Ad
     return resource
 
 
-def _give_probability(resource: Json, report: Report, probability: float | None) -> list[Json]:
+def _give_probability(resource: Json, report: Report, probability: float | None, *, whole: bool = False) -> list[Json]:
     """The probability as the value; where the answer abstains there is no value but the reason why, and a probability
     that was left open is the one component returned (obs-6 and obs-7 permit it there)."""
     decision = report.prediction.decision
     if probability is not None and decision in ("cancer_suspected", "normal"):
         resource["valueQuantity"] = _quantity(probability * 100, codes.PERCENT)
         return []
-    reason = ABSENT["indeterminate" if decision == "indeterminate" and probability is not None else "rejected"]
-    resource["dataAbsentReason"] = {
-        "coding": [_coding_of(DATA_ABSENT, *reason), _coding(codes.INDETERMINATE)],
-        "text": _conclusion(report),
-    }
+    resource["dataAbsentReason"] = {"coding": _absence(report, probability, whole=whole), "text": _conclusion(report)}
     if probability is None or decision == "rejected":
         return []
     return [{"code": _concept(codes.PROBABILITY), "valueQuantity": _quantity(probability * 100, codes.PERCENT)}]
+
+
+def _absence(report: Report, probability: float | None, *, whole: bool) -> list[Json]:
+    """Why there is no value: a scan in which nothing counts has no probability and needs none."""
+    decision = report.prediction.decision
+    if whole and probability is None and decision == "normal":
+        return [_coding_of(DATA_ABSENT, *NOT_APPLICABLE)]
+    if whole and decision == "cancer_suspected":
+        return [_coding_of(DATA_ABSENT, *NOT_PERFORMED)]
+    open_ = decision == "indeterminate" and (whole or probability is not None)
+    return [_coding_of(DATA_ABSENT, *(UNKNOWN if open_ else NOT_PERFORMED)), _coding(codes.INDETERMINATE)]
 
 
 def _trait(trait: Trait) -> Json | None:
@@ -176,8 +187,7 @@ def _trait(trait: Trait) -> Json | None:
 def _device(report: Report, addresses: _Addresses) -> Json:
     manifest = report.bundle.manifest
     versions = {"software": __version__, "model": str(manifest.version), "digest": report.bundle.digest}
-    if report.detector_digest is not None:
-        versions["detector digest"] = report.detector_digest
+    versions |= {f"{name.replace('_', ' ')} digest": digest for name, digest in report.searched.items()}
     return _json(
         Device,
         {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Final, Literal
@@ -19,7 +19,7 @@ from app.imaging.header import Header
 from app.imaging.volume import CTVolume
 from app.inference.bundle import Bundle
 from app.inference.prediction import Finding, Prediction
-from app.inference.vocabulary import Language
+from app.inference.vocabulary import Language, Suspicion
 from app.reports.source import SourceHeader, remarks_on
 
 Kind = Literal["sr", "capture", "map", "segmentation"]
@@ -49,8 +49,8 @@ class Report:
 
     `image` is what was judged. `headers` are data sets of its source, pixels not needed, in any order: at least those
     of the slices that a report shows, none for a picture that was no DICOM. `written` says when, with its time zone.
-    `roi_px` is what was pointed at, if anything; `detector_digest` identifies what searched; `language` is that of the
-    pictures.
+    `roi_px` is what was pointed at, if anything; `searched` holds the digests of what searched, by its part in
+    it; `language` is that of the pictures.
     """
 
     prediction: Prediction
@@ -59,7 +59,7 @@ class Report:
     bundle: Bundle
     written: datetime
     roi_px: PointPx | None = None
-    detector_digest: str | None = None
+    searched: Mapping[str, str] = field(default_factory=dict)
     language: Language = "en"
 
     def __post_init__(self) -> None:
@@ -95,7 +95,7 @@ class Report:
     @property
     def device_uid(self) -> str:
         """UID of software and model together: another one for every retrained model."""
-        return derived_uid("device", __version__, self.bundle.digest, self.detector_digest or "")
+        return derived_uid("device", __version__, self.bundle.digest, *self.searched.values())
 
     def slices(self) -> tuple[ReportedSlice, ...]:
         """The slices with findings in spatial order; without findings the middle one.
@@ -151,6 +151,20 @@ class Report:
         sources = hashlib.sha256(_joined((s.sop_instance_uid, s.frame) for s in self.sources).encode()).hexdigest()
         roi = None if self.roi_px is None else tuple(round(at, 3) for at in self.roi_px)
         return (sources, self.device_uid, self.prediction.operating_point, roi)
+
+
+COUNTS: Final[dict[Suspicion, str]] = {
+    "suspected": "Counts as suspicious in the decision",
+    "open": "Leaves the decision open",
+    "low": "Does not count in the decision",
+}
+
+
+def standing(finding: Finding) -> str | None:
+    """What a finding counts for in the decision for a whole slice or series; None where it has no score."""
+    if finding.suspicion is None or finding.suspicion_score is None:
+        return None
+    return f"{COUNTS[finding.suspicion]} (score {finding.suspicion_score:.2f})."
 
 
 def derived_uid(*parts: object) -> str:

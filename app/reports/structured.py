@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
@@ -36,12 +36,13 @@ from app.inference.vocabulary import DECISION_WORDS
 from app.reports import codes
 from app.reports.authorship import algorithm, finish, identity
 from app.reports.headers import nameless
-from app.reports.report import DISCLAIMER, MANUFACTURER, Report
+from app.reports.report import DISCLAIMER, MANUFACTURER, Report, standing
 
 DEVICE: Final = CodedConcept("121007", "DCM", "Device")
 LANGUAGE: Final = CodedConcept("en", "RFC5646", "English")
 CENTRE_TO_CORNER: Final = 0.5  # SCOORD counts from the corner of the first pixel, we from its centre (PS3.3 C.18.6.1)
 
+G = TypeVar("G", PlanarROIMeasurementsAndQualitativeEvaluations, MeasurementsAndQualitativeEvaluations)
 Group = PlanarROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
 
 
@@ -101,7 +102,7 @@ def _finding_group(report: Report, source: SliceSource, finding: Finding) -> Gro
         measurements.append(Measurement(codes.DIAMETER, finding.diameter_mm, codes.MILLIMETRE))
     for trait in finding.traits:
         _add_trait(trait, measurements, evaluations)
-    return PlanarROIMeasurementsAndQualitativeEvaluations(
+    group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(report.tracking_uid(finding), f"Finding {finding.id}"),
         referenced_region=_region(finding, source),
         finding_type=codes.NODULE,
@@ -110,6 +111,8 @@ def _finding_group(report: Report, source: SliceSource, finding: Finding) -> Gro
         measurements=measurements,
         qualitative_evaluations=evaluations,
     )
+    counts = standing(finding)
+    return group if counts is None else _commented(group, [counts])
 
 
 def _probability(report: Report, probability: float | None) -> tuple[list[Measurement], list[QualitativeEvaluation]]:
@@ -171,9 +174,7 @@ def _lidc_scheme() -> CodingSchemeIdentificationItem:
     )
 
 
-def _commented(
-    group: MeasurementsAndQualitativeEvaluations, comments: Iterable[str]
-) -> MeasurementsAndQualitativeEvaluations:
+def _commented(group: G, comments: Iterable[str]) -> G:
     for comment in comments:
         group[0].ContentSequence.append(TextContentItem(codes.COMMENT, comment, "CONTAINS"))
     return group

@@ -41,6 +41,15 @@ class LoadBoard:
                     return place
         raise RuntimeError(f"more than {len(self._pids)} workers")
 
+    @property
+    def workers(self) -> int:
+        """The number of workers, but while they are replaced."""
+        return len(self._pids) // 2
+
+    def rank(self, place: int) -> int:
+        """The number of workers that have a place before this one."""
+        return sum(pid != FREE for pid in self._pids[:place])
+
     def leave(self, place: int) -> None:
         """Free a place."""
         self._pids[place] = FREE

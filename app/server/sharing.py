@@ -61,6 +61,10 @@ class Sharing:
         self._reachable = False
         self._taken: set[asyncio.Task[None]] = set()
 
+    def rank(self) -> int:
+        """The number of workers before this one, by their places."""
+        return self._board.rank(self._place)
+
     def publish_slices(self, slices: int) -> None:
         """Tell the other workers how many slices this worker has."""
         self._slices = slices

@@ -27,6 +27,11 @@ HINTS: Final = {-signal.SIGBUS: ": is the folder of temporary files, or /dev/shm
 logger = logging.getLogger(__name__)
 
 
+def start_failed(supervisor: Multiprocess) -> bool:
+    """Whether the service ended because a worker could not start, under ours and under uvicorn's own."""
+    return any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
+
+
 class Supervisor(Multiprocess):
     """Supervises the workers on shared sockets, and replaces each that dies or, on SIGHUP, all of them.
 
@@ -53,11 +58,6 @@ class Supervisor(Multiprocess):
         reserve(metrics_folder, OF_SUPERVISOR)
         self._restarts = worker_restarts(CollectorRegistry())
         self._pids: set[int] = set()
-
-    @property
-    def start_failed(self) -> bool:
-        """Whether the service ended because a worker could not start."""
-        return any(process.exitcode == STARTUP_FAILURE for process in self.processes)
 
     def init_processes(self) -> None:
         """Start the first workers."""

@@ -17,8 +17,8 @@ from typing import Final
 COLLECT_AFTER: Final = (20_000, 50, 100)
 
 
-def interrupt_nobody() -> None:
-    """Do not let this process, and those that it starts, interrupt others when it wakes up (SCHED_BATCH, sched(7)).
+def use_batch_scheduling() -> None:
+    """Keep this process, and those that it starts, from interrupting others when it wakes up (SCHED_BATCH, sched(7)).
 
     Otherwise every piece of an upload interrupts an inference, which then loses its cache. Where the system does not
     allow this setting, nothing changes.
@@ -42,7 +42,7 @@ def end_with_parent() -> None:
 
 
 @contextmanager
-def made_to_stay() -> Iterator[None]:
+def long_lived_objects() -> Iterator[None]:
     """Exclude everything that is imported and built in the block from garbage collection.
 
     Modules and functions live until the process ends. Looking through them takes a tenth of the start-up time, and

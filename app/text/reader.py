@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
+from app.inference.backends import Backend
+from app.inference.signatures import find_signed
 from app.text.mentions import mentions_of
 from app.text.rules import language_of, statements_of
 from app.text.sentences import sentences_of
@@ -31,6 +34,16 @@ class ReportReader:
     def __init__(self, tagger: Tagger | None = None) -> None:
         self.tagger = tagger
         self.state: TaggerState = "absent" if tagger is None else "loading"
+
+    @classmethod
+    def verified(cls, models_dir: Path, name: str, backend: Backend, trusted_key: Path | None = None) -> ReportReader:
+        """A reader with the highest version of the tagger under a folder, not loaded; without its folder, without one.
+
+        Raises BundleError naming what differs; with a `trusted_key` the tagger must be signed by it.
+        """
+        if not (models_dir / name.partition("/")[0]).is_dir():
+            return cls()
+        return cls(Tagger.verify(find_signed(models_dir, name, trusted_key), backend))
 
     def load(self) -> None:
         """Load the tagger, if there is one. Blocking; raises BundleError, and is `failed` then."""

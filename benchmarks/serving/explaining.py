@@ -13,11 +13,9 @@ from typing import Final
 from app.imaging.options import ReadOptions
 from app.imaging.patches import extract_patch
 from app.imaging.read import read_slice
-from app.inference.bundle import find_bundle, load_bundle
 from app.inference.diagnose import diagnose
-from app.inference.model import create_backend
 from app.inference.patch_outputs import run_patches, traits_of
-from app.inference.registry import ModelRegistry, verify_detector
+from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.settings import Settings
 from benchmarks.serving.slices import Slice
 
@@ -28,12 +26,15 @@ def measure_parts(ct_slice: Slice, runs: int = RUNS) -> tuple[float, float, floa
     """Milliseconds of the whole, of outline and traits in it, and of the evidence map as lists of numbers."""
     settings = Settings(threads=1)
     registry = _registry(settings)
-    model, detector = registry.model(), registry.detector()
+    models = registry.models()
+    model = models.classifier
     read = read_slice(ct_slice.dicom, ReadOptions())
     judged = run_patches([extract_patch(read, ct_slice.roi_px, model.patch_spec)], model)
 
     def whole() -> object:
-        return diagnose(read_slice(ct_slice.dicom, ReadOptions()), ct_slice.roi_px, model, detector)
+        return diagnose(
+            read_slice(ct_slice.dicom, ReadOptions()), ct_slice.roi_px, model, models.detector, models.second_look
+        )
 
     def describe() -> object:
         return judged.outline(0), traits_of(judged.outputs["traits"][0], model)
@@ -46,10 +47,8 @@ def measure_parts(ct_slice: Slice, runs: int = RUNS) -> tuple[float, float, floa
 
 
 def _registry(settings: Settings) -> ModelRegistry:
-    backends = [create_backend(settings.backend, settings.threads) for _ in range(2)]
-    bundle = load_bundle(find_bundle(settings.models_dir, settings.model))
-    detector = verify_detector(find_bundle(settings.models_dir, settings.detector), backends[0])
-    registry = ModelRegistry(bundle, backends[1], detector)
+    names = BundleNames(settings.model, settings.detector, settings.second_look, settings.view)
+    registry = ModelRegistry.verified(settings.models_dir, names, Backends.create(settings.backend, settings.threads))
     registry.load()
     return registry
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from app.judgement.answer_types import Answer
 from app.main import create_app
 from app.settings import Settings
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import ArithmeticBackend, ArithmeticFilter, arithmetic_backends, write_models
 from tests.inference.slices import chest
 
 NODULE = (75, 125)
@@ -62,7 +62,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings, backend: ArithmeticBackend, detector_backend: ArithmeticFilter) -> Iterator[TestClient]:
-    app = create_app(settings, backend=backend, detector_backend=detector_backend)
+    app = create_app(settings, backends=arithmetic_backends(backend, detector_backend))
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client

@@ -13,12 +13,12 @@ from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
 from app.api.problems import HTTP_CODES, INTERNAL, PROBLEMS
-from app.inference.decision import OUT_OF_DISTRIBUTION
-from app.inference.diagnose import NOT_A_NODULE
+from app.inference.decision import NEAR_OPERATING_POINT, OUT_OF_DISTRIBUTION
+from app.inference.pointed import NOT_A_NODULE
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import REPOSITORY
-from tests.fakes import ArithmeticBackend, ArithmeticFilter
+from tests.fakes import arithmetic_backends
 
 
 def quality_codes() -> set[str]:
@@ -36,13 +36,13 @@ def quality_codes() -> set[str]:
 def test_every_code_is_documented() -> None:
     page = (REPOSITORY / "docs" / "api.md").read_text("utf-8")
     codes = {kind.code for kind in (*PROBLEMS.values(), INTERNAL)} | set(HTTP_CODES.values())
-    codes |= quality_codes() | {NOT_A_NODULE, OUT_OF_DISTRIBUTION}
+    codes |= quality_codes() | {NOT_A_NODULE, OUT_OF_DISTRIBUTION, NEAR_OPERATING_POINT}
     assert len(codes) > 40
     assert {code for code in codes if f"`{code}`" not in page} == set()
 
 
 def document_of(settings: Settings) -> dict[str, Any]:
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends())
     document = app.openapi()
     validate(document)
     return document

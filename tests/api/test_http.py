@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.telemetry import Metrics
 from phantoms.series import slice_file
 from tests.api.conftest import ON_NODULE, wait_until_ready
-from tests.fakes import ArithmeticBackend, ArithmeticFilter
+from tests.fakes import arithmetic_backends
 
 CSS = "/docs/assets/swagger/swagger-ui.css"
 ASKED = (
@@ -51,7 +51,7 @@ UNSTEADY = {"/metrics"}  # the first answer is counted in the second
 def client(settings: Settings, tmp_path: Path) -> Iterator[TestClient]:
     """With DICOMweb."""
     given = settings.model_copy(update={"spool_dir": tmp_path / "spool"})
-    app = create_app(given, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(given, backends=arithmetic_backends())
     with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
         wait_until_ready(client)
         yield client

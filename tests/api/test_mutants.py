@@ -17,7 +17,7 @@ from benchmarks.fuzz.mutants import Mutant, mutant
 from benchmarks.fuzz.verdict import Contract, Reply
 from benchmarks.serving.service import eventually
 from tests.api.conftest import wait_until_ready
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import arithmetic_backends, write_models
 
 SEED: Final = 2026
 MUTANTS: Final = 400  # less than a minute; `make fuzz-service` sends thousands to the shipped models
@@ -33,7 +33,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     settings = Settings(
         models_dir=folder, spool_dir=folder / "state", settle_seconds=0, quiet_seconds=0, threads=1, max_series=2
     )
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends())
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client

@@ -10,14 +10,15 @@ import pytest
 from pydicom.uid import HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL, JPEGLSLossless
 from starlette.testclient import TestClient
 
-from app.cli import main, models
+from app.cli import main
+from app.inference import registry
 from app.main import create_app
 from app.settings import Settings
 from phantoms.series import NODULE, SLICES, slice_file
 from phantoms.slices import PixelCoding
 from tests.api.conftest import wait_until_ready
 from tests.api.dicomweb.test_dicomweb import post, results
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, ArithmeticModels, write_models
+from tests.fakes import ArithmeticModels, arithmetic_backends, write_models
 from tests.imaging.test_odd_values import DELIMITER, with_value
 
 Odd = Callable[[bytes], bytes]
@@ -61,7 +62,7 @@ def files(odd: str) -> list[bytes]:
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("models")
     write_models(folder)
-    app = create_app(Settings(models_dir=folder), backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(Settings(models_dir=folder), backends=arithmetic_backends())
     with TestClient(app) as client:
         wait_until_ready(client)
         yield client
@@ -96,7 +97,7 @@ def test_a_slice_is_rendered(client: TestClient, odd: str, accept: str) -> None:
 def test_what_comes_by_dicomweb_is_judged(tmp_path: Path, odd: str) -> None:
     write_models(tmp_path)
     settings = Settings(models_dir=tmp_path, spool_dir=tmp_path / "state", settle_seconds=0)
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends())
     with TestClient(app) as client:
         wait_until_ready(client)
         status, answer = post(client, files(odd))
@@ -110,7 +111,7 @@ def test_a_folder_is_judged(
 ) -> None:
     write_models(tmp_path / "models")
     monkeypatch.setenv("LUNGSCOPE_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(models, "create_backend", lambda _name, _threads: ArithmeticModels())
+    monkeypatch.setattr(registry, "create_backend", lambda _name, _threads: ArithmeticModels())
     folder = tmp_path / "scan"
     folder.mkdir()
     for n, data in enumerate(files(odd)):

@@ -22,7 +22,7 @@ from phantoms.series import NODULE, SLICES, slice_file, zipped
 from phantoms.slices import SECRET_ID
 from tests.api.conftest import wait_until_ready
 from tests.api.dicomweb.test_dicomweb import post
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import arithmetic_backends, write_models
 from tests.reports.odd_headers import KINDS, replaced, spoilt
 
 FORMATS: Final = ("application/json", "application/dicom", "application/fhir+json", "image/png")
@@ -56,7 +56,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends())
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client

@@ -22,7 +22,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.telemetry import JsonFormatter
 from tests.api.conftest import ON_NODULE, declared, wait_until_ready
-from tests.fakes import CARD, ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import CARD, ArithmeticBackend, arithmetic_backends, write_models
 
 
 class FailingBackend(ArithmeticBackend):
@@ -43,9 +43,7 @@ class FailingBackend(ArithmeticBackend):
 )
 def test_liveness_does_not_depend_on_the_model(settings: Settings, error: Exception) -> None:
     fatal: list[Exception] = []
-    app = create_app(
-        settings, backend=FailingBackend(error), detector_backend=ArithmeticFilter(), on_fatal=fatal.append
-    )
+    app = create_app(settings, backends=arithmetic_backends(FailingBackend(error)), on_fatal=fatal.append)
     with TestClient(app) as client:
         while not fatal:
             assert client.get("/health/live").status_code == 200
@@ -61,7 +59,7 @@ def test_flipped_byte_stops_the_start(settings: Settings) -> None:
     file = settings.models_dir / "nodule-classifier" / "1" / "saved_model.pb"
     file.write_bytes(b"x" + file.read_bytes()[1:])
     with pytest.raises(BundleError, match=r"saved_model\.pb"):
-        create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+        create_app(settings, backends=arithmetic_backends())
 
 
 def test_ready_until_told_to_stop(client: TestClient) -> None:
@@ -72,7 +70,7 @@ def test_ready_until_told_to_stop(client: TestClient) -> None:
 
 
 def test_models_say_what_they_are(client: TestClient) -> None:
-    listed, searching = client.get("/v1/models").json()["models"]
+    listed, searching, scoring, viewing = client.get("/v1/models").json()["models"]
     detail = client.get("/v1/models/nodule-classifier").json()
     assert listed.items() <= detail.items()
     assert detail["operating_point"]["threshold"] == detail["operating_point_in_force"] == 0.5
@@ -81,7 +79,14 @@ def test_models_say_what_they_are(client: TestClient) -> None:
     detector = client.get("/v1/models/nodule-detector").json()
     assert searching.items() <= detector.items()
     assert (detector["slice_threshold"]["per"], detector["series_threshold"]["per"]) == ("slice", "series")
-    for name in ("nodule-classifier", "nodule-detector"):
+    second_look = client.get("/v1/models/nodule-suspicion").json()
+    assert scoring.items() <= second_look.items()
+    assert (second_look["slice_point"]["suspected_from"], second_look["series_point"]["scans"]) == (2.0, 3)
+    assert second_look["filter_digest"] == searching["digest"]
+    view = client.get("/v1/models/chest-view").json()
+    assert viewing.items() <= view.items()
+    assert view["rejected_below"] <= view["doubtful_below"]
+    for name in ("nodule-classifier", "nodule-detector", "nodule-suspicion", "chest-view"):
         card = client.get(f"/v1/models/{name}/card")
         assert card.text == CARD
         assert card.headers["content-type"].startswith("text/markdown")
@@ -95,7 +100,7 @@ def test_each_model_has_its_own_card_and_the_state_of_the_service(settings: Sett
     assert client.get("/v1/models/nodule-detector/card").content == card.read_bytes()
     assert client.get("/v1/models/nodule-classifier/card").text == CARD
     client.app.state.services.registry.stop()  # type: ignore[attr-defined]  # the client types it as bare ASGI
-    assert [model["status"] for model in client.get("/v1/models").json()["models"]] == ["stopping"] * 2
+    assert [model["status"] for model in client.get("/v1/models").json()["models"]] == ["stopping"] * 4
 
 
 def test_metrics_count_what_happened(client: TestClient, suspicious: bytes) -> None:
@@ -174,7 +179,7 @@ def test_every_error_has_a_place_in_the_table() -> None:
 def test_token_guards_v1_and_nothing_else(tmp_path: Path) -> None:
     write_models(tmp_path)
     settings = Settings(models_dir=tmp_path, api_token="a-token-of-some-length")
-    with TestClient(create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())) as client:
+    with TestClient(create_app(settings, backends=arithmetic_backends())) as client:
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic a-token-of-some-length"}):
             response = client.get("/v1/models", headers=headers)
             assert (response.status_code, response.json()["code"]) == (401, "not_authorised")
@@ -239,7 +244,7 @@ def test_settings_reject_what_is_unsafe(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_only_http_is_wrapped(settings: Settings) -> None:
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends())
 
     async def lifespan() -> list[str]:
         sent: list[str] = []
@@ -261,7 +266,7 @@ def test_operating_point_of_the_site_is_in_force_and_said(
     settings: Settings, suspicious: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     strict = settings.model_copy(update={"operating_point": 0.8})
-    app = create_app(strict, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(strict, backends=arithmetic_backends())
     with caplog.at_level(logging.INFO, "app.main"), TestClient(app) as client:
         wait_until_ready(client)
         answer = client.post("/v1/predict", params=ON_NODULE, content=suspicious).json()
@@ -283,7 +288,7 @@ def test_operating_point_is_a_probability_that_can_be_reached(monkeypatch: pytes
 
 def test_slow_upload_is_ended(settings: Settings) -> None:
     impatient = settings.model_copy(update={"upload_patience_seconds": 0.01})
-    app = create_app(impatient, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(impatient, backends=arithmetic_backends())
     with TestClient(app) as client:
         wait_until_ready(client)
         for path in ("/v1/predict", "/v1/studies"):

@@ -19,7 +19,7 @@ from app.main import create_app
 from app.server.hooks import EARLY_ANSWER, AnswerEarly, EarlyAnswer
 from app.settings import Settings
 from tests.api.conftest import ON_NODULE, STATED, declared, png, wait_until_ready
-from tests.fakes import ArithmeticBackend, ArithmeticFilter
+from tests.fakes import ArithmeticBackend, arithmetic_backends
 from tests.inference.slices import chest
 
 
@@ -58,7 +58,7 @@ def test_answer_holds_what_the_design_promises(client: TestClient, suspicious: b
     body = response.json()
     declared(response.content)
     assert body["decision"] == "cancer_suspected"
-    assert body["display"] == "Lung cancer suspected"
+    assert body["display"] == "Suspicious for lung cancer"
     assert body["probability"] == pytest.approx(0.7, abs=0.001)
     assert body["prediction_set"] == ["cancer_suspected"]
     (finding,) = body["findings"]
@@ -79,15 +79,15 @@ def test_answer_holds_what_the_design_promises(client: TestClient, suspicious: b
 @pytest.mark.parametrize(
     ("accept", "display", "language"),
     [
-        ("zh-CN,zh;q=0.9,en;q=0.5", "肺癌", "zh"),
-        ("en;q=0.5, zh;q=0.8", "肺癌", "zh"),
-        ("fr, en;q=0.1", "Lung cancer suspected", "en"),
-        ("zh;q=0", "Lung cancer suspected", "en"),
-        ("zh, en", "肺癌", "zh"),
-        ("en, zh", "Lung cancer suspected", "en"),
-        ("ZH-hant", "肺癌", "zh"),
-        ("zh;q=nonsense", "Lung cancer suspected", "en"),
-        ("*", "Lung cancer suspected", "en"),
+        ("zh-CN,zh;q=0.9,en;q=0.5", "肺癌(疑似)", "zh"),
+        ("en;q=0.5, zh;q=0.8", "肺癌(疑似)", "zh"),
+        ("fr, en;q=0.1", "Suspicious for lung cancer", "en"),
+        ("zh;q=0", "Suspicious for lung cancer", "en"),
+        ("zh, en", "肺癌(疑似)", "zh"),
+        ("en, zh", "Suspicious for lung cancer", "en"),
+        ("ZH-hant", "肺癌(疑似)", "zh"),
+        ("zh;q=nonsense", "Suspicious for lung cancer", "en"),
+        ("*", "Suspicious for lung cancer", "en"),
     ],
 )
 def test_display_follows_the_language_and_codes_do_not(
@@ -336,7 +336,7 @@ def test_of_many_requests_that_come_at_once_those_are_let_in_that_have_room(
 def guarded_by(token: str, settings: Settings, backend: ArithmeticBackend) -> Iterator[TestClient]:
     """The service, which asks for a token, and who shows it."""
     guarded = settings.model_copy(update={"api_token": SecretStr(token)})
-    app = create_app(guarded, backend=backend, detector_backend=ArithmeticFilter())
+    app = create_app(guarded, backends=arithmetic_backends(backend))
     with TestClient(app, headers={"Authorization": f"Bearer {token}"}) as client:
         wait_until_ready(client)
         yield client

@@ -14,10 +14,14 @@ from pydantic import SecretStr, TypeAdapter
 from starlette.testclient import TestClient
 
 from app.api.report_answers import ReportAnswer
+from app.errors import BundleError
+from app.inference.bundle import MANIFEST_FILE
+from app.inference.signatures import sign
 from app.main import create_app
 from app.settings import Settings
 from tests.api.conftest import wait_until_ready
-from tests.fakes import CARD, ArithmeticBackend, ArithmeticFilter
+from tests.fakes import CARD, arithmetic_backends
+from tests.keys import write_key
 from tests.text.arithmetic import ArithmeticTagger, write_tagger
 
 ANSWER = TypeAdapter(ReportAnswer)
@@ -30,8 +34,7 @@ SECRET = "Zyxxander"
 def tagged(settings: Settings) -> Iterator[TestClient]:
     """The service with a tagger."""
     write_tagger(settings.models_dir)
-    backends = {"backend": ArithmeticBackend(), "detector_backend": ArithmeticFilter()}
-    app = create_app(settings, **backends, tagger_backend=ArithmeticTagger())  # type: ignore[arg-type]  # of one dict
+    app = create_app(settings, backends=arithmetic_backends(), tagger_backend=ArithmeticTagger())
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client
@@ -153,7 +156,7 @@ def test_only_json_comes_back(client: TestClient) -> None:
 
 def test_a_token_is_needed_where_one_is_set(settings: Settings) -> None:
     guarded = settings.model_copy(update={"api_token": SecretStr("t" * 16)})
-    app = create_app(guarded, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(guarded, backends=arithmetic_backends())
     with TestClient(app) as client:
         without = client.post("/v1/reports", content=b"A nodule.", headers=PLAIN)
         with_it = client.post(
@@ -188,9 +191,21 @@ def test_a_tagger_that_cannot_run_does_not_stop_the_service(settings: Settings) 
             raise RuntimeError(f"no such operation in {path.name}")
 
     write_tagger(settings.models_dir)
-    backends = {"backend": ArithmeticBackend(), "detector_backend": ArithmeticFilter()}
-    with TestClient(create_app(settings, **backends, tagger_backend=Broken())) as client:  # type: ignore[arg-type]  # of one dict
+    with TestClient(create_app(settings, backends=arithmetic_backends(), tagger_backend=Broken())) as client:
         wait_until_ready(client)
         answer = read(client, REPORT, language="en")
         assert client.get("/v1/models/report-tagger").json()["status"] == "failed"
     assert [note["code"] for note in answer["quality"]] == ["tagger_failed"]
+
+
+def test_an_unsigned_tagger_is_not_served_where_a_key_is_trusted(settings: Settings, tmp_path: Path) -> None:
+    private, public = write_key(tmp_path, "own")
+    for manifest in settings.models_dir.glob(f"*/*/{MANIFEST_FILE}"):
+        sign(manifest, private)
+    trusting = settings.model_copy(update={"trusted_key": public})
+    create_app(trusting, backends=arithmetic_backends())
+    tagger = write_tagger(settings.models_dir)
+    with pytest.raises(BundleError, match=rf"{tagger}: no signature"):
+        create_app(trusting, backends=arithmetic_backends(), tagger_backend=ArithmeticTagger())
+    sign(tagger / MANIFEST_FILE, private)
+    create_app(trusting, backends=arithmetic_backends(), tagger_backend=ArithmeticTagger())

@@ -28,14 +28,14 @@ from app.settings import Settings
 from phantoms.series import NODULE, SLICES, slice_file, zipped
 from phantoms.slices import SECRET_ID, derived_uid, water
 from tests.api.conftest import ON_NODULE, wait_until_ready
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import arithmetic_backends, write_models
 
 DICOM: Final = "application/dicom"
 RELATED: Final = 'multipart/related; type="application/dicom"'
 FHIR: Final = "application/fhir+json"
 PNG: Final = "image/png"
 PROBABILITY, DIAMETER, FINDING = "111047", "81827009", "121071"  # DCM, SCT, DCM
-INDETERMINATE, MALIGNANT = "82334004", "93880001"  # SCT
+INDETERMINATE, SUSPECTED = "82334004", "162573006"  # SCT
 ROUNDED: Final = 0.005  # the JSON has two digits of a millimetre
 
 
@@ -70,7 +70,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("models")
     write_models(folder)
     settings = Settings(models_dir=folder, threads=1, max_series=1)
-    with TestClient(create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())) as client:
+    with TestClient(create_app(settings, backends=arithmetic_backends())) as client:
         wait_until_ready(client)
         yield client
 
@@ -133,7 +133,7 @@ def test_structured_report(client: TestClient, asked: Asked) -> None:
     answer = asked.json(client)
     (report,) = objects_of(asked.send(client, DICOM))[Comprehensive3DSRStorage]
     assert answer["decision"] == "cancer_suspected"
-    assert next(items(report, FINDING)).ConceptCodeSequence[0].CodeValue == MALIGNANT
+    assert next(items(report, FINDING)).ConceptCodeSequence[0].CodeValue == SUSPECTED
     said = [answer["probability"], *(finding["probability"] for finding in answer["findings"])]
     assert numbers(report, PROBABILITY) == pytest.approx([100 * each for each in said])
     diameters = [finding["diameter_mm"] for finding in answer["findings"]]
@@ -168,7 +168,7 @@ def test_fhir_bundle(client: TestClient, asked: Asked) -> None:
     answer = asked.json(client)
     resources = bundle_of(asked.send(client, FHIR))
     (report,), (study,) = of_type(resources, "DiagnosticReport"), of_type(resources, "ImagingStudy")
-    assert report["conclusionCode"][0]["coding"][0]["code"] == MALIGNANT
+    assert report["conclusionCode"][0]["coding"][0]["code"] == SUSPECTED
     said = [answer["probability"], *(finding["probability"] for finding in answer["findings"])]
     observations = of_type(resources, "Observation")
     assert [o["valueQuantity"]["value"] for o in observations] == pytest.approx([100 * each for each in said])

@@ -21,7 +21,7 @@ from phantoms.series import SLICES, slice_file
 from tests.api.conftest import ON_NODULE, wait_until_ready
 from tests.api.test_predict import filled
 from tests.api.test_studies import EVENTS, Caller, post
-from tests.fakes import ArithmeticBackend, ArithmeticFilter
+from tests.fakes import ArithmeticBackend, arithmetic_backends
 
 
 def test_full_queue_answers_before_it_has_received_anything(
@@ -62,7 +62,7 @@ def test_body_for_which_there_is_no_room_is_not_received(
         scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"", "headers": headers}
         await app(scope, receive, send)
 
-    app = create_app(roomy, backend=backend, detector_backend=ArithmeticFilter())
+    app = create_app(roomy, backends=arithmetic_backends(backend))
     with TestClient(app) as client:
         wait_until_ready(client)
         with filled(client, backend, suspicious):
@@ -78,7 +78,7 @@ def test_series_is_not_received_before_the_model_is_ready(settings: Settings, ba
         await caller.ask()
         return caller.was_asked, caller.received
 
-    app = create_app(settings, backend=backend, detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends(backend))
     with TestClient(app):
         was_asked, (start, *_) = asyncio.run(scenario(app))
         backend.release()

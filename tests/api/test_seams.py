@@ -24,7 +24,7 @@ from app.judgement.parameters import KNOWN, PARAMETERS, parse_parameters
 from app.main import create_app
 from app.settings import Settings
 from tests.api.conftest import ON_NODULE
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import ArithmeticBackend, arithmetic_backends, write_models
 
 TOKEN = "a" * 16
 ORIGIN = "https://viewer.example"
@@ -35,7 +35,7 @@ def serve(folder: Path, change: Callable[[FastAPI], None] = lambda _: None, **se
     """The service with a change made to its application before it starts."""
     write_models(folder)
     given_settings = Settings(models_dir=folder, threads=1, **settings)
-    app = create_app(given_settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter(), load_first=True)
+    app = create_app(given_settings, backends=arithmetic_backends(), load_first=True)
     change(app)
     return TestClient(app)
 
@@ -152,7 +152,7 @@ def test_statuses_and_headers_of_the_document_are_those_of_the_answers(
     backend = ArithmeticBackend()
     backend.hold()
     settings = Settings(models_dir=tmp_path, threads=1)
-    with TestClient(create_app(settings, backend=backend, detector_backend=ArithmeticFilter())) as client:
+    with TestClient(create_app(settings, backends=arithmetic_backends(backend))) as client:
         loading = client.post("/v1/predict", content=suspicious)
         backend.release()
     assert loading.status_code == 503

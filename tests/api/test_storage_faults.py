@@ -21,7 +21,7 @@ from benchmarks.serving.service import eventually
 from phantoms.series import slice_file
 from tests.api.conftest import wait_until_ready
 from tests.api.dicomweb.test_dicomweb import RELATED, STUDIES, post, related, spooled
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import arithmetic_backends, write_models
 from tests.small_disk import fill, small_disk
 
 FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -34,7 +34,7 @@ def started(tmp_path: Path, folder: Path) -> TestClient:
         write_models(tmp_path)
     # The quiet period keeps what came in the spool.
     settings = Settings(models_dir=tmp_path, spool_dir=folder, quiet_seconds=3600, settle_seconds=600, threads=1)
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends())
     return TestClient(app, raise_server_exceptions=False)
 
 

@@ -23,7 +23,7 @@ from app.settings import Settings
 from phantoms.series import NODULE_SLICES, SIZE_PX, SLICE_MM, SLICES, SPACING_MM, slice_file, zipped
 from phantoms.slices import derived_uid, water
 from tests.api.conftest import declared, wait_until_ready
-from tests.fakes import ArithmeticBackend, ArithmeticFilter
+from tests.fakes import ArithmeticBackend, ArithmeticFilter, arithmetic_backends
 
 FORM = "multipart/form-data; boundary=x"
 FILE = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.dcm"\r\n\r\n'
@@ -80,11 +80,12 @@ def test_answer_names_the_nodule_its_slices_and_the_series(client: TestClient, s
     assert body["key_slices"][0]["findings"][0] == 1
     assert body["key_slices"][0]["index"] == finding["slice"]["index"]
     assert {"study_level_not_validated", "nodules_may_be_missed"} <= {note["code"] for note in body["quality"]}
-    assert set(body["timing_ms"]) == {"decode", "lungs", "candidates", "detect", "judge", "total"}
+    assert set(body["timing_ms"]) == {"decode", "lungs", "candidates", "detect", "look", "judge", "total"}
     stages = sum(ms for stage, ms in body["timing_ms"].items() if stage != "total")
     assert body["timing_ms"]["total"] >= stages - 0.1, "from the request's first byte, rounded"
     assert body["request_id"] == response.headers["x-request-id"]
-    assert body["detector"]["name"] == "nodule-detector"
+    assert (body["detector"]["name"], body["second_look"]["name"]) == ("nodule-detector", "nodule-suspicion")
+    assert (finding["suspicion"], body["scan"]["score"]) == ("suspected", finding["suspicion_score"])
     assert response.headers["vary"] == "Accept, Accept-Language"
 
 
@@ -112,7 +113,7 @@ def test_explain_and_language(client: TestClient, series: list[bytes]) -> None:
     given = {"data": {"explain": "true"}, "headers": {"accept-language": "zh"}}
     body = post(client, series, **given).json()
     assert body["findings"][0]["evidence"]["shape"] == [6, 6]
-    assert body["display"] == "肺癌"
+    assert body["display"] == "肺癌(疑似)"
     unknown = post(client, series, data={"roi": "1,1"}).json()
     assert "parameter_ignored" in {note["code"] for note in unknown["quality"]}
     assert "evidence" not in unknown["findings"][0]
@@ -125,7 +126,7 @@ def test_events_tell_the_progress_and_then_the_result(client: TestClient, series
     assert response.headers["content-language"] == "zh"
     *steps, last = [json.loads(line) for line in response.text.splitlines()]
     assert {step["event"] for step in steps} == {"progress"}
-    assert list(dict.fromkeys(step["stage"] for step in steps)) == ["lungs", "candidates", "detect", "judge"]
+    assert list(dict.fromkeys(step["stage"] for step in steps)) == ["lungs", "candidates", "detect", "look", "judge"]
     assert all(0 < step["done"] <= step["of"] for step in steps)
     assert last.pop("event") == "result"
     assert judged(last) == judged(post(client, series, headers={"accept-language": "zh"}).json())
@@ -206,7 +207,7 @@ def form(files: Callable[[list[bytes]], list[bytes]]) -> Send:
         (form(lambda series: [*series[:8], *series[9:]]), 422, "missing_slices"),
         (form(lambda series: [*series, slice_file(99, SeriesInstanceUID=derived_uid("b"))]), 422, "mixed_series"),
         (raw(b"7z\xbc\xaf\x27\x1c" + bytes(100), "application/x-7z-compressed"), 415, "unsupported_media_type"),
-        (raw(gzip.compress(tarred()), "application/gzip"), 415, "unsupported_media_type"),
+        (raw(gzip.compress(tarred(), mtime=0), "application/gzip"), 415, "unsupported_media_type"),
         (form(lambda series: [*series[:8], series[8][:20_000], *series[9:]]), 400, "malformed_dicom"),
         (form(lambda series: series[:2] * 3 + [slice_file(2, PixelSpacing=[9, 9])]), 400, "malformed_dicom"),
     ],
@@ -259,7 +260,7 @@ def test_more_slices_than_allowed(
     settings: Settings, backend: ArithmeticBackend, detector_backend: ArithmeticFilter, series: list[bytes]
 ) -> None:
     few = settings.model_copy(update={"max_slices": 4})
-    with TestClient(create_app(few, backend=backend, detector_backend=detector_backend)) as client:
+    with TestClient(create_app(few, backends=arithmetic_backends(backend, detector_backend))) as client:
         wait_until_ready(client)
         response = post(client, series)
     assert (response.status_code, response.json()["code"]) == (413, "series_too_large")
@@ -288,7 +289,7 @@ def test_lane_full_answers_503_at_once_and_single_slices_are_served(
 
 def test_caller_without_token_takes_no_room(settings: Settings, series: list[bytes]) -> None:
     guarded = settings.model_copy(update={"api_token": SecretStr("a-token-of-some-length")})
-    app = create_app(guarded, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(guarded, backends=arithmetic_backends())
     with TestClient(app) as client, app.state.services.lane.slot():
         wait_until_ready(client)
         response = post(client, series)
@@ -300,7 +301,7 @@ def test_metrics_count_slices_and_stages(client: TestClient, series: list[bytes]
     text = client.get("/metrics").text
     assert 'lungscope_series_slices_bucket{le="16.0"} 1.0' in text
     assert "lungscope_series_slices_sum 16.0" in text
-    for stage in ("decode", "lungs", "candidates", "detect", "judge", "total"):
+    for stage in ("decode", "lungs", "candidates", "detect", "look", "judge", "total"):
         assert f'lungscope_series_stage_seconds_count{{stage="{stage}"}} 1.0' in text
     assert derived_uid("series") not in text
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import cli
-from app.cli import models
 from app.cli.arguments import read_arguments
+from app.inference import registry
 from tests.fakes import ArithmeticModels, write_models
 
 VALUES = {
@@ -31,7 +31,7 @@ VALUES = {
 def arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_models(tmp_path / "models")
     monkeypatch.setenv("LUNGSCOPE_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(models, "create_backend", lambda _name, _threads: ArithmeticModels())
+    monkeypatch.setattr(registry, "create_backend", lambda _name, _threads: ArithmeticModels())
 
 
 @pytest.mark.parametrize(("option", "value"), VALUES.items())
@@ -153,6 +153,6 @@ def test_models_that_may_not_be_read_are_one_line(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied", str(tmp_path / "models"))
 
-    monkeypatch.setattr(models, "find_bundle", refuse)
+    monkeypatch.setattr(registry, "find_bundle", refuse)
     assert cli.main(["models"]) == cli.CANNOT_START
     assert one_line(capsys) == f"lungscope: Permission denied: {tmp_path / 'models'}"

@@ -11,15 +11,20 @@ from pathlib import Path
 import pytest
 
 from app import cli
-from app.cli import models
 from app.imaging.chunked import piece_of
+from app.inference import registry
+from app.inference.bundle import load_bundle
+from app.inference.lineage import Lineage, Parent
 from phantoms.series import SLICES, slice_file, zipped
 from phantoms.slices import derived_uid
 from tests.api.conftest import png
 from tests.fakes import ArithmeticModels, write_models
 from tests.imaging.series_files import enhanced_file, taken_files
 from tests.inference.slices import chest
+from tests.keys import write_key
+from tests.text.arithmetic import write_tagger
 
+BUNDLES = ("nodule-classifier", "nodule-detector", "nodule-suspicion", "chest-view")
 STATED = ["--pixel-spacing-mm", "1.4", "--window", "1024,4096"]
 
 
@@ -27,7 +32,7 @@ STATED = ["--pixel-spacing-mm", "1.4", "--window", "1024,4096"]
 def arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_models(tmp_path / "models")
     monkeypatch.setenv("LUNGSCOPE_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(models, "create_backend", lambda _name, _threads: ArithmeticModels())
+    monkeypatch.setattr(registry, "create_backend", lambda _name, _threads: ArithmeticModels())
 
 
 @pytest.fixture
@@ -182,10 +187,83 @@ def test_models_describes_what_it_verified(capsys: pytest.CaptureFixture[str]) -
     assert "nodule-classifier/1  sha256:" in shown
     assert "auc" in shown
     assert "nodule-detector/1  sha256:" in shown
+    assert "nodule-suspicion/1  sha256:" in shown
     assert "in force" not in shown
 
 
-@pytest.mark.parametrize("model", ["nodule-classifier", "nodule-detector"])
+def test_models_tells_where_a_bundle_comes_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models"]) == cli.OK
+    assert capsys.readouterr().out.count("lineage: not recorded") == 4
+    folder = tmp_path / "models" / "nodule-classifier"
+    shutil.copytree(folder / "1", folder / "2")
+    parent = Parent(name="nodule-classifier", version=1, digest="sha256:0", change="recalibrated", data={"table": "t"})
+    lineage = Lineage(
+        recipe="default", run="sha256:r", evaluation="sha256:e", data={"table": "sha256:d"}, parent=parent
+    )
+    made = load_bundle(folder / "2").manifest.model_copy(update={"version": 2, "lineage": lineage})
+    (folder / "2" / "manifest.json").write_text(made.model_dump_json(), "utf-8")
+    assert cli.main(["models"]) == cli.OK
+    shown = capsys.readouterr().out
+    assert "nodule-classifier/2  sha256:" in shown
+    assert "not served, in the same folder: version 1" in shown
+    assert "lineage: made from nodule-classifier/1 sha256:0: recalibrated (table t)" in shown
+    assert "lineage: weights by run sha256:r of recipe default on table sha256:d" in shown
+    assert "lineage: figures and calibration by evaluation sha256:e" in shown
+
+
+def test_an_earlier_version_may_be_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "models" / "nodule-classifier"
+    shutil.copytree(folder / "1", folder / "2")
+    monkeypatch.setenv("LUNGSCOPE_MODEL", "nodule-classifier/1")
+    assert cli.main(["models"]) == cli.OK
+    assert str(folder / "1") in capsys.readouterr().out
+    monkeypatch.setenv("LUNGSCOPE_MODEL", "nodule-classifier/3")
+    assert cli.main(["models"]) == cli.CANNOT_START
+    assert "those that are there: 1, 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["models"], ["serve"], ["predict", "x.dcm"]])
+def test_a_trusted_key_stops_every_command_until_all_bundles_are_signed(
+    tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private, public = write_key(tmp_path, "own")
+    bundles = [tmp_path / "models" / name / "1" for name in BUNDLES]
+    monkeypatch.setenv("LUNGSCOPE_TRUSTED_KEY", str(public))
+    for bundle in bundles:
+        assert cli.main(command) == cli.CANNOT_START
+        assert f"{bundle}: no signature" in capsys.readouterr().err
+        assert cli.main(["sign", str(bundle), "--key", str(private)]) == cli.OK
+    assert cli.main(["models"]) == cli.OK
+
+
+@pytest.mark.parametrize("command", [["models"], ["serve"]])
+def test_a_trusted_key_is_asked_of_the_tagger_too(
+    tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private, public = write_key(tmp_path, "own")
+    tagger = write_tagger(tmp_path / "models")
+    others = [str(tmp_path / "models" / name / "1") for name in BUNDLES]
+    assert cli.main(["sign", *others, "--key", str(private)]) == cli.OK
+    monkeypatch.setenv("LUNGSCOPE_TRUSTED_KEY", str(public))
+    assert cli.main(command) == cli.CANNOT_START
+    assert f"{tagger}: no signature" in capsys.readouterr().err
+    assert cli.main(["sign", str(tagger), "--key", str(private)]) == cli.OK
+    assert cli.main(["models"]) == cli.OK
+    assert str(tagger) in capsys.readouterr().out
+
+
+def test_a_bundle_that_is_damaged_is_not_signed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    private, _ = write_key(tmp_path, "own")
+    bundle = tmp_path / "models" / "nodule-classifier" / "1"
+    (bundle / "saved_model.pb").write_bytes(b"flipped")
+    assert cli.main(["sign", str(bundle), "--key", str(private)]) == cli.CANNOT_START
+    assert "saved_model.pb" in capsys.readouterr().err
+    assert not (bundle / "manifest.json.sig").exists()
+
+
+@pytest.mark.parametrize("model", ["nodule-classifier", "nodule-detector", "nodule-suspicion"])
 @pytest.mark.parametrize("command", [["models"], ["serve"], ["predict", "x.dcm"]])
 def test_flipped_byte_stops_every_command(
     tmp_path: Path, command: list[str], model: str, capsys: pytest.CaptureFixture[str]
@@ -195,13 +273,14 @@ def test_flipped_byte_stops_every_command(
     assert f"{model}/1/saved_model.pb" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("model", ["nodule-detector", "nodule-suspicion"])
 @pytest.mark.parametrize("command", [["models"], ["serve"], ["predict", "x.dcm"]])
-def test_missing_detector_stops_every_command(
-    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+def test_missing_model_of_the_search_stops_every_command(
+    tmp_path: Path, command: list[str], model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.rmtree(tmp_path / "models" / "nodule-detector")
+    shutil.rmtree(tmp_path / "models" / model)
     assert cli.main(command) == cli.CANNOT_START
-    assert "nodule-detector" in capsys.readouterr().err
+    assert model in capsys.readouterr().err
 
 
 def test_unsafe_setting_stops_every_command(

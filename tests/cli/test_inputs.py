@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from app import cli
-from app.cli import models
 from app.imaging.dicom import DicomImage
+from app.inference import registry
 from benchmarks.serving.service import MODELS
 from phantoms.series import SLICES, slice_file, zipped
 from tests.api.conftest import png
@@ -34,7 +34,7 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="only Linux has a devi
 def arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_models(tmp_path / "models")
     monkeypatch.setenv("LUNGSCOPE_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(models, "create_backend", lambda _name, _threads: ArithmeticModels())
+    monkeypatch.setattr(registry, "create_backend", lambda _name, _threads: ArithmeticModels())
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,12 @@ def sent(service: Service, body: bytes) -> Counter[int]:
     return statuses
 
 
-def test_six_senders_of_one_series_to_two_workers_are_all_stored_on_a_store_that_was_damaged(tmp_path: Path) -> None:
+def test_six_senders_of_one_series_to_two_workers_are_all_stored_on_a_store_that_was_damaged(
+    tmp_path: Path, server: str
+) -> None:
     (tmp_path / "results.sqlite3").write_bytes(b"garbage" * 5000)
-    service = Service(workers=2, environment={"LUNGSCOPE_SPOOL_DIR": str(tmp_path), "LUNGSCOPE_QUIET_SECONDS": "0"})
+    settings = {"LUNGSCOPE_SPOOL_DIR": str(tmp_path), "LUNGSCOPE_QUIET_SECONDS": "0", "LUNGSCOPE_SERVER": server}
+    service = Service(workers=2, environment=settings)
     service.wait_until_ready()
     service.wait_until_ready()
     assert len(list(tmp_path.glob("results.sqlite3.damaged-*"))) == 1
@@ -57,10 +60,11 @@ def a_link_to_itself(path: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("put", [a_file, a_link_to_itself])
 def test_a_place_that_cannot_be_used_ends_the_start_with_2_and_one_message(
-    tmp_path: Path, put: Callable[[Path], None], workers: int
+    tmp_path: Path, put: Callable[[Path], None], server: str, workers: int
 ) -> None:
     put(tmp_path / "state")
-    service = Service(workers=workers, environment={"LUNGSCOPE_SPOOL_DIR": str(tmp_path / "state")})
+    settings = {"LUNGSCOPE_SPOOL_DIR": str(tmp_path / "state"), "LUNGSCOPE_SERVER": server}
+    service = Service(workers=workers, environment=settings)
     try:
         errors = service.rest_of_log()
     except subprocess.TimeoutExpired:

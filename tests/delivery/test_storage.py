@@ -22,26 +22,12 @@ from app.errors import SettingsError, StorageFull, StorageUnavailable
 from app.private_files import state_folder, sync
 from app.telemetry import Metrics
 from benchmarks.serving.receiver import Receiver, receiving
+from tests.clock import Clock
 from tests.delivery.test_spool import LIMITS, receive
 from tests.delivery.test_worker import LATER, delivering, judging, put, result
 from tests.small_disk import fill, small_disk
 
 FAULTS: Final = [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO]
-
-
-class Clock:
-    """Seconds that pass when they are told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

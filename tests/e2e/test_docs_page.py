@@ -13,8 +13,9 @@ from app.api.examples import SERIES
 from app.api.routes.docs import EXAMPLE_SLICE
 from benchmarks.serving.service import Service
 from phantoms.series import SLICES, slice_file
+from tests.servers import OURS
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, OURS]  # a page is what it is under any server
 # No look-ups, no background traffic: what a page cannot get from us it cannot get at all.
 CUT_OFF = (
     "--no-sandbox",

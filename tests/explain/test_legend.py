@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from app.explain.canvas import load_font
+from app.explain.captions import CAPTIONS, SUSPICION_WORDS
 from app.explain.legend import headline, millimetres, percent
 from app.explain.palette import AGAINST, FOR, blend
-from app.explain.words import WORDS
 from app.imaging.ct import QualityNote
 from app.inference.model import Model
 from app.inference.prediction import NEUTRAL_EVIDENCE, Series
@@ -25,7 +25,7 @@ NO_GLYPH = "\U0010ffff"
 
 
 def words() -> Iterator[str]:
-    for table in (*DECISION_WORDS.values(), *WORDS.values()):
+    for table in (*DECISION_WORDS.values(), *CAPTIONS.values(), *SUSPICION_WORDS.values()):
         yield from table.values()
     for scales in TRAIT_WORDS.values():
         for scale in scales.values():
@@ -57,9 +57,9 @@ def test_lengths_on_an_assumed_spacing_are_marked(model: Model) -> None:
 
 def test_the_decision_of_a_series_is_not_taken_for_that_of_its_slice(model: Model) -> None:
     prediction = point_at(plant(), model)
-    assert headline(prediction, "en") == "Lung cancer suspected · 80 %"
+    assert headline(prediction, "en") == "Suspicious for lung cancer · 80 %"
     of_series = replace(prediction, series=Series(5, 2.5, None, None, ()))
-    assert headline(of_series, "en") == "Whole series: Lung cancer suspected · 80 %"
+    assert headline(of_series, "en") == "Whole series: Suspicious for lung cancer · 80 %"
 
 
 def lightness(

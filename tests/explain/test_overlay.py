@@ -142,7 +142,8 @@ def test_nothing_is_coloured_where_nothing_was_judged(model: Model) -> None:
 
 def test_pixels_of_the_slice_stay_where_they_are(model: Model) -> None:
     planted = PLANTED["cropped"]
-    prediction = replace(point_at(planted, model), findings=())
+    pointed = point_at(planted, model)
+    prediction = replace(pointed, decision="normal", probability=None, findings=())
     scale = magnification(planted.ct_slice, WIDTH_PX)
     rgb = draw(planted.ct_slice, prediction, model=MODEL_LINE, min_width_px=WIDTH_PX)
     rows, columns = planted.hu.shape

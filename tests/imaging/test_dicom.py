@@ -197,7 +197,7 @@ def test_a_window_is_not_used() -> None:
         ({"RescaleSlope": 0}, NotHounsfield),
         ({"RescaleSlope": 1e6}, NotHounsfield),
         ({"RescaleIntercept": "1e300"}, NotHounsfield),
-        ({"RescaleType": "OD"}, NotHounsfield),
+        *(({"RescaleType": unit}, NotHounsfield) for unit in ("OD", "MGML", "HU_MOD", "household")),
         ({"SamplesPerPixel": 3}, UnsupportedPixelFormat),
         ({"PhotometricInterpretation": "RGB"}, UnsupportedPixelFormat),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, UnsupportedPixelFormat),
@@ -236,8 +236,9 @@ def test_a_wide_field_is_refused_before_work_at_a_fixed_spacing() -> None:
     assert read_slice(dicom(wide, spacing_mm=0.7)).hu.shape == (32, 2048)
 
 
-def test_an_unspecified_rescale_type_is_taken_as_hu_and_said_so() -> None:
-    ct_slice = read_slice(dicom(HU, RescaleType="US"))
+@pytest.mark.parametrize("unit", ["US", "Houndsfield Unit", "Hounsfield Units", "HOUNSFIELD", "hu", "H.U.", "Hunsfeld"])
+def test_a_rescale_type_that_can_be_hu_is_taken_as_hu_and_said_so(unit: str) -> None:
+    ct_slice = read_slice(dicom(HU, RescaleType=unit))
     assert codes(ct_slice) == {"hounsfield_assumed"}
     assert np.array_equal(ct_slice.hu, HU)
 

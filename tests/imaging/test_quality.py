@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.imaging.blood_pool import blood_pools_hu
 from app.imaging.ct import CTSlice, Orientation, QualityNote, SliceSource
 from app.imaging.lung_survey import survey_lungs
 from app.imaging.lungs import segment_lungs
@@ -138,3 +139,30 @@ def test_a_roi_far_from_the_lungs() -> None:
 def test_air_alone_is_in_air() -> None:
     air = slice_of(np.full((256, 256), AIR_HU, np.int16))
     assert ("roi_in_air", "error") in codes(check_roi(extract_patch(air, (128, 128), SPEC)))
+
+
+VESSEL, RIB = (120.0, 157.0), (31.0, 127.0)
+
+
+def with_contrast(blood_hu: float) -> CTSlice:
+    """The chest with a great vessel of 26 mm between the lungs, and a vessel of 310 HU beside it."""
+    return slice_of(chest([Disc((128.0, 128.0), 26.0, blood_hu), Disc(VESSEL, 12.0, 310.0)]))
+
+
+@pytest.mark.parametrize(
+    ("blood_hu", "place", "code", "knows_blood"),
+    [
+        (280.0, VESSEL, "roi_like_blood", True),
+        (180.0, VESSEL, "roi_on_bone", True),  # too dense for this blood
+        (40.0, VESSEL, "roi_on_bone", False),  # no contrast
+        (560.0, RIB, "roi_on_bone", False),  # a rib is none of the vessels, however dense
+    ],
+)
+def test_what_is_as_dense_as_blood_is_no_bone(
+    blood_hu: float, place: tuple[float, float], code: str, knows_blood: bool
+) -> None:
+    ct_slice = with_contrast(blood_hu)
+    survey = survey_lungs(ct_slice)
+    (note,) = check_roi(extract_patch(ct_slice, place, SPEC), lambda: blood_pools_hu(ct_slice, survey, place))
+    assert note.code == code
+    assert ("blood" in note.message) is knows_blood

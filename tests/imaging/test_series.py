@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from io import BytesIO
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -125,6 +124,12 @@ class TestVolume:
     def test_what_had_to_be_assumed_is_noted_once(self) -> None:
         volume = built(series_files(RescaleType="US", SliceThickness=7.0))
         assert [note.code for note in volume.notes] == ["hounsfield_assumed", "thick_slice"]
+
+    def test_a_frame_of_reference_for_every_slice_is_remarked(self) -> None:
+        files = [slice_file(n, FrameOfReferenceUID=derived_uid(f"frame {n}")) for n in range(6)]
+        volume = built(files)
+        assert [(note.code, note.severity) for note in volume.notes] == [("frames_of_reference_differ", "warning")]
+        assert np.array_equal(volume.hu, built(series_files()).hu)
 
     def test_memoryviews_and_compressed_files_are_read(self) -> None:
         compressed = [slice_file(index, coding=PixelCoding(transfer_syntax=RLELossless)) for index in range(4)]
@@ -280,13 +285,17 @@ class TestRefusals:
         [
             ({"PixelSpacing": [SPACING_MM, 1.49]}, "another pixel spacing"),
             ({"ImageOrientationPatient": [1, 0, 0, 0, 0.998, 0.0632]}, "another orientation"),
-            ({"FrameOfReferenceUID": derived_uid("elsewhere")}, "another frame of reference"),
             ({"ImagePositionPatient": [-100, -110, LOWEST_MM + STEP_MM * 6]}, "a slice 20.0 mm beside the others"),
         ],
-        ids=["spacing", "orientation", "frame of reference", "beside"],
+        ids=["spacing", "orientation", "beside"],
     )
     def test_mixed_geometry(self, attributes: dict[str, Any], found: str) -> None:
         assert refused([*series_files(), slice_file(6, **attributes)], MixedGeometry).startswith(found)
+
+    def test_another_frame_of_reference_where_no_series_uid_holds_slices_together(self) -> None:
+        absent: dict[str, Any] = {"SeriesInstanceUID": None}
+        files = [*series_files(**absent), slice_file(6, FrameOfReferenceUID=derived_uid("elsewhere"), **absent)]
+        assert refused(files, MixedGeometry).startswith("another frame of reference")
 
     def test_mixed_sizes_name_the_file_by_its_place(self) -> None:
         larger = dicom(small(), spacing_mm=SPACING_MM, SOPInstanceUID=derived_uid("larger"))
@@ -357,35 +366,3 @@ def assert_builds_or_explains(files: list[bytes]) -> None:
         assert_explains(error)
         return
     assert (np.diff(volume.heights_mm) > 0).all()
-
-
-class TestRealSeries:
-    @pytest.mark.parametrize(
-        ("folder", "shape", "spacing_mm", "ends_mm", "sum_hu"),
-        [
-            ("lidc-0012", (128, 512, 512), (2.5, 0.742188, 0.742188), (-355.25, -37.75), -26_452_063_885),
-            ("cptac-c3n-00247", (99, 512, 512), (3.0, 0.564453125, 0.564453125), (-288.0, 6.0), -9_205_897_616),
-        ],
-    )
-    def test_every_slice_is_in_its_place(
-        self,
-        shared_data: Path,
-        folder: str,
-        shape: tuple[int, int, int],
-        spacing_mm: tuple[float, float, float],
-        ends_mm: tuple[float, float],
-        sum_hu: int,
-    ) -> None:
-        files = {data_uid(data): data for data in map(Path.read_bytes, (shared_data / "series" / folder).glob("*.dcm"))}
-        volume = built(list(files.values()))
-        assert (volume.hu.shape, volume.spacing_mm, volume.notes) == (shape, spacing_mm, ())
-        assert (volume.positions_mm[0][2], volume.positions_mm[-1][2]) == ends_mm
-        assert int(volume.hu.sum(dtype=np.int64)) == sum_hu
-        for index, source in enumerate(volume.sources):
-            ct_slice = read_slice(files[str(source.sop_instance_uid)])
-            assert np.array_equal(volume.hu[index], np.rint(ct_slice.hu))
-            assert volume.positions_mm[index] == ct_slice.position_mm
-
-
-def data_uid(data: bytes) -> str:
-    return str(read_slice(data).source.sop_instance_uid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,17 @@ def test_lungs_have_their_volume_and_nothing_else_is_lung() -> None:
     assert check_volume_lungs(lungs) == ()
 
 
-@pytest.mark.parametrize(("covered", "code"), [((0, 4), "partial_lung"), ((4, 0), "partial_lung"), ((6, 6), "no_lung")])
-def test_a_scan_that_does_not_cover_the_lungs_is_remarked(covered: tuple[int, int], code: str) -> None:
-    lungs = segment_volume(chest_volume(slices=12, covered=covered))
-    assert [note.code for note in check_volume_lungs(lungs)] == [code]
+@pytest.mark.parametrize("covered", [(0, 4), (4, 0), (0, 0)])
+def test_a_scan_that_does_not_hold_the_whole_lungs_is_not_normal(covered: tuple[int, int]) -> None:
+    (note,) = check_volume_lungs(segment_volume(chest_volume(slices=12, covered=covered)))
+    assert (note.code, note.severity, note.bars_normal) == ("lungs_not_whole", "warning", True)
+    (largest,) = {int(found) for found in re.findall(r"(\d+) cm² ", note.message)} - {0, 10}
+    assert largest == pytest.approx(TRUE_AREA_CM2, rel=0.03)
+
+
+def test_a_scan_without_lung_is_not_judged() -> None:
+    lungs = segment_volume(chest_volume(slices=12, covered=(6, 6)))
+    assert [note.code for note in check_volume_lungs(lungs)] == ["no_lung"]
 
 
 def test_lung_that_the_edge_of_the_view_cuts_is_remarked() -> None:
@@ -53,7 +61,7 @@ def test_progress_counts_every_slice() -> None:
     assert told == list(range(1, 11))
 
 
-@pytest.mark.parametrize(("series", "volume_ml"), [("lidc-0012", 5461), ("cptac-c3n-00247", 4483)])
+@pytest.mark.parametrize(("series", "volume_ml"), [("lidc-0012", 5637), ("cptac-c3n-00247", 4654)])
 def test_a_real_chest(shared_data: Path, series: str, volume_ml: float) -> None:
     volume = series_volume(shared_data / "series" / series)
     lungs = segment_volume(volume)

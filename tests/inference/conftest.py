@@ -9,7 +9,8 @@ import pytest
 from app.inference.bundle import load_bundle
 from app.inference.detector import Detector
 from app.inference.model import Model
-from tests.fakes import ArithmeticBackend, arithmetic_detector, write_bundle
+from app.inference.suspicion import SecondLook
+from tests.fakes import ArithmeticBackend, arithmetic_detector, arithmetic_look, write_bundle
 
 
 @pytest.fixture
@@ -25,3 +26,8 @@ def model(tmp_path: Path, backend: ArithmeticBackend) -> Model:
 @pytest.fixture
 def detector(tmp_path: Path) -> Detector:
     return arithmetic_detector(tmp_path)
+
+
+@pytest.fixture
+def second_look(tmp_path: Path, detector: Detector) -> SecondLook:
+    return arithmetic_look(tmp_path, detector)

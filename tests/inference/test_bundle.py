@@ -132,3 +132,15 @@ def test_conformal_set(probability: float, expected: tuple[str, ...]) -> None:
     assert conformal.prediction_set(probability) == expected
     wide = Conformal(coverage=0.9, quantiles={"cancer_suspected": 0.95, "normal": 0.95})
     assert wide.prediction_set(0.5) == ("cancer_suspected", "normal")
+
+
+def test_a_version_may_be_pinned(tmp_path: Path) -> None:
+    for version in ("1", "2", "10"):
+        folder = tmp_path / "nodule-classifier" / version
+        folder.mkdir(parents=True)
+        (folder / MANIFEST_FILE).write_text("{}")
+    assert find_bundle(tmp_path, "nodule-classifier/2").name == "2"
+    assert find_bundle(tmp_path, "nodule-classifier").name == "10"
+    for missing in ("3", "x", "..", "2/variables"):
+        with pytest.raises(BundleError, match=r"those that are there: 1, 2, 10"):
+            find_bundle(tmp_path, f"nodule-classifier/{missing}")

@@ -66,6 +66,7 @@ class Place:
     centre_px: tuple[float, float]
     slice_position: float = 0.0
     diameter_mm: float = 5.0
+    zoom: float = 1.0
 
 
 def threshold(per: str) -> ScoreThreshold:
@@ -145,25 +146,18 @@ def with_second_reader(bundle: Path, second: SecondReader) -> Detector:
     return Detector.load(bundle, MeanBackend())
 
 
-def test_without_second_reader_the_threshold_decides_what_passes_and_is_shown(bundle: Path) -> None:
+def test_without_second_reader_the_threshold_decides_what_passes(bundle: Path) -> None:
     detector = Detector.load(bundle, MeanBackend())
     passed = detector.passed(SLICE, [Place((100.0, 20.0)), Place((140.0, 20.0)), Place((180.0, 20.0))])
     # The score is the column divided by 100; the threshold is 1.5.
     assert [place.centre_px[0] for place, _ in passed] == [180.0]
-    scores, shown = detector.shown(np.array([1.8, 1.4], np.float32), np.array([0.001, 0.999], np.float32))
-    np.testing.assert_allclose(scores, [1.8, 1.4])
-    assert shown.tolist() == [True, False]
 
 
-def test_the_second_reader_is_heard_about_what_passes(bundle: Path) -> None:
+def test_what_is_to_be_read_again_passes_from_a_score_of_its_own(bundle: Path) -> None:
     second = SecondReader(model="nodule-classifier", from_score=0.9, chosen_for="tests", weight=0.5)
     detector = with_second_reader(bundle, second)
     passed = detector.passed(SLICE, [Place((80.0, 20.0)), Place((100.0, 20.0)), Place((140.0, 20.0))])
     assert [place.centre_px[0] for place, _ in passed] == [140.0, 100.0]
-    # Odds of 9 to 1 add 0.5 * ln 9 = 1.0986.
-    scores, shown = detector.shown(np.array([1.4, 1.0], np.float32), np.array([0.1, 0.9], np.float32))
-    np.testing.assert_allclose(scores, [1.4 - 1.0986, 1.0 + 1.0986], atol=1e-3)
-    assert shown.tolist() == [False, True]
 
 
 def test_a_certain_second_reader_has_a_finite_say() -> None:
@@ -179,6 +173,14 @@ def test_of_candidates_on_one_place_the_best_stays() -> None:
     # 3 mm apart are less than the smallest nodule; 9 mm lie within the radius of the large one.
     assert best_apart(points_mm, diameters_mm, scores) == [1, 3, 4]
     assert best_apart(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.float32)) == []
+
+
+def test_a_large_candidate_is_seen_at_larger_pixels(bundle: Path) -> None:
+    ramp = np.tile(np.maximum(np.arange(200, dtype=np.float32) - 100, 0), (40, 1))
+    ct_slice = CTSlice(ramp, (0.8, 0.8), SliceSource("array", 40, 200))
+    detector = Detector.load(bundle, MeanBackend())
+    plain, large = detector.score_slice(ct_slice, [Place((100.0, 20.0)), Place((100.0, 20.0), zoom=2.0)])
+    assert large == pytest.approx(2 * plain, rel=0.05)
 
 
 def test_no_candidates_have_no_scores(bundle: Path) -> None:

@@ -13,8 +13,17 @@ from app.errors import BundleError, ModelLoading
 from app.inference.backends import Outputs
 from app.inference.bundle import load_bundle
 from app.inference.model import Model
-from app.inference.registry import ModelRegistry
-from tests.fakes import ArithmeticBackend, arithmetic_detector, write_bundle
+from app.inference.registry import Backends, ModelRegistry
+from tests.fakes import (
+    NAMES,
+    ArithmeticBackend,
+    ArithmeticLook,
+    arithmetic_backends,
+    write_bundle,
+    write_detector,
+    write_models,
+    write_second_look,
+)
 
 Change = Callable[[dict[str, NDArray[np.float32]]], None]
 
@@ -58,21 +67,39 @@ def test_difference_within_the_tolerance_passes(tmp_path: Path) -> None:
 
 def test_registry_goes_from_loading_to_ready_to_stopping(tmp_path: Path) -> None:
     backend = ArithmeticBackend()
-    registry = ModelRegistry(load_bundle(write_bundle(tmp_path)), backend, arithmetic_detector(tmp_path))
+    write_models(tmp_path)
+    registry = ModelRegistry.verified(tmp_path, NAMES, arithmetic_backends(backend))
     seen = [registry.status]
     with pytest.raises(ModelLoading):
-        registry.model()
+        registry.models()
     registry.load()
     seen.append(registry.status)
     assert backend.loaded_from == registry.bundle.path
     registry.stop()
     seen.append(registry.status)
     assert seen == ["loading", "ready", "stopping"]
-    assert registry.model().bundle is registry.bundle, "what is already here is still answered"
+    assert registry.models().classifier.bundle is registry.bundle, "what is already here is still answered"
 
 
-def test_registry_that_fails_says_so(tmp_path: Path) -> None:
-    registry = ModelRegistry(load_bundle(write_bundle(tmp_path)), DriftingBackend(shift), arithmetic_detector(tmp_path))
+class DriftingLook(ArithmeticLook):
+    def answer(self, hu: NDArray[np.float32]) -> Outputs:
+        return {name: logits + 0.01 for name, logits in super().answer(hu).items()}
+
+
+@pytest.mark.parametrize(
+    "backends", [arithmetic_backends(DriftingBackend(shift)), arithmetic_backends(second_look=DriftingLook())]
+)
+def test_registry_that_fails_says_so(tmp_path: Path, backends: Backends) -> None:
+    write_models(tmp_path)
+    registry = ModelRegistry.verified(tmp_path, NAMES, backends)
     with pytest.raises(BundleError):
         registry.load()
     assert registry.status == "failed"
+
+
+def test_second_look_measured_behind_another_filter_is_refused(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    write_detector(tmp_path)
+    write_second_look(tmp_path, "sha256:" + "0" * 64)
+    with pytest.raises(BundleError, match="measured behind the filter sha256:0"):
+        ModelRegistry.verified(tmp_path, NAMES, arithmetic_backends())

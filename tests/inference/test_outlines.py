@@ -16,6 +16,7 @@ from app.inference.diagnose import diagnose
 from app.inference.model import Model
 from app.inference.patch_outputs import MASK_THRESHOLD, find_outline
 from app.inference.series import diagnose_volume
+from app.inference.suspicion import SecondLook
 from tests.fakes import SIZE_PX, SPACING_MM
 from tests.inference.masks import AT, JUST_ABOVE, Mask, Masked, in_turn, masks, one_pixel
 from tests.inference.slices import chest
@@ -68,22 +69,26 @@ def masked(model: Model) -> tuple[Model, Masked]:
 
 
 @pytest.mark.parametrize("mask", in_turn())
-def test_a_slice_is_judged_whatever_the_mask(masked: tuple[Model, Masked], detector: Detector, mask: Mask) -> None:
+def test_a_slice_is_judged_whatever_the_mask(
+    masked: tuple[Model, Masked], detector: Detector, second_look: SecondLook, mask: Mask
+) -> None:
     model, backend = masked
     backend.mask = mask
     ct_slice = chest(NODULE)
     for roi_px in (None, (75.0, 120.0)):
-        (finding,) = diagnose(ct_slice, roi_px, model, detector).findings
+        (finding,) = diagnose(ct_slice, roi_px, model, detector, second_look).findings
         assert finding.probability is not None
         assert (finding.diameter_mm is None) == (len(finding.outline_px) == 0)
 
 
 @pytest.mark.parametrize("mask", in_turn())
-def test_a_series_is_judged_whatever_the_mask(masked: tuple[Model, Masked], detector: Detector, mask: Mask) -> None:
+def test_a_series_is_judged_whatever_the_mask(
+    masked: tuple[Model, Masked], detector: Detector, second_look: SecondLook, mask: Mask
+) -> None:
     model, backend = masked
     backend.mask = mask
     volume = chest_volume({(75.0, 120.0, 3.0): (12.0, 100.0)}, slices=6)
-    prediction = diagnose_volume(volume, model, detector, lambda _stage, _done, _of: None, lambda: False)
+    prediction = diagnose_volume(volume, model, detector, second_look, lambda _stage, _done, _of: None, lambda: False)
     assert prediction.findings
     for finding in prediction.findings:
         assert finding.probability is not None

@@ -13,7 +13,8 @@ from app.inference.detector import Detector
 from app.inference.model import Model
 from app.inference.prediction import Prediction
 from app.inference.series import STAGES, Cancelled, diagnose_volume
-from tests.fakes import ArithmeticBackend, arithmetic_detector, write_bundle
+from app.inference.suspicion import SecondLook
+from tests.fakes import ArithmeticBackend, arithmetic_detector, arithmetic_look, write_bundle
 from tests.inference.volumes import chest_volume
 
 LEFT, RIGHT = (70.0, 120.0, 8.0), (185.0, 130.0, 9.0)
@@ -22,10 +23,10 @@ Judge = Callable[..., Prediction]
 
 
 @pytest.fixture
-def judge(model: Model, detector: Detector) -> Judge:
+def judge(model: Model, detector: Detector, second_look: SecondLook) -> Judge:
     def run(*args: object, **kwargs: object) -> Prediction:
         volume = chest_volume(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they are
-        return diagnose_volume(volume, model, detector, lambda _stage, _done, _of: None, lambda: False)
+        return diagnose_volume(volume, model, detector, second_look, lambda _stage, _done, _of: None, lambda: False)
 
     return run
 
@@ -36,7 +37,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Prediction:
     folder = tmp_path_factory.mktemp("models")
     model = Model.load(load_bundle(write_bundle(folder)), ArithmeticBackend())
     volume = chest_volume({LEFT: SUSPICIOUS, RIGHT: BENIGN})
-    return diagnose_volume(volume, model, arithmetic_detector(folder), lambda _stage, _done, _of: None, lambda: False)
+    detector = arithmetic_detector(folder)
+    second_look = arithmetic_look(folder, detector)
+    return diagnose_volume(volume, model, detector, second_look, lambda _stage, _done, _of: None, lambda: False)
 
 
 def codes(prediction: Prediction) -> set[str]:
@@ -71,7 +74,8 @@ def test_several_findings_make_one_decision(planted: Prediction) -> None:
     assert (first.id, second.id) == (1, 2)
     assert first.probability == pytest.approx(0.7, abs=0.01)
     assert second.probability == pytest.approx(0.35, abs=0.01)
-    assert prediction.probability == pytest.approx(1 - (1 - 0.7) * (1 - 0.35), abs=0.01)
+    assert (first.suspicion, second.suspicion) == ("suspected", "low")
+    assert prediction.probability == first.probability, "the decision rests on the finding that weighs most"
     assert prediction.decision == "cancer_suspected"
     assert prediction.series is not None
     assert (prediction.series.slices, prediction.series.slice_spacing_mm) == (16, 2.5)
@@ -114,8 +118,9 @@ def test_distance_between_slices_does_not_change_the_nodule(judge: Judge, slice_
 
 
 def test_clean_lungs_are_normal(judge: Judge) -> None:
-    prediction = judge()
+    prediction = judge(whole=True)
     assert (prediction.decision, prediction.findings, prediction.prediction_set) == ("normal", (), ("normal",))
+    assert prediction.probability is None
     assert prediction.series is not None
     assert prediction.series.key_slices == ()
 
@@ -126,14 +131,14 @@ def test_series_without_lung_is_rejected(judge: Judge) -> None:
     assert prediction.reasons == ("no_lung",)
 
 
-def test_finding_that_cannot_be_judged_bars_normal(model: Model, detector: Detector) -> None:
+def test_finding_that_cannot_be_judged_bars_normal(model: Model, detector: Detector, second_look: SecondLook) -> None:
     strict = model.manifest.model_copy(
         update={"out_of_distribution": model.manifest.out_of_distribution.model_copy(update={"threshold": 1e-6})}
     )
     bundle = type(model.bundle)(model.bundle.path, strict, model.bundle.digest)
-    volume = chest_volume({LEFT: BENIGN})
+    volume = chest_volume({LEFT: BENIGN}, whole=True)
     prediction = diagnose_volume(
-        volume, Model(bundle, model.backend), detector, lambda _stage, _done, _of: None, lambda: False
+        volume, Model(bundle, model.backend), detector, second_look, lambda _stage, _done, _of: None, lambda: False
     )
     assert (prediction.decision, prediction.reasons) == ("indeterminate", ("out_of_distribution",))
     (finding,) = prediction.findings
@@ -141,10 +146,10 @@ def test_finding_that_cannot_be_judged_bars_normal(model: Model, detector: Detec
     assert finding.slice is not None
 
 
-def test_progress_goes_through_the_stages_in_order(model: Model, detector: Detector) -> None:
+def test_progress_goes_through_the_stages_in_order(model: Model, detector: Detector, second_look: SecondLook) -> None:
     steps: list[tuple[str, int, int]] = []
     volume = chest_volume({LEFT: SUSPICIOUS, RIGHT: BENIGN})
-    prediction = diagnose_volume(volume, model, detector, lambda *step: steps.append(step), lambda: False)
+    prediction = diagnose_volume(volume, model, detector, second_look, lambda *step: steps.append(step), lambda: False)
     stages = [stage for stage, _, _ in steps]
     assert list(dict.fromkeys(stages)) == list(STAGES)
     assert stages == sorted(stages, key=STAGES.index)
@@ -156,13 +161,16 @@ def test_progress_goes_through_the_stages_in_order(model: Model, detector: Detec
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_cancelling_stops_before_the_next_batch(model: Model, detector: Detector, stage: str) -> None:
+def test_cancelling_stops_before_the_next_batch(
+    model: Model, detector: Detector, second_look: SecondLook, stage: str
+) -> None:
     reached: list[str] = []
     with pytest.raises(Cancelled):
         diagnose_volume(
             chest_volume({LEFT: SUSPICIOUS, RIGHT: BENIGN}),
             model,
             detector,
+            second_look,
             lambda name, _done, _of: reached.append(name),
             lambda: bool(reached) and reached[-1] == stage,
         )
@@ -171,11 +179,11 @@ def test_cancelling_stops_before_the_next_batch(model: Model, detector: Detector
 
 
 def test_what_the_filter_refuses_never_reaches_the_model(
-    model: Model, detector: Detector, backend: ArithmeticBackend
+    model: Model, detector: Detector, second_look: SecondLook, backend: ArithmeticBackend
 ) -> None:
     high = detector.manifest.series_threshold.model_copy(update={"score": 1000.0})
     refusing = replace(detector, manifest=detector.manifest.model_copy(update={"series_threshold": high}))
     backend.batches.clear()
     volume = chest_volume({LEFT: SUSPICIOUS})
-    prediction = diagnose_volume(volume, model, refusing, lambda _stage, _done, _of: None, lambda: False)
+    prediction = diagnose_volume(volume, model, refusing, second_look, lambda _stage, _done, _of: None, lambda: False)
     assert (prediction.findings, backend.batches) == ((), [])

@@ -13,8 +13,8 @@ def test_every_decision_has_words_in_every_language() -> None:
     assert set(DECISION_WORDS) == set(get_args(Decision))
     for words in DECISION_WORDS.values():
         assert set(words) == set(get_args(Language))
-    assert DECISION_WORDS["cancer_suspected"]["zh"] == "肺癌"
-    assert DECISION_WORDS["normal"]["zh"] == "正常"
+    assert DECISION_WORDS["cancer_suspected"]["zh"] == "肺癌(疑似)"
+    assert DECISION_WORDS["normal"]["zh"] == "正常(未见可疑结节)"
 
 
 def test_every_scale_is_as_long_in_every_language() -> None:

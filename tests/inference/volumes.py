@@ -20,10 +20,14 @@ def chest_volume(
     slices: int = 16,
     slice_mm: float = 2.5,
     lungs: bool = True,
+    whole: bool = False,
 ) -> CTVolume:
     """`slices` of 256 x 256 pixels of 1.4 mm with the same chest on each, and `spheres`: {(column, row, slice):
-    (diameter in mm, HU)}; edges are cut sharply."""
+    (diameter in mm, HU)}; edges are cut sharply. `whole` lungs end before the
+    first slice and the last."""
     hu = np.repeat(chest(lungs=lungs).hu[None], slices, axis=0)
+    if whole:
+        hu[[0, -1]] = chest(lungs=False).hu
     k, row, column = np.ogrid[:slices, :256, :256]
     for (x, y, z), (diameter_mm, value) in (spheres or {}).items():
         squared = ((k - z) * slice_mm) ** 2 + ((row - y) * PIXEL_MM) ** 2 + ((column - x) * PIXEL_MM) ** 2

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.inference.bundle import load_bundle
-from app.inference.registry import ModelRegistry, verify_detector
+from app.inference.registry import ModelRegistry
 from app.judgement.judge import Judge
 from app.telemetry import Metrics
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_bundle, write_detector
+from tests.fakes import NAMES, arithmetic_backends, write_models
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def judge(tmp_path: Path, metrics: Metrics) -> Judge:
-    detector = verify_detector(write_detector(tmp_path), ArithmeticFilter())
-    registry = ModelRegistry(load_bundle(write_bundle(tmp_path)), ArithmeticBackend(), detector)
+    write_models(tmp_path)
+    registry = ModelRegistry.verified(tmp_path, NAMES, arithmetic_backends())
     registry.load()
     return Judge(registry, metrics, max_slices=100)

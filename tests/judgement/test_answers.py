@@ -76,9 +76,10 @@ def test_rows_come_before_columns(judge: Judge) -> None:
 
 def test_each_model_has_its_own_name_version_and_digest(judge: Judge) -> None:
     written = answer(judge.slice(slice_file(8), Parameters()), "en", "an id")
-    bundle, detector = judge.registry.bundle, judge.registry.detector()
+    bundle, detector, second_look = judge.registry.bundles
     assert written["model"] == {"name": "nodule-classifier", "version": "1", "digest": bundle.digest}
     assert written["detector"] == {"name": "nodule-detector", "version": "1", "digest": detector.digest}
+    assert written["second_look"] == {"name": "nodule-suspicion", "version": "1", "digest": second_look.digest}
     assert written["request_id"] == "an id"
 
 

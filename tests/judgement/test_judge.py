@@ -37,10 +37,11 @@ def series(judge: Judge, paths: list[Path]) -> Judgement:
 
 def test_detector_is_named_where_it_searched(judge: Judge, paths: list[Path]) -> None:
     data = paths[8].read_bytes()
-    detector = judge.registry.detector()
+    models = judge.registry.models()
     assert judge.slice(data, AT_NODULE).detector is None
-    assert judge.slice(data, Parameters()).detector is detector
-    assert series(judge, paths).detector is detector
+    assert judge.slice(data, Parameters()).detector is models.detector
+    assert series(judge, paths).detector is models.detector
+    assert series(judge, paths).second_look is models.second_look
 
 
 def test_report_knows_what_searched_or_what_was_pointed_at(judge: Judge, paths: list[Path]) -> None:
@@ -48,9 +49,12 @@ def test_report_knows_what_searched_or_what_was_pointed_at(judge: Judge, paths: 
     pointed, searched = (judge.slice(data, parameters) for parameters in (AT_NODULE, Parameters()))
     written = datetime(2026, 1, 1, tzinfo=UTC)
     assert pointed.report((), written).roi_px == NODULE.centre_px
-    assert pointed.report((), written).detector_digest is None
+    assert pointed.report((), written).searched == {}
     assert searched.report((), written).roi_px is None
-    assert searched.report((), written).detector_digest == judge.registry.detector().digest
+    assert searched.report((), written).searched == {
+        "detector": judge.registry.detector_bundle.digest,
+        "second_look": judge.registry.second_look_bundle.digest,
+    }
 
 
 def test_stages_of_a_slice_are_those_of_its_prediction(judge: Judge, paths: list[Path]) -> None:

@@ -23,7 +23,7 @@ from phantoms.series import SLICES, slice_file
 from phantoms.slices import derived_uid
 from tests.api.conftest import wait_until_ready
 from tests.api.dicomweb.test_dicomweb import post, spooled
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import arithmetic_backends, write_models
 from tests.imaging.series_files import enhanced_file, taken_files
 
 
@@ -32,7 +32,7 @@ def test_a_large_multi_frame_file_shrinks_while_it_is_read(tmp_path: Path, monke
     files = taken_files(monkeypatch)
     write_models(tmp_path)
     settings = Settings(models_dir=tmp_path, spool_dir=tmp_path / "state", settle_seconds=0, threads=1)
-    with TestClient(create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())) as client:
+    with TestClient(create_app(settings, backends=arithmetic_backends())) as client:
         wait_until_ready(client)
         assert post(client, [enhanced_file([0.0, 1.0, 2.0])])[0] == 200
         assert eventually(lambda: not spooled(settings))

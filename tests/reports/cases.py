@@ -29,13 +29,23 @@ from app.inference.prediction import (
     Timing,
     Trait,
 )
-from app.inference.vocabulary import Decision
+from app.inference.vocabulary import Decision, Suspicion
 from app.reports.report import Report, ReportedSlice
 from phantoms import slices as phantom
 from tests.fakes import TRAITS
 
 DECISIONS: Final[tuple[Decision, ...]] = get_args(Decision)
 PROBABILITY: Final = {"cancer_suspected": 0.8742, "normal": 0.0317, "indeterminate": 0.3058}
+REASONS: Final[dict[Decision, tuple[str, ...]]] = {
+    "rejected": ("no_lung", "not_axial"),
+    "indeterminate": ("near_operating_point",),
+}
+SUSPICION: Final[dict[Decision, Suspicion]] = {
+    "cancer_suspected": "suspected",
+    "indeterminate": "open",
+    "normal": "low",
+}
+SEARCHED: Final = {"detector": "sha256:" + "d" * 64, "second_look": "sha256:" + "e" * 64}
 DIAMETERS_MM: Final = (14.25, 8.5, 21.0)
 OPERATING_POINT: Final = 0.42
 WRITTEN: Final = datetime(2026, 3, 14, 15, 9, 26, tzinfo=timezone(timedelta(hours=8)))
@@ -127,14 +137,28 @@ def series_report(decision: Decision, bundle: Bundle, files: Sequence[bytes] | N
             start=1,
         )
     ]
+    found = [replace(each, suspicion=SUSPICION.get(decision), suspicion_score=3.5 - each.id) for each in found]
     return Report(
         predict(decision, found, volume.sources[0], volume.spacing_mm[1:], volume),
         volume,
         [header(data) for data in files],
         bundle,
         WRITTEN,
-        detector_digest="sha256:" + "d" * 64,
+        searched=SEARCHED,
     )
+
+
+def empty_report(decision: Decision, bundle: Bundle) -> Report:
+    """A report on a slice that was searched, in which nothing gave a probability: the one finding of a suspicion was
+    unlike the training data, and the other decisions have none."""
+    data = slice_file()
+    ct_slice = read_slice(data)
+    found = []
+    if decision == "cancer_suspected":
+        unjudged = finding(1, ct_slice, (40.0, 60.5), DIAMETERS_MM[0], None)
+        found = [replace(unjudged, suspicion="suspected", suspicion_score=3.5)]
+    prediction = predict(decision, found, ct_slice.source, ct_slice.spacing_mm)
+    return Report(prediction, ct_slice, [header(data)], bundle, WRITTEN, searched=SEARCHED)
 
 
 def predict(
@@ -151,13 +175,14 @@ def predict(
         "indeterminate": ("cancer_suspected", "normal"),
         "rejected": (),
     }
+    counted = any(f.probability is not None and f.suspicion != "low" for f in findings)
     return Prediction(
         decision=decision,
-        probability=PROBABILITY.get(decision),
+        probability=PROBABILITY.get(decision) if counted else None,
         operating_point=OPERATING_POINT,
         prediction_set=sets[decision],
         findings=tuple(findings),
-        reasons=("no_lung", "not_axial") if decision == "rejected" else (),
+        reasons=REASONS.get(decision, ()),
         quality=(QualityNote("thick_slice", "warning", "Slice thickness is 6 mm."),),
         source=source,
         spacing_mm=spacing_mm,

@@ -161,7 +161,7 @@ def raised(kind: str, error: Exception) -> None:
 def check_every_rendering(report: Report, failed: Callable[[str, Exception], None] = raised) -> list[bytes]:
     """The DICOM files; raises AssertionError for anything that a reader of one of the renderings would stumble over."""
     prediction = report.prediction
-    judgement = Judgement(report.image, Parameters(explain=True), prediction, report.bundle, None, {})
+    judgement = Judgement(report.image, Parameters(explain=True), prediction, report.bundle, None, None, {})
     check_text(json.loads(json_answer(judgement, "en", "1")))
     assert to_png(draw(image_of(report), prediction, model=report.model_line, language="en", min_width_px=256))
     bundle = write_bundle(report)

@@ -75,7 +75,7 @@ def test_identity_follows_what_the_answer_follows_from(bundle: Bundle) -> None:
     others = [
         replace(report, bundle=replace(bundle, digest="sha256:" + "0" * 64)),
         replace(report, roi_px=(1.0, 2.0)),
-        replace(report, detector_digest="sha256:" + "1" * 64),
+        replace(report, searched={"detector": "sha256:" + "1" * 64}),
         replace(report, prediction=replace(report.prediction, operating_point=0.5)),
         slice_report("normal", bundle, slice_file(SOPInstanceUID="1.2.3")),
     ]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from app.explain.canvas import draw_text, text_size, text_width
+from app.explain.captions import SUSPICION_WORDS
 from app.explain.legend import percent
 from app.imaging.raster import spread
 from app.inference.bundle import Bundle
@@ -26,13 +27,13 @@ from app.judgement.parameters import Parameters
 from app.reports import codes
 from app.reports.fhir import write_bundle
 from app.reports.report import Report
-from tests.reports.cases import DECISIONS, series_report, slice_report
+from tests.reports.cases import DECISIONS, empty_report, series_report, slice_report
 from tests.reports.written import Make, Written
 
 EXACT: Final = 1e-9
-SNOMED: Final = {"cancer_suspected": "93880001", "normal": "17621005", "indeterminate": "82334004"}
+SNOMED: Final = {"cancer_suspected": "162573006", "normal": "17621005", "indeterminate": "82334004"}
 
-FOR_ALL: Final = pytest.mark.parametrize("make", [slice_report, series_report])
+FOR_ALL: Final = pytest.mark.parametrize("make", [slice_report, series_report, empty_report])
 DECIDED: Final = pytest.mark.parametrize("decision", DECISIONS)
 
 
@@ -66,7 +67,7 @@ def assert_same(found: dict[int, Said], report: Report, tolerance: float = EXACT
 @DECIDED
 def test_json(make: Make, decision: Decision, bundle: Bundle) -> None:
     report = make(decision, bundle)
-    judgement = Judgement(report.image, Parameters(explain=True), report.prediction, bundle, None, {})
+    judgement = Judgement(report.image, Parameters(explain=True), report.prediction, bundle, None, None, {})
     said = json.loads(json_answer(judgement, "en", "1"))
     assert said["decision"] == decision
     assert said["probability"] == pytest.approx(report.prediction.probability, abs=EXACT)
@@ -243,7 +244,8 @@ def test_picture(make: Make, decision: Decision, written: Written) -> None:
         for finding in on.findings:
             said = "not judged" if finding.probability is None else percent(finding.probability)
             size = f" · {finding.diameter_mm:.1f} mm" if finding.diameter_mm is not None else ""
-            assert is_written(pixels, f"Finding {finding.id}: {said}{size}", 1.0)
+            counts = "" if finding.suspicion is None else f" · {SUSPICION_WORDS[finding.suspicion]['en']}"
+            assert is_written(pixels, f"Finding {finding.id}: {said}{size}{counts}", 1.0)
         assert not is_written(pixels, f"{words} · 55 %", 1.3)
         factor = pixels.shape[1] // on.image.hu.shape[1]
         assert capture.PixelSpacing == pytest.approx([s / factor for s in on.image.spacing_mm])
@@ -289,8 +291,15 @@ def fhir_probability(observation: dict[str, Any], decision: Decision) -> float |
         assert decision in ("cancer_suspected", "normal")
         assert "dataAbsentReason" not in observation
         return float(observation["valueQuantity"]["value"]) / 100
-    absent, indeterminate = observation["dataAbsentReason"]["coding"]
-    assert indeterminate["code"] == "82334004"
+    absent, *indeterminate = observation["dataAbsentReason"]["coding"]
     instead = [c for c in observation.get("component", ()) if c["code"]["coding"][0]["code"] == "111047"]
-    assert absent["code"] == ("unknown" if instead else "not-performed")
+    if "interpretation" in observation:  # of the whole
+        wanted = {"normal": "not-applicable", "indeterminate": "unknown"}.get(decision, "not-performed")
+        assert [code["code"] for code in indeterminate] == (
+            ["82334004"] if decision in ("indeterminate", "rejected") else []
+        )
+    else:
+        wanted = "unknown" if instead else "not-performed"
+        assert [code["code"] for code in indeterminate] == ["82334004"]
+    assert absent["code"] == wanted
     return float(instead[0]["valueQuantity"]["value"]) / 100 if instead else None

@@ -23,7 +23,7 @@ from app.reports.dicom import to_bytes, write_results
 from app.reports.fhir import write_bundle
 from app.reports.report import Report
 from phantoms.slices import dicom
-from tests.fakes import arithmetic_detector
+from tests.fakes import arithmetic_detector, arithmetic_look
 from tests.inference.masks import Mask, Masked, in_turn
 from tests.reports.cases import series_report, slice_report
 from tests.reports.written import Make
@@ -50,7 +50,7 @@ def render(report: Report) -> None:
         assert draw_slice(report, shown).any()
     identifier = "0b9c5f0e-3a43-4c8e-8a55-3f7c0a1f6c11"
     judgement = Judgement(
-        report.image, Parameters(explain=True), report.prediction, report.bundle, None, {"total": 1.0}
+        report.image, Parameters(explain=True), report.prediction, report.bundle, None, None, {"total": 1.0}
     )
     assert identifier.encode() in json_answer(judgement, "en", identifier)
 
@@ -75,8 +75,10 @@ def test_every_rendering_of_a_judged_mask_is_written(
     hu[30:34, 30:34] = 100
     data = dicom(hu, spacing_mm=2.5)
     ct_slice = read_slice(data)
-    detector = arithmetic_detector(tmp_path_factory.mktemp("detector"))
-    prediction = diagnose(ct_slice, (31.5, 31.5), Model(bundle, backend), detector)
+    folder = tmp_path_factory.mktemp("search")
+    detector = arithmetic_detector(folder)
+    second_look = arithmetic_look(folder, detector)
+    prediction = diagnose(ct_slice, (31.5, 31.5), Model(bundle, backend), detector, second_look)
     header = pydicom.dcmread(BytesIO(data), stop_before_pixels=True)
     render(Report(prediction, ct_slice, [header], bundle, datetime(2026, 3, 14, tzinfo=UTC), roi_px=(31.5, 31.5)))
 

@@ -20,7 +20,15 @@ from app.reports.dicom import to_bytes, write_results
 from app.reports.fhir import write_bundle
 from app.reports.report import Report
 from phantoms import slices as phantom
-from tests.reports.cases import DECISIONS, draw_report, enhanced_file, series_report, slice_file, slice_report
+from tests.reports.cases import (
+    DECISIONS,
+    draw_report,
+    empty_report,
+    enhanced_file,
+    series_report,
+    slice_file,
+    slice_report,
+)
 from tests.reports.written import Make, Written
 
 pytestmark = pytest.mark.interop
@@ -28,7 +36,7 @@ pytestmark = pytest.mark.interop
 SHARED: Final = {"lidc-0012": 60, "cptac-c3n-00247": 85}  # series and the slice of it to start with
 EXTRA_LINES: Final = ("W: The VR checker does not support this Specific Character Set: ISO_IR 192",)
 
-FOR_ALL: Final = pytest.mark.parametrize("make", [slice_report, series_report])
+FOR_ALL: Final = pytest.mark.parametrize("make", [slice_report, series_report, empty_report])
 DECIDED: Final = pytest.mark.parametrize("decision", DECISIONS)
 
 
@@ -131,7 +139,7 @@ def test_dsrdump_prints_every_number_and_unit(
         assert unit == wanted_unit
     assert codes.decision_code(decision, bundle.manifest).value in said.stdout
     unjudged = [f for f in report.prediction.findings if f.probability is None]
-    assert said.stdout.count("(114007,DCM") == len(unjudged) + (decision == "rejected")
+    assert said.stdout.count("(114007,DCM") == len(unjudged) + (report.prediction.probability is None)
 
 
 @pytest.mark.parametrize("transaction", [False, True])

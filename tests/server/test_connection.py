@@ -6,7 +6,6 @@ import asyncio
 import gc
 import hashlib
 import itertools
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -32,18 +31,6 @@ from tests.server.raw_http import (
     request,
     serving,
 )
-
-
-@pytest.fixture(scope="module", params=["uvloop", "asyncio"])
-def app_and_port(request: pytest.FixtureRequest) -> Iterator[tuple[App, int]]:
-    app = App()
-    with serving(app, request.param) as port:
-        yield app, port
-
-
-@pytest.fixture
-def port(app_and_port: tuple[App, int]) -> int:
-    return app_and_port[1]
 
 
 @pytest.mark.parametrize("size", SIZES)

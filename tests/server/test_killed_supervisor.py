@@ -13,17 +13,11 @@ import pytest
 from app.errors import SettingsError
 from app.locks import try_lock
 from app.server.metrics_folder import LOCK, PREFIX, hold, shared_metrics_folder
-from app.server.worker_process import made_to_stay
+from app.server.worker_process import long_lived_objects
 from app.settings import counts_shared_in
 from benchmarks.serving.service import Service, eventually
 
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder for temporary files, of this process and of services."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("temporary")
 
 
 def abandoned(root: Path) -> Path:
@@ -88,9 +82,9 @@ def test_workers_drain_and_end_when_their_supervisor_is_killed(temporary: Path) 
         assert not left.exists()
 
 
-def test_what_is_made_to_stay_is_not_collected_and_the_rest_is() -> None:
+def test_long_lived_objects_are_not_collected_and_the_rest_is() -> None:
     try:
-        with made_to_stay():
+        with long_lived_objects():
             assert not gc.isenabled()
             kept: list[object] = []
         assert gc.isenabled()

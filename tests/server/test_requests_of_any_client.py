@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from app.server.half_close import BEGINNING, FIRST_WAIT_S, LONGER, AnswerAhead
 from benchmarks.serving.service import PATIENCE_S
-from tests.server.raw_http import LARGE, SIZES, App, Client, Clock, Wire, content, described, request, serving
+from tests.server.raw_http import LARGE, SIZES, App, Client, Clock, Wire, content, described, request
 
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA")
 WEBSOCKET = ("Connection: keep-alive, Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
 GET = "GET {} HTTP/1.1\r\nHost: x\r\n{}\r\n"
-
-
-@pytest.fixture(scope="module", params=["uvloop", "asyncio"])
-def app_and_port(request: pytest.FixtureRequest) -> Iterator[tuple[App, int]]:
-    app = App()
-    with serving(app, request.param) as port:
-        yield app, port
-
-
-@pytest.fixture
-def port(app_and_port: tuple[App, int]) -> int:
-    return app_and_port[1]
 
 
 def chunked(path: str, body: bytes, *headers: str) -> bytes:

@@ -17,22 +17,8 @@ from uvicorn.supervisors.multiprocess import SIGNALS
 
 from app.server.load_board import LoadBoard
 from app.server.restarts import LIVED_S, MAX_PAUSE_S, Restarts
-from app.server.supervisor import Supervisor
-
-
-class Clock:
-    """Seconds that pass when they are told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from app.server.supervisor import Supervisor, start_failed
+from tests.clock import Clock
 
 
 def test_pauses_double_and_begin_anew_after_a_life(clock: Clock) -> None:
@@ -118,7 +104,7 @@ def test_a_worker_that_dies_at_once_is_replaced_later_each_time(
         supervised.step()
         assert supervised.pid != first
     assert [record.message.count(SIGBUS_SAID) for record in caplog.records] == [1, 1, 1]
-    assert not supervised.supervisor.start_failed
+    assert not start_failed(supervised.supervisor)
     supervised.supervisor.processes[0].join()
 
 
@@ -128,4 +114,4 @@ def test_a_worker_that_says_that_starting_is_of_no_use_is_not_replaced(
     supervised = supervise(of_no_use)
     supervised.step()
     assert supervised.supervisor.should_exit.is_set()
-    assert supervised.supervisor.start_failed
+    assert start_failed(supervised.supervisor)

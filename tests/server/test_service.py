@@ -14,14 +14,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from app.api.routes.docs import EXAMPLE_SLICE
+from app.settings import own_cores
 from benchmarks.serving.service import MODELS, PATIENCE_S, Service, eventually
 from phantoms.series import SLICES, slice_file, zipped
 from phantoms.slices import EXAMPLE_NODULE, dicom, small
+from tests.servers import OURS
 
 
 def post(service: Service, path: str, body: bytes) -> tuple[int, dict[str, object]]:
@@ -101,6 +104,7 @@ def posted(path: str, body: bytes, *headers: str) -> bytes:
         ("/v1/studies", ("Upgrade: h2c", "Connection: Upgrade")),
     ],
 )
+@OURS  # plain uvicorn hangs up on a client that ends its side, and refuses an offer of h2c with a body
 def test_caller_who_sends_nothing_more_is_answered(service: Service, path: str, headers: tuple[str, ...]) -> None:
     series = zipped([slice_file(n) for n in range(SLICES)])
     with service.connect() as connection:
@@ -130,8 +134,8 @@ def test_caller_who_goes_away_frees_the_room_for_a_series(service: Service) -> N
             assert service.process.poll() is None
 
 
-def test_term_during_a_request_is_answered_and_the_process_ends_with_0() -> None:
-    service = Service()
+def test_term_during_a_request_is_answered_and_the_process_ends_with_0(server: str) -> None:
+    service = Service(environment={"LUNGSCOPE_SERVER": server})
     service.wait_until_ready()
     body = EXAMPLE_SLICE.read_bytes()
     with service.connect() as connection:
@@ -167,6 +171,19 @@ def children(service: Service) -> set[int]:
     return {int(child) for child in every if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
 
 
+def pinned_cores(service: Service) -> list[int]:
+    """The cores to which threads are pinned, worker by worker."""
+    kept: list[int] = []
+    for worker in children(service):
+        of_worker: set[int] = set()
+        for thread in Path(f"/proc/{worker}/task").iterdir():
+            with suppress(ProcessLookupError):  # it has just ended
+                cores = os.sched_getaffinity(int(thread.name))
+                of_worker |= cores if len(cores) == 1 else set()
+        kept.extend(of_worker)
+    return kept
+
+
 def metric(service: Service, name: str) -> float:
     """Its value; 0 for what has not been counted yet."""
     with urllib.request.urlopen(service.url("/metrics"), timeout=PATIENCE_S) as response:
@@ -189,6 +206,8 @@ def test_reload_replaces_every_worker_and_answers_every_request(workers: Service
     assert answer.startswith(b"HTTP/1.1 200 ")
     workers.wait_until_ready()
     assert eventually(lambda: len(children(workers)) == 2 and not children(workers) & before)
+    if own_cores() and not len(own_cores()) % 2:
+        assert eventually(lambda: sorted(pinned_cores(workers)) == list(own_cores()))
     # The supervisor takes the gauges of the old workers away once all are replaced.
     assert eventually(lambda: metric(workers, "lungscope_ready") == 1)
     assert metric(workers, "lungscope_worker_restarts_total") == 0
@@ -203,7 +222,7 @@ def answer_on(connection: socket.socket) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the scheduler of Linux")
-def test_workers_interrupt_nobody(workers: Service) -> None:
+def test_workers_run_under_batch_scheduling(workers: Service) -> None:
     policies = {
         os.sched_getscheduler(int(thread.name))
         for worker in children(workers)
@@ -212,8 +231,8 @@ def test_workers_interrupt_nobody(workers: Service) -> None:
     assert policies == {os.SCHED_BATCH}
 
 
-def test_upload_that_stops_coming_is_ended_and_the_connection_stays_in_order() -> None:
-    service = Service(environment={"LUNGSCOPE_UPLOAD_PATIENCE_SECONDS": "1"})
+def test_upload_that_stops_coming_is_ended_and_the_connection_stays_in_order(server: str) -> None:
+    service = Service(environment={"LUNGSCOPE_SERVER": server, "LUNGSCOPE_UPLOAD_PATIENCE_SECONDS": "1"})
     service.wait_until_ready()
     body = EXAMPLE_SLICE.read_bytes()
     sent = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
@@ -266,27 +285,29 @@ def test_busy_worker_hands_slices_to_an_idle_one(workers: Service) -> None:
     assert any(crowd() for _ in range(40))
 
 
-def test_runtime_that_cannot_run_the_bundle_stops_all_workers_with_2(tmp_path: Path) -> None:
+def test_runtime_that_cannot_run_the_bundle_stops_all_workers_with_2(tmp_path: Path, server: str) -> None:
     shutil.copytree(MODELS, tmp_path / "models")
     folder = next((tmp_path / "models").glob("nodule-classifier/*"))
     (folder / "saved_model.pb").write_bytes(b"no graph")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["digests"]["saved_model.pb"] = hashlib.sha256(b"no graph").hexdigest()
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    service = Service(tmp_path / "models", workers=2)
+    service = Service(tmp_path / "models", workers=2, environment={"LUNGSCOPE_SERVER": server})
     errors = service.rest_of_log()
     assert service.process.returncode == 2
     assert str(folder) in errors
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_flipped_byte_in_the_weights_stops_the_start_and_names_the_file(tmp_path: Path, workers: int) -> None:
+def test_flipped_byte_in_the_weights_stops_the_start_and_names_the_file(
+    tmp_path: Path, server: str, workers: int
+) -> None:
     shutil.copytree(MODELS, tmp_path / "models")
     (weights,) = (tmp_path / "models").glob("nodule-classifier/*/variables/variables.data*")
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1
     weights.write_bytes(data)
-    service = Service(tmp_path / "models", workers)
+    service = Service(tmp_path / "models", workers, environment={"LUNGSCOPE_SERVER": server})
     errors = service.rest_of_log()
     assert service.process.returncode == 2
     assert weights.name in errors

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -38,10 +37,10 @@ with counts_shared_in(folder):
     from app.main import create_app
     from app.settings import Settings
     from app.telemetry import Metrics
-    from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+    from tests.fakes import arithmetic_backends, ArithmeticBackend, ArithmeticFilter, write_models
     models = Path(sys.argv[2])
     write_models(models)
-    app = create_app(Settings(models_dir=models), backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(Settings(models_dir=models), backends=arithmetic_backends())
     metrics = Metrics(folder)
     documented = app.openapi()["paths"]
     for path, methods in [*documented.items(), ("unknown", {"get": {}}), ("/docs", {"get": {}})]:
@@ -63,12 +62,7 @@ with counts_shared_in(folder):
 """
 
 
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder for temporary files, of this process and of services."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("temporary")
 
 
 @pytest.fixture

@@ -81,6 +81,21 @@ async def turns(loop: TakingLoop, until: Callable[[], object]) -> None:
         await asyncio.sleep(0)
 
 
+def test_ranks_have_no_gap_while_workers_are_replaced_one_by_one(board: LoadBoard) -> None:
+    async def scenario(_loop: TakingLoop) -> None:
+        assert board.workers == 2
+        workers = [Sharing(board, PATH), Sharing(board, PATH)]
+        for _ in range(5):
+            workers.append(Sharing(board, PATH))
+            assert {worker.rank() for worker in workers} == {0, 1, 2}
+            await workers.pop(0).stop()
+            assert {worker.rank() for worker in workers} == {0, 1}
+        for worker in workers:
+            await worker.stop()
+
+    play(scenario)
+
+
 def test_next_slice_goes_to_the_worker_with_least_at_hand(board: LoadBoard) -> None:
     async def scenario(_loop: TakingLoop) -> None:
         one, other, third = await started(board, 3)

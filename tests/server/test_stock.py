@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,6 +77,44 @@ def test_answers_are_those_of_the_shipped_server(
 ) -> None:
     ours, stock = (ask(port, *asked) for port in both)
     assert stock == ours
+
+
+POST = b"POST /v1/predict?roi=148,240 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(SLICE)
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+CLOSE = b"Connection: close\r\n"
+OURS, STOCK = 0, 1
+
+
+def answer_to(port: int, sent: bytes, *, ends: bool) -> bytes:
+    """All that comes; the client may end its side of the connection once all is sent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+        connection.sendall(sent)
+        if ends:
+            connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.mark.parametrize(
+    ("which", "sent", "ends", "beginning", "part"),
+    [
+        pytest.param(OURS, POST + H2C + b"\r\n" + SLICE, True, b"HTTP/1.1 200 ", b"json", id="h2c, ours"),
+        pytest.param(STOCK, POST + H2C + b"\r\n" + SLICE, False, b"HTTP/1.1 400 ", b"no bytes", id="h2c, plain"),
+        pytest.param(OURS, POST + CLOSE + b"\r\n" + SLICE, True, b"HTTP/1.1 200 ", b"json", id="half-close, ours"),
+        pytest.param(STOCK, POST + CLOSE + b"\r\n" + SLICE, True, b"", b"", id="half-close, plain"),
+        pytest.param(
+            OURS, b"none\r\n\r\n", False, b"HTTP/1.1 400 ", b"application/problem+json", id="no request, ours"
+        ),
+        pytest.param(STOCK, b"none\r\n\r\n", False, b"HTTP/1.1 400 ", b"text/plain", id="no request, plain"),
+    ],
+)
+def test_answers_differ_where_the_documentation_says_so(
+    both: tuple[int, int], which: int, sent: bytes, ends: bool, beginning: bytes, part: bytes
+) -> None:
+    """docs/serving.md, "What plain uvicorn cannot do"."""
+    answer = answer_to(both[which], sent, ends=ends)
+    assert answer.startswith(beginning)
+    assert part in answer
+    assert bool(answer) == bool(beginning)
 
 
 def test_uvicorn_serves_the_factory_without_arguments() -> None:

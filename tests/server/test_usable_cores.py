@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings, usable_cores
+from app.settings import Settings, own_cores, usable_cores
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +91,17 @@ def test_a_machine_without_proc_counts_its_cores(tmp_path: Path, monkeypatch: py
 def test_threads_follow_the_usable_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LUNGSCOPE_THREADS", raising=False)
     assert Settings().threads == usable_cores()
+
+
+@pytest.mark.parametrize(
+    ("usable", "cores"),
+    [
+        pytest.param(8, tuple(range(8)), id="no quota, or one of all"),
+        pytest.param(2, (), id="a quota of some: which of them is the system's business"),
+    ],
+)
+def test_cores_are_its_own_where_it_may_use_all_of_them(
+    monkeypatch: pytest.MonkeyPatch, usable: int, cores: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr("app.settings.usable_cores", lambda: usable)
+    assert own_cores() == cores

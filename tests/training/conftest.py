@@ -98,7 +98,7 @@ def tiny_run(dataset: Dataset, config: Config, tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.mktemp("run")
     held_out, candidates = cross_validate(dataset, config)
     evaluation = evaluate(held_out, candidates, dataset, config, "pytest tests/training")
-    (folder / EVALUATION_FILE).write_text(evaluation.model_dump_json(), "utf-8")
+    (folder / EVALUATION_FILE).write_text(evaluation.text, "utf-8")
     trained = train(dataset, config)
     write_artefacts(folder, trained, describe(trained, dataset, config))
     bundle = folder / "tiny-classifier" / "1"

@@ -1,4 +1,4 @@
-"""Splits in which a patient, a series or an image would be on both sides."""
+"""Splits in which a patient, a series or an image would be on both sides, and data that contradict themselves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InputError
-from training.data.nodules import Candidate, Nodule
+from training.data.nodules import Candidate, DatasetMalformed, Nodule
 
 NAMED: Final = 5  # how many of the offenders an error names
+SAME_PLACE_MM: Final = 3.0  # no two nodules of 3 mm and more have their middles closer
 
 _Marks = dict[tuple[str, object], set[str]]
 
@@ -51,6 +52,62 @@ def require_disjoint_candidates(one: Sequence[Candidate], other: Sequence[Candid
         )
 
 
+def require_consistent(nodules: Sequence[Nodule]) -> tuple[str, ...]:
+    """Look at all nodules of a table together; returns what is odd and no error.
+
+    Raises PatientLeak for a patient in several folds or an image of several patients, and DatasetMalformed for a place
+    of an image under two labels, naming their rows.
+    """
+    _require_one_fold(nodules)
+    for kind, names in _of_several(_by_mark(nodules)):
+        raise PatientLeak(
+            found=f"the same {kind} under the names {_listed(sorted(names))}",
+            expected="one patient to whom an image belongs",
+            remedy="Give its rows the same `patient`, or remove the copies.",
+        )
+    return _repeated(nodules)
+
+
+def _require_one_fold(nodules: Sequence[Nodule]) -> None:
+    folds: dict[str, dict[int, int]] = {}
+    for nodule in nodules:
+        folds.setdefault(nodule.patient, {}).setdefault(nodule.fold, nodule.nodule_id)
+    for patient, rows in folds.items():
+        if len(rows) > 1:
+            raise PatientLeak(
+                found=f"patient {patient} in several splits: "
+                + ", ".join(f"fold {fold} (row {row})" for fold, row in rows.items()),
+                expected="every patient, with all series and images, in one fold",
+                remedy="Give all rows of a patient the same `fold`, or leave the column out.",
+            )
+
+
+def _repeated(nodules: Sequence[Nodule]) -> tuple[str, ...]:
+    """Rows that show the same place again; raises DatasetMalformed where they disagree."""
+    places: dict[str, list[Nodule]] = {}
+    again = []
+    for nodule in nodules:
+        seen = places.setdefault(nodule.image_digest or nodule.sop_uid, [])
+        for other in seen:
+            if not _same_place(nodule, other):
+                continue
+            if nodule.suspicion != other.suspicion:
+                raise DatasetMalformed(
+                    found=f"the same place of the same image in rows {other.nodule_id} and {nodule.nodule_id}, "
+                    f"{other.suspicion} in one and {nodule.suspicion} in the other",
+                    expected="one label a nodule",
+                    remedy="Decide which is right; ratings of several readers stand in one row, `;` between them.",
+                )
+            again.append(f"{other.nodule_id} and {nodule.nodule_id}")
+        seen.append(nodule)
+    return (f"The same nodule stands in rows {_listed(again)}: it counts as often.",) if again else ()
+
+
+def _same_place(one: Nodule, other: Nodule) -> bool:
+    apart_px = np.hypot(one.point_px[0] - other.point_px[0], one.point_px[1] - other.point_px[1])
+    return bool(apart_px * one.spacing_mm < SAME_PLACE_MM)
+
+
 def pixel_digest(pixels: NDArray[np.generic]) -> str:
     """sha256 of an image's shape, type and values: copies agree whatever their files' headers say."""
     return hashlib.sha256(f"{pixels.shape}{pixels.dtype.str}".encode() + pixels.tobytes()).hexdigest()
@@ -79,6 +136,10 @@ def _marks(nodule: Nodule) -> Iterator[tuple[str, object]]:
 
 def _shared(one: _Marks, other: _Marks) -> list[tuple[str, set[str]]]:
     return [(mark[0], one[mark] | other[mark]) for mark in one.keys() & other.keys()]
+
+
+def _of_several(marks: _Marks) -> list[tuple[str, set[str]]]:
+    return [(kind, names) for (kind, _), names in marks.items() if len(names) > 1]
 
 
 def _listed(names: Sequence[str]) -> str:

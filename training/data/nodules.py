@@ -106,11 +106,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Nodules and candidates with the digest of the files they came from."""
+    """Nodules and candidates with the digest of the files they came from, and what was noticed while reading them."""
 
     nodules: tuple[Nodule, ...]
     candidates: tuple[Candidate, ...]
     digests: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def patients(self) -> frozenset[str]:

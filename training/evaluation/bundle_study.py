@@ -35,7 +35,13 @@ BY_SIZE = "sensitivity_ and specificity_diameter_alone use a threshold chosen on
 
 
 def evaluate_bundle(
-    bundle: Bundle, graph: Graph, dataset: Dataset, config: Config, ratings: Ratings, command: str
+    bundle: Bundle,
+    graph: Graph,
+    dataset: Dataset,
+    config: Config,
+    ratings: Ratings,
+    command: str,
+    remarks: tuple[str, ...] = (),
 ) -> tuple[Study, Evaluation]:
     """Everything that is measured of a bundle and its `graph` on `dataset`, with the input that the bundle takes."""
     manifest = bundle.manifest
@@ -43,7 +49,7 @@ def evaluate_bundle(
     protocol = PROTOCOL.format(
         name=manifest.name, version=manifest.version, digest=bundle.digest, measured_on=measured_on(study, config)
     )
-    fixed, warned = as_calibration(manifest), warnings_of(manifest, dataset)
+    fixed, warned = as_calibration(manifest), (*warnings_of(manifest, dataset), *dataset.remarks, *remarks)
     return study, describe_study(study, dataset, config, command, protocol, fixed, warned)
 
 
@@ -54,9 +60,16 @@ def with_input(config: Config, manifest: Manifest) -> Config:
     return config.model_copy(update={"input": patch, "name": f"{manifest.name} {manifest.version}"})
 
 
-def bundle_study(bundle: Bundle, graph: Graph, dataset: Dataset, config: Config, ratings: Ratings) -> Study:
-    """What `graph` says about every nodule and candidate, answered by the bundle's manifest."""
+def bundle_study(
+    bundle: Bundle, graph: Graph, dataset: Dataset, config: Config, ratings: Ratings, threshold: float | None = None
+) -> Study:
+    """What `graph` says about every nodule and candidate, answered by the bundle's manifest.
+
+    `threshold` replaces its operating point where a site has its own.
+    """
     fixed, statistics = as_calibration(bundle.manifest), bundle.manifest.out_of_distribution
+    if threshold is not None:
+        fixed = fixed.model_copy(update={"threshold": threshold})
     whitening = Whitening(statistics.mean.decode(), statistics.whitening.decode())
     cases, model = in_fold_order(dataset), model_of(graph)
     nodules = predict_nodules(model, cases, whitening, config)

@@ -9,10 +9,12 @@ import numpy as np
 from app.inference.bundle import Interval
 from training.data.nodules import INDETERMINATE, TRAIT_SCALES
 from training.evaluation import metrics
+from training.evaluation.cases import case_figures, cases_of
 from training.evaluation.cross_fitting import Answers, decided
 from training.evaluation.held_out import HeldOut
 from training.evaluation.metrics import Flags, Floats, Metric
 from training.evaluation.readers import RATED, ReaderPairs
+from training.evaluation.stated_and_observed import calibration_line, null_ece
 from training.evaluation.study import Study
 from training.fitting.config import Config
 
@@ -34,6 +36,11 @@ def measure(study: Study, config: Config) -> dict[str, Interval]:
             "finding": finding_figures(n, j),
         }
         measured |= intervals(tables[suffix], n.patient.tolist(), config)
+    if chosen.any():
+        probability = study.answers.where(chosen).probability
+        measured["ece_if_perfect"] = null_ece(probability, config.evaluation.ece_bins, config.seed)
+    cases = cases_of(nodules.where(chosen), study.answers.where(chosen))
+    measured |= intervals(case_figures(cases), cases.patient.tolist(), config)
     return measured | _reader_figures(study, config) | _candidate_figures(study, config)
 
 
@@ -66,6 +73,7 @@ def _sorted_figures(n: HeldOut, j: Answers, config: Config) -> dict[str, Metric]
         "specificity_diameter_alone": lambda i: metrics.specificity(y[i], j.called_by_diameter[i]),
         "brier": lambda i: metrics.brier(y[i], p[i]),
         "ece": lambda i: metrics.expected_calibration_error(y[i], p[i], bins),
+        "calibration_slope": lambda i: calibration_line(y[i], p[i])[0],
         "coverage_suspicious": lambda i: metrics.sensitivity(y[i], j.holds_suspicious[i]),
         "coverage_benign": lambda i: metrics.sensitivity(~y[i], j.holds_benign[i]),
         "set_size": lambda i: metrics.mean(j.set_size[i]),

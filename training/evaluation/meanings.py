@@ -32,6 +32,10 @@ USEFULNESS = {
     "indeterminate_called_suspicious": "indeterminate nodules at or above the operating point",
     "auc_any_readers": "suspicious against benign, nodules with fewer readers included",
     "auc_diameter_alone_any_readers": "baseline there",
+    "case_auc": "patients: any nodule suspicious against all benign, by the nodule that scores highest",
+    "case_auc_diameter_alone": "baseline there: the largest nodule's diameter",
+    "case_sensitivity": "patients with a suspicious nodule of whom any nodule is called, at the operating point",
+    "case_specificity": "patients with benign nodules only of whom none is called",
     "dice": "overlap with one reader's outline, all nodules",
     "diameter_error_mm": "mean absolute difference to one reader's outline",
     "diameter_bias_mm": "mean difference, positive when drawn too large",
@@ -48,7 +52,9 @@ TRAITS = {
 }
 SAFETY = {
     "brier": "mean squared error of the probability",
-    "ece": "mean gap between stated and observed probability",
+    "ece": "mean gap between stated and observed probability; read it beside ece_if_perfect",
+    "ece_if_perfect": "the same of a model that is exactly right, by chance at this n: mean, and 0 to its 95 % limit",
+    "calibration_slope": "of the observed logit on the stated one; 1 where calibrated, below where too extreme",
     "coverage_suspicious": "suspicious nodules whose prediction set holds that label",
     "coverage_benign": "benign nodules whose prediction set holds that label",
     "set_size": "mean number of labels in a prediction set, 0 to 2",

@@ -12,11 +12,13 @@ from training.data.nodules import INDETERMINATE, Dataset
 from training.evaluation.cross_fitting import DECISIONS, Calibration, decided, fit_calibration
 from training.evaluation.figures import measure
 from training.evaluation.held_out import HeldOut, HeldOutCandidates
+from training.evaluation.measurable import is_own
 from training.evaluation.readers import Ratings
 from training.evaluation.study import Study, cross_validated
 from training.evaluation.subgroups import Subgroup, measure_subgroups
 from training.evaluation.targets import Target, compare_targets
 from training.fitting.config import Config
+from training.fitting.identity import RECIPE, Facts, recipe_facts
 
 EVALUATION_FILE = "evaluation.json"
 HELD_OUT_FILE = "held_out.npz"
@@ -33,7 +35,8 @@ PROTOCOL = (
 
 
 class Evaluation(BaseModel):
-    """`evaluation.json`. `decisions` counts answers by the readers' verdict, for nodules with enough readers.
+    """`evaluation.json`. `decisions` counts answers by the readers' verdict, for nodules with enough readers; `recipe`
+    holds every setting that decided networks and calibration, and is empty where a bundle was judged.
 
     What came later than the first version has a default, so that older files can still be exported.
     """
@@ -51,10 +54,16 @@ class Evaluation(BaseModel):
     data: dict[str, str]
     calibration: Calibration
     figures: dict[str, Interval]
+    recipe: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     subgroups: tuple[Subgroup, ...] = ()
     decisions: dict[str, dict[str, int]] = {}
     targets: tuple[Target, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The file as it is written."""
+        return self.model_dump_json(indent=2) + "\n"
 
 
 def evaluate(
@@ -70,10 +79,19 @@ def evaluate(
     return evaluate_study(study, dataset, config, command)
 
 
-def evaluate_study(study: Study, dataset: Dataset, config: Config, command: str) -> Evaluation:
+def evaluate_study(
+    study: Study, dataset: Dataset, config: Config, command: str, warnings: tuple[str, ...] = ()
+) -> Evaluation:
     """Figures and calibration of a cross-validation."""
-    protocol = _filled(PROTOCOL, study, config)
-    return describe_study(study, dataset, config, command, protocol, fit_calibration(study.nodules, config))
+    protocol, fitted = _filled(PROTOCOL, study, config), fit_calibration(study.nodules, config)
+    found = describe_study(study, dataset, config, command, protocol, fitted, warnings)
+    return found.model_copy(update={"recipe": recipe_of(config)})
+
+
+def recipe_of(config: Config) -> Facts:
+    """Every setting that decides weights and calibration, whatever computes them."""
+    facts = recipe_facts(config, RECIPE | {"calibration"})
+    return {name: value for name, value in facts.items() if name != "backend"}
 
 
 def describe_study(
@@ -104,7 +122,7 @@ def describe_study(
         warnings=warnings,
         subgroups=measure_subgroups(study, config),
         decisions=_decisions(study, config),
-        targets=compare_targets(figures),
+        targets=() if is_own(dataset) else compare_targets(figures),
     )
 
 

@@ -1,8 +1,9 @@
-"""The main figures by size, texture, manufacturer and number of readers."""
+"""The main figures by size, texture, manufacturer, number of readers, and what else a site knows of its cases."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,10 @@ NEEDS = {
 FIGURES = tuple(NEEDS)
 
 
+OwnAxes = Mapping[str, NDArray[np.str_]]
+NO_AXES: OwnAxes = MappingProxyType({})
+
+
 class Subgroup(BaseModel):
     """One subgroup: its nodules (median other than 3), how many are suspicious, and its figures.
 
@@ -58,13 +63,16 @@ class Subgroup(BaseModel):
     figures: dict[str, Interval]
 
 
-def measure_subgroups(study: Study, config: Config) -> tuple[Subgroup, ...]:
+def measure_subgroups(study: Study, config: Config, own: OwnAxes = NO_AXES) -> tuple[Subgroup, ...]:
     """Figures of every subgroup that holds a nodule, at the thresholds of the whole."""
-    return tuple(_subgroup(study, axis, name, flags, config) for axis, name, flags in select(study, config))
+    return tuple(_subgroup(study, axis, name, flags, config) for axis, name, flags in select(study, config, own))
 
 
-def select(study: Study, config: Config) -> Iterator[tuple[str, str, Flags]]:
-    """(axis, name, flags (N,)) of every subgroup; number of readers is the one axis that takes fewer readers in."""
+def select(study: Study, config: Config, own: OwnAxes = NO_AXES) -> Iterator[tuple[str, str, Flags]]:
+    """(axis, name, flags (N,)) of every subgroup; number of readers is the one axis that takes fewer readers in.
+
+    `own` are further axes: a value (N,) of each nodule, "" where it is not stated.
+    """
     nodules, chosen = study.nodules, decided(study.nodules, config)
     for axis, values, bands in (
         ("diameter", nodules.true_diameter_mm, SIZE_BANDS_MM),
@@ -72,9 +80,9 @@ def select(study: Study, config: Config) -> Iterator[tuple[str, str, Flags]]:
     ):
         for low, high, name in bands:
             yield from _held(axis, name, chosen & (values >= low) & (values < high))
-    makers = _manufacturers(study.cases)
-    for maker in sorted(set(makers.tolist())):
-        yield from _held("manufacturer", maker, chosen & (makers == maker))
+    for axis, texts in {"manufacturer": _manufacturers(study.cases), **own}.items():
+        for text in sorted(set(texts.tolist())):
+            yield from _held(axis, text or NOT_STATED, chosen & (texts == text))
     known = nodules.median != INDETERMINATE
     for count in np.unique(nodules.readers).tolist():
         yield from _held("readers", str(count), known & (nodules.readers == count))

@@ -35,6 +35,11 @@ class Run(BaseModel):
     local_scale: float
     losses: dict[str, float]
 
+    @property
+    def text(self) -> str:
+        """The file as it is written."""
+        return self.model_dump_json(indent=2) + "\n"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Artefacts:
@@ -64,7 +69,7 @@ def write_artefacts(folder: Path, trained: TrainedNetwork, artefacts: Artefacts)
     """Write the run's files into `folder`, creating it."""
     write_network(folder, trained)
     np.savez(folder / WHITENING_FILE, mean=artefacts.whitening.mean, matrix=artefacts.whitening.matrix)
-    (folder / RUN_FILE).write_text(artefacts.run.model_dump_json(indent=2) + "\n", "utf-8")
+    (folder / RUN_FILE).write_text(artefacts.run.text, "utf-8")
 
 
 def write_network(folder: Path, trained: TrainedNetwork) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ History = list[Row]
 LOG_FILE = "losses.csv"
 CURVES_FILE = "losses.png"
 LEARNING_RATE, SPEED = "learning_rate", "images_per_s"
+TOTAL_LOSS = "loss"
 SMOOTHING_STEPS = 20
 
 
@@ -52,6 +54,12 @@ def write_log(folder: Path, history: Sequence[Row]) -> None:
     """The whole of `losses.csv`."""
     with step_log(folder, history):
         pass
+
+
+def read_log(path: Path) -> History:
+    """The steps in a `losses.csv`, without their numbers."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [{name: float(value) for name, value in row.items() if name != "step"} for row in csv.DictReader(stream)]
 
 
 def losses_of(history: Sequence[Row]) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""The report's charts and pictures, each a PNG in memory. No figure is computed here but for curves."""
+"""The report's charts and pictures, each a PNG in memory. No figure is computed here but for curves.
+
+A chart of which there is nothing to draw is None.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from app.imaging.ct import FloatImage
 from app.inference.bundle import Interval
 from training.data.nodules import INDETERMINATE
 from training.evaluation import metrics
+from training.evaluation.cases import cases_of
 from training.evaluation.cross_fitting import DECISIONS, decided
 from training.evaluation.figures import intervals
 from training.evaluation.metrics import Flags, Floats, Metric
@@ -24,16 +28,18 @@ from training.evaluation.results import Evaluation
 from training.evaluation.study import Study
 from training.evaluation.subgroups import Subgroup
 from training.fitting.config import Config
+from training.fitting.history import SMOOTHING_STEPS, TOTAL_LOSS, History
 
 NETWORK, DIAMETER, LOGISTIC, READER, GREY = "#1f5a96", "#c46a1b", "#4b8b3b", "#6b4c9a", "#888888"
 DECISION_COLOURS = dict(zip(DECISIONS, ("#b3362b", "#d9a441", "#4b8b3b", "#999999"), strict=True))
 DOTS_PER_INCH = 110
+Place = Literal["lower left", "lower right", "upper right"]
 LIMITS_MM = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
 BAND_RESAMPLES = 200  # a curve's band needs no third digit
 PICTURE_WINDOW_HU = (-1350.0, 150.0)  # the usual lung window, centre -600 and width 1500
 
 
-def roc(study: Study, config: Config) -> bytes:
+def roc(study: Study, config: Config) -> bytes | None:
     """ROC of the network and the baselines, decided nodules."""
     chosen = decided(study.nodules, config)
     n, logistic = study.nodules.where(chosen), study.logistic[chosen]
@@ -43,19 +49,27 @@ def roc(study: Study, config: Config) -> bytes:
     _roc_line(axes, n.suspicious, logistic, "logistic regression on the patch", LOGISTIC)
     sure = study.readers.where(study.readers.decided)
     _roc_line(axes, sure.others_median > INDETERMINATE, sure.one[:, 0], "one reader (others' median)", READER)
-    called = study.answers.where(chosen).called
-    point = (1 - metrics.specificity(n.suspicious, called), metrics.sensitivity(n.suspicious, called))
-    axes.plot(*point, "o", color=NETWORK, label=f"operating point {point[1]:.2f} / {1 - point[0]:.2f}")
-    axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    _legend(axes, "lower right")
-    return _png(figure)
+    _operating_point(axes, n.suspicious, study.answers.where(chosen).called)
+    return _if_drawn(figure, axes)
 
 
-def reliability(study: Study, config: Config) -> bytes:
+def case_roc(study: Study, config: Config) -> bytes | None:
+    """ROC over patients: each by the nodule that scores highest."""
+    chosen = decided(study.nodules, config)
+    cases = cases_of(study.nodules.where(chosen), study.answers.where(chosen))
+    figure, axes = _axes()
+    _roc_line(axes, cases.suspicious, cases.probability, "network", NETWORK)
+    _roc_line(axes, cases.suspicious, cases.diameter_mm, "largest diameter alone", DIAMETER)
+    _operating_point(axes, cases.suspicious, cases.called)
+    return _if_drawn(figure, axes)
+
+
+def reliability(study: Study, config: Config) -> bytes | None:
     """Observed share of suspicious nodules by stated probability, over the counts."""
     chosen, bins = decided(study.nodules, config), config.evaluation.ece_bins
     y, p = study.nodules.where(chosen).suspicious, study.answers.where(chosen).probability
+    if not len(y):
+        return None
     place = np.minimum((p * bins).astype(int), bins - 1)
     count = np.bincount(place, minlength=bins)
     held = count > 0
@@ -73,7 +87,7 @@ def reliability(study: Study, config: Config) -> bytes:
     return _png(figure)
 
 
-def size_matched(study: Study, config: Config) -> bytes:
+def size_matched(study: Study, config: Config) -> bytes | None:
     """AUC over pairs of like size, by the difference in diameter that is allowed."""
     chosen = decided(study.nodules, config)
     n = study.nodules.where(chosen)
@@ -90,11 +104,10 @@ def size_matched(study: Study, config: Config) -> bytes:
     axes.set(xlabel="allowed difference in diameter, mm", ylabel="AUC over such pairs", xscale="log")
     axes.set_xticks(LIMITS_MM, [f"{limit:g}" for limit in LIMITS_MM], minor=False)
     axes.set_xticks([], minor=True)
-    _legend(axes, "lower right")
-    return _png(figure)
+    return _if_drawn(figure, axes)
 
 
-def size_bands(subgroups: Sequence[Subgroup]) -> bytes:
+def size_bands(subgroups: Sequence[Subgroup]) -> bytes | None:
     """AUC within each size band beside that of diameter alone."""
     bands = [g for g in subgroups if g.axis == "diameter"]
     figure, axes = _axes()
@@ -108,12 +121,13 @@ def size_bands(subgroups: Sequence[Subgroup]) -> bytes:
     axes.set_xticks(range(len(bands)), [f"{g.name}\n{g.suspicious} of {g.nodules}" for g in bands])
     axes.set(xlabel="suspicious of all in the band", ylabel="AUC within the band", ylim=(0.3, 1.02))
     axes.set(xlim=(-0.5, max(1, len(bands)) - 0.5))
-    _legend(axes, "lower left")
-    return _png(figure)
+    return _if_drawn(figure, axes, "lower left")
 
 
-def decisions(counted: Mapping[str, Mapping[str, int]]) -> bytes:
+def decisions(counted: Mapping[str, Mapping[str, int]]) -> bytes | None:
     """What is answered, by what the readers thought."""
+    if not any(sum(counts.values()) for counts in counted.values()):
+        return None
     figure, axes = _axes()
     groups = list(counted)[::-1]
     totals = {group: max(1, sum(counted[group].values())) for group in groups}
@@ -131,7 +145,7 @@ def decisions(counted: Mapping[str, Mapping[str, int]]) -> bytes:
     return _png(figure)
 
 
-def traits(figures: Mapping[str, Interval]) -> bytes:
+def traits(figures: Mapping[str, Interval]) -> bytes | None:
     """Rank correlation of one reader and of the network with the mean of the other readers."""
     figure, axes = _axes()
     for shift, kind, label, colour in (
@@ -143,8 +157,18 @@ def traits(figures: Mapping[str, Interval]) -> bytes:
     axes.axhline(0, color=GREY, lw=0.8, ls=":")
     axes.set_xticks(range(len(RATED)), RATED, rotation=35, ha="right")
     axes.set(ylabel="Spearman with the other readers' mean", ylim=(-0.2, 1))
-    _legend(axes, "lower right")
-    return _png(figure)
+    return _if_drawn(figure, axes)
+
+
+def learning(histories: Mapping[str, History]) -> bytes | None:
+    """The loss of each network by step, a running mean."""
+    figure, axes = _axes()
+    for name, history in histories.items():
+        width = min(SMOOTHING_STEPS, len(history))
+        loss = np.convolve([row[TOTAL_LOSS] for row in history], np.ones(width) / width, "valid")
+        axes.plot(np.arange(width, len(history) + 1), loss, "o-" if len(loss) == 1 else "-", ms=3, label=name)
+    axes.set(xlabel="step", ylabel=f"training loss, mean of up to {SMOOTHING_STEPS} steps")
+    return _if_drawn(figure, axes, "upper right")
 
 
 def picture(hu: FloatImage, outline: FloatImage | None, mask: NDArray[np.floating] | None) -> bytes:
@@ -164,11 +188,13 @@ def captions(evaluation: Evaluation) -> dict[str, str]:
     """Title of each chart."""
     return {
         "roc": f"ROC, {evaluation.nodules} nodules of {evaluation.patients} patients",
+        "case_roc": "ROC over patients, each by the nodule that scores highest",
         "reliability": "Reliability (bars: 95 % interval of a share)",
         "size_matched": "AUC among nodules of like size (band: 95 % interval)",
         "size_bands": "AUC by size band",
         "decisions": "Answers by the readers' verdict",
         "traits": "Traits against the other readers",
+        "learning": "Learning curves, a network each fold",
     }
 
 
@@ -199,9 +225,20 @@ def _whiskers(axes: Axes, held: Sequence[tuple[float, Interval]], label: str, co
         axes.errorbar([x for x, _ in held], values, spread, fmt="o", color=colour, capsize=3, label=label)
 
 
-def _legend(axes: Axes, place: Literal["lower left", "lower right"]) -> None:
-    if axes.get_legend_handles_labels()[0]:  # matplotlib warns of an empty legend
-        axes.legend(loc=place, fontsize=8)
+def _operating_point(axes: Axes, positive: Flags, called: Flags) -> None:
+    right, wrong = metrics.sensitivity(positive, called), 1 - metrics.specificity(positive, called)
+    if np.isfinite([right, wrong]).all():
+        axes.plot(wrong, right, "o", color=NETWORK, label=f"operating point {right:.2f} / {1 - wrong:.2f}")
+    axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+
+
+def _if_drawn(figure: Figure, axes: Axes, place: Place = "lower right") -> bytes | None:
+    """The chart with its legend; None where nothing that has a name was drawn."""
+    if not axes.get_legend_handles_labels()[0]:
+        return None
+    axes.legend(loc=place, fontsize=8)
+    return _png(figure)
 
 
 def _axes() -> tuple[Figure, Axes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,8 +41,10 @@ from training.fitting.architectures import FEATURES, MALIGNANCY_LAYER
 from training.fitting.artefacts import Artefacts, Run
 from training.fitting.config import Config
 from training.fitting.whitening import LOCAL_REACH, Whitening
+from training.reporting.bom import with_bom
 from training.reporting.card import write_card
 from training.reporting.phantom import DIAMETER_MM, lung_phantom
+from training.reporting.provenance import lineage_of, require_free, require_same, written_beside
 
 SIGNATURE = "serving_default"
 # Another instruction set reorders sums: 1e-5 was seen; bfloat16 kernels, which are refused, differ by 1e-2.
@@ -63,20 +64,29 @@ OWN = ("a table of the site that trained this model", "not stated")
 
 
 def export_bundle(
-    artefacts: Artefacts, evaluation: Evaluation, folder: Path, *, name: str = "nodule-classifier"
+    artefacts: Artefacts,
+    evaluation: Evaluation,
+    folder: Path,
+    *,
+    name: str = "nodule-classifier",
+    force: bool = False,
 ) -> Manifest:
-    """Write a whole bundle into `folder` (…/<name>/<integer>), replacing what is there, and verify it by loading.
+    """Write a whole bundle into `folder` (…/<name>/<integer>) and verify it by loading; `force` replaces one.
 
-    Raises BundleError when the result does not match its own manifest.
+    Raises BundleError when weights and figures are not of one recipe and data, when something is in `folder`, and when
+    the result does not match its own manifest.
     """
     tensorflow_runtime()
-    shutil.rmtree(folder, ignore_errors=True)
-    save_graph(artefacts, evaluation.calibration, folder)
-    golden = golden_case(folder, artefacts.run.config)
-    manifest = _manifest(artefacts, evaluation, golden, folder, name)
-    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
-    write_card(folder / CARD_FILE, manifest, evaluation, artefacts.run)
-    return load_bundle(folder).manifest
+    require_same(artefacts.run, evaluation)
+    require_free(folder, force=force)
+    with written_beside(folder) as part:
+        save_graph(artefacts, evaluation.calibration, part)
+        golden = golden_case(part, artefacts.run.config)
+        manifest = with_bom(_manifest(artefacts, evaluation, golden, part, name, int(folder.name)), part)
+        (part / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
+        write_card(part / CARD_FILE, manifest, evaluation, artefacts.run)
+        load_bundle(part)
+    return manifest
 
 
 def served_outputs(network: Any, hu: Any, calibration: Calibration, run: Run) -> dict[str, Any]:
@@ -165,13 +175,15 @@ def golden_case(folder: Path, config: Config) -> GoldenCase:
     )
 
 
-def _manifest(artefacts: Artefacts, evaluation: Evaluation, golden: GoldenCase, folder: Path, name: str) -> Manifest:
+def _manifest(
+    artefacts: Artefacts, evaluation: Evaluation, golden: GoldenCase, folder: Path, name: str, version: int
+) -> Manifest:
     run, fitted, figures = artefacts.run, evaluation.calibration, evaluation.figures
     wanted = run.config.calibration
     return Manifest(
         schema_version=1,
         name=name,
-        version=int(folder.name),
+        version=version,
         created=datetime.now(UTC).replace(microsecond=0),
         description=_description(artefacts, fitted),
         intended_use=INTENDED_USE,
@@ -200,6 +212,7 @@ def _manifest(artefacts: Artefacts, evaluation: Evaluation, golden: GoldenCase, 
         ),
         golden=golden,
         digests={file: file_digest(folder / file) for file in sorted(bundle_files(folder))},
+        lineage=lineage_of(run, evaluation),
     )
 
 

@@ -5,9 +5,8 @@ It shows patients' images and so is written beside the figures, never committed;
 
 from __future__ import annotations
 
-import base64
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from app.inference.bundle import Interval
 from training.data.nodules import Nodule
+from training.data.table import SOURCE
 from training.evaluation.cross_fitting import decided
 from training.evaluation.meanings import MEANINGS
 from training.evaluation.metrics import Indices
@@ -24,31 +24,23 @@ from training.evaluation.study import Study
 from training.evaluation.subgroups import FIGURES, MIN_OF_CLASS
 from training.evaluation.targets import Target
 from training.fitting.config import Config
+from training.fitting.history import History
 from training.fitting.samples import nodule_view
-from training.reporting import charts
+from training.reporting import charts, html
 
 REPORT_FILE = "report.html"
 WORST = 8  # pictures of each kind of error
-DISCLAIMER = "Research use only. Not a medical device."
 Draw = Callable[[Sequence[Nodule]], Sequence[NDArray[np.float32] | None]]  # predicted mask 0-1 of each nodule
-Rows = Iterable[Sequence[str]]
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:1300px;margin:2rem auto;padding:0 1rem;color:#1c2733}
-h1{margin-bottom:.2rem} h2{margin-top:2.2rem;border-bottom:1px solid #d5dbe1}
-.grid{display:grid;grid-template-columns:repeat(2,1fr);gap:1rem} figure{margin:0} figure img{max-width:100%}
-figcaption{font-size:13px;color:#43525f} .cases{display:grid;grid-template-columns:repeat(4,1fr);gap:1rem}
-.cases img{width:100%} table{border-collapse:collapse;font-size:13px;width:100%} .wide{overflow-x:auto}
-td,th{padding:.25rem .5rem;border-bottom:1px solid #e3e8ec;text-align:left;vertical-align:top}
-.yes{color:#2b6d1f} .no{color:#a02b20} .warning{background:#fff4e0;padding:.6rem 1rem;border-left:4px solid #c46a1b}
-.small td,.small th{font-size:12px;padding:.2rem .3rem} .small td:nth-child(n+4){white-space:nowrap}
-"""
+Histories = Mapping[str, History]  # the steps of each network's training, by its name
 
 
-def write_evaluation(folder: Path, study: Study, evaluation: Evaluation, config: Config, draw: Draw) -> None:
+def write_evaluation(
+    folder: Path, study: Study, evaluation: Evaluation, config: Config, draw: Draw, histories: Histories
+) -> None:
     """Write `evaluation.json` and `report.html` into `folder`, creating it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / EVALUATION_FILE).write_text(evaluation.model_dump_json(indent=2) + "\n", "utf-8")
-    (folder / REPORT_FILE).write_text(render(study, evaluation, config, draw), "utf-8")
+    (folder / EVALUATION_FILE).write_text(evaluation.text, "utf-8")
+    (folder / REPORT_FILE).write_text(render(study, evaluation, config, draw, histories), "utf-8")
 
 
 def summary(evaluation: Evaluation) -> str:
@@ -58,20 +50,18 @@ def summary(evaluation: Evaluation) -> str:
     return "\n".join([*lines, *(f"{_verdict(t)[0]:13s} {t.name}: {t.wanted}" for t in evaluation.targets)])
 
 
-def render(study: Study, evaluation: Evaluation, config: Config, draw: Draw) -> str:
+def render(study: Study, evaluation: Evaluation, config: Config, draw: Draw, histories: Histories) -> str:
     """The report as HTML."""
     parts = [
         _head(evaluation),
-        _section("Targets", _targets(evaluation.targets)),
-        _section("Charts", _charts(study, evaluation, config)),
-        _section("Figures", _figures(evaluation.figures)),
-        _section("Subgroups", _subgroups(evaluation)),
-        _section("Worst errors", _errors(study, config, draw)),
-        _section("Reproduce", f"<p><code>{escape(evaluation.command)}</code></p>"),
+        html.section("Targets", _targets(evaluation.targets)) if evaluation.targets else "",
+        html.section("Charts", _charts(study, evaluation, config, histories)),
+        html.section("Figures", _figures(evaluation.figures)),
+        html.section("Subgroups", _subgroups(evaluation)),
+        html.section("Worst errors", _errors(study, config, draw)),
+        html.section("Reproduce", f"<p><code>{escape(evaluation.command)}</code></p>"),
     ]
-    title = f"<title>Lungscope evaluation: {escape(evaluation.config)}</title>"
-    head = f'<!doctype html><html lang="en"><head><meta charset="utf-8">{title}<style>{STYLE}</style></head>'
-    return f"{head}<body>{''.join(parts)}</body></html>\n"
+    return html.page(f"Lungscope evaluation: {evaluation.config}", parts)
 
 
 def worst_errors(study: Study, config: Config) -> tuple[Indices, Indices]:
@@ -87,26 +77,32 @@ def _head(evaluation: Evaluation) -> str:
     protocol = escape(evaluation.protocol[:1].upper() + evaluation.protocol[1:])
     data = ", ".join(f"{escape(name)} <code>{escape(digest[:19])}…</code>" for name, digest in evaluation.data.items())
     return (
-        f"<h1>Evaluation: {escape(evaluation.config)}</h1><p><strong>{DISCLAIMER}</strong></p>{warned}"
+        f"<h1>Evaluation: {escape(evaluation.config)}</h1><p><strong>{html.DISCLAIMER}</strong></p>{warned}"
         f"<p>{evaluation.nodules} nodules of {evaluation.patients} patients in the main figures; "
-        f"{evaluation.all_nodules} nodules of {evaluation.all_patients} patients and {evaluation.candidates} LUNA16 "
-        f"candidates in all. {protocol}.</p><p>Data: {data}</p>"
-        "<p>The labels are radiologists' suspicion, not pathology. Read every figure beside that of diameter alone.</p>"
+        f"{evaluation.all_nodules} nodules of {evaluation.all_patients} patients{_candidates(evaluation)} "
+        f"in all. {protocol}.</p><p>Data: {data}</p>"
+        f"<p>{_labels(evaluation)} Read every figure beside that of diameter alone.</p>"
     )
 
 
-def _section(title: str, body: str) -> str:
-    return f"<h2>{escape(title)}</h2>{body}"
+def _candidates(evaluation: Evaluation) -> str:
+    return f" and {evaluation.candidates} LUNA16 candidates" if evaluation.candidates else ""
+
+
+def _labels(evaluation: Evaluation) -> str:
+    if SOURCE in evaluation.data:
+        return "The labels are those of the table: what they rest on is for whoever made it to say."
+    return "The labels are radiologists' suspicion, not pathology."
 
 
 def _targets(targets: Sequence[Target]) -> str:
     rows = []
     for target in targets:
         word, kind = _verdict(target)
-        reached = "not measured" if target.reached is None else _value(target.reached)
+        reached = "not measured" if target.reached is None else html.value(target.reached)
         rows.append([escape(target.name), escape(target.wanted), reached, f'<span class="{kind}">{word}</span>'])
     note = "<p>(?): the 95 % interval reaches over the wanted value.</p>"
-    return _table(("target", "wanted", "reached [95 % interval]", ""), rows) + note
+    return html.table(("target", "wanted", "reached [95 % interval]", ""), rows) + note
 
 
 def _verdict(target: Target) -> tuple[str, str]:
@@ -116,25 +112,29 @@ def _verdict(target: Target) -> tuple[str, str]:
     return (word if target.certain else f"{word} (?)"), "yes" if target.met else "no"
 
 
-def _charts(study: Study, evaluation: Evaluation, config: Config) -> str:
+def _charts(study: Study, evaluation: Evaluation, config: Config, histories: Histories) -> str:
     drawn = {
         "roc": charts.roc(study, config),
+        "case_roc": charts.case_roc(study, config),
         "reliability": charts.reliability(study, config),
         "size_matched": charts.size_matched(study, config),
         "size_bands": charts.size_bands(evaluation.subgroups),
         "decisions": charts.decisions(evaluation.decisions),
         "traits": charts.traits(evaluation.figures),
+        "learning": charts.learning(histories),
     }
     titles = charts.captions(evaluation)
     shown = (
-        f"<figure>{_image(png, titles[k])}<figcaption>{titles[k]}</figcaption></figure>" for k, png in drawn.items()
+        f"<figure>{html.image(png, titles[k])}<figcaption>{titles[k]}</figcaption></figure>"
+        for k, png in drawn.items()
+        if png is not None
     )
     return f'<div class="grid">{"".join(shown)}</div>'
 
 
 def _figures(figures: Mapping[str, Interval]) -> str:
-    rows = ([f"<code>{k}</code>", _value(f), escape(MEANINGS.get(k, ""))] for k, f in figures.items())
-    return _table(("figure", "value [95 % interval]", "meaning"), rows)
+    rows = ([f"<code>{k}</code>", html.value(f), escape(MEANINGS.get(k, ""))] for k, f in figures.items())
+    return html.table(("figure", "value [95 % interval]", "meaning"), rows)
 
 
 def _subgroups(evaluation: Evaluation) -> str:
@@ -142,14 +142,14 @@ def _subgroups(evaluation: Evaluation) -> str:
     rows = []
     for group in evaluation.subgroups:
         counts = f"{group.nodules} / {group.patients} / {group.suspicious}"
-        shown = (_short(group.figures[k]) if k in group.figures else "" for k in held)
+        shown = (html.short(group.figures[k]) if k in group.figures else "" for k in held)
         rows.append([escape(group.axis), escape(group.name), counts, *shown])
     heads = ("by", "group", "nodules / patients / suspicious", *(name.replace("_", " ") for name in held))
     note = (
         f"<p>At the thresholds of the whole; median other than 3. What rests on fewer than {MIN_OF_CLASS} nodules of "
         "a class is left out. An interval without width means that no error was seen, not that none can happen.</p>"
     )
-    return f'{note}<div class="wide">{_table(heads, rows, kind="small")}</div>'
+    return f'{note}<div class="wide">{html.table(heads, rows, kind="small")}</div>'
 
 
 def _errors(study: Study, config: Config, draw: Draw) -> str:
@@ -173,23 +173,4 @@ def _case(study: Study, k: int, mask: NDArray[np.float32] | None, config: Config
         f"{study.answers.decisions[k]}; readers {ratings}; {size}"
     )
     png = charts.picture(view.hu, view.outline, mask)
-    return f"<figure>{_image(png, f'nodule {case.nodule_id}')}<figcaption>{escape(text)}</figcaption></figure>"
-
-
-def _image(png: bytes, title: str) -> str:
-    return f'<img alt="{escape(title)}" src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">'
-
-
-def _value(figure: Interval, digits: int = 3) -> str:
-    return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
-
-
-def _short(figure: Interval) -> str:
-    return f"{figure.value:.2f}<br><small>{figure.low:.2f}&hairsp;–&hairsp;{figure.high:.2f}</small>"
-
-
-def _table(heads: Sequence[str], rows: Rows, kind: str = "") -> str:
-    """Cells are HTML: whoever fills them has escaped them."""
-    top = "".join(f"<th>{escape(head)}</th>" for head in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<table class="{kind}"><tr>{top}</tr>{body}</table>'
+    return f"<figure>{html.image(png, f'nodule {case.nodule_id}')}<figcaption>{escape(text)}</figcaption></figure>"

@@ -16,7 +16,7 @@ from app.api.deps import Services, ServicesDep, authorise
 from app.api.dicomweb.intake import Intake
 from app.api.dicomweb.multipart_related import DICOM, RELATED, RelatedReader, related
 from app.api.dicomweb.queries import Level, Query, search
-from app.api.negotiation import Accepted, accepted
+from app.api.negotiation import MediaRanges, media_ranges
 from app.api.problems import responses_for
 from app.api.uploads.body import body_chunks
 from app.delivery.spool import Reception
@@ -113,11 +113,11 @@ async def store_in_study(request: Request, services: ServicesDep, delivery: Deli
 
 
 async def _store(request: Request, services: Services, delivery: Delivery, study: str | None) -> Response:
-    accepted(request).require(JSON)
+    media_ranges(request).require(JSON)
     await asyncio.to_thread(delivery.watch.require)
     with delivery.watch.guard():
         async with contextmanager_in_threadpool(delivery.spool.reception()) as reception:
-            intake = await _received(request, services, reception, study)
+            intake = await _read_instances(request, services, reception, study)
             status, dataset = intake.answer()
             await asyncio.to_thread(reception.commit)
     delivery.watch.succeeded()
@@ -126,7 +126,7 @@ async def _store(request: Request, services: Services, delivery: Delivery, study
     return _json(dataset.to_json_dict(), status)
 
 
-async def _received(request: Request, services: Services, reception: Reception, study: str | None) -> Intake:
+async def _read_instances(request: Request, services: Services, reception: Reception, study: str | None) -> Intake:
     with closing(Intake(reception, study)) as intake:
         reader = RelatedReader(request.headers.get("content-type", ""), intake)
         async for chunk in body_chunks(request, services.study_limit):
@@ -175,7 +175,7 @@ async def find_instances_of_series(request: Request, delivery: DeliveryDep, stud
 @router.get(OF_STUDY, summary="Retrieve the results of a study", responses=RETRIEVED)
 async def retrieve_study(request: Request, delivery: DeliveryDep, study: str) -> Response:
     """WADO-RS."""
-    return await _retrieve(accepted(request), delivery, study)
+    return await _retrieve(media_ranges(request), delivery, study)
 
 
 @router.get(OF_STUDY + "/metadata", summary="Describe the results of a study", responses=DESCRIBED)
@@ -187,7 +187,7 @@ async def study_metadata(request: Request, delivery: DeliveryDep, study: str) ->
 @router.get(OF_SERIES, summary="Retrieve a series of results", responses=RETRIEVED)
 async def retrieve_series(request: Request, delivery: DeliveryDep, study: str, series: str) -> Response:
     """WADO-RS."""
-    return await _retrieve(accepted(request), delivery, study, series)
+    return await _retrieve(media_ranges(request), delivery, study, series)
 
 
 @router.get(OF_SERIES + "/metadata", summary="Describe a series of results", responses=DESCRIBED)
@@ -201,7 +201,7 @@ async def retrieve_instance(
     request: Request, delivery: DeliveryDep, study: str, series: str, instance: str
 ) -> Response:
     """WADO-RS."""
-    return await _retrieve(accepted(request), delivery, study, series, instance)
+    return await _retrieve(media_ranges(request), delivery, study, series, instance)
 
 
 @router.get(
@@ -217,7 +217,7 @@ async def instance_metadata(
 
 
 async def _find(request: Request, delivery: Delivery, level: Level, *scope: str) -> Response:
-    accepted(request).require(JSON)
+    media_ranges(request).require(JSON)
     query = Query.parse(request.query_params.multi_items())
     root = str(request.base_url).rstrip("/") + ROOT
 
@@ -229,7 +229,7 @@ async def _find(request: Request, delivery: Delivery, level: Level, *scope: str)
 
 
 async def _describe(request: Request, delivery: Delivery, *scope: str) -> Response:
-    accepted(request).require(JSON)
+    media_ranges(request).require(JSON)
 
     def work() -> str:
         return f"[{','.join(_attributes(delivery, _found(delivery, *scope)))}]"
@@ -238,7 +238,7 @@ async def _describe(request: Request, delivery: Delivery, *scope: str) -> Respon
         return Response(await asyncio.to_thread(work), media_type=JSON)
 
 
-async def _retrieve(wanted: Accepted, delivery: Delivery, *scope: str) -> Response:
+async def _retrieve(wanted: MediaRanges, delivery: Delivery, *scope: str) -> Response:
     with delivery.watch.guard():
         found = await asyncio.to_thread(_found, delivery, *scope)
         files = (content for uid in found if (content := delivery.store.content(uid)) is not None)

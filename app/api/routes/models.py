@@ -25,7 +25,9 @@ DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/json": MODEL}},
     **responses_for(401, 404, 500, without=(UnknownResult,)),
 }
-Detail = schemas.ModelDetail | schemas.DetectorDetail | schemas.TaggerDetail
+Detail = (
+    schemas.ModelDetail | schemas.DetectorDetail | schemas.SecondLookDetail | schemas.ViewDetail | schemas.TaggerDetail
+)
 Name = Annotated[str, Path(description="Name of the model.", openapi_examples=SHIPPED)]
 
 
@@ -33,7 +35,13 @@ Name = Annotated[str, Path(description="Name of the model.", openapi_examples=SH
 async def list_models(services: ServicesDep) -> schemas.ModelList:
     """Identity, digest, backend and state of each model of this service."""
     registry = services.registry
-    models = [model_cards.model_summary(registry), model_cards.detector_summary(registry)]
+    summaries = (
+        model_cards.model_summary,
+        model_cards.detector_summary,
+        model_cards.second_look_summary,
+        model_cards.view_summary,
+    )
+    models = [summary(registry) for summary in summaries]
     if (tagger := services.reader.tagger) is not None:
         models.append(model_cards.tagger_summary(services.reader, tagger))
     return schemas.ModelList(models=models)
@@ -45,6 +53,10 @@ async def describe_model(name: Name, services: ServicesDep) -> Detail:
     registry = services.registry
     if name == registry.detector_bundle.manifest.name:
         return model_cards.detector_detail(registry)
+    if name == registry.second_look_bundle.manifest.name:
+        return model_cards.second_look_detail(registry)
+    if name == registry.view_bundle.manifest.name:
+        return model_cards.view_detail(registry)
     if name == registry.bundle.manifest.name:
         return model_cards.model_detail(registry)
     if (tagger := services.reader.tagger) is not None and name == tagger.manifest.name:
@@ -75,7 +87,7 @@ async def model_card(name: Name, services: ServicesDep) -> Response:
 def _folders(services: Services) -> dict[str, pathlib.Path]:
     """The folder of each bundle, by its name."""
     registry, tagger = services.registry, services.reader.tagger
-    folders = {bundle.manifest.name: bundle.path for bundle in (registry.bundle, registry.detector_bundle)}
+    folders = {bundle.manifest.name: bundle.path for bundle in (*registry.bundles, registry.view_bundle)}
     return folders if tagger is None else {**folders, tagger.manifest.name: tagger.path}
 
 

@@ -80,7 +80,7 @@ async def predict(
     began = time.perf_counter()
     with services.engine.coming(announced_bytes(request), request.scope.get(EXPECTED)):
         wanted = slice_format(request)
-        services.registry.model()
+        services.registry.models()
         upload = await read_upload(request, services.slice_limit)
     parameters = parse_parameters(upload.parameters)
     request_id = telemetry.request_id.get() or ""

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from app import telemetry
 from app.api.deps import ServicesDep, authorise
 from app.api.examples import REPORT_ANSWERS, REPORT_TEXTS
-from app.api.negotiation import JSON, accepted
+from app.api.negotiation import JSON, media_ranges
 from app.api.problems import responses_for
 from app.api.report_answers import ReportAnswer, report_answer
 from app.api.uploads.body import announced_bytes, has_left
@@ -88,7 +88,7 @@ LanguageQuery = Annotated[
 async def read(request: Request, services: ServicesDep, language: LanguageQuery = None) -> Response:
     """Read the text of a report."""
     began = time.perf_counter()
-    accepted(request).require(JSON)
+    media_ranges(request).require(JSON)
     with services.engine.coming(announced_bytes(request)):
         upload = await read_report(request, language, services.report_limit)
     request_id = telemetry.request_id.get() or ""

@@ -130,7 +130,7 @@ async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: 
             return (json_answer(judgement, asked.language, request_id, report),)
         return render(judgement, asked.format, asked.language, upload.headers, services.metrics)
 
-    services.registry.model()
+    services.registry.models()
     return await slot.run(work)
 
 

@@ -51,7 +51,7 @@ class AutoBackend:
         self._choose(last)
 
     def run(self, hu: NDArray[np.float32]) -> Outputs:
-        """float32 (N, size, size, 1) in HU to the outputs named in the manifest, batch axis first. Thread-safe."""
+        """float32 (N, size, size, channels) in HU to the outputs in the manifest, batch axis first. Thread-safe."""
         if self._chosen is None:
             raise RuntimeError("run before load")
         return self._chosen.run(hu)
@@ -79,4 +79,4 @@ def _read_golden(path: Path) -> GoldenCase:
 
 def _load_verified(backend: Backend, path: Path, golden: GoldenCase) -> None:
     backend.load(path)
-    check_golden(golden, backend.run(golden.hu.decode()[None, ..., None]), backend.name, path)
+    check_golden(golden, backend.run(golden.batch()), backend.name, path)

@@ -25,7 +25,7 @@ from benchmarks.serving.service import Service, eventually
 from phantoms.series import SLICES, slice_file
 from phantoms.slices import SECRET_ID, SECRET_NAME, derived_uid, dicom, relabelled, small
 from tests.api.conftest import wait_until_ready
-from tests.fakes import ArithmeticBackend, ArithmeticFilter, write_models
+from tests.fakes import arithmetic_backends, write_models
 
 STUDIES: Final = "/dicom-web/studies"
 JSON: Final = "application/dicom+json"
@@ -44,7 +44,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends())
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client
@@ -229,7 +229,7 @@ def test_a_full_spool_asks_to_come_back(tmp_path: Path, series: list[bytes]) -> 
     write_models(tmp_path)
     # The quiet period keeps what came first in the spool.
     settings = Settings(models_dir=tmp_path, spool_dir=tmp_path / "state", spool_mb=1, quiet_seconds=3600, threads=1)
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends())
     with TestClient(app) as client:
         large = slice_file(0, SOPInstanceUID=derived_uid("large")) + bytes(MEGABYTE)
         assert post(client, [large])[0] == 200
@@ -240,7 +240,7 @@ def test_a_full_spool_asks_to_come_back(tmp_path: Path, series: list[bytes]) -> 
 
 def test_without_a_folder_dicomweb_is_off(tmp_path: Path) -> None:
     write_models(tmp_path)
-    app = create_app(Settings(models_dir=tmp_path), backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(Settings(models_dir=tmp_path), backends=arithmetic_backends())
     with TestClient(app) as client:
         response = client.get(STUDIES)
     assert (response.status_code, response.json()["code"]) == (501, "dicomweb_off")
@@ -249,7 +249,7 @@ def test_without_a_folder_dicomweb_is_off(tmp_path: Path) -> None:
 def test_a_token_guards_it(tmp_path: Path) -> None:
     write_models(tmp_path)
     settings = Settings(models_dir=tmp_path, spool_dir=tmp_path / "state", api_token="t" * 16)
-    app = create_app(settings, backend=ArithmeticBackend(), detector_backend=ArithmeticFilter())
+    app = create_app(settings, backends=arithmetic_backends())
     with TestClient(app) as client:
         assert client.get(STUDIES).status_code == 401
         assert client.get(STUDIES, headers={"Authorization": f"Bearer {'t' * 16}"}).status_code == 200
@@ -369,10 +369,11 @@ def test_what_ends_early_is_malformed(parts: list[bytes], data: st.DataObject) -
 
 
 @pytest.fixture(scope="module")
-def spooling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def spooling(tmp_path_factory: pytest.TempPathFactory, server: str) -> Iterator[Service]:
     """The shipped models behind a socket, with a spool."""
     folder = str(tmp_path_factory.mktemp("state"))
-    service = Service(environment={"LUNGSCOPE_SPOOL_DIR": folder, "LUNGSCOPE_SETTLE_SECONDS": "0"})
+    settings = {"LUNGSCOPE_SPOOL_DIR": folder, "LUNGSCOPE_SETTLE_SECONDS": "0", "LUNGSCOPE_SERVER": server}
+    service = Service(environment=settings)
     service.wait_until_ready()
     yield service
     service.process.terminate()

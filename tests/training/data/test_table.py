@@ -29,7 +29,7 @@ def write_table(folder: Path, rows: list[dict[str, str]]) -> Path:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """a.dcm and the same slice as a 16-bit a.png, another patient's b.dcm, and a mask of a.dcm's nodule."""
+    """a.dcm, the same slice as a 16-bit a.png and as a.npy, another patient's b.dcm, and a mask of a.dcm's nodule."""
     folder = tmp_path_factory.mktemp("images")
     for name, seed in (("a", 7), ("b", 8)):
         (folder / f"{name}.dcm").write_bytes(
@@ -39,6 +39,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     y, x = np.mgrid[:256, :256]
     mask = (np.hypot(x - 74, y - 120) <= 5) | (np.hypot(x - 180, y - 120) <= 8)
     (folder / "mask.png").write_bytes(picture(mask.astype(np.uint8) * 255))
+    np.save(folder / "a.npy", chest())
+    np.save(folder / "stack.npy", np.stack([chest(seed=1), chest(seed=2)]))
+    np.save(folder / "scaled.npy", (chest() + 1000).astype(np.float32) / 4000)
+    np.save(folder / "mask.npy", mask)
     return folder
 
 
@@ -70,6 +74,13 @@ def test_paths_are_relative_to_the_table(images: Path) -> None:
         ("4;5;3", (4, 5, 3)),
         ("1;1", (1, 1)),
         ("3", (3,)),
+        ("Cancer", (5,)),
+        ("malignant", (5,)),
+        ("1.0", (5,)),
+        ("normal", (1,)),
+        ("良性", (1,)),
+        ("0.0", (1,)),
+        ("indeterminate", (3,)),
     ],
 )
 def test_labels(tmp_path: Path, images: Path, label: str, malignancy: tuple[int, ...]) -> None:
@@ -121,12 +132,82 @@ def test_a_patch_at_the_edge_repeats_the_outermost_pixel(tmp_path: Path, images:
     np.testing.assert_array_equal(nodule.hu[35:, 40], hu[:36, 255])
 
 
+def test_an_array_of_hounsfield_units_agrees_with_its_dicom(tmp_path: Path, images: Path) -> None:
+    array = {"image": str(images / "a.npy"), "pixel_spacing_mm": "1.4", "outline": str(images / "mask.npy")}
+    one, two = read(tmp_path, images, {"outline": str(images / "mask.png")}, array).nodules
+    np.testing.assert_array_equal(one.hu, two.hu)
+    assert (two.spacing_mm, two.diameter_mm) == (one.spacing_mm, one.diameter_mm)
+
+
+def test_a_stack_of_slices_needs_its_frame(tmp_path: Path, images: Path) -> None:
+    stack = {"image": str(images / "stack.npy"), "pixel_spacing_mm": "1.4"}
+    (nodule,) = read(tmp_path, images, stack | {"frame": "2"}).nodules
+    np.testing.assert_array_equal(nodule.hu, chest(seed=2)[85:156, 39:110])
+    for frame in ("", "3"):
+        with pytest.raises(DatasetMalformed, match=r"row 2, column 'image'.*`frame` from 1 to 2"):
+            read(tmp_path, images, stack | {"frame": frame})
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"image": "scaled.npy", "pixel_spacing_mm": "1.4"}, "no air.*Hounsfield units"),
+        ({"image": "a.npy"}, "no pixel_spacing_mm beside an array"),
+        ({"image": "a.npy", "pixel_spacing_mm": "1.4", "window": "1024;4096"}, "a window beside an array"),
+    ],
+)
+def test_an_array_without_its_scale_is_refused(tmp_path: Path, images: Path, row: dict[str, str], message: str) -> None:
+    with pytest.raises(DatasetMalformed, match=rf"{message}.*|row 2, column 'image'.*{message}"):
+        read(tmp_path, images, row | {"image": str(images / row["image"])})
+
+
+def test_columns_of_other_programs_are_left_out_with_a_remark(tmp_path: Path, images: Path) -> None:
+    dataset = read(tmp_path, images, {"age": "61", "": "0", "sex": "F"})
+    assert dataset.remarks == ("Columns that are not read: age, one without a name, sex.",)
+    assert read(tmp_path, images, {}).remarks == ()
+
+
+def test_a_spacing_that_the_image_contradicts_is_an_error(tmp_path: Path, images: Path) -> None:
+    with pytest.raises(DatasetMalformed, match=r"'0.7' in row 2, column 'pixel_spacing_mm'.*1.4 mm"):
+        read(tmp_path, images, {"pixel_spacing_mm": "0.7"})
+
+
+def test_a_diameter_that_outline_and_spacing_contradict_is_an_error(tmp_path: Path, images: Path) -> None:
+    drawn = {"outline": str(images / "mask.png")}
+    with pytest.raises(DatasetMalformed, match=r"'30' in row 2, column 'diameter_mm'.*about 14.2 mm.*1.4 mm a pixel"):
+        read(tmp_path, images, drawn | {"diameter_mm": "30"})
+    with pytest.raises(DatasetMalformed, match=r"'359' in row 2, column 'diameter_mm'"):
+        read(tmp_path, images, {"diameter_mm": "359"})
+
+
+def test_diameters_that_are_all_too_large_tell_of_a_wrong_spacing(tmp_path: Path, images: Path) -> None:
+    rows = [{"outline": str(images / "mask.png"), "diameter_mm": "23"} for _ in range(5)]
+    with pytest.raises(DatasetMalformed, match=r"1\.62 times those of the outlines \(median of 5 rows\)"):
+        read(tmp_path, images, *rows)
+    assert len(read(tmp_path, images, *rows[:4]).nodules) == 4  # too few to tell
+
+
+def test_a_patient_in_two_folds_is_found_while_reading(tmp_path: Path, images: Path) -> None:
+    with pytest.raises(PatientLeak, match=r"patient P1 in several splits: fold 0 \(row 2\), fold 3 \(row 4\)"):
+        read(tmp_path, images, {"fold": "0"}, {"fold": "0", "column": "180"}, {"fold": "3", "column": "20"})
+
+
+def test_a_place_with_two_labels_is_an_error(tmp_path: Path, images: Path) -> None:
+    copy = {"image": str(images / "a.npy"), "pixel_spacing_mm": "1.4", "column": "75", "label": "benign"}
+    with pytest.raises(DatasetMalformed, match=r"rows 2 and 3, suspicious in one and benign in the other"):
+        read(tmp_path, images, {}, copy)
+
+
+def test_a_place_that_stands_twice_is_remarked(tmp_path: Path, images: Path) -> None:
+    assert read(tmp_path, images, {}, {}).remarks == ("The same nodule stands in rows 2 and 3: it counts as often.",)
+
+
 def test_the_same_slice_under_two_names_is_a_leak(tmp_path: Path, images: Path) -> None:
     copy = tmp_path / "copy.dcm"  # another header, the same pixels
     copy.write_bytes(dicom(chest(), SeriesInstanceUID="1.9", SOPInstanceUID="1.9.1"))
     rows = {"fold": "0"}, {"fold": "1", "patient": "P2", "image": str(copy), "column": "180"}
-    with pytest.raises(PatientLeak, match="P1, P2 on both sides of the split: the same slice"):
-        hold_out(read(tmp_path, images, *rows), 0)
+    with pytest.raises(PatientLeak, match="the same slice under the names P1, P2"):
+        read(tmp_path, images, *rows)
 
 
 def test_different_images_are_no_leak(tmp_path: Path, images: Path) -> None:
@@ -178,7 +259,7 @@ def test_what_a_picture_does_not_say_is_not_assumed(tmp_path: Path, images: Path
         ("image;column;row;label;patient\na;1;1;1;P", "missing.*commas between cells"),
         ("image,column,row,label,patient\n", "no rows"),
         ("image,column,row,patient,label,malignancy\na,1,1,P,1,5", "both: label, malignancy"),
-        ("image,column,row,patient,label,age\na,1,1,P,1,5", "unknown: age"),
+        ("image,column,row,patient,label,diamter_mm\na,1,1,P,1,5", r"misspelt: diamter_mm \(diameter_mm\?\)"),
         ("image,column,row,patient,label,margin\na,1,1,P,1,5", "missing beside other traits: subtlety"),
         ("image,column,row,patient,label,row\na,1,1,P,1,5", "twice: row"),
         ("image,column,row,patient,label\na,1,1,P,1,5", "more cells in row 2"),

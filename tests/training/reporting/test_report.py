@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import re
 from dataclasses import replace
 from html import escape
@@ -14,7 +15,7 @@ import pytest
 
 from app.inference.bundle import load_bundle
 from tests.training.conftest import TinyRun
-from training.data.nodules import Dataset
+from training.data.nodules import Dataset, DatasetMalformed, Nodule
 from training.evaluation.bundle_study import UNKNOWN, as_calibration, bundle_study, warnings_of
 from training.evaluation.held_out import save
 from training.evaluation.results import EVALUATION_FILE, HELD_OUT_FILE, read_evaluation
@@ -24,6 +25,7 @@ from training.fitting.samples import nodule_view
 from training.reporting import charts, outlines
 from training.reporting.assessment import assess_bundle, assess_recipe, ratings_beside
 from training.reporting.export import load_graph
+from training.reporting.predictions_table import PREDICTIONS_TABLE
 from training.reporting.report import REPORT_FILE, WORST, render, summary, worst_errors
 
 
@@ -84,7 +86,7 @@ def test_the_report_escapes_what_a_table_says(tiny_run: TinyRun, dataset: Datase
     study = cross_validated(tiny_run.held_out, tiny_run.candidates, hostile, config, {})
     subgroups = tuple(g.model_copy(update={"name": "<script>"}) for g in tiny_run.evaluation.subgroups)
     evaluation = tiny_run.evaluation.model_copy(update={"subgroups": subgroups, "command": "a & b"})
-    text = render(study, evaluation, config, lambda cases: [None] * len(cases))
+    text = render(study, evaluation, config, lambda cases: [None] * len(cases), {})
     assert "<script>" not in text
     assert "a &amp; b" in text
 
@@ -103,7 +105,8 @@ def test_the_worst_errors_come_first(tiny_run: TinyRun, dataset: Dataset, config
 def test_charts_survive_what_is_missing(config: Config, tiny_run: TinyRun, dataset: Dataset) -> None:
     study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, {})
     bare = replace(study, logistic=np.full(len(study.logistic), np.nan))
-    for png in (charts.roc(bare, config), charts.size_matched(bare, config), charts.traits({}), charts.size_bands(())):
+    for png in (charts.roc(bare, config), charts.size_matched(bare, config)):
+        assert png is not None
         assert png.startswith(b"\x89PNG")
     flat = np.zeros((48, 48), np.float32)
     assert charts.picture(flat, None, None).startswith(b"\x89PNG")
@@ -182,3 +185,82 @@ def test_a_table_without_outlines_traits_or_diameters_is_measured(
     assert not set(absent) & set(found.figures)
     assert {g.axis for g in found.subgroups} == {"manufacturer", "readers"}
     assert "diameter unknown" in (tmp_path / REPORT_FILE).read_text("utf-8")
+
+
+def labelled_once(dataset: Dataset) -> Dataset:
+    """The same nodules as a table of one's own, with one label each."""
+    nodules = (replace(n, malignancy=(5 if n.median_malignancy > 3 else 1,)) for n in dataset.nodules)
+    return Dataset(tuple(nodules), (), (("table", "sha256:0"),), ("Columns that are not read: age.",))
+
+
+def test_one_label_a_nodule_is_enough_and_said(
+    tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
+) -> None:
+    own = labelled_once(dataset)
+    found = assess_bundle(tiny_run.bundle, own, config, {}, tmp_path, "pytest")
+    assert found.nodules == len(own.nodules)
+    assert {"auc", "case_auc", "ece"} <= found.figures.keys()
+    assert any("No nodule has the 3 readers" in text for text in found.warnings)
+    assert "Columns that are not read: age." in found.warnings
+    text = (tmp_path / REPORT_FILE).read_text("utf-8")
+    assert "those of the table" in text
+    assert "LUNA16 candidates in all" not in text
+
+
+def test_a_table_of_ones_own_is_not_measured_by_this_projects_targets(
+    tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
+) -> None:
+    found = assess_bundle(tiny_run.bundle, labelled_once(dataset), config, {}, tmp_path, "pytest")
+    assert found.targets == ()
+    assert "<h2>Targets</h2>" not in (tmp_path / REPORT_FILE).read_text("utf-8")
+    assert tiny_run.evaluation.targets
+
+
+def test_every_nodule_has_a_row_of_what_was_answered(
+    tiny_run: TinyRun, dataset: Dataset, config: Config, served: Study, tmp_path: Path
+) -> None:
+    assess_bundle(tiny_run.bundle, Dataset(dataset.nodules, ()), config, {}, tmp_path, "pytest")
+    with (tmp_path / PREDICTIONS_TABLE).open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["nodule"]) for row in rows] == [case.nodule_id for case in served.cases]
+    assert {row["patient"] for row in rows} == dataset.patients
+    assert [row["decision"] for row in rows] == served.answers.decisions.tolist()
+    np.testing.assert_allclose([float(row["probability"]) for row in rows], served.answers.probability, atol=1e-5)
+
+
+def test_axes_without_anything_on_them_are_not_shown(
+    tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
+) -> None:
+    one_class = tuple(n for n in dataset.nodules if n.median_malignancy < 3)
+    bare = tuple(replace(n, traits=(float("nan"),) * 7, diameter_mm=float("nan")) for n in one_class)
+    assess_bundle(tiny_run.bundle, Dataset(bare, ()), config, {}, tmp_path, "pytest")
+    text = (tmp_path / REPORT_FILE).read_text("utf-8")
+    absent = ("ROC", "AUC among nodules", "AUC by size band", "Traits against", "Learning curves")
+    assert not [title for title in absent if f"<figcaption>{title}" in text]
+    assert "<figcaption>Reliability" in text
+    assert charts.learning({}) is None
+    assert charts.traits({}) is None
+    assert charts.size_bands(()) is None
+
+
+def test_learning_curves_of_every_fold_are_shown(
+    tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
+) -> None:
+    save(tmp_path / HELD_OUT_FILE, tiny_run.held_out, tiny_run.candidates)
+    for fold in (0, 1):
+        (tmp_path / f"fold{fold}").mkdir()
+        (tmp_path / f"fold{fold}" / "losses.csv").write_text("step,loss,learning_rate\n0,2,1\n1,1,1\n", "utf-8")
+    assess_recipe(dataset, config, {}, tmp_path, "pytest", again=True, restart=False)
+    assert "<figcaption>Learning curves" in (tmp_path / REPORT_FILE).read_text("utf-8")
+
+
+def test_data_that_cannot_be_cross_validated_say_so_before_anything_is_trained(
+    dataset: Dataset, config: Config, tmp_path: Path
+) -> None:
+    def refused(nodules: list[Nodule], message: str) -> None:
+        with pytest.raises(DatasetMalformed, match=message):
+            assess_recipe(Dataset(tuple(nodules), ()), config, {}, tmp_path, "pytest", again=False, restart=False)
+        assert not list(tmp_path.iterdir())
+
+    refused([replace(n, fold=0) for n in dataset.nodules], r"nodules in 1 fold\(s\)")
+    refused([n for n in dataset.nodules if n.median_malignancy < 3], "0 suspicious and [0-9]+ benign nodules outside")

@@ -1,14 +1,22 @@
-"""The words on a picture, in English and Chinese."""
+"""The captions of a picture, in English and Chinese."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
-from app.inference.vocabulary import Language
+from app.inference.vocabulary import Language, Suspicion
 
-Word = Literal["disclaimer", "against", "for", "evidence", "assumed", "finding", "not_judged", "more", "none", "series"]
+Caption = Literal[
+    "disclaimer", "against", "for", "evidence", "assumed", "finding", "not_judged", "more", "none", "series"
+]
 
-WORDS: Final[dict[Word, dict[Language, str]]] = {
+# What a finding counts for in the decision for a whole slice or series.
+SUSPICION_WORDS: Final[dict[Suspicion, dict[Language, str]]] = {
+    "suspected": {"en": "suspicious", "zh": "可疑"},
+    "open": {"en": "uncertain", "zh": "不确定"},
+    "low": {"en": "not counted", "zh": "不计入"},
+}
+CAPTIONS: Final[dict[Caption, dict[Language, str]]] = {
     "disclaimer": {"en": "Research use only. Not a medical device.", "zh": "仅供研究使用，非医疗器械。"},
     "evidence": {"en": "Evidence", "zh": "依据"},
     "against": {"en": "against", "zh": "不支持"},

@@ -1,0 +1,1 @@
+"""The network that tells axial slices of a chest from every other picture."""
