@@ -130,6 +130,12 @@ textbook: $(DEV_READY) ## what a whole-slice CNN learns on IQ-OTH/NCCD: docs/res
 detector: $(DEV_READY) ## train the candidate filter; networks go to runs/detector
 	$(BIN)/python scripts/detector.py train --data $(DATA) --out runs/detector
 
+.PHONY: report-tagger
+report-tagger: $(DEV_READY) ## train the tagger of reports, measure it, write its bundle: models/report-tagger/1
+	$(BIN)/python scripts/report_tagger.py train --data $(DATA) --out runs/report_tagger
+	$(BIN)/python scripts/report_tagger.py evaluate --data $(DATA) --trained runs/report_tagger --out docs/results/report_tagger.json
+	$(BIN)/python scripts/report_tagger.py export --trained runs/report_tagger --out models/report-tagger/1
+
 .PHONY: planted
 planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/detector and OUT/evaluation, anew for each classifier: docs/results/planted.json
 	PYTHONPATH=. $(BIN)/python benchmarks/planted.py --data $(DATA) --networks runs/detector \

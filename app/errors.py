@@ -88,6 +88,18 @@ class UnsupportedArchive(UnsupportedInput, code="unsupported_archive"):
     """A zip archive that is encrypted, holds another one, or is compressed by a method that is not read."""
 
 
+class UnreadableText(InputError):
+    """What was sent as a report's text cannot be read as text."""
+
+
+class MalformedText(UnreadableText, code="malformed_text"):
+    """Bytes that are not UTF-8, control characters, or JSON that is no report."""
+
+
+class UnsupportedCharset(UnreadableText, code="unsupported_charset"):
+    """Text in another character set than UTF-8."""
+
+
 class InputTooLarge(InputError, code="input_too_large"):
     """More bytes than the service accepts."""
 

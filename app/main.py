@@ -19,7 +19,7 @@ from app.api import contract, problems
 from app.api.deps import Services
 from app.api.early_answers import EarlyAnswers, malformed_answers
 from app.api.middleware import HeadAsGet, RequestContext, WellFormed
-from app.api.routes import dicomweb, docs, health, models, predict, studies
+from app.api.routes import dicomweb, docs, health, models, predict, reports, studies
 from app.api.routing import NoRoute
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
 from app.delivery.spool import Spool, SpoolLimits
@@ -27,7 +27,10 @@ from app.delivery.storage import readable_count
 from app.delivery.store import ResultStore
 from app.delivery.worker import Backoff, Delivery, DeliveryWork, SpoolWork
 from app.imaging.read import quiet_decoders, spare_threads
+from app.inference.backends import Backend
+from app.inference.bundle import VerifiedManifest
 from app.inference.engine import Engine, SeriesLane
+from app.inference.model import create_backend
 from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
@@ -39,6 +42,7 @@ from app.server.load_board import LoadBoard
 from app.server.sharing import Sharing
 from app.settings import MEGABYTE, Settings, own_cores
 from app.telemetry import Metrics
+from app.text.reader import ReportReader
 
 DESCRIPTION = (
     "Is a lung cancer suspected on this CT slice or series, how sure is that, why, where, or can it not be told?\n\n"
@@ -53,6 +57,7 @@ def create_app(
     settings: Settings | None = None,
     *,
     backends: Backends | None = None,
+    tagger_backend: Backend | None = None,
     on_fatal: Callable[[Exception], None] | None = None,
     metrics_folder: Path | None = None,
     board: LoadBoard | None = None,
@@ -75,7 +80,7 @@ def create_app(
     passes = board is not None and "connection-passing" not in settings.without
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
     cores = _cores(settings, board, sharing)
-    services = _services(settings, registry, metrics, sharing, cores)
+    services = _services(settings, registry, metrics, sharing, cores, _reader(settings, tagger_backend))
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -100,7 +105,7 @@ def _add_routes(app: FastAPI, metrics: Metrics) -> None:
     app.add_middleware(WellFormed, metrics=metrics)
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
-    for module in (predict, studies, models, health, dicomweb, docs):
+    for module in (predict, studies, reports, models, health, dicomweb, docs):
         app.include_router(module.router)
     docs.mount_assets(app)
     app.router.default = NoRoute(app.router)
@@ -112,8 +117,19 @@ def _registry(settings: Settings, backends: Backends | None) -> ModelRegistry:
     return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point, settings.trusted_key)
 
 
+def _reader(settings: Settings, backend: Backend | None) -> ReportReader:
+    """The reader of reports, with the tagger where its folder is."""
+    backend = backend or create_backend(settings.backend, 1)
+    return ReportReader.verified(settings.models_dir, settings.tagger, backend, settings.trusted_key)
+
+
 def _services(
-    settings: Settings, registry: ModelRegistry, metrics: Metrics, sharing: Sharing | None, cores: Cores
+    settings: Settings,
+    registry: ModelRegistry,
+    metrics: Metrics,
+    sharing: Sharing | None,
+    cores: Cores,
+    reader: ReportReader,
 ) -> Services:
     def series_changed(series: int) -> None:
         metrics.series_in_memory.set(series)
@@ -126,7 +142,7 @@ def _services(
     folder = settings.spool_dir
     judge = Judge(registry, metrics, settings.max_slices)
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
-    return Services(settings, registry, judge, engine, lane, metrics, delivery)
+    return Services(settings, registry, judge, engine, lane, metrics, delivery, reader)
 
 
 def _tell_nobody(_slices: int) -> None:
@@ -243,6 +259,7 @@ async def _get_ready(
 ) -> None:
     """Load the models and begin what needs them, or report why that cannot be."""
     registry = services.registry
+    await asyncio.to_thread(_load_tagger, services.reader, services.metrics)
     try:
         await asyncio.to_thread(registry.load)
     # Whatever a runtime raises while it loads: a process that can never be ready must not linger.
@@ -263,6 +280,18 @@ async def _get_ready(
     logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
 
 
+def _load_tagger(reader: ReportReader, metrics: Metrics) -> None:
+    """Load what reads reports; without it they are read by rules, which the answers say."""
+    try:
+        reader.load()
+    # Whatever a runtime raises while it loads: images are judged all the same.
+    except Exception as error:
+        logger.error("the report tagger cannot be used: %s", error, exc_info=error)
+        return
+    if (tagger := reader.tagger) is not None:
+        _name_model(metrics, tagger.manifest, tagger.digest, tagger.backend.name)
+
+
 def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
     """Say in the metrics and the log which models were loaded, and on what."""
     searching = (registry.detector_bundle, registry.second_look_bundle, registry.view_bundle)
@@ -270,9 +299,13 @@ def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
         (registry.bundle, registry.backend_name),
         *((each, each.backend.name) for each in searching),
     ):
-        identity = (bundle.manifest.name, str(bundle.manifest.version), bundle.digest, backend)
-        metrics.model(*identity).set(1)
-        logger.info("model loaded: %s/%s %s on %s", *identity)
+        _name_model(metrics, bundle.manifest, bundle.digest, backend)
+
+
+def _name_model(metrics: Metrics, manifest: VerifiedManifest, digest: str, backend: str) -> None:
+    identity = (manifest.name, str(manifest.version), digest, backend)
+    metrics.model(*identity).set(1)
+    logger.info("model loaded: %s/%s %s on %s", *identity)
 
 
 async def _drain(services: Services, sharing: Sharing | None) -> None:

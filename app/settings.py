@@ -16,7 +16,8 @@ from app.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIN_TOKEN_LENGTH = 16
-MEGABYTE = 1024 * 1024
+KILOBYTE = 1024
+MEGABYTE = 1024 * KILOBYTE
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -86,6 +87,9 @@ class Settings(BaseSettings):
     detector: Annotated[str, Field(description="bundle that finds candidates, or its name/version")] = "nodule-detector"
     second_look: Annotated[str, Field(description="bundle that scores what the detector finds")] = "nodule-suspicion"
     view: Annotated[str, Field(description="bundle that asks whether there is a chest to be searched")] = "chest-view"
+    tagger: Annotated[str, Field(description="bundle that labels the sentences of reports, if it is there")] = (
+        "report-tagger"
+    )
     trusted_key: Annotated[
         FilePath | None, Field(description="Ed25519 public key (PEM): only bundles signed by it are loaded")
     ] = None
@@ -100,6 +104,7 @@ class Settings(BaseSettings):
     queue_mb: Annotated[int, Field(ge=1, description="MB that requests at work and waiting may hold")] = 256
     max_body_mb: Annotated[int, Field(ge=1, le=2048, description="largest request body in MB")] = 64
     max_study_mb: Annotated[int, Field(ge=1, le=8192, description="largest body of a series in MB")] = 1024
+    max_report_kb: Annotated[int, Field(ge=1, le=1024, description="largest body of a report in kB")] = 100
     max_slices: Annotated[int, Field(ge=2, le=5000, description="most slices of a series")] = 1500
     max_series: Annotated[int, Field(ge=1, le=64, description="series in memory at once")] = 2
     upload_patience_seconds: Annotated[int, Field(ge=1, le=600, description="longest pause of an upload")] = 30

@@ -19,7 +19,7 @@ FORBIDDEN_NAMES: Final = {"utils", "util", "helpers", "helper", "common", "misc"
 
 SHARED: Final = {"errors", "locks", "private_files", "telemetry"}
 CORE: Final = SHARED | {"explain", "imaging", "inference", "reports"}
-APP: Final = CORE | {"settings", "security", "server", "delivery", "judgement", "api", "web", "main"}
+APP: Final = CORE | {"text", "settings", "security", "server", "delivery", "judgement", "api", "web", "main"}
 # A layer not named here may not exist: add it to the design first.
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "app": set(),  # the package itself holds its version
@@ -35,13 +35,14 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "inference": {"imaging", "telemetry", "errors"},
     "explain": {"inference", "imaging", "errors"},
     "reports": {"inference", "imaging", "errors"},
+    "text": {"inference", "errors"},
     "delivery": SHARED | {"reports", "inference"},
-    "judgement": {"reports", "explain", "inference", "imaging", "telemetry", "errors"},
-    "api": CORE | {"judgement", "delivery", "security", "settings", "server", "web"},
+    "judgement": {"reports", "explain", "text", "inference", "imaging", "telemetry", "errors"},
+    "api": CORE | {"text", "judgement", "delivery", "security", "settings", "server", "web"},
     "main": APP,
     "cli": APP - {"api", "security", "web"} | {"training"},
     "phantoms": {"imaging"},
-    "training": {"imaging", "inference", "errors", "phantoms"},
+    "training": {"imaging", "inference", "text", "errors", "phantoms"},
     "scripts": APP | {"training", "benchmarks", "phantoms"},
     "benchmarks": APP | {"cli", "training", "phantoms"},
 }
@@ -52,6 +53,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "evaluation": {"data", "fitting"},
     "reporting": {"data", "fitting", "evaluation"},
     "detector": {"data", "fitting", "evaluation", "reporting"},
+    "text": {"data", "fitting", "evaluation", "reporting"},
     "sight": {"data", "fitting", "evaluation", "reporting"},
     "second_look": {"data", "fitting", "evaluation", "reporting", "detector"},
     "experiments": {"data", "fitting", "evaluation", "reporting", "detector", "second_look"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -17,8 +17,9 @@ from app.inference.registry import ModelRegistry
 from app.inference.vocabulary import Language
 from app.judgement.judge import Judge
 from app.security import require_token
-from app.settings import MEGABYTE, Settings
+from app.settings import KILOBYTE, MEGABYTE, Settings
 from app.telemetry import Metrics
+from app.text.reader import ReportReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Services:
     lane: SeriesLane
     metrics: Metrics
     delivery: Delivery | None = None
+    reader: ReportReader = field(default_factory=ReportReader)
 
     @property
     def slice_limit(self) -> BodyLimit:
@@ -44,6 +46,12 @@ class Services:
         """The limits of a body with a series."""
         settings = self.settings
         return BodyLimit(settings.max_study_mb * MEGABYTE, "LUNGSCOPE_MAX_STUDY_MB", settings.upload_patience_seconds)
+
+    @property
+    def report_limit(self) -> BodyLimit:
+        """The limits of a body with a report."""
+        settings = self.settings
+        return BodyLimit(settings.max_report_kb * KILOBYTE, "LUNGSCOPE_MAX_REPORT_KB", settings.upload_patience_seconds)
 
 
 async def services(request: Request) -> Services:

@@ -12,7 +12,8 @@ from typing import Any, Final
 from app import web
 from app.api.events import line, progress_line
 
-_ANSWERS: Final[dict[str, Any]] = json.loads((Path(web.__file__).parent / "examples.json").read_text("utf-8"))
+_WEB: Final = Path(web.__file__).parent
+_ANSWERS: Final[dict[str, Any]] = json.loads((_WEB / "examples.json").read_text("utf-8"))
 SUSPECTED: Final[dict[str, Any]] = _ANSWERS["suspected"]
 REJECTED: Final[dict[str, Any]] = _ANSWERS["rejected"]
 SERIES: Final[dict[str, Any]] = _ANSWERS["series"]
@@ -27,6 +28,14 @@ STUDY_ANSWERS: Final[dict[str, Any]] = {"examples": {"suspected": {"summary": "A
 STUDY_EVENTS: Final[dict[str, Any]] = {
     "schema": {"type": "string", "description": "One JSON object a line, told apart by `event`."},
     "example": (progress_line("lungs", 7, 16) + line("result", SERIES)).decode(),
+}
+REPORT_LANGUAGES: Final = {"en": "English", "ja": "Japanese", "zh": "Chinese"}
+REPORT_TEXTS: Final[dict[str, Any]] = {
+    code: {"summary": name, "value": (_WEB / f"example-report.{code}.txt").read_text("utf-8")}
+    for code, name in REPORT_LANGUAGES.items()
+}
+REPORT_ANSWERS: Final[dict[str, Any]] = {
+    "examples": {"en": {"summary": "The English report", "value": _ANSWERS.get("report")}}
 }
 MODELS: Final[dict[str, Any]] = {"example": _ANSWERS["models"]}
 MODEL: Final[dict[str, Any]] = {"example": _ANSWERS["model"]}

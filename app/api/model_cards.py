@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from app.api.schemas import DetectorDetail, ModelDetail, ModelSummary, SecondLookDetail
+from app.api.schemas import DetectorDetail, ModelDetail, ModelSummary, SecondLookDetail, TaggerDetail, ViewDetail
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
 from app.inference.registry import ModelRegistry
 from app.inference.suspicion import SecondLook
+from app.inference.view import ViewCheck
 from app.judgement.answers import identity
+from app.text.reader import ReportReader
+from app.text.tagger import Tagger
 
 
 def model_summary(registry: ModelRegistry) -> ModelSummary:
@@ -25,6 +28,12 @@ def second_look_summary(registry: ModelRegistry) -> ModelSummary:
     """Identity and state of the second look."""
     second_look = registry.second_look_bundle
     return _summary(registry, second_look, second_look.backend.name)
+
+
+def view_summary(registry: ModelRegistry) -> ModelSummary:
+    """Identity and state of the check whether there is a chest to be searched."""
+    view = registry.view_bundle
+    return _summary(registry, view, view.backend.name)
 
 
 def model_detail(registry: ModelRegistry) -> ModelDetail:
@@ -80,7 +89,51 @@ def second_look_detail(registry: ModelRegistry) -> SecondLookDetail:
     )
 
 
-def _summary(registry: ModelRegistry, bundle: Bundle | Detector | SecondLook, backend: str) -> ModelSummary:
+def view_detail(registry: ModelRegistry) -> ViewDetail:
+    """The view check's manifest without arrays and file digests."""
+    manifest = registry.view_bundle.manifest
+    return ViewDetail(
+        **view_summary(registry).model_dump(),
+        intended_use=manifest.intended_use,
+        created=manifest.created.isoformat(),
+        input=manifest.input.model_dump(),
+        rejected_below=manifest.rejected_below,
+        doubtful_below=manifest.doubtful_below,
+        training_data=list(manifest.training_data),
+        performance=manifest.performance,
+    )
+
+
+def tagger_summary(reader: ReportReader, tagger: Tagger) -> ModelSummary:
+    """Identity and state of the tagger of reports."""
+    manifest = tagger.manifest
+    return ModelSummary(
+        name=manifest.name,
+        version=str(manifest.version),
+        digest=tagger.digest,
+        description=manifest.description,
+        backend=tagger.backend.name,
+        status="ready" if reader.state == "ready" else "failed" if reader.state == "failed" else "loading",
+    )
+
+
+def tagger_detail(reader: ReportReader, tagger: Tagger) -> TaggerDetail:
+    """The tagger's manifest without arrays and file digests."""
+    manifest = tagger.manifest
+    return TaggerDetail(
+        **tagger_summary(reader, tagger).model_dump(),
+        intended_use=manifest.intended_use,
+        created=manifest.created.isoformat(),
+        input=manifest.input.model_dump(),
+        languages=list(manifest.languages),
+        labels=list(manifest.labels),
+        threshold=manifest.threshold,
+        training_data=list(manifest.training_data),
+        performance=manifest.performance,
+    )
+
+
+def _summary(registry: ModelRegistry, bundle: Bundle | Detector | SecondLook | ViewCheck, backend: str) -> ModelSummary:
     return ModelSummary(
         **identity(bundle),
         description=bundle.manifest.description,

@@ -45,6 +45,8 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.InvalidParameter: (HTTPStatus.BAD_REQUEST, "Invalid parameter"),
     errors.MalformedArchive: (HTTPStatus.BAD_REQUEST, "Malformed archive"),
     errors.MalformedContentCoding: (HTTPStatus.BAD_REQUEST, "Malformed content coding"),
+    errors.MalformedText: (HTTPStatus.BAD_REQUEST, "Malformed text"),
+    errors.UnsupportedCharset: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported character set"),
     errors.NotAuthorised: (HTTPStatus.UNAUTHORIZED, "Not authorised"),
     errors.UnknownModel: (HTTPStatus.NOT_FOUND, "Unknown model"),
     errors.UploadTooSlow: (HTTPStatus.REQUEST_TIMEOUT, "The upload is too slow"),

@@ -10,6 +10,9 @@ from app.inference.bundle import OperatingPoint, Performance, TrainingData
 from app.inference.detector import DetectorPerformance, HardNegatives, ScoreThreshold, SecondReader
 from app.inference.registry import Status
 from app.inference.suspicion import ScanPoint, ScoreRule
+from app.inference.view import ViewPerformance
+from app.text.statements import Language
+from app.text.tagger import TaggerLabel, TaggerPerformance
 
 
 class _Schema(BaseModel):
@@ -77,6 +80,31 @@ class SecondLookDetail(ModelSummary):
     classifier_digest: str | None
     training_data: list[TrainingData]
     performance: DetectorPerformance
+
+
+class ViewDetail(ModelSummary):
+    """Everything about the check whether there is a chest to be searched but its weights."""
+
+    intended_use: str
+    created: str
+    input: dict[str, object]
+    rejected_below: float
+    doubtful_below: float
+    training_data: list[TrainingData]
+    performance: ViewPerformance
+
+
+class TaggerDetail(ModelSummary):
+    """Everything about the tagger of reports but its weights and its vocabulary."""
+
+    intended_use: str
+    created: str
+    input: dict[str, object]
+    languages: list[Language]
+    labels: list[TaggerLabel]
+    threshold: float
+    training_data: list[TrainingData]
+    performance: TaggerPerformance
 
 
 class Health(_Schema):

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from app.cli.exits import OK
 from app.inference.bundle import VerifiedManifest, versions_of
+from app.inference.model import create_backend
 from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.settings import Settings
+from app.text.reader import ReportReader
 
 
 def run(_options: argparse.Namespace, settings: Settings) -> int:
     """Verify and describe all; returns the exit code, and raises BundleError."""
-    registry = verified_registry(settings)
+    registry, tagger = verified_registry(settings), verified_reader(settings).tagger
     bundle, manifest = registry.bundle, registry.bundle.manifest
     _print_identity(manifest, bundle.digest, bundle.path)
     print(f"  operating point {manifest.operating_point.threshold:.3f} ({manifest.operating_point.chosen_for})")
@@ -22,9 +24,10 @@ def run(_options: argparse.Namespace, settings: Settings) -> int:
     print(f"  {manifest.performance.protocol}")
     for name, figure in manifest.performance.figures.items():
         print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
-    for searching in (registry.detector_bundle, registry.second_look_bundle, registry.view_bundle):
-        _print_identity(searching.manifest, searching.digest, searching.path)
-        for name, figure in searching.manifest.performance.figures.items():
+    searching = (registry.detector_bundle, registry.second_look_bundle, registry.view_bundle)
+    for other in searching if tagger is None else (*searching, tagger):
+        _print_identity(other.manifest, other.digest, other.path)
+        for name, figure in other.manifest.performance.figures.items():
             print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
     return OK
 
@@ -46,3 +49,9 @@ def verified_registry(settings: Settings) -> ModelRegistry:
     names = BundleNames(settings.model, settings.detector, settings.second_look, settings.view)
     backends = Backends.create(settings.backend, settings.threads)
     return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point, settings.trusted_key)
+
+
+def verified_reader(settings: Settings) -> ReportReader:
+    """The reader of reports, its tagger verified and not loaded; raises BundleError."""
+    backend = create_backend(settings.backend, 1)
+    return ReportReader.verified(settings.models_dir, settings.tagger, backend, settings.trusted_key)

@@ -8,10 +8,10 @@ from typing import Literal
 
 from app.errors import ModelLoading
 from app.inference.backends import Backend
-from app.inference.bundle import Bundle, find_bundle, load_bundle, read_verified
+from app.inference.bundle import Bundle, load_bundle, read_verified
 from app.inference.detector import Detector, DetectorManifest
 from app.inference.model import Model, create_backend
-from app.inference.signatures import require_signed
+from app.inference.signatures import find_signed
 from app.inference.suspicion import SecondLook
 from app.inference.view import ViewCheck
 
@@ -101,9 +101,7 @@ class ModelRegistry:
         """
 
         def found(name: str) -> Path:
-            path = find_bundle(models_dir, name)
-            require_signed(path, trusted_key)
-            return path
+            return find_signed(models_dir, name, trusted_key)
 
         bundle = load_bundle(found(names.classifier))
         detector = verify_detector(found(names.detector), backends.detector)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.errors import BundleError, SettingsError
-from app.inference.bundle import MANIFEST_FILE, signature_file
+from app.inference.bundle import MANIFEST_FILE, find_bundle, signature_file
 
 if TYPE_CHECKING:  # OpenSSL takes memory in every worker: imported where a key is used
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -47,6 +47,13 @@ def require_signed(bundle: Path, public_key: Path | None) -> None:
         expected=f"a manifest signed by the key in {public_key.name} (LUNGSCOPE_TRUSTED_KEY)",
         remedy="Sign it: lungscope sign BUNDLE --key key.pem. Nothing was loaded.",
     )
+
+
+def find_signed(models_dir: Path, name: str, public_key: Path | None) -> Path:
+    """The folder that `find_bundle` finds, its manifest signed by the key if there is one; raises BundleError."""
+    path = find_bundle(models_dir, name)
+    require_signed(path, public_key)
+    return path
 
 
 def require_private_key(path: Path) -> None:

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict  # pydantic takes this one only before P
 from app.imaging.ct import PointMm, PointPx
 from app.inference.bundle import Finding as Label
 from app.inference.vocabulary import Decision, Suspicion
+from app.text.answers import AgreementOut, ReportOut
 
 DISCLAIMER: Final = "Research use only. Not a medical device."
 
@@ -122,6 +123,13 @@ class SourceOut(TypedDict):
     series: NotRequired[SeriesOut]
 
 
+class ComparedReportOut(ReportOut):
+    """What a report that came with a series states, beside the findings."""
+
+    tagger: Annotated[ModelRef | None, Field(description="what labelled the sentences; null where rules alone read")]
+    agreement: list[AgreementOut]
+
+
 class Answer(TypedDict):
     """The judgement of one slice or one series."""
 
@@ -145,6 +153,9 @@ class Answer(TypedDict):
             list[KeySliceOut],
             Field(description="of a series: the slices to look at, the most suspicious finding's first"),
         ]
+    ]
+    report: NotRequired[
+        Annotated[ComparedReportOut, Field(description="of a series: only where a report came with it")]
     ]
     model: ModelRef
     detector: NotRequired[Annotated[ModelRef, Field(description="what searched, where nobody gave a roi")]]

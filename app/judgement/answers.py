@@ -8,10 +8,12 @@ from app.inference.bundle import Bundle
 from app.inference.detector import Detector
 from app.inference.prediction import Evidence, Finding, KeySlice, Prediction, SliceRef, Trait
 from app.inference.suspicion import ScanPoint, SecondLook
+from app.inference.view import ViewCheck
 from app.inference.vocabulary import DECISION_WORDS, Language, trait_word
 from app.judgement.answer_types import (
     DISCLAIMER,
     Answer,
+    ComparedReportOut,
     EvidenceOut,
     FindingOut,
     KeySliceOut,
@@ -26,8 +28,11 @@ from app.judgement.answer_types import (
 from app.judgement.judge import Judgement
 
 
-def answer(judgement: Judgement, language: Language, request_id: str) -> Answer:
-    """The answer of one judgement; remarks about the request come before those about the image."""
+def answer(
+    judgement: Judgement, language: Language, request_id: str, report: ComparedReportOut | None = None
+) -> Answer:
+    """The answer of one judgement, with the `report` that came with it; remarks about the request come before those
+    about the image."""
     prediction, parameters, detector = judgement.prediction, judgement.parameters, judgement.detector
     written = Answer(
         request_id=request_id,
@@ -53,17 +58,21 @@ def answer(judgement: Judgement, language: Language, request_id: str) -> Answer:
         written["second_look"] = identity(judgement.second_look)
     if prediction.point is not None:
         written["scan"] = _scan(prediction, prediction.point)
+    if report is not None:
+        written["report"] = report
     if prediction.series is not None:
         written["key_slices"] = [_key_slice(key) for key in prediction.series.key_slices]
     return written
 
 
-def json_answer(judgement: Judgement, language: Language, request_id: str) -> bytes:
+def json_answer(
+    judgement: Judgement, language: Language, request_id: str, report: ComparedReportOut | None = None
+) -> bytes:
     """The answer of one judgement, as JSON text in UTF-8."""
-    return to_json(answer(judgement, language, request_id), inf_nan_mode="null")
+    return to_json(answer(judgement, language, request_id, report), inf_nan_mode="null")
 
 
-def identity(bundle: Bundle | Detector | SecondLook) -> ModelRef:
+def identity(bundle: Bundle | Detector | SecondLook | ViewCheck) -> ModelRef:
     """Name, version and digest of a model."""
     return ModelRef(name=bundle.manifest.name, version=str(bundle.manifest.version), digest=bundle.digest)
 

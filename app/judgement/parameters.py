@@ -60,6 +60,7 @@ PARAMETERS: Final = {
 }
 KNOWN: Final = tuple(PARAMETERS)
 KNOWN_OF_SERIES: Final = ("explain",)
+REPORT: Final = "report"  # a part of a form alone: an address is logged by whatever it passes
 TRUE: Final = ("true", "1", "yes")
 
 

@@ -22,7 +22,9 @@ class Request:
 
     def answer(self, origin: str) -> dict[str, Any]:
         """What a service says."""
-        headers = {"Content-Type": "application/octet-stream", "X-Request-ID": REQUEST_ID}
+        is_text = self.file is not None and self.file.endswith(".txt")
+        content_type = "text/plain; charset=utf-8" if is_text else "application/octet-stream"
+        headers = {"Content-Type": content_type, "X-Request-ID": REQUEST_ID}
         body = None if self.file is None else (WEB / self.file).read_bytes()
         request = urllib.request.Request(origin + self.path, body, headers)
         with urllib.request.urlopen(request) as response:
@@ -34,6 +36,7 @@ REQUESTS: Final = {
     "suspected": Request("/v1/predict?roi=148,240", "example-slice.dcm"),
     "rejected": Request("/v1/predict?roi=250,250", "example-slice.dcm"),
     "series": Request("/v1/studies", "example-series.zip"),
+    "report": Request("/v1/reports", "example-report.en.txt"),
     "models": Request("/v1/models"),
     "model": Request("/v1/models/nodule-classifier"),
 }

@@ -70,7 +70,7 @@ def test_ready_until_told_to_stop(client: TestClient) -> None:
 
 
 def test_models_say_what_they_are(client: TestClient) -> None:
-    listed, searching, scoring = client.get("/v1/models").json()["models"]
+    listed, searching, scoring, viewing = client.get("/v1/models").json()["models"]
     detail = client.get("/v1/models/nodule-classifier").json()
     assert listed.items() <= detail.items()
     assert detail["operating_point"]["threshold"] == detail["operating_point_in_force"] == 0.5
@@ -83,7 +83,10 @@ def test_models_say_what_they_are(client: TestClient) -> None:
     assert scoring.items() <= second_look.items()
     assert (second_look["slice_point"]["suspected_from"], second_look["series_point"]["scans"]) == (2.0, 3)
     assert second_look["filter_digest"] == searching["digest"]
-    for name in ("nodule-classifier", "nodule-detector", "nodule-suspicion"):
+    view = client.get("/v1/models/chest-view").json()
+    assert viewing.items() <= view.items()
+    assert view["rejected_below"] <= view["doubtful_below"]
+    for name in ("nodule-classifier", "nodule-detector", "nodule-suspicion", "chest-view"):
         card = client.get(f"/v1/models/{name}/card")
         assert card.text == CARD
         assert card.headers["content-type"].startswith("text/markdown")
@@ -97,7 +100,7 @@ def test_each_model_has_its_own_card_and_the_state_of_the_service(settings: Sett
     assert client.get("/v1/models/nodule-detector/card").content == card.read_bytes()
     assert client.get("/v1/models/nodule-classifier/card").text == CARD
     client.app.state.services.registry.stop()  # type: ignore[attr-defined]  # the client types it as bare ASGI
-    assert [model["status"] for model in client.get("/v1/models").json()["models"]] == ["stopping"] * 3
+    assert [model["status"] for model in client.get("/v1/models").json()["models"]] == ["stopping"] * 4
 
 
 def test_metrics_count_what_happened(client: TestClient, suspicious: bytes) -> None:

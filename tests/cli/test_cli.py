@@ -22,6 +22,7 @@ from tests.fakes import ArithmeticModels, write_models
 from tests.imaging.series_files import enhanced_file, taken_files
 from tests.inference.slices import chest
 from tests.keys import write_key
+from tests.text.arithmetic import write_tagger
 
 BUNDLES = ("nodule-classifier", "nodule-detector", "nodule-suspicion", "chest-view")
 STATED = ["--pixel-spacing-mm", "1.4", "--window", "1024,4096"]
@@ -235,6 +236,22 @@ def test_a_trusted_key_stops_every_command_until_all_bundles_are_signed(
         assert f"{bundle}: no signature" in capsys.readouterr().err
         assert cli.main(["sign", str(bundle), "--key", str(private)]) == cli.OK
     assert cli.main(["models"]) == cli.OK
+
+
+@pytest.mark.parametrize("command", [["models"], ["serve"]])
+def test_a_trusted_key_is_asked_of_the_tagger_too(
+    tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private, public = write_key(tmp_path, "own")
+    tagger = write_tagger(tmp_path / "models")
+    others = [str(tmp_path / "models" / name / "1") for name in BUNDLES]
+    assert cli.main(["sign", *others, "--key", str(private)]) == cli.OK
+    monkeypatch.setenv("LUNGSCOPE_TRUSTED_KEY", str(public))
+    assert cli.main(command) == cli.CANNOT_START
+    assert f"{tagger}: no signature" in capsys.readouterr().err
+    assert cli.main(["sign", str(tagger), "--key", str(private)]) == cli.OK
+    assert cli.main(["models"]) == cli.OK
+    assert str(tagger) in capsys.readouterr().out
 
 
 def test_a_bundle_that_is_damaged_is_not_signed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

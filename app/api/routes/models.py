@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Response
 from fastapi.openapi.models import Example
 
 from app.api import model_cards, schemas
-from app.api.deps import ServicesDep, authorise
+from app.api.deps import Services, ServicesDep, authorise
 from app.api.examples import MODEL, MODELS
 from app.api.problems import responses_for
 from app.errors import UnknownModel, UnknownResult
 from app.inference.bundle import CARD_FILE
-from app.inference.registry import ModelRegistry
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(authorise)])
 SHIPPED: Final[dict[str, Example]] = {"shipped": {"summary": "The shipped model", "value": "nodule-classifier"}}
@@ -25,6 +25,9 @@ DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/json": MODEL}},
     **responses_for(401, 404, 500, without=(UnknownResult,)),
 }
+Detail = (
+    schemas.ModelDetail | schemas.DetectorDetail | schemas.SecondLookDetail | schemas.ViewDetail | schemas.TaggerDetail
+)
 Name = Annotated[str, Path(description="Name of the model.", openapi_examples=SHIPPED)]
 
 
@@ -32,23 +35,33 @@ Name = Annotated[str, Path(description="Name of the model.", openapi_examples=SH
 async def list_models(services: ServicesDep) -> schemas.ModelList:
     """Identity, digest, backend and state of each model of this service."""
     registry = services.registry
-    summaries = (model_cards.model_summary, model_cards.detector_summary, model_cards.second_look_summary)
-    return schemas.ModelList(models=[summary(registry) for summary in summaries])
+    summaries = (
+        model_cards.model_summary,
+        model_cards.detector_summary,
+        model_cards.second_look_summary,
+        model_cards.view_summary,
+    )
+    models = [summary(registry) for summary in summaries]
+    if (tagger := services.reader.tagger) is not None:
+        models.append(model_cards.tagger_summary(services.reader, tagger))
+    return schemas.ModelList(models=models)
 
 
 @router.get("/{name}", summary="Describe one model", responses=DESCRIBED)
-async def describe_model(
-    name: Name, services: ServicesDep
-) -> schemas.ModelDetail | schemas.DetectorDetail | schemas.SecondLookDetail:
+async def describe_model(name: Name, services: ServicesDep) -> Detail:
     """Input contract, labels, thresholds, training data and measured performance of a model."""
     registry = services.registry
     if name == registry.detector_bundle.manifest.name:
         return model_cards.detector_detail(registry)
     if name == registry.second_look_bundle.manifest.name:
         return model_cards.second_look_detail(registry)
+    if name == registry.view_bundle.manifest.name:
+        return model_cards.view_detail(registry)
     if name == registry.bundle.manifest.name:
         return model_cards.model_detail(registry)
-    raise _unknown(registry)
+    if (tagger := services.reader.tagger) is not None and name == tagger.manifest.name:
+        return model_cards.tagger_detail(services.reader, tagger)
+    raise _unknown(services)
 
 
 @router.get(
@@ -65,16 +78,22 @@ async def describe_model(
 )
 async def model_card(name: Name, services: ServicesDep) -> Response:
     """Intended use, data, metrics with their meaning, and warnings, as written at training time."""
-    registry = services.registry
-    paths = {bundle.manifest.name: bundle.path for bundle in registry.bundles}
-    if name not in paths:
-        raise _unknown(registry)
-    return Response((paths[name] / CARD_FILE).read_text("utf-8"), media_type="text/markdown; charset=utf-8")
+    folder = _folders(services).get(name)
+    if folder is None:
+        raise _unknown(services)
+    return Response((folder / CARD_FILE).read_text("utf-8"), media_type="text/markdown; charset=utf-8")
 
 
-def _unknown(registry: ModelRegistry) -> UnknownModel:
+def _folders(services: Services) -> dict[str, pathlib.Path]:
+    """The folder of each bundle, by its name."""
+    registry, tagger = services.registry, services.reader.tagger
+    folders = {bundle.manifest.name: bundle.path for bundle in (*registry.bundles, registry.view_bundle)}
+    return folders if tagger is None else {**folders, tagger.manifest.name: tagger.path}
+
+
+def _unknown(services: Services) -> UnknownModel:
     return UnknownModel(
         found="the name of a model that this service does not have",
-        expected=" or ".join(bundle.manifest.name for bundle in registry.bundles),
+        expected=" or ".join(_folders(services)),
         remedy="GET /v1/models lists the models.",
     )

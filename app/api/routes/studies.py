@@ -21,12 +21,13 @@ from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
 from app.api.negotiation import LANGUAGE_PARAMETER, SERIES_CONTENT, headers, response, series_format
 from app.api.problems import responses_for
 from app.api.uploads.series import StudyUpload, read_study
-from app.errors import FrameOutOfRange, FrameRequired, RoiOutsideImage, SpoolFull
+from app.errors import FrameOutOfRange, FrameRequired, InvalidParameter, RoiOutsideImage, SpoolFull, UnsupportedCharset
 from app.inference.engine import SeriesSlot
 from app.inference.series import Progress
 from app.inference.vocabulary import Language
 from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
+from app.judgement.beside_report import beside
 from app.judgement.formats import Format, render
 from app.judgement.parameters import KNOWN_OF_SERIES, Parameters, parse_series_parameters
 
@@ -48,6 +49,10 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                         "items": {"type": "string", "format": "binary"},
                         "description": "DICOM files, or one zip.",
                     },
+                    "report": {
+                        "type": "string",
+                        "description": "Text of a radiology report about the series; the answer compares both.",
+                    },
                 },
             }
         },
@@ -55,10 +60,11 @@ REQUEST_BODY: Final[dict[str, Any]] = {
     },
 }
 QUERY: Final = query_parameters(KNOWN_OF_SERIES)
-OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull)
+OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull, UnsupportedCharset)
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
-    "followed through the slices. A form may have `explain` as a field instead.\n\n"
+    "followed through the slices. A form may have `explain` as a field instead, and the text of a `report`: the answer "
+    "then says where its nodules and the findings agree.\n\n"
     "With `Accept: application/x-ndjson` the answer is one JSON object a line: `progress` events while it is judged, "
     "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects or a FHIR bundle. To "
     "go away stops the work.\n\n"
@@ -98,8 +104,9 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
     began = time.perf_counter()
     wanted = series_format(request)
     builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "fhir"))
-    upload = await read_study(request, builder, slot, services.study_limit)
+    upload = await read_study(request, builder, slot, services.study_limit, services.report_limit)
     written: Format = "json" if wanted == "events" else wanted
+    _require_json(upload, written)
     asked = _Asked(upload, parse_series_parameters(upload.parameters), written, language, began)
     if wanted == "events":
         stream = _streamed(services, slot, asked)
@@ -119,11 +126,22 @@ async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: 
             upload.volume, asked.parameters, upload.decode_ms, progress, slot.cancelled, asked.began
         )
         if asked.format == "json":
-            return (json_answer(judgement, asked.language, request_id),)
+            report = None if upload.report is None else beside(judgement, upload.report, services.reader)
+            return (json_answer(judgement, asked.language, request_id, report),)
         return render(judgement, asked.format, asked.language, upload.headers, services.metrics)
 
     services.registry.models()
     return await slot.run(work)
+
+
+def _require_json(upload: StudyUpload, wanted: Format) -> None:
+    """Raise InvalidParameter for a report whose comparison the answer could not carry."""
+    if upload.report is not None and wanted != "json":
+        raise InvalidParameter(
+            found="a report with a request for another format than JSON",
+            expected="JSON, which alone says where report and findings agree",
+            remedy="Ask for application/json, or leave the report out.",
+        )
 
 
 def _tell_nobody(_stage: str, _done: int, _of: int) -> None:

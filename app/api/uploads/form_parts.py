@@ -16,6 +16,7 @@ from app.errors import FileMissing, MalformedForm
 
 MAX_FIELDS: Final = 32
 MAX_FIELD_BYTES: Final = 4096
+TEXTS: Final = {"report": 1024 * 1024}  # parameters that are texts, with or without a file name, and their most bytes
 ONE_FILE: Final = "one file, under any field name"
 ADD_ONE: Final = "With curl: -F file=@slice.dcm (mind the @). Send several slices one by one."
 
@@ -104,8 +105,9 @@ class _Collector(Generic[C]):
 
     def write(self, data: memoryview) -> None:
         self._content.append(data)
-        if self._is_file is False and len(self._content) > MAX_FIELD_BYTES:
-            raise malformed(f"a field of more than {MAX_FIELD_BYTES} bytes")
+        most = TEXTS.get(self._name, MAX_FIELD_BYTES)
+        if self._is_file is False and len(self._content) > most:
+            raise malformed(f"a field of more than {most} bytes")
 
     def end(self) -> None:
         content, self._content = self._content, self._new_content()
@@ -127,6 +129,8 @@ class _Collector(Generic[C]):
             self._add_file(content)
 
     def _looks_like_a_file(self, disposition: str, content_type: str) -> bool | None:
+        if self._name in TEXTS and self._name in self._parameters:
+            return False
         # RFC 7578 forbids filename* and some write it; python-multipart leaves it out.
         if b"filename" in parse_options_header(disposition)[1] or "filename*" in disposition.lower():
             return True

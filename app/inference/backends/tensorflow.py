@@ -25,6 +25,7 @@ class TensorFlowBackend:
         self._threads = threads
         self._model: Any = None  # TensorFlow ships no types
         self._signature: Any = None
+        self._input = ""  # name of the signature's one input
 
     @staticmethod
     def is_available() -> bool:
@@ -42,18 +43,20 @@ class TensorFlowBackend:
             # The signature borrows the model's variables: both must live.
             self._model = tf.saved_model.load(str(path))
             self._signature = self._model.signatures[SIGNATURE]
+            (self._input,) = self._signature.structured_input_signature[1]
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
             raise BundleError(
                 found=f"{path}: a SavedModel that TensorFlow cannot load ({type(error).__name__})",
-                expected=f"a SavedModel with the signature {SIGNATURE}",
+                expected=f"a SavedModel with the signature {SIGNATURE} of one input",
                 remedy="Export the bundle again with scripts/export.py.",
             ) from error
 
     def run(self, hu: NDArray[np.float32]) -> Outputs:
-        """float32 (N, size, size, 1) in HU to the signature's outputs, batch axis first. Thread-safe."""
+        """float32 (N, size, size, 1) in HU, or what else the signature's one input takes, to its outputs, batch axis
+        first. Thread-safe."""
         import tensorflow as tf
 
-        outputs = self._signature(hu=tf.constant(hu))
+        outputs = self._signature(**{self._input: tf.constant(hu)})
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 

@@ -1,0 +1,40 @@
+"""The report tagger: `train --data DIR --out DIR`, `evaluate --data DIR --out DIR`, then `export --out BUNDLE`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Train on the official split, measure on its other part, or write the bundle."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train on the split `train`")
+    train.add_argument("--config", type=Path, default=Path("training/configs/report_tagger.toml"))
+    train.add_argument("--restart", action="store_true", help="discard the checkpoints")
+    evaluate = commands.add_parser("evaluate", help="measure on the split `val`, beside the baseline")
+    bundle = commands.add_parser("export", help="write a bundle with the measured figures")
+    bundle.add_argument("--results", type=Path, default=Path("docs/results/report_tagger.json"))
+    for command in (train, evaluate, bundle):
+        command.add_argument("--out", type=Path, required=True)
+        needed = "--trained" if command is bundle else "--data"
+        command.add_argument(needed, type=Path, required=True)
+    evaluate.add_argument("--trained", type=Path, required=True, help="the folder that train wrote")
+    given = parser.parse_args()
+    from app.errors import LungscopeError
+    from training.text import artefacts, config, export, study  # Keras: not for --help
+
+    try:
+        if given.command == "train":
+            recipe = config.load_tagger_config(given.config)
+            artefacts.train_tagger(given.data, recipe, given.out, restart=given.restart)
+        elif given.command == "evaluate":
+            study.measure(artefacts.read_tagger(given.trained), given.data, given.out)
+        else:
+            export.export_tagger(artefacts.read_tagger(given.trained), study.read_results(given.results), given.out)
+    except (LungscopeError, OSError) as error:
+        sys.exit(f"{parser.prog}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The report tagger, from the reports to its bundle."""
