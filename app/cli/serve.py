@@ -19,7 +19,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from app.cli.exits import CANNOT_START, OK
-from app.cli.models import verified_registry
+from app.cli.models import verified_reader, verified_registry
 from app.errors import NoSharedRoom, StartupError
 from app.private_files import state_folder
 from app.server.load_board import LoadBoard
@@ -84,6 +84,7 @@ def _supervised(options: argparse.Namespace, settings: Settings, folder: Path, s
     # Here and not in every worker: once.
     require_room(folder, options.workers)
     verified_registry(settings)
+    verified_reader(settings)
     if "threads" not in settings.model_fields_set:
         settings = settings.model_copy(update={"threads": max(1, usable_cores() // options.workers)})
     board = None if settings.server == "stock" else _load_board(options.workers, folder)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app import cli
 from app.cli.arguments import read_arguments
-from app.inference import registry
+from app.inference import registry, signatures
 from tests.fakes import ArithmeticModels, write_models
 
 VALUES = {
@@ -153,6 +153,6 @@ def test_models_that_may_not_be_read_are_one_line(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied", str(tmp_path / "models"))
 
-    monkeypatch.setattr(registry, "find_bundle", refuse)
+    monkeypatch.setattr(signatures, "find_bundle", refuse)
     assert cli.main(["models"]) == cli.CANNOT_START
     assert one_line(capsys) == f"lungscope: Permission denied: {tmp_path / 'models'}"

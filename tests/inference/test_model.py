@@ -23,6 +23,7 @@ from tests.fakes import (
     write_detector,
     write_models,
     write_second_look,
+    write_view,
 )
 
 Change = Callable[[dict[str, NDArray[np.float32]]], None]
@@ -101,5 +102,6 @@ def test_second_look_measured_behind_another_filter_is_refused(tmp_path: Path) -
     write_bundle(tmp_path)
     write_detector(tmp_path)
     write_second_look(tmp_path, "sha256:" + "0" * 64)
+    write_view(tmp_path)
     with pytest.raises(BundleError, match="measured behind the filter sha256:0"):
         ModelRegistry.verified(tmp_path, NAMES, arithmetic_backends())
