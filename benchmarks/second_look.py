@@ -64,7 +64,6 @@ SUSPECTED_SHARE: Final = 0.05  # of slices without lesion that may be suspected,
 OPEN_SHARE: Final = 0.10  # that may be suspected or left open
 WORST_SHARE: Final = 0.10  # suspected, of a single scan
 LISTED_PER_SLICE: Final = 0.5  # false findings
-LISTED_PER_SERIES: Final = 5.0
 SAME_LESION_MM: Final = 8.0
 SHOWN_FALSE: Final = 12
 COMMAND: Final = "python benchmarks/second_look.py --data DIR --networks DIR --out docs/results/second_look.json"
@@ -176,7 +175,7 @@ def measure(cases: Cases, looks: Mapping[str, Looks], runs: Mapping[str, LookRun
             scans=len(scores),
             nodules=sum(len(s.planted) for s in scores),
         ),
-        series_point=series_point(series, LISTED_PER_SERIES),
+        series_point=series_point(series),
         figures=figures,
         pooled=curve(scores),
         scans=tuple(_scan_figures(s, testers[s.name], other, suspected) for s, other in zip(scores, own, strict=True)),

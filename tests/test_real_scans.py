@@ -87,7 +87,7 @@ def as_png(hu: NDArray[np.float32], centre: float, width: float, dtype: type[np.
 
 
 def test_every_tabulated_nodule_gives_the_probability_of_its_patch(client: TestClient, nodules: list[Nodule]) -> None:
-    model = client.app.state.services.registry.model()  # type: ignore[attr-defined]  # typed as bare ASGI
+    model = client.app.state.services.registry.models().classifier  # type: ignore[attr-defined]  # typed as bare ASGI
     assert len(nodules) == 12
     for nodule in nodules:
         spacing = read_slice(nodule.dicom).spacing_mm

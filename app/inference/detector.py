@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.errors import BundleError
+from app.imaging.candidates import LARGE_MM
 from app.imaging.ct import CTSlice, PointPx
 from app.imaging.patches import PatchSpec, extract_patch
 from app.imaging.planes import PLANES, PlanePatches, plane_patches
@@ -155,13 +156,16 @@ def best_apart(points_mm: NDArray[np.float64], diameters_mm: NDArray[np.float64]
     """Numbers of the best of (N,) candidates at (N, 2) points, best first.
 
     Left out is one whose middle lies in a better one or the other way round, or closer to it than MIN_SEPARATION_MM:
-    a blob detector answers several times along one structure.
+    a blob detector answers several times along one structure. What is large and what is not leave each other out in
+    nothing: a disc of 56 mm that scores better than the nodule in it is not that nodule.
     """
     kept: list[int] = []
+    large = diameters_mm > LARGE_MM
     for k in np.argsort(-scores, kind="stable").tolist():
         apart_mm = np.linalg.norm(points_mm[kept] - points_mm[k], axis=1)
         reach_mm = np.maximum(diameters_mm[kept], diameters_mm[k]) / 2
-        if (apart_mm >= np.maximum(reach_mm, MIN_SEPARATION_MM)).all():
+        apart = apart_mm >= np.maximum(reach_mm, MIN_SEPARATION_MM)
+        if (apart | (large[kept] != large[k])).all():
             kept.append(k)
     return kept
 
