@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.bundle import read_verified
+from app.inference.bundle import Manifest, read_verified
 from app.inference.detector import DetectorManifest
 from app.inference.suspicion import ScanPoint, ScoreRule
 from benchmarks.look_cases import (
@@ -59,6 +59,7 @@ from training.second_look.report import ChestRow, KnownLesion, LookResults, Scan
 
 SHIPPED: Final = "shipped"
 FILTER = Path("models/nodule-detector/1")
+CLASSIFIER = Path("models/nodule-classifier/1")  # which may object: with another the figures are others
 RULE: Final = ScoreRule(suspicious=1.0, nodule=0.5, filter=0.5)  # of a trial on other networks; nothing fitted here
 SUSPECTED_SHARE: Final = 0.05  # of slices without lesion that may be suspected, over all scans
 OPEN_SHARE: Final = 0.10  # that may be suspected or left open
@@ -159,6 +160,7 @@ def measure(cases: Cases, looks: Mapping[str, Looks], runs: Mapping[str, LookRun
         protocol=PROTOCOL,
         networks={name: run.weights for name, run in runs.items()},
         filter_digest=next(iter(runs.values())).filter_digest,
+        classifier_digest=read_verified(CLASSIFIER, Manifest)[1],
         rule=RULE,
         plantings=sum(len(s.planted) for s in scores),
         patients=len({owner for s in scores for owner in s.planted_owners}),

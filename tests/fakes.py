@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from app.inference.backends import Backend, Outputs
 from app.inference.bundle import (
@@ -193,31 +195,24 @@ def write_bundle(folder: Path, *, tolerance: float = 1e-3) -> Path:
 
 def write_detector(folder: Path) -> Path:
     """Write a bundle for ArithmeticFilter under `folder`; returns its path."""
-    path = folder / "nodule-detector" / "1"
-    path.mkdir(parents=True)
-    (path / "saved_model.pb").write_bytes(b"arithmetic needs no graph")
-    (path / CARD_FILE).write_text(CARD, "utf-8")
-    (path / MANIFEST_FILE).write_text(detector_manifest(path).model_dump_json(indent=1), "utf-8")
-    return path
+    return _written(folder / "nodule-detector" / "1", detector_manifest)
 
 
 def write_second_look(folder: Path, filter_digest: str) -> Path:
     """Write a bundle for ArithmeticLook behind the filter with this digest under `folder`; returns its path."""
-    path = folder / "nodule-suspicion" / "1"
-    path.mkdir(parents=True)
-    (path / "saved_model.pb").write_bytes(b"arithmetic needs no graph")
-    (path / CARD_FILE).write_text(CARD, "utf-8")
-    (path / MANIFEST_FILE).write_text(look_manifest(path, filter_digest).model_dump_json(indent=1), "utf-8")
-    return path
+    return _written(folder / "nodule-suspicion" / "1", lambda path: look_manifest(path, filter_digest))
 
 
 def write_view(folder: Path) -> Path:
     """Write a bundle for ArithmeticView under `folder`; returns its path."""
-    path = folder / "chest-view" / "1"
+    return _written(folder / "chest-view" / "1", view_manifest)
+
+
+def _written(path: Path, manifest_of: Callable[[Path], BaseModel]) -> Path:
     path.mkdir(parents=True)
     (path / "saved_model.pb").write_bytes(b"arithmetic needs no graph")
     (path / CARD_FILE).write_text(CARD, "utf-8")
-    (path / MANIFEST_FILE).write_text(view_manifest(path).model_dump_json(indent=1), "utf-8")
+    (path / MANIFEST_FILE).write_text(manifest_of(path).model_dump_json(indent=1), "utf-8")
     return path
 
 

@@ -94,8 +94,7 @@ class ScanPoint(_Frozen):
 class SuspicionManifest(VerifiedManifest):
     """`manifest.json` of a second look. Its points hold for one filter only, named by digest.
 
-    `classifier_digest` names the classifier with which its figures were measured; None where they are those of the
-    score alone.
+    `classifier_digest` names the classifier that may object where its figures hold: beside another they are withdrawn.
     """
 
     input: FieldsContract

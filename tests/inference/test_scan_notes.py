@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from app.inference.bundle import Manifest, read_verified
+from app.inference.detector import DetectorManifest
 from app.inference.model import Model
 from app.inference.scan_notes import scan_notes
-from app.inference.suspicion import SecondLook
+from app.inference.suspicion import SecondLook, SuspicionManifest
+from benchmarks.serving.service import MODELS
 
 
 def measured_with(second_look: SecondLook, classifier_digest: str | None) -> SecondLook:
@@ -35,3 +38,9 @@ def test_figures_are_those_of_the_classifier_that_is_served_or_are_not_given(
     message = said(measured_with(second_look, digest), model)["nodules_may_be_missed"]
     assert ("90%" in message) is own
     assert ("another classifier" in message) is not own
+
+
+def test_the_shipped_figures_name_the_shipped_classifier_and_filter() -> None:
+    look, _ = read_verified(MODELS / "nodule-suspicion" / "1", SuspicionManifest)
+    assert look.classifier_digest == read_verified(MODELS / "nodule-classifier" / "1", Manifest)[1]
+    assert look.filter_digest == read_verified(MODELS / "nodule-detector" / "1", DetectorManifest)[1]

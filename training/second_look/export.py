@@ -95,6 +95,7 @@ def _manifest(network: Any, run: LookRun, results: LookResults, folder: Path) ->
         slice_point=results.slice_point,
         series_point=results.series_point,
         filter_digest=run.filter_digest,
+        classifier_digest=results.classifier_digest,
         training_data=_training_data(run),
         performance=DetectorPerformance(
             command=results.command,

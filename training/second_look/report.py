@@ -78,6 +78,7 @@ class LookResults(_Frozen):
     protocol: str
     networks: dict[str, str]
     filter_digest: str
+    classifier_digest: str | None = None
     rule: ScoreRule
     plantings: int
     patients: int
