@@ -29,7 +29,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "telemetry": set(),
     "web": set(),
     "settings": {"errors"},
-    "security": {"errors"},
+    "security": {"errors", "private_files"},
     "imaging": {"errors"},
     "server": SHARED,
     "inference": {"imaging", "telemetry", "errors"},

@@ -16,7 +16,7 @@ from app.inference.engine import Engine, SeriesLane, SeriesSlot
 from app.inference.registry import ModelRegistry
 from app.inference.vocabulary import Language
 from app.judgement.judge import Judge
-from app.security import require_token
+from app.security.token_check import require_token
 from app.settings import KILOBYTE, MEGABYTE, Settings
 from app.telemetry import Metrics
 from app.text.reader import ReportReader
