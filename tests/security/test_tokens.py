@@ -13,6 +13,9 @@ from typing import Any
 
 import jwt
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from app.errors import IdentityUnavailable, NotAuthorised, SettingsError
 from app.security.caller import Caller
@@ -145,6 +148,31 @@ def test_a_key_is_used_for_its_own_algorithm_only(tokens: Tokens, provider: Prov
 @pytest.mark.parametrize("token", ["a.b.c", "..", "a.b.c.d", "é.é.é", "x" * 9000 + ".b.c"], ids=range(5))
 def test_what_is_no_token_is_refused(tokens: Tokens, token: str) -> None:
     assert refused(tokens, token)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={name: JSON | st.sampled_from(["RS256", "first", "JWT"]) for name in ("alg", "kid", "typ", "crit", "b64")},
+)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(HEADERS | JSON, JSON, st.binary(max_size=300))
+def test_whatever_a_stranger_writes_is_refused_and_breaks_nothing(
+    tokens: Tokens, header: Any, claims: Any, signature: bytes
+) -> None:
+    parts = (json.dumps(header).encode(), json.dumps(claims).encode(), signature)
+    assert refused(tokens, b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts).decode())
+
+
+def test_json_of_any_depth_is_refused(tokens: Tokens) -> None:
+    deep = base64.urlsafe_b64encode(b'{"alg":' + b"[" * 4000).rstrip(b"=").decode()
+    assert refused(tokens, f"{deep}.e30.AA")
 
 
 def test_a_token_that_was_checked_is_known_for_a_while(provider: Provider, tmp_path: Path) -> None:
