@@ -27,7 +27,7 @@ def serving(folder: Path, backend: ArithmeticBackend | None = None, **settings: 
     write_models(folder)
     given = Settings(**{"models_dir": folder, "threads": 1, **settings})
     app = create_app(given, backends=arithmetic_backends(backend or ArithmeticBackend()))
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client
 

@@ -100,7 +100,8 @@ def guarded(server: str, pairs: Pairs) -> Iterator[Service]:
         "LUNGSCOPE_TLS_CLIENT_CA": str(pairs.authority.certificate),
     }
     service = Service(workers=2, environment=environment)
-    service.wait_until_ready()
+    for _ in range(2):  # each worker
+        service.wait_until_ready()
     yield service
     service.process.terminate()
     assert service.end() == 0
