@@ -36,6 +36,7 @@ class Judgement:
     """One image with its parameters, its prediction, the models that made it, and the milliseconds of each stage.
 
     `detector` and `second_look` are the models that searched; None where they were not asked, as about most rois.
+    `deidentified` results carry nothing of the patient.
     """
 
     image: CTSlice | CTVolume
@@ -45,6 +46,7 @@ class Judgement:
     detector: Detector | None
     second_look: SecondLook | None
     timing_ms: dict[str, float]
+    deidentified: bool = False
 
     @property
     def shown_instances(self) -> set[str | None]:
@@ -59,13 +61,27 @@ class Judgement:
         asked = {"detector": self.detector, "second_look": self.second_look}
         searched = {name: each.digest for name, each in asked.items() if each is not None}
         roi_px = self.parameters.roi_px
-        return Report(self.prediction, self.image, headers, self.bundle, written, roi_px, searched, language)
+        return Report(
+            self.prediction,
+            self.image,
+            headers,
+            self.bundle,
+            written,
+            roi_px,
+            searched,
+            language,
+            deidentified=self.deidentified,
+        )
 
 
 class Judge:
-    """Judges slices and series with the models of `registry`, and counts times and decisions in `metrics`."""
+    """Judges slices and series with the models of `registry`, and counts times and decisions in `metrics`.
 
-    def __init__(self, registry: ModelRegistry, metrics: Metrics, max_slices: int) -> None:
+    With `deidentify` no result names the patient, whoever asked for it and wherever it goes.
+    """
+
+    def __init__(self, registry: ModelRegistry, metrics: Metrics, max_slices: int, *, deidentify: bool = False) -> None:
+        self._deidentify = deidentify
         self.registry = registry
         self.metrics = metrics
         self._limits = SeriesLimits(max_slices=max_slices)
@@ -86,7 +102,7 @@ class Judge:
         timing_ms = {"decode": decode_ms, "search": timing.search_ms, "infer": timing.infer_ms}
         timing_ms["total"] = _since_ms(began or started)
         self.metrics.slice_judged(prediction.decision, timing_ms)
-        return _judgement(image, parameters, prediction, models, timing_ms)
+        return self._judgement(image, parameters, prediction, models, timing_ms)
 
     def builder(self, parameters: Parameters, *, keep_headers: bool = False) -> SeriesBuilder:
         """A builder that takes the files of one series to be judged."""
@@ -113,7 +129,7 @@ class Judge:
         )
         timing_ms = {"decode": decode_ms, **prediction.timing.stages_ms, "total": _since_ms(began)}
         self.metrics.series_judged(prediction.decision, len(volume.sources), timing_ms)
-        return _judgement(volume, parameters, prediction, models, timing_ms)
+        return self._judgement(volume, parameters, prediction, models, timing_ms)
 
     def files(
         self,
@@ -139,24 +155,25 @@ class Judge:
         volume = builder.build()
         return self.series(volume, parameters, _since_ms(began), progress, cancelled, began)
 
-
-def _judgement(
-    image: CTSlice | CTVolume,
-    parameters: Parameters,
-    prediction: Prediction,
-    models: Models,
-    timing_ms: dict[str, float],
-) -> Judgement:
-    searched = parameters.roi_px is None or any(f.suspicion_score is not None for f in prediction.findings)
-    return Judgement(
-        image,
-        parameters,
-        prediction,
-        models.classifier.bundle,
-        models.detector if searched else None,
-        models.second_look if searched else None,
-        timing_ms,
-    )
+    def _judgement(
+        self,
+        image: CTSlice | CTVolume,
+        parameters: Parameters,
+        prediction: Prediction,
+        models: Models,
+        timing_ms: dict[str, float],
+    ) -> Judgement:
+        searched = parameters.roi_px is None or any(f.suspicion_score is not None for f in prediction.findings)
+        return Judgement(
+            image,
+            parameters,
+            prediction,
+            models.classifier.bundle,
+            models.detector if searched else None,
+            models.second_look if searched else None,
+            timing_ms,
+            self._deidentify,
+        )
 
 
 def _since_ms(started: float) -> float:
