@@ -90,6 +90,8 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.SpoolFull: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many series waiting"),
     errors.StorageFull: (HTTPStatus.INSUFFICIENT_STORAGE, "No room left on the disk"),
     errors.StorageUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The disk cannot be used"),
+    errors.AuditFull: (HTTPStatus.INSUFFICIENT_STORAGE, "No room left for the audit trail"),
+    errors.AuditUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The audit trail cannot be written"),
     errors.Overloaded: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests at work"),
     errors.MalformedRequest: (HTTPStatus.BAD_REQUEST, "Malformed request"),
     errors.BadHost: (HTTPStatus.BAD_REQUEST, "Bad Host header"),
