@@ -18,6 +18,7 @@ from app import __version__
 from app.api import contract, problems
 from app.api.deps import Services
 from app.api.early_answers import EarlyAnswers, malformed_answers
+from app.api.guard import quota, refused_with, trusted_hosts, who_may_call
 from app.api.middleware import HeadAsGet, RequestContext, WellFormed
 from app.api.routes import dicomweb, docs, health, models, predict, reports, studies
 from app.api.routing import NoRoute
@@ -36,6 +37,7 @@ from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
 from app.reports.result import ObjectKind
+from app.security.hosts import TrustedHosts
 from app.server.cores import Cores
 from app.server.hooks import EARLY_ANSWER, MALFORMED, PASS_ON, WANTS_WHOLE_BODY
 from app.server.load_board import LoadBoard
@@ -77,7 +79,8 @@ def create_app(
     sys.setswitchinterval(THREAD_SWITCH_S)
     registry = _registry(settings, backends)
     metrics = Metrics(metrics_folder)
-    passes = board is not None and "connection-passing" not in settings.without
+    # Another process has not the keys of a connection that is encrypted.
+    passes = board is not None and "connection-passing" not in settings.without and settings.tls_certificate is None
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
     cores = _cores(settings, board, sharing)
     services = _services(settings, registry, metrics, sharing, cores, _reader(settings, tagger_backend))
@@ -93,16 +96,17 @@ def create_app(
     )
     app.state.services = services
     off = [] if settings.spool_dir is not None else [dicomweb.ROOT]
-    app.openapi = lambda: contract.write(app, guarded=settings.api_token is not None, off=off)  # type: ignore[method-assign]  # FastAPI documents this way to change it
-    _add_routes(app, services.metrics)
+    asked = refused_with(services.callers, settings)
+    app.openapi = lambda: contract.write(app, guarded=services.callers.guarded, asked=asked, off=off)  # type: ignore[method-assign]  # FastAPI documents this way to change it
+    _add_routes(app, services.metrics, trusted_hosts(settings))
     return app
 
 
-def _add_routes(app: FastAPI, metrics: Metrics) -> None:
+def _add_routes(app: FastAPI, metrics: Metrics, hosts: TrustedHosts) -> None:
     for error, handler in problems.handlers(metrics).items():
         app.add_exception_handler(error, handler)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(WellFormed, metrics=metrics)
+    app.add_middleware(WellFormed, metrics=metrics, hosts=hosts)
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
     for module in (predict, studies, reports, models, health, dicomweb, docs):
@@ -140,9 +144,12 @@ def _services(
     engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, changed)
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release)
     folder = settings.spool_dir
-    judge = Judge(registry, metrics, settings.max_slices)
+    judge = Judge(registry, metrics, settings.max_slices, deidentify=settings.deidentify)
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
-    return Services(settings, registry, judge, engine, lane, metrics, delivery, reader)
+    callers = who_may_call(settings)
+    return Services(
+        settings, registry, judge, engine, lane, metrics, callers, quota(callers, settings), delivery, reader
+    )
 
 
 def _tell_nobody(_slices: int) -> None:

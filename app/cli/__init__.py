@@ -1,4 +1,4 @@
-"""`lungscope serve | predict | models | accept | sign`."""
+"""`lungscope serve | predict | models | accept | sign | keys`."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Judgement:
 
     `detector` and `second_look` are the models that searched; None where they were not asked, as about most rois.
     `input_digest` is that of the file, or of the files of the series; None unless the judge keeps digests. `view` is
-    the model that asked whether there is a chest to be seen.
+    the model that asked whether there is a chest to be seen. `deidentified` results carry nothing of the patient.
     """
 
     image: CTSlice | CTVolume
@@ -49,6 +49,7 @@ class Judgement:
     detector: Detector | None
     second_look: SecondLook | None
     timing_ms: dict[str, float]
+    deidentified: bool = False
     input_digest: str | None = None
     view: ViewCheck | None = None
 
@@ -69,18 +70,36 @@ class Judgement:
         asked = {"detector": self.detector, "second_look": self.second_look}
         searched = {name: each.digest for name, each in asked.items() if each is not None}
         roi_px = self.parameters.roi_px
-        return Report(self.prediction, self.image, headers, self.bundle, written, roi_px, searched, language)
+        return Report(
+            self.prediction,
+            self.image,
+            headers,
+            self.bundle,
+            written,
+            roi_px,
+            searched,
+            language,
+            deidentified=self.deidentified,
+        )
 
 
 class Judge:
     """Judges slices and series with the models of `registry`, and counts times and decisions in `metrics`.
 
-    With `keep_digests` a judgement has the digest of what was sent.
+    With `deidentify` no result names the patient, whoever asked for it and wherever it goes. With `keep_digests` a
+    judgement has the digest of what was sent.
     """
 
     def __init__(
-        self, registry: ModelRegistry, metrics: Metrics, max_slices: int, *, keep_digests: bool = False
+        self,
+        registry: ModelRegistry,
+        metrics: Metrics,
+        max_slices: int,
+        *,
+        deidentify: bool = False,
+        keep_digests: bool = False,
     ) -> None:
+        self._deidentify = deidentify
         self.registry = registry
         self.metrics = metrics
         self._limits = SeriesLimits(max_slices=max_slices)
@@ -103,7 +122,7 @@ class Judge:
         timing_ms["total"] = _since_ms(began or started)
         self.metrics.slice_judged(prediction.decision, timing_ms)
         digest = written(file_digest(data)) if self._keep_digests else None
-        return _judgement(image, parameters, prediction, models, timing_ms, digest)
+        return self._judgement(image, parameters, prediction, models, timing_ms, digest)
 
     def builder(self, parameters: Parameters, *, keep_headers: bool = False) -> SeriesBuilder:
         """A builder that takes the files of one series to be judged."""
@@ -133,7 +152,7 @@ class Judge:
         )
         timing_ms = {"decode": decode_ms, **prediction.timing.stages_ms, "total": _since_ms(began)}
         self.metrics.series_judged(prediction.decision, len(volume.sources), timing_ms)
-        return _judgement(volume, parameters, prediction, models, timing_ms, input_digest)
+        return self._judgement(volume, parameters, prediction, models, timing_ms, input_digest)
 
     def files(
         self,
@@ -160,27 +179,28 @@ class Judge:
         decode_ms = _since_ms(began)
         return self.series(volume, parameters, decode_ms, progress, cancelled, began, builder.input_digest)
 
-
-def _judgement(
-    image: CTSlice | CTVolume,
-    parameters: Parameters,
-    prediction: Prediction,
-    models: Models,
-    timing_ms: dict[str, float],
-    input_digest: str | None,
-) -> Judgement:
-    searched = parameters.roi_px is None or any(f.suspicion_score is not None for f in prediction.findings)
-    return Judgement(
-        image,
-        parameters,
-        prediction,
-        models.classifier.bundle,
-        models.detector if searched else None,
-        models.second_look if searched else None,
-        timing_ms,
-        input_digest,
-        models.view,
-    )
+    def _judgement(
+        self,
+        image: CTSlice | CTVolume,
+        parameters: Parameters,
+        prediction: Prediction,
+        models: Models,
+        timing_ms: dict[str, float],
+        input_digest: str | None,
+    ) -> Judgement:
+        searched = parameters.roi_px is None or any(f.suspicion_score is not None for f in prediction.findings)
+        return Judgement(
+            image,
+            parameters,
+            prediction,
+            models.classifier.bundle,
+            models.detector if searched else None,
+            models.second_look if searched else None,
+            timing_ms,
+            self._deidentify,
+            input_digest,
+            models.view,
+        )
 
 
 def _since_ms(started: float) -> float:

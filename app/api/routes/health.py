@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.api.deps import Services, ServicesDep
+from app.api.deps import Services, ServicesDep, authorise
 from app.api.schemas import Health
 
 router = APIRouter(tags=["operations"])
@@ -42,6 +42,7 @@ async def ready(services: ServicesDep, response: Response) -> Health:
 @router.get(
     "/metrics",
     summary="Prometheus metrics",
+    dependencies=[Depends(authorise)],
     response_class=Response,
     responses={
         200: {

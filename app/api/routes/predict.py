@@ -67,7 +67,7 @@ DESCRIPTION: Final = (
     response_model=Answer,
     responses={
         200: {"description": "The judgement, or why there is none.", "content": ANSWERS},
-        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500, without=OF_OTHERS),
+        **responses_for(400, 406, 408, 413, 415, 422, 503, 500, without=OF_OTHERS),
     },
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, LANGUAGE_PARAMETER]},
 )

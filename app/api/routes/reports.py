@@ -81,7 +81,7 @@ LanguageQuery = Annotated[
     response_model=ReportAnswer,
     responses={
         200: {"description": "What the report states.", "content": {JSON: REPORT_ANSWERS}},
-        **responses_for(400, 401, 406, 408, 413, 415, 503, 500, without=OF_OTHERS),
+        **responses_for(400, 406, 408, 413, 415, 503, 500, without=OF_OTHERS),
     },
     openapi_extra={"requestBody": REQUEST_BODY},
 )
