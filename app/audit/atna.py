@@ -53,10 +53,11 @@ KINDS: Final[dict[str, Kind]] = {
     "store": Kind(TRANSFERRED, "C"),
     "deliver": Kind(TRANSFERRED, "R"),
     "find_results": Kind(QUERY, "E"),
-    "refuse": Kind(SECURITY_ALERT, "E", Code("110135", "Object Security Attributes Changed")),
+    "refuse": Kind(ACCESSED, "R"),
 }
+# Of a caller that is not known or may not, and of all that has no kind of its own.
 NOT_ALLOWED: Final = Kind(SECURITY_ALERT, "E", Code("110126", "Node Authentication"))
-ALERT: Final = Kind(SECURITY_ALERT, "E", Code("110138", "Audit Recording Stopped"))
+ALERT: Final = Kind(SECURITY_ALERT, "E", Code("110133", "Audit Recording Stopped"))
 REFUSED_CALLERS: Final = frozenset({"not_authorised", "forbidden"})
 APPLICATION: Final = Code("110150", "Application")
 SOURCE_ROLE: Final = Code("110153", "Source Role ID")

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,9 +106,14 @@ class AuditTrail:
         """Whether nothing is to be judged now: events cannot be written, and must be."""
         return self.trouble is not None and self.options.when_full == "refuse"
 
-    def subject(self, **values: str | None) -> dict[str, str | list[str]]:
+    def subject(self, **values: str | Sequence[str] | None) -> dict[str, str | list[str]]:
         """The names by which lines call a study, a series and so on (`app.security.pseudonyms`), of those given."""
-        return {kind: pseudonym(self._key, kind, value) for kind, value in values.items() if value}
+        return {kind: self._named(kind, value) for kind, value in values.items() if value}
+
+    def _named(self, kind: str, value: str | Sequence[str]) -> str | list[str]:
+        if isinstance(value, str):
+            return pseudonym(self._key, kind, value)
+        return [pseudonym(self._key, kind, each) for each in value]
 
     def require(self) -> None:
         """Raise AuditFull or AuditUnavailable where an event must be written and cannot be now."""
@@ -142,7 +147,7 @@ class AuditTrail:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._tick(closing=True)
+        self.tick(closing=True)
         with self._lock:
             if self._chain is not None:
                 self._chain.close()
@@ -205,9 +210,11 @@ class AuditTrail:
 
     def _run(self) -> None:
         while not self._stop.wait(TICK_S):
-            self._tick()
+            self.tick()
 
-    def _tick(self, *, closing: bool = False) -> None:
+    def tick(self, *, closing: bool = False) -> None:
+        """Write refusals as lines, and lines to the disk; every hour, and when `closing`, an anchor, and delete what is
+        old."""
         with self._refusals_lock:
             refusals, self._refusals = self._refusals, Counter()
         with self._lock:
