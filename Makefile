@@ -41,7 +41,7 @@ help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
 
 .PHONY: serve
-serve: $(SERVE_READY) ## answer over HTTP on HOST:PORT, 127.0.0.1:8000 by default
+serve: $(SERVE_READY) ## answer over HTTP on HOST:PORT, 127.0.0.1:8000; another HOST needs keys (docs/security.md) or LUNGSCOPE_OPEN=true
 	@exec $(BIN)/lungscope serve --host $(HOST) --port $(PORT)
 
 .PHONY: test

@@ -38,7 +38,7 @@ class KeySource(Protocol):
 
 
 class FileSource:
-    """A key set in a file, which is read again when it has changed."""
+    """A key set in a file, which is read again when it has changed, and every MAX_AGE_S."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -49,12 +49,12 @@ class FileSource:
         self._seen = self._path.stat().st_mtime_ns
         return self._path.read_bytes()
 
-    def has_changed(self, age_s: float) -> bool:  # noqa: ARG002  # a file tells by itself
-        """Whether the file is another one; a file that has gone is none."""
+    def has_changed(self, age_s: float) -> bool:
+        """Whether the file is another one, or was not looked at for long."""
         try:
-            return self._path.stat().st_mtime_ns != self._seen
+            return age_s >= MAX_AGE_S or self._path.stat().st_mtime_ns != self._seen
         except OSError:
-            return False
+            return True
 
 
 class AddressSource:

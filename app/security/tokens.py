@@ -56,7 +56,8 @@ class Tokens:
         caller = Caller(f"jwt:{claims['sub']}", _scopes(claims, self._rules.scope_claim))
         if len(self._known) >= KNOWN_TOKENS:
             self._known.clear()
-        self._known[_digest(token)] = (caller, min(claims["exp"] + self._rules.leeway_s, self._clock() + KNOWN_FOR_S))
+        ends = float(claims["exp"]) + self._rules.leeway_s
+        self._known[_digest(token)] = (caller, min(ends, self._clock() + KNOWN_FOR_S))
         return caller
 
     async def _checked(self, token: str) -> dict[str, Any]:
@@ -68,7 +69,7 @@ class Tokens:
         try:
             header = jwt.get_unverified_header(token)
             algorithm, kid = header.get("alg"), header.get("kid")
-            if algorithm not in ALGORITHMS or not isinstance(kid, str | None):
+            if not isinstance(algorithm, str) or algorithm not in ALGORITHMS or not isinstance(kid, str | None):
                 raise unknown_caller(shown=True)
             key = await self._keys.key(kid, algorithm)
             if key is None:
@@ -82,7 +83,8 @@ class Tokens:
                 leeway=self._rules.leeway_s,
                 options={"require": list(REQUIRED)},
             )
-        except jwt.PyJWTError:
+        # Beside its own errors PyJWT lets through those of what it calls: strangers choose the JSON of the header.
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise unknown_caller(shown=True) from None
         if not isinstance(claims["sub"], str) or not claims["sub"]:
             raise unknown_caller(shown=True)
