@@ -153,9 +153,7 @@ def _services(
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release)
     folder = settings.spool_dir
     records = records_of(settings, registry, metrics)
-    judge = Judge(
-        registry, metrics, settings.max_slices, deidentify=settings.deidentify, keep_digests=records.kept
-    )
+    judge = Judge(registry, metrics, settings.max_slices, deidentify=settings.deidentify, keep_digests=records.kept)
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics, records)
     callers = who_may_call(settings)
     return Services(

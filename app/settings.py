@@ -159,9 +159,9 @@ class Settings(BaseSettings):
     fhir_password: Annotated[SecretStr | None, Field(description="and password")] = None
     ca_file: Annotated[FilePath | None, Field(description="authorities that both destinations are checked with")] = None
     verify_tls: Annotated[bool, Field(description="false takes any certificate of a destination")] = True
-    signing_key: Annotated[FilePath | None, Field(description="Ed25519 private key (PEM): signs receipts and anchors")] = (
-        None
-    )
+    signing_key: Annotated[
+        FilePath | None, Field(description="Ed25519 private key (PEM): signs receipts and anchors")
+    ] = None
     audit_dir: Annotated[Path | None, Field(description="folder for the audit trail; without it there is none")] = None
     audit_days: Annotated[int, Field(ge=1, le=36_500, description="age at which lines of it are deleted")] = 365
     audit_file_mb: Annotated[int, Field(ge=1, le=10_240, description="size at which another file is begun")] = 64

@@ -1,7 +1,7 @@
 """Licences of all that the service's locks name: `python -m benchmarks.licences` writes docs/licences.md.
 
-A licence is what the installed package says of itself: its SPDX expression (PEP 639), its classifiers, or the first line
-of its licence field.
+A licence is what the installed package says of itself: its SPDX expression (PEP 639), its classifiers, or the first
+line of its licence field.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ HEAD: Final = """# Licences
 What the service is made of beside its own code (Apache-2.0), by the locks that bring it: `serve` is the small install
 and image, `full` adds TensorFlow and what trains. Versions are those of the locks; a licence is what the package says
 of itself. Wheels bring libraries of others; the last column tells which licences with copyleft the package's own
-licence files name, for these or as a choice between several (GPL or LGPL of a library that is linked dynamically leaves the
-service's own licence as it is, but whoever passes the wheel on passes its terms on too). Written by `make licences`;
-nothing below is typed, and a test compares it with the locks.
+licence files name, for these libraries or as a choice between several. They leave the service's own licence as it is;
+whoever passes such a wheel on passes its terms on too. Written by `make licences`; nothing below is typed, and a test
+compares it with the locks.
 
 | package | version | licence | locks | named in its files |
 |---|---|---|---|---|
@@ -104,7 +104,9 @@ def copyleft_in(name: str) -> tuple[str, ...]:
     except metadata.PackageNotFoundError:
         return ()
     paths = [Path(str(file.locate())) for file in files if LICENCE_FILE.search(file.name)]
-    texts = [path.read_text("utf-8", "replace") for path in paths if path.is_file() and path.suffix not in (".py", ".pyc")]
+    texts = [
+        path.read_text("utf-8", "replace") for path in paths if path.is_file() and path.suffix not in (".py", ".pyc")
+    ]
     return tuple(kind for kind, words in COPYLEFT.items() if any(words.search(text) for text in texts))
 
 

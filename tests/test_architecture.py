@@ -19,7 +19,19 @@ FORBIDDEN_NAMES: Final = {"utils", "util", "helpers", "helper", "common", "misc"
 
 SHARED: Final = {"errors", "locks", "private_files", "telemetry"}
 CORE: Final = SHARED | {"explain", "imaging", "inference", "reports"}
-APP: Final = CORE | {"text", "settings", "security", "server", "delivery", "judgement", "audit", "signing", "api", "web", "main"}
+APP: Final = CORE | {
+    "text",
+    "settings",
+    "security",
+    "server",
+    "delivery",
+    "judgement",
+    "audit",
+    "signing",
+    "api",
+    "web",
+    "main",
+}
 # A layer not named here may not exist: add it to the design first.
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "app": set(),  # the package itself holds its version

@@ -25,7 +25,7 @@ HEADERS: Final = {
 }
 LANGUAGE: Final = {"Content-Language": "The language of the words: `en` or `zh`."}
 RECEIPT: Final = {
-    RECEIPT_HEADER: "Of an answer that is not JSON, where the operator has set a key: its `receipt`, as base64url of JSON."
+    RECEIPT_HEADER: "Where the operator has set a key: the `receipt` of what is not JSON, as base64url of JSON."
 }
 OF_JUDGEMENTS: Final = {**LANGUAGE, **RECEIPT}
 SCHEME: Final = "Caller"
@@ -91,5 +91,9 @@ def _declare_callers(operation: dict[str, Any], access: Access, asked: Sequence[
 def _declare_headers(operation: dict[str, Any]) -> None:
     has_language = any(parameter["name"] == "Accept-Language" for parameter in operation.get("parameters", ()))
     for status, response in operation["responses"].items():
-        told = {**HEADERS["*"], **HEADERS.get(status, {}), **(OF_JUDGEMENTS if has_language and status == "200" else {})}
+        told = {
+            **HEADERS["*"],
+            **HEADERS.get(status, {}),
+            **(OF_JUDGEMENTS if has_language and status == "200" else {}),
+        }
         response["headers"] = {name: {"description": text, "schema": {"type": "string"}} for name, text in told.items()}

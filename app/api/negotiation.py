@@ -172,9 +172,7 @@ def headers(language: Language) -> dict[str, str]:
     return {"Content-Language": language, "Vary": "Accept, Accept-Language"}
 
 
-def response(
-    written: Format, files: tuple[bytes, ...], language: Language, receipt: Receipt | None = None
-) -> Response:
+def response(written: Format, files: tuple[bytes, ...], language: Language, receipt: Receipt | None = None) -> Response:
     """The response with one file, or with several as multipart/related; the receipt, if it is not in the JSON, in a
     header.
 

@@ -60,7 +60,7 @@ class Anchor:
 
 
 def read_anchors(lines: Iterable[str]) -> Iterator[Anchor]:
-    """The anchors in lines of JSON, as a file or a log has them; raises MalformedInput naming the line that has none."""
+    """The anchors in lines of JSON, as a file or a log has them; raises MalformedInput naming a line without one."""
     for number, text in enumerate(lines, start=1):
         if not text.strip():
             continue

@@ -252,8 +252,7 @@ def _whole_bytes(path: Path) -> int:
     with path.open("rb") as file:
         start = max(0, size - TAIL_BYTES)
         file.seek(start)
-        at = file.read(size - start).rfind(b"
-")
+        at = file.read(size - start).rfind(b"\n")
     if at < 0:
         return size if start else 0
     return start + at + 1

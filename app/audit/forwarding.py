@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -154,4 +153,4 @@ def _note(chain: Path, place: Place) -> None:
     with contextlib.suppress(OSError):  # a full disk: some are sent twice
         made.write_text(json.dumps({"file": place.file, "offset": place.offset}), "ascii")
         made.chmod(PRIVATE_FILE)
-        os.replace(made, chain / SENT_FILE)
+        made.replace(chain / SENT_FILE)

@@ -54,6 +54,10 @@ class Notary:
         self._key = key
         self._ask = conditions
 
+    def prepare(self) -> None:
+        """Ask for the conditions now, so that no receipt waits for them."""
+        _ = self._fixed
+
     @cached_property
     def _fixed(self) -> dict[str, Any]:
         conditions = self._ask()

@@ -215,14 +215,9 @@ class AuditTrail:
     def tick(self, *, closing: bool = False) -> None:
         """Write refusals as lines, and lines to the disk; every hour, and when `closing`, an anchor, and delete what is
         old."""
-        with self._refusals_lock:
-            refusals, self._refusals = self._refusals, Counter()
         with self._lock:
-            for (who, action, code, address), count in refusals.items():
-                details = {"action": action, "count": count}
-                self._write(Event("refuse", who, code or "refused", address, details=details))
-            if self.trouble is not None:
-                self._write(None)
+            if self.trouble is None or self._write(None):
+                self._write_refusals()
             chain, dirty, self._dirty = self._chain, self._dirty, False
         # Outside the lock: a slow disk must not hold those who write into its cache.
         if chain is not None and dirty:
@@ -232,6 +227,13 @@ class AuditTrail:
             self._chores_at = self._monotonic() + CHORES_S
             with self._noting_failure():
                 self._chores()
+
+    def _write_refusals(self) -> None:
+        with self._refusals_lock:
+            refusals, self._refusals = self._refusals, Counter()
+        for (who, action, code, address), count in refusals.items():
+            details = {"action": action, "count": count}
+            self._write(Event("refuse", who, code or "refused", address, details=details))
 
     @contextmanager
     def _noting_failure(self) -> Iterator[None]:

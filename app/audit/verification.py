@@ -136,7 +136,9 @@ class _Reading:
     def _check_time(self, file: str, number: int, line: Line, before: Line) -> None:
         back_s = before.moment() - line.moment()
         if back_s > BACKWARDS_S and "clock_step_s" not in line.members:
-            self._fault(file, number, f"its time is {back_s:.0f} s before that of the line before, and no clock was set")
+            self._fault(
+                file, number, f"its time is {back_s:.0f} s before that of the line before, and no clock was set"
+            )
 
     def _note(self, file: str, number: int, line: Line) -> None:
         if line.members.get("operation") == "expire_trail":
@@ -191,9 +193,8 @@ def matching_lines(folder: Path, wanted: Iterable[str]) -> Iterator[tuple[str, b
     found: list[tuple[str, bytes]] = []
     for chain in chains_in(folder):
         for file in files_of(chain):
-            for raw in lines_of(file):
-                if any(mark in raw for mark in marks):
-                    found.append((_time_of(raw), raw.rstrip(b"\n")))
+            matching = (raw for raw in lines_of(file) if any(mark in raw for mark in marks))
+            found.extend((_time_of(raw), raw.rstrip(b"\n")) for raw in matching)
     yield from sorted(found)
 
 

@@ -15,7 +15,7 @@ from app.audit.receipts import Conditions, Receipt, digest_of, from_header
 from app.cli.exits import OK, SOME_FAILED
 from app.cli.inputs import Selection, Task
 from app.cli.models import verified_registry
-from app.errors import InputError, MalformedInput
+from app.errors import InputError
 from app.imaging.read import quiet_decoders
 from app.inference.registry import ModelRegistry
 from app.judgement.answers import answer
@@ -27,7 +27,6 @@ from app.judgement.result_digest import result_bytes
 from app.settings import Settings
 from app.signing import VerifyingKey
 from app.telemetry import Metrics
-
 
 BESIDE: Final = ("language", "of")  # what a receipt says among the parameters that is none
 KNOWN_RUNTIMES: Final = ("openvino", "tensorflow")

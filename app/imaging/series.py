@@ -61,9 +61,10 @@ class SeriesBuilder:
 
     `add` decodes a file at once, so that its bytes may be dropped; `len()` is the number of slices held. Calls may
     come from several threads, one at a time. `keep_headers` keeps what stands before the pixels of every file, packed,
-    for `headers`; `keep_digests` the digest of every file of the series, for `input_digest`. Localizers, exact duplicates, files that are no CT image and, where the others make a whole without
-    them, files that cannot be read are left out with a note. Errors name a file by its place in the order of arrival,
-    1-based: names may hold patient data.
+    for `headers`; `keep_digests` the digest of every file of the series, for `input_digest`. Localizers, exact
+    duplicates, files that are no CT image and, where the others make a whole without them, files that cannot be read
+    are left out with a note. Errors name a file by its place in the order of arrival, 1-based: names may hold patient
+    data.
     """
 
     def __init__(

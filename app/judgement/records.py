@@ -28,7 +28,6 @@ from app.judgement.judge import Judgement
 from app.judgement.parameters import parameter_texts
 from app.judgement.result_digest import OF_THE_REQUEST, result_bytes, with_members
 
-
 Receipt: TypeAlias = Mapping[str, Any]  # the members of `app.judgement.answer_types.ReceiptOut`
 
 
@@ -130,6 +129,8 @@ class Records:
 
     def began(self, registry: ModelRegistry) -> None:
         """Put on record that the models are ready, which they are, and what code runs them, as far as that can be."""
+        if self.notary is not None:
+            self.notary.prepare()
         if self.trail is not None:
             conditions = conditions_of(registry)
             models = _named(*registry.bundles, registry.view_bundle)
@@ -146,9 +147,7 @@ class Records:
         if self.trail is not None:
             self.trail.close()
 
-    def _receipt(
-        self, judgement: Judgement, language: Language, request_id: str, digest: str
-    ) -> Receipt | None:
+    def _receipt(self, judgement: Judgement, language: Language, request_id: str, digest: str) -> Receipt | None:
         if self.notary is None:
             return None
         of = "series" if isinstance(judgement.image, CTVolume) else "slice"

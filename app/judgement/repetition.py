@@ -26,7 +26,9 @@ class Comparison:
     differences: tuple[str, ...] = ()
 
 
-def compare(receipt: Receipt, signed: Mapping[str, Any] | None, again: Mapping[str, Any], tolerance: float) -> Comparison:
+def compare(
+    receipt: Receipt, signed: Mapping[str, Any] | None, again: Mapping[str, Any], tolerance: float
+) -> Comparison:
     """Compare the answer `again` with a receipt, and where its digest is another one, number by number with the
     `signed` answer, if that is there. `tolerance` is that of the golden case."""
     if digest_of(result_bytes(again)) == receipt.text("result"):

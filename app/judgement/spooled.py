@@ -33,8 +33,8 @@ class SpooledJudge:
     ) -> list[ResultObject]:
         """The results of the kinds `wanted`. A series of one slice is judged as a slice.
 
-        `judged` is told of the judgement. The results bear the time `arrived` at which the series came, so that a second attempt writes the same. Raises
-        the errors of a series that cannot be judged, and Cancelled.
+        `judged` is told of the judgement. The results bear the time `arrived` at which the series came, so that a
+        second attempt writes the same. Raises the errors of a series that cannot be judged, and Cancelled.
         """
         judgement = self._only_slice(paths) or self.judge.files(paths, Parameters(), _no_progress, cancelled)
         self.judged(judgement)

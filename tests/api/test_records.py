@@ -128,7 +128,7 @@ def test_without_key_and_trail_answers_are_as_before(settings: Settings, suspici
         wait_until_ready(client)
         answered = client.post("/v1/predict", params=ON_NODULE, content=suspicious)
     assert "receipt" not in answered.json()
-    assert list(answered.json())[0] == "request_id"
+    assert next(iter(answered.json())) == "request_id"
 
 
 def test_a_series_is_on_record_whatever_the_order_of_its_files(client: TestClient, audit: Path) -> None:

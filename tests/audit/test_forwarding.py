@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 from base64 import b64decode
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring
 
@@ -26,9 +27,29 @@ MESSAGE = re.compile(rb"<85>1 (\S+) reading-room lungscope 4711 (\S+) - \xef\xbb
 TIME = "2026-05-28T20:26:40.000000Z"
 
 
-def forwarding(trail: Trail, url: str, written: Format = "dicom", ca: Path | None = None) -> Forwarding:
-    sender = SyslogSender(Collector.parse(url, ca, ca))
-    return Forwarding(lambda: trail.folder / "chain-0", sender, Header("reading-room", "4711"), written)
+class Senders:
+    """Forwardings of the one chain of a trail; their connections end with the test."""
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+        self._senders: list[SyslogSender] = []
+
+    def to(self, url: str, written: Format = "dicom", ca: Path | None = None) -> Forwarding:
+        sender = SyslogSender(Collector.parse(url, ca, ca))
+        self._senders.append(sender)
+        chain = self._trail.folder / "chain-0"
+        return Forwarding(lambda: chain, sender, Header("reading-room", "4711"), written)
+
+    def close(self) -> None:
+        for sender in self._senders:
+            sender.close()
+
+
+@pytest.fixture
+def senders(trail: Trail) -> Iterator[Senders]:
+    senders = Senders(trail)
+    yield senders
+    senders.close()
 
 
 def content(message: bytes) -> bytes:
@@ -38,29 +59,31 @@ def content(message: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("kind", "scheme"), [(socket.SOCK_DGRAM, "udp"), (socket.SOCK_STREAM, "tcp")])
-def test_every_line_arrives_once_and_in_order(trail: Trail, kind: socket.SocketKind, scheme: str) -> None:
+def test_every_line_arrives_once_and_in_order(
+    trail: Trail, senders: Senders, kind: socket.SocketKind, scheme: str
+) -> None:
     trail.write(20, ChainLimits(file_bytes=2000))
     with collecting(kind) as collector:
-        sending = forwarding(trail, f"{scheme}://127.0.0.1:{collector.port}", "json")
+        sending = senders.to(f"{scheme}://127.0.0.1:{collector.port}", "json")
         assert sending.step()
         received = [json.loads(content(collector.next())) for _ in range(21)]
         assert [line["seq"] for line in received] == list(range(1, 22))
         trail.write(1)
         # Another process goes on where this one stopped.
-        assert forwarding(trail, f"{scheme}://127.0.0.1:{collector.port}", "json").step()
+        assert senders.to(f"{scheme}://127.0.0.1:{collector.port}", "json").step()
         assert [json.loads(content(collector.next()))["seq"] for _ in range(2)] == [22, 23]
         assert collector.messages.empty()
 
 
-def test_tls_knows_the_collector_and_is_known_by_it(trail: Trail, tmp_path: Path) -> None:
+def test_tls_knows_the_collector_and_is_known_by_it(trail: Trail, senders: Senders, tmp_path: Path) -> None:
     trail.write(1)
     ours, stranger = write_certificate(tmp_path, "collector"), write_certificate(tmp_path, "stranger")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ours)
     context.load_cert_chain(ours)
     context.verify_mode = ssl.CERT_REQUIRED
     with collecting(socket.SOCK_STREAM, context) as collector:
-        assert not forwarding(trail, f"tls://127.0.0.1:{collector.port}", ca=stranger).step()
-        sending = forwarding(trail, f"tls://127.0.0.1:{collector.port}", ca=ours)
+        assert not senders.to(f"tls://127.0.0.1:{collector.port}", ca=stranger).step()
+        sending = senders.to(f"tls://127.0.0.1:{collector.port}", ca=ours)
         assert sending.step()
         assert b"<AuditMessage>" in collector.next()
         assert b"DICOM Instances Accessed" in collector.next()
@@ -69,10 +92,10 @@ def test_tls_knows_the_collector_and_is_known_by_it(trail: Trail, tmp_path: Path
         assert b"<AuditMessage>" in collector.next()
 
 
-def test_nothing_is_lost_while_the_collector_is_away(trail: Trail) -> None:
+def test_nothing_is_lost_while_the_collector_is_away(trail: Trail, senders: Senders) -> None:
     trail.write(2)
     with collecting(socket.SOCK_STREAM) as collector:
-        sending = forwarding(trail, f"tcp://127.0.0.1:{collector.port}", "json")
+        sending = senders.to(f"tcp://127.0.0.1:{collector.port}", "json")
         assert sending.step()
         assert [json.loads(content(collector.next()))["seq"] for _ in range(3)] == [1, 2, 3]
     trail.write(2)
@@ -85,7 +108,6 @@ def test_nothing_is_lost_while_the_collector_is_away(trail: Trail) -> None:
         trail.write(1)
         assert sending.step()
         assert [json.loads(content(again.next()))["seq"] for _ in range(2)] == [7, 8]
-        sending.close()
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1", "http://host", "tcp://", "udp://host:99999", "tls://host/path"])

@@ -156,9 +156,7 @@ def test_studies_are_named_by_keyed_hashes_that_find_them(trail: AuditTrail) -> 
     assert not list(matching_lines(trail.folder, [pseudonym(b"l" * 32, "accession", "A-17")]))
 
 
-def test_an_anchor_an_hour_goes_elsewhere_signed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, clock: Clock
-) -> None:
+def test_an_anchor_an_hour_goes_elsewhere_signed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     private, public = write_key(tmp_path, "own")
     folder, elsewhere = tmp_path / "audit", tmp_path / "elsewhere"
     options = TrailOptions(anchors=elsewhere, signing_key=SigningKey.read(private))

@@ -26,7 +26,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_whole_trail_is_told_to_be_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_whole_trail_is_told_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "verify"]) == OK
     said = capsys.readouterr().out
     assert "chain-0: 4 lines, the last of 20" in said

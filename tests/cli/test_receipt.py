@@ -1,4 +1,4 @@
-"""`lungscope receipt verify`: a receipt of one process, checked and judged again by another with another environment."""
+"""`lungscope receipt verify`: a receipt of one process, checked and judged again by another in another environment."""
 
 from __future__ import annotations
 
@@ -131,7 +131,9 @@ def test_a_wrong_image_fails(signed: Signed, answered: Path, tmp_path: Path) -> 
 def test_a_wrong_model_fails(signed: Signed, answered: Path, tmp_path: Path) -> None:
     shutil.copytree(MODELS, tmp_path / "models")
     manifest = tmp_path / "models" / "chest-view" / "1" / "manifest.json"
-    manifest.write_text(manifest.read_text("utf-8").replace('"description": "', '"description": "Another. ', 1), "utf-8")
+    manifest.write_text(
+        manifest.read_text("utf-8").replace('"description": "', '"description": "Another. ', 1), "utf-8"
+    )
     done = verify(signed, answered, "--image", str(SLICE), models=tmp_path / "models")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "models: OTHERS than signed: chest-view/1")
 

@@ -181,13 +181,17 @@ async def find_series_of_study(request: Request, services: ServicesDep, delivery
 
 
 @router.get(OF_STUDY + "/instances", summary="Find the result objects of a study", responses=FOUND)
-async def find_instances_of_study(request: Request, services: ServicesDep, delivery: DeliveryDep, study: str) -> Response:
+async def find_instances_of_study(
+    request: Request, services: ServicesDep, delivery: DeliveryDep, study: str
+) -> Response:
     """QIDO-RS."""
     return await _find(request, services, delivery, "instances", study)
 
 
 @router.get(OF_SERIES + "/instances", summary="Find the result objects of a series", responses=FOUND)
-async def find_instances_of_series(request: Request, services: ServicesDep, delivery: DeliveryDep, study: str, series: str) -> Response:
+async def find_instances_of_series(
+    request: Request, services: ServicesDep, delivery: DeliveryDep, study: str, series: str
+) -> Response:
     """QIDO-RS."""
     return await _find(request, services, delivery, "instances", study, series)
 
@@ -205,13 +209,17 @@ async def study_metadata(request: Request, services: ServicesDep, delivery: Deli
 
 
 @router.get(OF_SERIES, summary="Retrieve a series of results", responses=RETRIEVED)
-async def retrieve_series(request: Request, services: ServicesDep, delivery: DeliveryDep, study: str, series: str) -> Response:
+async def retrieve_series(
+    request: Request, services: ServicesDep, delivery: DeliveryDep, study: str, series: str
+) -> Response:
     """WADO-RS."""
     return await _retrieve(request, services, delivery, study, series)
 
 
 @router.get(OF_SERIES + "/metadata", summary="Describe a series of results", responses=DESCRIBED)
-async def series_metadata(request: Request, services: ServicesDep, delivery: DeliveryDep, study: str, series: str) -> Response:
+async def series_metadata(
+    request: Request, services: ServicesDep, delivery: DeliveryDep, study: str, series: str
+) -> Response:
     """WADO-RS."""
     return await _describe(request, services, delivery, study, series)
 

@@ -92,7 +92,9 @@ async def predict(
         judgement = services.judge.slice(upload.data, parameters, began)
         if wanted == "json" and not records.kept:
             return (json_answer(judgement, language, request_id),), None
-        files = () if wanted == "json" else render(judgement, wanted, language, headers_of(upload.data), services.metrics)
+        files = (
+            () if wanted == "json" else render(judgement, wanted, language, headers_of(upload.data), services.metrics)
+        )
         if not records.kept:
             return files, None
         attested = records.judged("judge_slice", actor, judgement, language, request_id)
