@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -64,23 +64,30 @@ def written_page() -> str:
 
 
 VULNERABLE = {"name": "numpy", "version": "1.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2.0"]}]}
+FINE = {"name": "fastapi", "version": "1.0", "vulns": []}
+UNKNOWN = {"name": "uvloop", "skip_reason": "Dependency not found"}
+
+
+def of_pypi(path: Path, service: str) -> Sequence[advisories.Package] | None:
+    """A database that cannot be reached, and one that knows."""
+    if service == "osv":
+        return None
+    return [VULNERABLE] if path.name == "canary.txt" else [FINE, UNKNOWN, VULNERABLE]
+
+
+def of_a_mirror(_path: Path, _service: str) -> Sequence[advisories.Package] | None:
+    """An index that has packages and no advisories, not even those of the canary."""
+    return [FINE]
 
 
 def test_advisories_are_dated_and_name_what_is_to_be_updated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[tuple[str, str]] = []
-
-    def audit(lock: str, service: str) -> dict[str, Any] | None:
-        asked.append((lock, service))
-        if service == "osv":
-            return None
-        return {"dependencies": [{"name": "fastapi", "version": "1.0", "vulns": []}, VULNERABLE]}
-
     out = tmp_path / "advisories.json"
-    assert advisories.main(["--out", str(out)], audit) == 1
+    assert advisories.main(["--out", str(out)], of_pypi) == 1
     written = json.loads(out.read_text("utf-8"))
     assert datetime.fromisoformat(written["date"]).tzinfo == UTC
+    assert (written["service"], written["unknown"]) == ("pypi", ["uvloop"])
     assert written["vulnerable"] == [
         {
             "name": "numpy",
@@ -89,19 +96,22 @@ def test_advisories_are_dated_and_name_what_is_to_be_updated(
             "advisories": [{"id": "PYSEC-1", "fixed_in": ["2.0"]}],
         }
     ]
-    assert (written["service"], {service for _, service in asked}) == ("pypi", {"osv", "pypi"})
     assert "numpy 1.0" in capsys.readouterr().err
 
 
-def test_without_a_database_the_last_result_stays_and_that_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("audit", [of_a_mirror, lambda _path, _service: None])
+def test_without_a_database_that_knows_the_last_result_stays_and_that_is_said(
+    audit: advisories.Audit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "advisories.json"
-    out.write_text('{"date": "2026-01-01T00:00:00+00:00"}')
+    assert advisories.main(["--out", str(out)], audit) == 0
+    assert "NOT AUDITED" in capsys.readouterr().err
+    assert json.loads(out.read_text("utf-8"))["not_audited"]
+    out.write_text('{"date": "2026-01-01T00:00:00+00:00", "service": "osv"}')
     before = out.read_bytes()
-    assert advisories.main(["--out", str(out)], lambda _lock, _service: None) == 0
-    assert "no database of advisories can be reached (osv, pypi); the result of 2026-01-01" in capsys.readouterr().err
-    assert advisories.main(["--out", str(out), "--strict"], lambda _lock, _service: None) == 1
+    assert advisories.main(["--out", str(out)], audit) == 0
+    assert "the result of 2026-01-01" in capsys.readouterr().err
+    assert advisories.main(["--out", str(out), "--strict"], audit) == 1
     assert out.read_bytes() == before
 
 

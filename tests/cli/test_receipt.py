@@ -20,7 +20,7 @@ from app.audit.receipts import Conditions, Judged, Notary, Receipt, digest_of
 from app.judgement.repetition import compare
 from app.judgement.result_digest import result_bytes
 from app.signing import SigningKey
-from benchmarks.serving.service import MODELS, Service
+from benchmarks.serving.service import MODELS, PATIENCE_S, Service
 from tests.keys import write_key
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -39,7 +39,8 @@ class Signed:
 
     def answer(self, name: str, path: str, body: bytes, **headers: str) -> Path:
         """The file of an answer."""
-        answered = urllib3.request("POST", self.service.url(path), body=body, headers=headers)
+        url = self.service.url(path)
+        answered = urllib3.request("POST", url, body=body, headers=headers, timeout=float(PATIENCE_S))
         assert answered.status == 200, answered.data
         file = self.folder / name
         file.write_bytes(answered.data)
@@ -120,6 +121,7 @@ def test_without_image_the_signature_and_the_answer_are_checked(signed: Signed, 
 
 def test_a_wrong_image_fails(signed: Signed, answered: Path, tmp_path: Path) -> None:
     other = dcmread(SLICE)
+    other.decompress()
     pixels = other.pixel_array.copy()
     pixels[0, 0] += 1
     other.PixelData = np.ascontiguousarray(pixels).tobytes()
