@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from app.audit.anchors import Anchor, read_anchors
 from app.audit.verification import ChainReport, matching_lines, verify
 from app.cli.exits import OK, SOME_FAILED
 from app.errors import MalformedInput, SettingsError
+from app.imaging.content_digest import file_digest, written
 from app.security.pseudonyms import load_key, pseudonym
 from app.settings import Settings
 from app.signing import SigningKey, VerifyingKey
@@ -82,7 +82,7 @@ def _find(folder: Path, options: argparse.Namespace) -> int:
         key = load_key(folder)
         wanted += [pseudonym(key, kind, value) for kind, value in named.items()]
     if options.image:
-        wanted.append(f"sha256:{hashlib.sha256(Path(options.image).read_bytes()).hexdigest()}")
+        wanted.append(written(file_digest(Path(options.image).read_bytes())))
     if not wanted:
         raise SettingsError(
             found="nothing to find", expected="--accession, --study or another", remedy="See lungscope audit --help."

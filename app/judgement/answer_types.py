@@ -137,7 +137,7 @@ class ReceiptOut(TypedDict):
     key: Annotated[str, Field(description="name of the key: the first 16 digits of the sha256 of its public half")]
     request_id: str
     time: str
-    input: Annotated[str, Field(description="sha256 of the file, or of the sorted sha256s of the files of a series")]
+    input: Annotated[str, Field(description="BLAKE3 of the file, or of the sorted digests of the files of a series")]
     parameters: dict[str, str]
     models: Annotated[dict[str, str], Field(description="digests by name/version")]
     code: dict[str, str]

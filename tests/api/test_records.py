@@ -16,6 +16,7 @@ from app.api.negotiation import RECEIPT_HEADER
 from app.audit.receipts import Receipt, digest_of, from_header
 from app.audit.trail import AuditTrail
 from app.audit.verification import verify
+from app.imaging.content_digest import file_digest, written
 from app.judgement.result_digest import result_bytes
 from app.main import create_app
 from app.security.pseudonyms import load_key, pseudonym
@@ -79,7 +80,7 @@ def test_a_judgement_is_on_record_before_it_is_answered(client: TestClient, audi
     (line,) = about(audit, "judge_slice")
     assert line["request_id"] == answered.json()["request_id"]
     assert (line["who"], line["decision"], line["outcome"]) == ("anybody", answered.json()["decision"], "done")
-    assert line["input"] == digest_of(suspicious)
+    assert line["input"] == written(file_digest(suspicious))
     assert line["models"] == {
         "nodule-classifier/1": answered.json()["model"]["digest"],
         "chest-view/1": line["models"]["chest-view/1"],  # type: ignore[index]  # it is a dict
@@ -94,7 +95,7 @@ def test_a_receipt_stands_in_the_answer_and_its_result_is_the_answers(
     declared(answered.content)
     receipt = Receipt.read(answered.json()["receipt"])
     assert receipt.is_signed_by(VerifyingKey.read(keys[1]))
-    assert receipt.text("input") == digest_of(suspicious)
+    assert receipt.text("input") == written(file_digest(suspicious))
     assert receipt.text("result") == digest_of(result_bytes(answered.json()))
     assert receipt.table("parameters") == {
         "roi": "75.0,125.0",
@@ -117,7 +118,7 @@ def test_other_formats_have_it_in_a_header(client: TestClient, kind: str, keys: 
     assert answered.status_code == 200
     receipt = Receipt.read(from_header(answered.headers[RECEIPT_HEADER]))
     assert receipt.is_signed_by(VerifyingKey.read(keys[1]))
-    assert receipt.text("input") == digest_of(sent)
+    assert receipt.text("input") == written(file_digest(sent))
     as_json = client.post("/v1/predict", content=sent)
     assert RECEIPT_HEADER not in as_json.headers
     assert receipt.text("result") == as_json.json()["receipt"]["result"]
