@@ -90,9 +90,9 @@ def licence_of(name: str) -> str:
         told = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         return ELSEWHERE
-    expression = told.get("License-Expression")
+    expression = "".join(told.get_all("License-Expression", []))
     classifiers = [text.rpartition(" :: ")[2] for text in told.get_all("Classifier", []) if text.startswith(CLASSIFIER)]
-    field = (told.get("License") or "").strip().splitlines() or [""]
+    field = "".join(told.get_all("License", [])).strip().splitlines() or [""]
     short = field[0] if len(field[0]) <= MAX_LENGTH else ""
     return expression or "; ".join(c for c in classifiers if c != "OSI Approved") or short or "not said"
 

@@ -56,7 +56,7 @@ class Collector:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             self._connections.append(connection)
             stream = connection.makefile("rb")
-            while length := _length(stream.peek(16)):  # type: ignore[attr-defined]  # a BufferedReader
+            while length := _length(stream.peek(16)):
                 stream.read(len(str(length)) + 1)
                 self.messages.put(stream.read(length))
 
