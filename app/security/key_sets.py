@@ -136,7 +136,7 @@ class KeySet:
         self._tried_at = now
         try:
             self._keys = _read_set(await asyncio.to_thread(self._source.read))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             logger.error("the keys of the identity provider cannot be read: %s", error)
             return
         self._read_at = now

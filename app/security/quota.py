@@ -11,6 +11,7 @@ from typing import Final
 
 from app.errors import TooManyRequests
 
+ROUNDING_S: Final = 1e-6  # a clock that counts from the machine's start has no smaller steps after a year
 MOST_CALLERS: Final = 10_000  # whose pace is remembered: where nobody has a name, every address is one
 
 
@@ -30,8 +31,8 @@ class Pace:
         """Count a request and return 0; or do not, and return the seconds after which there is a token again."""
         now = self._clock()
         full_at = max(self._full_at.get(caller, 0.0), now) + self._each_s
-        if full_at - now > self._room_s:
-            return full_at - now - self._room_s
+        if (wait_s := full_at - now - self._room_s) > ROUNDING_S:
+            return wait_s
         if len(self._full_at) >= MOST_CALLERS:
             self._forget(now)
         self._full_at[caller] = full_at

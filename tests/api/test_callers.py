@@ -27,7 +27,7 @@ def serving(folder: Path, backend: ArithmeticBackend | None = None, **settings: 
     write_models(folder)
     given = Settings(**{"models_dir": folder, "threads": 1, **settings})
     app = create_app(given, backends=arithmetic_backends(backend or ArithmeticBackend()))
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client
 
@@ -108,17 +108,17 @@ def test_the_log_names_the_caller_and_never_the_key(tmp_path: Path, caplog: pyte
 def test_a_caller_who_asks_too_often_waits_and_another_does_not(tmp_path: Path) -> None:
     (one, line), (other, other_line) = new_key("one", "predict"), new_key("other", "predict")
     path = keys_file(tmp_path, line, other_line)
-    with serving(tmp_path, keys_file=path, caller_rate=0.01, caller_burst=3) as client:
+    with serving(tmp_path, keys_file=path, caller_rate=0.0001, caller_burst=3) as client:
         answers = [client.get("/v1/models", headers=bearer(one)) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
         assert answers[-1].json()["code"] == "too_many_requests"
-        assert 1 <= int(answers[-1].headers["retry-after"]) <= 100
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 10_000
         assert client.get("/v1/models", headers=bearer(other)).status_code == 200
         assert client.get("/health/live").status_code == 200
 
 
 def test_where_nobody_has_a_name_the_pace_is_that_of_the_address(tmp_path: Path) -> None:
-    with serving(tmp_path, caller_rate=0.01, caller_burst=2) as client:
+    with serving(tmp_path, caller_rate=0.0001, caller_burst=2) as client:
         assert [client.get("/v1/models").status_code for _ in range(3)] == [200, 200, 429]
         assert "429" in client.get("/openapi.json").json()["paths"]["/v1/models"]["get"]["responses"]
 

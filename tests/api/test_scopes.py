@@ -39,6 +39,8 @@ def operations(routes: list[BaseRoute]) -> Iterator[tuple[tuple[str, str], BaseR
         elif isinstance(route, Route):
             for method in (route.methods or set()) - {"HEAD"}:
                 yield (method, route.path), route
+        elif (included := getattr(route, "original_router", None)) is not None:
+            yield from operations(included.routes)  # FastAPI keeps a router whole, or takes its routes out, by version
         else:
             raise AssertionError(f"a route of another kind: {route}")
 

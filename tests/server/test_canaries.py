@@ -199,7 +199,8 @@ def service(server: str, folder: Path) -> Iterator[Service]:
         "TMPDIR": str(folder / "tmp"),
     }
     service = Service(workers=2, environment=environment)
-    service.wait_until_ready()
+    for _ in range(2):  # each worker
+        service.wait_until_ready()
     yield service
     service.process.kill()
 
