@@ -110,6 +110,18 @@ lock: $(DEV_READY) ## recompile the locks, keeping what still fits; LOCK_ARGS=--
 lock-check: $(DEV_READY) ## fail when the locks do not follow from pyproject.toml
 	sh requirements/lock.sh --check
 
+.PHONY: advisories
+advisories: $(DEV_READY) ## ask which locked packages have known vulnerabilities: docs/results/advisories.json
+	$(BIN)/python -m benchmarks.advisories $(if $(CI),--strict)
+
+.PHONY: sbom
+sbom: $(DEV_READY) ## bills of materials (CycloneDX 1.6) of the locks that a server is installed from: requirements/*.cdx.json
+	$(BIN)/python -m benchmarks.bill_of_materials
+
+.PHONY: licences
+licences: $(DEV_READY) ## list the licences of what those locks name: docs/licences.md
+	$(BIN)/python -m benchmarks.licences
+
 .PHONY: evaluate
 evaluate: $(DEV_READY) ## cross-validate CONFIG on DATA; figures and networks go to OUT/evaluation, for make planted
 	$(BIN)/python scripts/evaluate.py --config $(CONFIG) --data $(DATA) --out $(OUT)/evaluation
