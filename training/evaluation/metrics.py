@@ -88,12 +88,6 @@ def diameter_mm(masks: Flags, spacing_mm: float) -> Floats:
     return np.asarray(2 * np.sqrt(masks.sum(axis=(1, 2)) / np.pi) * spacing_mm, np.float64)
 
 
-def soft_diameter_mm(probability: NDArray[np.floating], spacing_mm: float) -> Floats:
-    """Diameter (N,) in mm of the circle whose area is the sum of mask probabilities (N, size, size): unlike that of
-    the drawn outline it moves by little when the image does."""
-    return np.asarray(2 * np.sqrt(probability.sum(axis=(1, 2), dtype=np.float64) / np.pi) * spacing_mm, np.float64)
-
-
 def mean(values: Floats) -> float:
     """Mean of the finite values; nan when there is none."""
     known = values[np.isfinite(values)]

@@ -59,11 +59,6 @@ def test_spearman_is_of_ranks() -> None:
     assert metrics.spearman(one, 10**one) == pytest.approx(1)
 
 
-def test_a_soft_diameter_is_in_millimetres() -> None:
-    mask = np.full((1, 4, 4), 0.5)
-    np.testing.assert_allclose(metrics.soft_diameter_mm(mask, 0.5), [2 * np.sqrt(8 / np.pi) * 0.5])
-
-
 def test_errors_of_two_bins_do_not_cancel() -> None:
     probability = np.array([0.2, 0.2, 0.8, 0.8])
     assert metrics.expected_calibration_error(np.array([False, True, True, False]), probability, 2) == pytest.approx(

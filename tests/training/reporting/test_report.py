@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.inference.bundle import load_bundle
+from app.inference.bundle import Interval, load_bundle
 from tests.training.conftest import TinyRun
 from training.data.nodules import Dataset, DatasetMalformed, Nodule
+from training.data.references import References, read_references
 from training.evaluation.bundle_study import UNKNOWN, as_calibration, bundle_study, warnings_of
 from training.evaluation.held_out import save
 from training.evaluation.results import EVALUATION_FILE, HELD_OUT_FILE, read_evaluation
@@ -23,7 +24,7 @@ from training.evaluation.study import Study, cross_validated
 from training.fitting.config import Config
 from training.fitting.samples import nodule_view
 from training.reporting import charts, outlines
-from training.reporting.assessment import assess_bundle, assess_recipe, ratings_beside
+from training.reporting.assessment import assess_bundle, assess_recipe
 from training.reporting.export import load_graph
 from training.reporting.predictions_table import PREDICTIONS_TABLE
 from training.reporting.report import REPORT_FILE, WORST, render, summary, worst_errors
@@ -53,8 +54,7 @@ def assessed(tiny_run: TinyRun, dataset: Dataset, config: Config, generated_data
     folder = tiny_run.folder / "assessed"
     folder.mkdir()
     save(folder / HELD_OUT_FILE, tiny_run.held_out, tiny_run.candidates)
-    ratings = ratings_beside(generated_data)
-    assess_recipe(dataset, config, ratings, folder, "pytest", again=True, restart=False)
+    assess_recipe(dataset, config, read_references(generated_data), folder, "pytest", again=True, restart=False)
     return folder
 
 
@@ -83,7 +83,7 @@ def test_the_report_names_no_patient(assessed: Path, dataset: Dataset) -> None:
 
 def test_the_report_escapes_what_a_table_says(tiny_run: TinyRun, dataset: Dataset, config: Config) -> None:
     hostile = Dataset(tuple(replace(n, manufacturer="<script>alert(1)</script>") for n in dataset.nodules), ())
-    study = cross_validated(tiny_run.held_out, tiny_run.candidates, hostile, config, {})
+    study = cross_validated(tiny_run.held_out, tiny_run.candidates, hostile, config, References())
     subgroups = tuple(g.model_copy(update={"name": "<script>"}) for g in tiny_run.evaluation.subgroups)
     evaluation = tiny_run.evaluation.model_copy(update={"subgroups": subgroups, "command": "a & b"})
     text = render(study, evaluation, config, lambda cases: [None] * len(cases), {})
@@ -92,7 +92,7 @@ def test_the_report_escapes_what_a_table_says(tiny_run: TinyRun, dataset: Datase
 
 
 def test_the_worst_errors_come_first(tiny_run: TinyRun, dataset: Dataset, config: Config) -> None:
-    study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, {})
+    study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, References())
     missed, alarmed = worst_errors(study, config)
     probability, suspicious = study.answers.probability, study.nodules.suspicious
     assert suspicious[missed].all()
@@ -103,13 +103,21 @@ def test_the_worst_errors_come_first(tiny_run: TinyRun, dataset: Dataset, config
 
 
 def test_charts_survive_what_is_missing(config: Config, tiny_run: TinyRun, dataset: Dataset) -> None:
-    study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, {})
+    study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, References())
     bare = replace(study, logistic=np.full(len(study.logistic), np.nan))
     for png in (charts.roc(bare, config), charts.size_matched(bare, config)):
         assert png is not None
         assert png.startswith(b"\x89PNG")
     flat = np.zeros((48, 48), np.float32)
     assert charts.picture(flat, None, None).startswith(b"\x89PNG")
+
+
+def test_coverage_is_drawn_where_a_class_and_size_was_measured() -> None:
+    assert charts.coverage({}, 0.9) is None
+    held = {"coverage_benign_6_to_10_mm": Interval(value=0.9, low=0.85, high=0.95)}
+    png = charts.coverage(held, 0.9)
+    assert png is not None
+    assert png.startswith(b"\x89PNG")
 
 
 def test_an_outline_comes_from_the_nodules_own_fold(
@@ -127,7 +135,7 @@ def test_an_outline_comes_from_the_nodules_own_fold(
 @pytest.fixture(scope="module")
 def served(tiny_run: TinyRun, dataset: Dataset, config: Config) -> Study:
     """The tiny bundle on the generated data."""
-    return bundle_study(load_bundle(tiny_run.bundle), load_graph(tiny_run.bundle), dataset, config, {})
+    return bundle_study(load_bundle(tiny_run.bundle), load_graph(tiny_run.bundle), dataset, config, References())
 
 
 def test_a_bundle_is_judged_by_its_own_manifest(tiny_run: TinyRun, served: Study) -> None:
