@@ -34,9 +34,7 @@ def calcification_figures(study: Study, config: Config) -> dict[str, Interval]:
         y, p, d = n.suspicious, j.probability, n.true_diameter_mm
         table: dict[str, Metric] = {f"auc{suffix}": lambda i, y=y, p=p: metrics.auc(y[i], p[i])}
         if all_known(d):
-            table[f"size_matched_auc{suffix}"] = lambda i, y=y, p=p, d=d: metrics.size_matched_auc(
-                y[i], p[i], d[i], within_mm
-            )
+            table[f"size_matched_auc{suffix}"] = metrics.LikeSizePairs(y, p, d, within_mm)
         table[f"benign_called{suffix}"] = lambda i, y=y, j=j: metrics.sensitivity(~y[i], j.called[i])
         found |= intervals(table, n.patient.tolist(), config)
     return found

@@ -75,13 +75,12 @@ def like_size_figures(
 ) -> dict[str, Metric]:
     """The same among nodules whose diameters differ by at most `within_mm`."""
 
-    def matched(score: Floats, i: Indices) -> float:
-        return metrics.size_matched_auc(positive[i], score[i], diameter_mm[i], within_mm)
-
+    of_reader = metrics.LikeSizePairs(positive, one, diameter_mm, within_mm)
+    of_network = metrics.LikeSizePairs(positive, network, diameter_mm, within_mm)
     return {
-        f"size_matched_auc_one_reader{suffix}": lambda i: matched(one, i),
-        f"size_matched_auc_against_other_readers{suffix}": lambda i: matched(network, i),
-        f"size_matched_auc_gain_over_one_reader{suffix}": lambda i: matched(network, i) - matched(one, i),
+        f"size_matched_auc_one_reader{suffix}": of_reader,
+        f"size_matched_auc_against_other_readers{suffix}": of_network,
+        f"size_matched_auc_gain_over_one_reader{suffix}": lambda i: of_network(i) - of_reader(i),
     }
 
 

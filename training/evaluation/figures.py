@@ -138,8 +138,8 @@ def _ranking(n: HeldOut, j: Answers, suffix: str) -> dict[str, Metric]:
 def _ranking_of_like_size(n: HeldOut, j: Answers, suffix: str, config: Config) -> dict[str, Metric]:
     y, p, d, within = n.suspicious, j.probability, n.true_diameter_mm, config.evaluation.size_match_mm
     return {
-        f"size_matched_auc{suffix}": lambda i: metrics.size_matched_auc(y[i], p[i], d[i], within),
-        f"size_matched_auc_diameter_alone{suffix}": lambda i: metrics.size_matched_auc(y[i], d[i], d[i], within),
+        f"size_matched_auc{suffix}": metrics.LikeSizePairs(y, p, d, within),
+        f"size_matched_auc_diameter_alone{suffix}": metrics.LikeSizePairs(y, d, d, within),
     }
 
 
@@ -151,9 +151,7 @@ def _logistic_figures(n: HeldOut, j: Answers, logistic: Floats, config: Config) 
         "auc_logistic_patch": lambda i: metrics.auc(y[i], logistic[i]),
         "auc_gain_over_logistic_patch": lambda i: metrics.auc(y[i], p[i]) - metrics.auc(y[i], logistic[i]),
         "auprc_logistic_patch": lambda i: metrics.average_precision(y[i], logistic[i]),
-        "size_matched_auc_logistic_patch": lambda i: metrics.size_matched_auc(
-            y[i], logistic[i], n.true_diameter_mm[i], within
-        ),
+        "size_matched_auc_logistic_patch": metrics.LikeSizePairs(y, logistic, n.true_diameter_mm, within),
     }
 
 

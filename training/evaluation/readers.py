@@ -71,7 +71,7 @@ def pair_readers(ids: Sequence[int], ratings: Ratings, min_readers: int) -> Read
 
 
 def compare_outlines(ids: Sequence[int], outlines: Mapping[int, NDArray[np.bool_]]) -> OutlineAgreement:
-    """Outlines (readers, rows, columns) of each nodule with each other, from three readers with the others' majority."""
+    """Outlines (readers, rows, columns) of each nodule with each other, from three with the others' majority."""
     pair_nodule, pairs, one_nodule, ones = [], [], [], []
     for place, nodule_id in enumerate(ids):
         drawn = outlines.get(nodule_id)

@@ -216,10 +216,7 @@ def _matched(y: Flags, score: Floats, diameter: Floats, patients: list[str], con
     if not (np.isfinite(score).all() and np.isfinite(diameter).all()):
         return {}
 
-    def within(limit: float) -> Metric:
-        return lambda i: metrics.size_matched_auc(y[i], score[i], diameter[i], limit)
-
-    table = {str(limit): within(limit) for limit in LIMITS_MM}
+    table: dict[str, Metric] = {str(limit): metrics.LikeSizePairs(y, score, diameter, limit) for limit in LIMITS_MM}
     fewer = min(BAND_RESAMPLES, config.evaluation.resamples)
     quick = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"resamples": fewer})})
     return {float(limit): found for limit, found in intervals(table, patients, quick).items()}
