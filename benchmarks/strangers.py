@@ -26,8 +26,8 @@ PROTOCOL: Final = (
     "Each patch through the bundle as served. Strange: the embedding lies beyond the manifest's threshold. No nodule: "
     "`nodule` lies below its own. Rejected: either. Called: not rejected, and answered with cancer_suspected. Only the "
     "patch is looked at: of a whole image the service asks more before (view, scale, place). Nodules are of the "
-    "training data; what is accepted of nodules never seen is in the manifest. Intervals are exact, 95 %, as if patches "
-    "were independent: those of one slice are not."
+    "training data; what is accepted of nodules never seen is in the manifest. Intervals are exact, 95 %, as if "
+    "patches were independent: those of one slice are not."
 )
 BEGIN: Final = "<!-- figures: make strangers -->"
 AT_ONCE: Final = 256

@@ -18,10 +18,11 @@ from training.evaluation.baselines import SIDE, coarse_pixels, logistic_scores
 from training.evaluation.ceilings import CEILINGS, reader_auc_figures, reader_rank_figures
 from training.evaluation.cross_fitting import DECISIONS, Answers
 from training.evaluation.figures import suspicion_figures
+from training.evaluation.held_out import truth_of
 from training.evaluation.meanings import MEANINGS
 from training.evaluation.readers import pair_readers
 from training.evaluation.results import evaluate
-from training.evaluation.study import PredictionsDiffer, Study, cross_validated
+from training.evaluation.study import PredictionsDiffer, Study, cross_validated, in_fold_order
 from training.evaluation.subgroups import MIN_OF_CLASS, SIZE_BANDS_MM, measure_subgroups, select
 from training.evaluation.targets import GOALS, Goal, compare_targets
 from training.fitting.config import Config
@@ -93,6 +94,22 @@ def test_ratings_of_another_table_are_not_used(tiny_run: TinyRun, dataset: Datas
     strangers = {n.nodule_id: np.full((4, len(RATED)), 5.0) for n in dataset.nodules}
     study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, References(strangers))
     assert len(study.readers.nodule) == 0
+
+
+def test_readers_who_are_more_than_there_were_and_smaller_patches_of_a_lesion_agree_on_nothing(
+    tiny_run: TinyRun, dataset: Dataset, config: Config
+) -> None:
+    first, second, one, other = dataset.nodules[:4]  # two of each patient
+    crowd = replace(first, lesion="crowd", malignancy=(5, 4, 5, 4, 5))
+    parts = replace(one, lesion="one"), replace(other, lesion="one")
+    changed = replace(dataset, nodules=(crowd, second, *parts, *dataset.nodules[4:]))
+    ratings = {n.nodule_id: np.array(n.malignancy)[:, None] * np.ones(len(RATED)) for n in changed.nodules}
+    cases = in_fold_order(changed)
+    said = table(len(cases), **truth_of(cases))
+    study = cross_validated(said, tiny_run.candidates, changed, config, References(ratings))
+    smaller = min(parts, key=lambda n: n.diameter_mm)
+    paired = {cases[k].nodule_id for k in study.readers.nodule.tolist()}
+    assert paired == {n.nodule_id for n in changed.nodules} - {crowd.nodule_id, smaller.nodule_id}
 
 
 def test_logistic_regression_never_sees_its_own_fold(dataset: Dataset, config: Config) -> None:
