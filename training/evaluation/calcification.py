@@ -7,7 +7,7 @@ from typing import Final
 from app.inference.bundle import Interval
 from training.data.nodules import TRAIT_SCALES
 from training.evaluation import metrics
-from training.evaluation.cross_fitting import decided
+from training.evaluation.cross_fitting import Answers, decided
 from training.evaluation.figures import all_known, intervals
 from training.evaluation.held_out import HeldOut
 from training.evaluation.metrics import Flags, Metric
@@ -31,10 +31,16 @@ def calcification_figures(study: Study, config: Config) -> dict[str, Interval]:
     found: dict[str, Interval] = {}
     for held, suffix in zip(is_calcified(study.nodules), CALCIFICATION, strict=True):
         n, j = study.nodules.where(chosen & held), study.answers.where(chosen & held)
-        y, p, d = n.suspicious, j.probability, n.true_diameter_mm
-        table: dict[str, Metric] = {f"auc{suffix}": lambda i, y=y, p=p: metrics.auc(y[i], p[i])}
-        if all_known(d):
-            table[f"size_matched_auc{suffix}"] = metrics.LikeSizePairs(y, p, d, within_mm)
-        table[f"benign_called{suffix}"] = lambda i, y=y, j=j: metrics.sensitivity(~y[i], j.called[i])
-        found |= intervals(table, n.patient.tolist(), config)
+        found |= intervals(_table(n, j, within_mm, suffix), n.patient.tolist(), config)
     return found
+
+
+def _table(n: HeldOut, j: Answers, within_mm: float, suffix: str) -> dict[str, Metric]:
+    y, p, d = n.suspicious, j.probability, n.true_diameter_mm
+    table: dict[str, Metric] = {
+        f"auc{suffix}": lambda i: metrics.auc(y[i], p[i]),
+        f"benign_called{suffix}": lambda i: metrics.sensitivity(~y[i], j.called[i]),
+    }
+    if all_known(d):
+        table[f"size_matched_auc{suffix}"] = metrics.LikeSizePairs(y, p, d, within_mm)
+    return table

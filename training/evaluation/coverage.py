@@ -13,7 +13,7 @@ from training.evaluation import metrics
 from training.evaluation.calibration import SIZE_EDGES_MM
 from training.evaluation.cross_fitting import decided
 from training.evaluation.figures import intervals
-from training.evaluation.metrics import Flags
+from training.evaluation.metrics import Flags, Metric
 from training.evaluation.study import Study
 from training.evaluation.subgroups import MIN_OF_CLASS
 from training.fitting.config import Config
@@ -54,10 +54,13 @@ def coverage_figures(study: Study, config: Config) -> dict[str, Interval]:
             sizes_mm = study.nodules.soft_diameter_mm
             inside = decided(study.nodules, config) & of_class & (sizes_mm >= size.low_mm) & (sizes_mm < size.high_mm)
             if inside.sum() >= MIN_OF_CLASS:
-                covered = held[inside]
-                table = {f"coverage_{name}_{size.name}": lambda i, covered=covered: metrics.share(covered[i])}
+                table = {f"coverage_{name}_{size.name}": _share_of(held[inside])}
                 found |= intervals(table, study.nodules.patient[inside].tolist(), config)
     return found
+
+
+def _share_of(flags: Flags) -> Metric:
+    return lambda i: metrics.share(flags[i])
 
 
 def _classes(study: Study) -> Iterator[tuple[str, Flags, Flags]]:

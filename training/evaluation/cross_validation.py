@@ -83,7 +83,7 @@ def _predictions(network: Any, inside: Dataset, outside: Dataset, config: Config
 def fold_facts(inside: Dataset, outside: Dataset, config: Config) -> Facts:
     """What decides the predictions about `outside` of a network trained on `inside`."""
     here = [Path(__file__).with_name(f"{name}.py") for name in PREDICTING_CODE]
-    elsewhere = [Path(module.__file__) for module in (whitening, conformal)]
+    elsewhere = [Path(whitening.__file__), Path(conformal.__file__)]
     return {
         **run_facts(inside, config),
         "data held out": data_digest(outside),

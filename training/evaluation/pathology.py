@@ -35,7 +35,8 @@ def pathology_figures(study: Study, config: Config) -> dict[str, Interval]:
 
     def highest(values: Floats) -> Floats:
         found = np.full(len(patient), -np.inf)
-        np.maximum.at(found, owner, values)
+        with np.errstate(invalid="ignore"):  # what is unknown stays nan
+            np.maximum.at(found, owner, values)
         return found
 
     scores = {

@@ -32,7 +32,8 @@ class SharedRatings:
         rating = pairs.one[:, 0]
         count = np.bincount(owner, minlength=len(nodule)).astype(np.float64)
         mean = np.bincount(owner, rating, len(nodule)) / np.maximum(count, 1)
-        return cls(nodule, count, mean, np.bincount(owner, (rating - mean[owner]) ** 2, len(nodule)))
+        within = np.bincount(owner, (rating - mean[owner]) ** 2, len(nodule))
+        return cls(nodule, count, mean, np.asarray(within, np.float64))
 
     def icc(self, i: Indices, log_mm: Floats | None = None) -> float:
         """ICC(1) of the nodules `i`: one-way analysis of variance with unequal numbers of readers (Shrout and Fleiss

@@ -100,7 +100,7 @@ class Holds:
         return Target(name=self.name, wanted=self.wanted, figure=self.figure, reached=reached, met=met, certain=certain)
 
 
-GOALS: Final = (
+GOALS: Final[tuple[Goal | WithinChance | Holds, ...]] = (
     Goal("AUC", "at least 0.96", "auc", low=0.96),
     Goal("size-matched AUC", "at least 0.80", "size_matched_auc", low=0.80),
     Goal("AUC above diameter alone", "interval of the gain above 0", "auc_gain_over_diameter", low=0.0, surely=True),

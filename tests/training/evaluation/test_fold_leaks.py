@@ -108,13 +108,13 @@ def test_sets_of_each_size_are_made_without_the_fold_they_are_asked_about(strict
 
 @EVERY_FOLD
 def test_which_sizes_are_pooled_is_decided_without_the_fold(strict: Config, fold: int) -> None:
-    """Suspicious nodules below 6 mm that only one fold has make a bin for the others, and none for itself."""
+    """Suspicious nodules below 10 mm that only one fold has make a bin for the others, and none for itself."""
     nodules = overlapping(COUNT)
     small = (nodules.fold == fold) & nodules.suspicious
     grown = replace(nodules, soft_diameter_mm=np.where(small, 4.0, np.maximum(nodules.soft_diameter_mm, 7.0)))
     for other in range(FOLDS):
         edges = fit_calibration(without_fold(grown, other), strict).quantiles["cancer_suspected"].edges_mm
-        assert (6.0 in edges) == (other != fold)
+        assert (10.0 in edges) == (other != fold)
 
 
 @EVERY_FOLD

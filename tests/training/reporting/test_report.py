@@ -142,8 +142,8 @@ def test_a_bundle_is_judged_by_its_own_manifest(tiny_run: TinyRun, served: Study
     manifest = load_bundle(tiny_run.bundle).manifest
     p = served.answers.probability
     np.testing.assert_array_equal(served.answers.called, p >= manifest.operating_point.threshold)
-    for k, probability in enumerate(p):
-        held = manifest.conformal.prediction_set(float(probability))
+    for k, (probability, size_mm) in enumerate(zip(p, served.nodules.soft_diameter_mm, strict=True)):
+        held = manifest.conformal.prediction_set(float(probability), float(size_mm))
         assert ("cancer_suspected" in held, "normal" in held) == (
             served.answers.holds_suspicious[k],
             served.answers.holds_benign[k],
@@ -171,7 +171,7 @@ def test_a_bundle_is_assessed_into_a_folder(
     tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
 ) -> None:
     nodules = Dataset(dataset.nodules, (), dataset.digests)
-    found = assess_bundle(tiny_run.bundle, nodules, config, {}, tmp_path / "out", "pytest")
+    found = assess_bundle(tiny_run.bundle, nodules, config, References(), tmp_path / "out", "pytest")
     assert read_evaluation(tmp_path / "out") == found
     assert found.protocol.startswith("tiny-classifier 1 (sha256:")
     assert found.candidates == 0
@@ -187,7 +187,7 @@ def test_a_table_without_outlines_traits_or_diameters_is_measured(
 ) -> None:
     unknown = (float("nan"),) * 7
     bare = [replace(n, outline=None, traits=unknown, diameter_mm=float("nan")) for n in dataset.nodules]
-    found = assess_bundle(tiny_run.bundle, Dataset(tuple(bare), ()), config, {}, tmp_path, "pytest")
+    found = assess_bundle(tiny_run.bundle, Dataset(tuple(bare), ()), config, References(), tmp_path, "pytest")
     assert "auc" in found.figures
     absent = ("dice", "diameter_error_mm", "auc_diameter_alone", "size_matched_auc", "spearman_margin")
     assert not set(absent) & set(found.figures)
@@ -205,7 +205,7 @@ def test_one_label_a_nodule_is_enough_and_said(
     tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
 ) -> None:
     own = labelled_once(dataset)
-    found = assess_bundle(tiny_run.bundle, own, config, {}, tmp_path, "pytest")
+    found = assess_bundle(tiny_run.bundle, own, config, References(), tmp_path, "pytest")
     assert found.nodules == len(own.nodules)
     assert {"auc", "case_auc", "ece"} <= found.figures.keys()
     assert any("No nodule has the 3 readers" in text for text in found.warnings)
