@@ -72,7 +72,7 @@ def test_dice_is_with_one_reader_and_with_what_half_of_them_hold_for_nodule(data
     nodule = dataset.nodules[0]
     assert nodule.outline is not None
     wide = cv2.dilate(nodule.outline.astype(np.uint8), np.ones((5, 5), np.uint8))
-    agreed = replace(nodule, votes=Votes(nodule.outline.astype(np.uint8) * 2 + wide, 3), outline=wide.astype(bool))
+    agreed = replace(nodule, votes=Votes(np.asarray(nodule.outline * 2 + wide, np.uint8), 3), outline=wide.astype(bool))
     found = predict_nodules(outlining, (agreed, nodule), PLAIN, config)
     assert found.outlines.tolist() == [3, 0]
     assert found.dice_consensus[0] == found.dice[1] > found.dice[0]

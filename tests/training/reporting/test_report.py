@@ -218,7 +218,7 @@ def test_one_label_a_nodule_is_enough_and_said(
 def test_a_table_of_ones_own_is_not_measured_by_this_projects_targets(
     tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
 ) -> None:
-    found = assess_bundle(tiny_run.bundle, labelled_once(dataset), config, {}, tmp_path, "pytest")
+    found = assess_bundle(tiny_run.bundle, labelled_once(dataset), config, References(), tmp_path, "pytest")
     assert found.targets == ()
     assert "<h2>Targets</h2>" not in (tmp_path / REPORT_FILE).read_text("utf-8")
     assert tiny_run.evaluation.targets
@@ -227,7 +227,7 @@ def test_a_table_of_ones_own_is_not_measured_by_this_projects_targets(
 def test_every_nodule_has_a_row_of_what_was_answered(
     tiny_run: TinyRun, dataset: Dataset, config: Config, served: Study, tmp_path: Path
 ) -> None:
-    assess_bundle(tiny_run.bundle, Dataset(dataset.nodules, ()), config, {}, tmp_path, "pytest")
+    assess_bundle(tiny_run.bundle, Dataset(dataset.nodules, ()), config, References(), tmp_path, "pytest")
     with (tmp_path / PREDICTIONS_TABLE).open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [int(row["nodule"]) for row in rows] == [case.nodule_id for case in served.cases]
@@ -241,7 +241,7 @@ def test_axes_without_anything_on_them_are_not_shown(
 ) -> None:
     one_class = tuple(n for n in dataset.nodules if n.median_malignancy < 3)
     bare = tuple(replace(n, traits=(float("nan"),) * 7, diameter_mm=float("nan")) for n in one_class)
-    assess_bundle(tiny_run.bundle, Dataset(bare, ()), config, {}, tmp_path, "pytest")
+    assess_bundle(tiny_run.bundle, Dataset(bare, ()), config, References(), tmp_path, "pytest")
     text = (tmp_path / REPORT_FILE).read_text("utf-8")
     absent = ("ROC", "AUC among nodules", "AUC by size band", "Traits against", "Learning curves")
     assert not [title for title in absent if f"<figcaption>{title}" in text]
@@ -258,7 +258,7 @@ def test_learning_curves_of_every_fold_are_shown(
     for fold in (0, 1):
         (tmp_path / f"fold{fold}").mkdir()
         (tmp_path / f"fold{fold}" / "losses.csv").write_text("step,loss,learning_rate\n0,2,1\n1,1,1\n", "utf-8")
-    assess_recipe(dataset, config, {}, tmp_path, "pytest", again=True, restart=False)
+    assess_recipe(dataset, config, References(), tmp_path, "pytest", again=True, restart=False)
     assert "<figcaption>Learning curves" in (tmp_path / REPORT_FILE).read_text("utf-8")
 
 
@@ -267,7 +267,9 @@ def test_data_that_cannot_be_cross_validated_say_so_before_anything_is_trained(
 ) -> None:
     def refused(nodules: list[Nodule], message: str) -> None:
         with pytest.raises(DatasetMalformed, match=message):
-            assess_recipe(Dataset(tuple(nodules), ()), config, {}, tmp_path, "pytest", again=False, restart=False)
+            assess_recipe(
+                Dataset(tuple(nodules), ()), config, References(), tmp_path, "pytest", again=False, restart=False
+            )
         assert not list(tmp_path.iterdir())
 
     refused([replace(n, fold=0) for n in dataset.nodules], r"nodules in 1 fold\(s\)")
