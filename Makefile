@@ -178,9 +178,13 @@ pieces: $(DEV_READY) ## measure what each piece of the server buys: docs/results
 .PHONY: bench-peers
 bench-peers: $(PEERS_READY) ## what make bench compares with, an environment each under build/peers: about 3 GB
 
+.PHONY: fold-classifiers
+fold-classifiers: $(DEV_READY) ## bundles of classifiers that left out what make scan asks about; needs make evaluate; they go to OUT/folds
+	$(BIN)/python -m benchmarks.fold_classifiers --config $(CONFIG) --data $(DATA) --evaluation $(OUT)/evaluation --out $(OUT)/folds
+
 .PHONY: scan
 scan: $(DEV_READY) ## what is said of whole slices and series, by the networks of SECOND_LOOK that have not seen them: docs/results/scan.json
-	$(BIN)/python -m benchmarks.scan $(DATA) --networks $(SECOND_LOOK) --views $(SIGHT) --out docs/results/scan.json \
+	$(BIN)/python -m benchmarks.scan $(DATA) --networks $(SECOND_LOOK) --views $(SIGHT) --classifiers $(OUT)/folds --out docs/results/scan.json \
 	  --pictures build/scan --page docs/scan.md
 
 .PHONY: soak
