@@ -312,6 +312,14 @@ class StorageFull(Unavailable, code="storage_full"):
     """No room on the disk that holds spool and results."""
 
 
+class AuditFull(Unavailable, code="audit_full"):
+    """No room on the disk that holds the audit trail, and what happens must be on record."""
+
+
+class AuditUnavailable(Unavailable, code="audit_unavailable"):
+    """The audit trail cannot be written now, and what happens must be on record."""
+
+
 class StorageUnavailable(Unavailable, code="storage_unavailable"):
     """The disk that holds spool and results cannot be written or read now."""
 

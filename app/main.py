@@ -11,15 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from pydantic import HttpUrl, SecretStr
 
 from app import __version__
 from app.api import contract, problems
-from app.api.deps import Services
+from app.api.deps import Services, actor_of
 from app.api.early_answers import EarlyAnswers, malformed_answers
 from app.api.guard import quota, refused_with, trusted_hosts, who_may_call
 from app.api.middleware import HeadAsGet, RequestContext, WellFormed
+from app.api.record_keeping import records_of
 from app.api.routes import dicomweb, docs, health, models, predict, reports, studies
 from app.api.routing import NoRoute
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
@@ -34,6 +35,7 @@ from app.inference.engine import Engine, SeriesLane
 from app.inference.model import create_backend
 from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.judgement.judge import Judge
+from app.judgement.records import Records
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
 from app.reports.result import ObjectKind
@@ -98,12 +100,18 @@ def create_app(
     off = [] if settings.spool_dir is not None else [dicomweb.ROOT]
     asked = refused_with(services.callers, settings)
     app.openapi = lambda: contract.write(app, guarded=services.callers.guarded, asked=asked, off=off)  # type: ignore[method-assign]  # FastAPI documents this way to change it
-    _add_routes(app, services.metrics, trusted_hosts(settings))
+    _add_routes(app, services, trusted_hosts(settings))
     return app
 
 
-def _add_routes(app: FastAPI, metrics: Metrics, hosts: TrustedHosts) -> None:
-    for error, handler in problems.handlers(metrics).items():
+def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
+    metrics = services.metrics
+
+    def refused(request: Request, code: str) -> None:
+        route = request.scope.get("route")
+        services.records.refused_request(actor_of(request), getattr(route, "path", "unknown"), code)
+
+    for error, handler in problems.handlers(metrics, refused).items():
         app.add_exception_handler(error, handler)
     app.add_middleware(HeadAsGet)
     app.add_middleware(WellFormed, metrics=metrics, hosts=hosts)
@@ -144,11 +152,12 @@ def _services(
     engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, changed)
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release)
     folder = settings.spool_dir
-    judge = Judge(registry, metrics, settings.max_slices, deidentify=settings.deidentify)
-    delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
+    records = records_of(settings, registry, metrics)
+    judge = Judge(registry, metrics, settings.max_slices, deidentify=settings.deidentify, keep_digests=records.kept)
+    delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics, records)
     callers = who_may_call(settings)
     return Services(
-        settings, registry, judge, engine, lane, metrics, callers, quota(callers, settings), delivery, reader
+        settings, registry, judge, engine, lane, metrics, callers, quota(callers, settings), delivery, reader, records
     )
 
 
@@ -166,7 +175,9 @@ def _cores(settings: Settings, board: LoadBoard | None, sharing: Sharing | None)
     return Cores(own) if sharing is None else Cores(own, sharing.rank)
 
 
-def _delivery(folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics) -> Delivery:
+def _delivery(
+    folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics, records: Records
+) -> Delivery:
     limits = SpoolLimits(
         settings.spool_mb * MEGABYTE, settings.spool_hours, settings.settle_seconds, settings.quiet_seconds
     )
@@ -179,11 +190,18 @@ def _delivery(folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, 
     _watch(spool, store, metrics)
     for each in destinations:
         metrics.at_scrape(metrics.deliveries_waiting(each.name), readable_count(partial(store.waiting, each.name)))
+    told = partial(records.judged_spooled, destinations=[each.name for each in destinations])
+    judging = SpooledJudge(judge, told)
     return Delivery(
         spool,
         store,
-        SpoolWork(spool, store, lane, SpooledJudge(judge), owed, metrics, settings.result_hours),
-        [DeliveryWork(store, each, folder / f"{each.name}.lock", backoff, metrics) for each in destinations],
+        SpoolWork(spool, store, lane, judging, owed, metrics, settings.result_hours, records.may_begin),
+        [
+            DeliveryWork(
+                store, each, folder / f"{each.name}.lock", backoff, metrics, records.may_begin, records.delivered
+            )
+            for each in destinations
+        ],
     )
 
 
@@ -235,6 +253,7 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        services.records.start()
         loading = asyncio.create_task(_get_ready(services, sharing, cores, on_fatal))
         if load_first:
             await loading
@@ -282,6 +301,7 @@ async def _get_ready(
         await sharing.start()
     # Last: threads that a pinned event loop starts, those of the runtime and of deliveries, would keep to its core too.
     cores.start(services.engine.start())
+    services.records.began(registry)
     services.metrics.ready.set(1)
     origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
     logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
@@ -322,3 +342,4 @@ async def _drain(services: Services, sharing: Sharing | None) -> None:
     with services.delivery.stopping() if services.delivery is not None else nullcontext():
         services.lane.close()
     services.engine.close()
+    services.records.ended()

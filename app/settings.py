@@ -159,6 +159,23 @@ class Settings(BaseSettings):
     fhir_password: Annotated[SecretStr | None, Field(description="and password")] = None
     ca_file: Annotated[FilePath | None, Field(description="authorities that both destinations are checked with")] = None
     verify_tls: Annotated[bool, Field(description="false takes any certificate of a destination")] = True
+    signing_key: Annotated[
+        FilePath | None, Field(description="Ed25519 private key (PEM): signs receipts and anchors")
+    ] = None
+    audit_dir: Annotated[Path | None, Field(description="folder for the audit trail; without it there is none")] = None
+    audit_days: Annotated[int, Field(ge=1, le=36_500, description="age at which lines of it are deleted")] = 365
+    audit_file_mb: Annotated[int, Field(ge=1, le=10_240, description="size at which another file is begun")] = 64
+    audit_when_full: Annotated[
+        Literal["refuse", "go-on"], Field(description="what happens while it cannot be written")
+    ] = "refuse"
+    audit_anchors: Annotated[Path | None, Field(description="folder elsewhere for anchors of it")] = None
+    audit_syslog: Annotated[str | None, Field(description="collector: udp://, tcp:// or tls://HOST:PORT")] = None
+    audit_syslog_format: Annotated[
+        Literal["dicom", "json"], Field(description="DICOM audit messages (ATNA), or the lines themselves")
+    ] = "dicom"
+    audit_syslog_certificate: Annotated[
+        FilePath | None, Field(description="certificate and key (PEM) that the collector asks for")
+    ] = None
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="log level")] = "info"
 
     @field_validator("without", "trusted_hosts", "trusted_proxies", mode="before")
@@ -218,6 +235,12 @@ class Settings(BaseSettings):
             "a destination for results without LUNGSCOPE_SPOOL_DIR",
             "a folder in which they wait until they are delivered",
             "Set LUNGSCOPE_SPOOL_DIR to a folder on a local disk.",
+        )
+        yield (
+            self.audit_dir is None and (self.audit_anchors or self.audit_syslog),
+            "LUNGSCOPE_AUDIT_ANCHORS or LUNGSCOPE_AUDIT_SYSLOG without LUNGSCOPE_AUDIT_DIR",
+            "the folder of the audit trail, from which both are made",
+            "Set LUNGSCOPE_AUDIT_DIR to a folder on a local disk.",
         )
         of_tokens = (self.jwt_issuer, self.jwt_audience, self.jwks)
         yield (

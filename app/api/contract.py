@@ -8,8 +8,9 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app.api.negotiation import RECEIPT_HEADER
 from app.api.problems import Problem, responses_for
-from app.errors import ModelLoading, Overloaded, SpoolFull, StorageUnavailable
+from app.errors import AuditUnavailable, ModelLoading, Overloaded, SpoolFull, StorageUnavailable
 from app.judgement.parameters import PARAMETERS
 from app.security.scopes import Access, access_to
 
@@ -23,13 +24,18 @@ HEADERS: Final = {
     "507": {"Retry-After": "Seconds after which to try again."},
 }
 LANGUAGE: Final = {"Content-Language": "The language of the words: `en` or `zh`."}
+RECEIPT: Final = {
+    RECEIPT_HEADER: "Where the operator has set a key: the `receipt` of what is not JSON, as base64url of JSON."
+}
+OF_JUDGEMENTS: Final = {**LANGUAGE, **RECEIPT}
 SCHEME: Final = "Caller"
 BEARER: Final = {
     "type": "http",
     "scheme": "bearer",
     "description": "A key that the operator of this service has made, or a token of the identity provider.",
 }
-OF_OTHERS: Final = (ModelLoading, Overloaded, SpoolFull, StorageUnavailable)  # of 503, all but that tokens wait
+# Of 503, all but that tokens wait.
+OF_OTHERS: Final = (AuditUnavailable, ModelLoading, Overloaded, SpoolFull, StorageUnavailable)
 FASTAPI_VALIDATION: Final = ("HTTPValidationError", "ValidationError")
 
 
@@ -85,5 +91,9 @@ def _declare_callers(operation: dict[str, Any], access: Access, asked: Sequence[
 def _declare_headers(operation: dict[str, Any]) -> None:
     has_language = any(parameter["name"] == "Accept-Language" for parameter in operation.get("parameters", ()))
     for status, response in operation["responses"].items():
-        told = {**HEADERS["*"], **HEADERS.get(status, {}), **(LANGUAGE if has_language and status == "200" else {})}
+        told = {
+            **HEADERS["*"],
+            **HEADERS.get(status, {}),
+            **(OF_JUDGEMENTS if has_language and status == "200" else {}),
+        }
         response["headers"] = {name: {"description": text, "schema": {"type": "string"}} for name, text in told.items()}

@@ -15,6 +15,7 @@ from app.inference.engine import Engine, SeriesLane, SeriesSlot
 from app.inference.registry import ModelRegistry
 from app.inference.vocabulary import Language
 from app.judgement.judge import Judge
+from app.judgement.records import Actor, Records
 from app.security.caller import ANYBODY, Caller
 from app.security.callers import Callers
 from app.security.quota import Quota
@@ -38,6 +39,7 @@ class Services:
     quota: Quota
     delivery: Delivery | None = None
     reader: ReportReader = field(default_factory=ReportReader)
+    records: Records = field(default_factory=Records)
 
     @property
     def slice_limit(self) -> BodyLimit:
@@ -77,6 +79,13 @@ async def authorise(request: Request, services: ServicesDep) -> AsyncIterator[Ca
     request.state.caller = caller
     with services.quota.place(_counted_as(caller, request)):
         yield caller
+
+
+def actor_of(request: Request) -> Actor:
+    """Who asked, for the audit trail; `unknown` before that has been found out."""
+    caller: Caller | None = getattr(request.state, "caller", None)
+    address = None if request.client is None else request.client.host
+    return Actor("unknown" if caller is None else caller.name, address)
 
 
 def _counted_as(caller: Caller, request: Request) -> str:

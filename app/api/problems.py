@@ -98,6 +98,8 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.SpoolFull: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many series waiting"),
     errors.StorageFull: (HTTPStatus.INSUFFICIENT_STORAGE, "No room left on the disk"),
     errors.StorageUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The disk cannot be used"),
+    errors.AuditFull: (HTTPStatus.INSUFFICIENT_STORAGE, "No room left for the audit trail"),
+    errors.AuditUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The audit trail cannot be written"),
     errors.Overloaded: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests at work"),
     errors.MalformedRequest: (HTTPStatus.BAD_REQUEST, "Malformed request"),
     errors.BadHost: (HTTPStatus.BAD_REQUEST, "Bad Host header"),
@@ -183,13 +185,21 @@ def response_to(error: errors.LungscopeError, metrics: telemetry.Metrics) -> Res
     return response
 
 
-def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
-    """The handlers of errors raised on purpose; `RequestContext` answers all others, which are bugs."""
+def _tell_nobody(_request: Request, _code: str) -> None:
+    pass
 
-    async def on_lungscope(_: Request, error: Exception) -> Response:
+
+def handlers(
+    metrics: telemetry.Metrics, told: Callable[[Request, str], None] = _tell_nobody
+) -> dict[type[Exception], Handler]:
+    """The handlers of errors raised on purpose; `RequestContext` answers all others, which are bugs. `told` is called
+    with the request and the code of each that is in the table."""
+
+    async def on_lungscope(request: Request, error: Exception) -> Response:
         if not isinstance(error, errors.LungscopeError):
             raise error
         kind = problem_type(error)
+        told(request, kind.code)
         if kind is INTERNAL:
             logger.error("an error outside the table of problems", exc_info=error)
             return _respond(metrics, kind)

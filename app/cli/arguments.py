@@ -24,6 +24,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     options = [*_serve(commands), *_predict(commands), *_accept(commands), *_sign(commands), *_keys(commands)]
+    options += [*_audit(commands), *_receipt(commands)]
     commands.add_parser("models", help="verify and describe the bundles")
     names = {name for option in options for name in option.option_strings}
     valued = {name for option in options for name in option.option_strings if option.nargs is None}
@@ -130,6 +131,41 @@ def _keys(commands: Any) -> list[argparse.Action]:
     return [
         keys.add_argument("--name", required=True, metavar="NAME", help="of the caller, for logs and limits"),
         keys.add_argument("--scopes", required=True, metavar="SCOPE,SCOPE", help=", ".join(sorted(SCOPES))),
+    ]
+
+
+def _audit(commands: Any) -> list[argparse.Action]:
+    audit = commands.add_parser("audit", help="check, search and anchor the audit trail")
+    audit.add_argument(
+        "action",
+        choices=("verify", "find", "anchor"),
+        help="say where the trail is not as it was written; print lines about one study or request; print an anchor of "
+        "each chain",
+    )
+    options = [
+        audit.add_argument("--folder", type=_path, metavar="DIR", help="the trail; default: LUNGSCOPE_AUDIT_DIR"),
+        audit.add_argument("--anchors", type=_path, metavar="FILE", help="anchors kept elsewhere, to verify against"),
+        audit.add_argument("--key", type=_path, metavar="PEM", help="public key that all anchors must be signed by"),
+    ]
+    for name, metavar, text in (
+        ("accession", "NUMBER", "lines about an accession number"),
+        ("study", "UID", "lines about a study"),
+        ("series", "UID", "lines about a series"),
+        ("instance", "UID", "lines about an instance, or a result"),
+        ("request-id", "UUID", "lines about a request"),
+        ("image", "FILE", "lines about a file that was sent"),
+    ):
+        options.append(audit.add_argument(f"--{name}", metavar=metavar, help=f"find: {text}"))
+    return options
+
+
+def _receipt(commands: Any) -> list[argparse.Action]:
+    receipt = commands.add_parser("receipt", help="check a receipt, and judge its image again")
+    receipt.add_argument("action", choices=("verify",))
+    receipt.add_argument("file", type=_path, metavar="FILE", help="an answer in JSON, a receipt, or Lungscope-Receipt")
+    return [
+        receipt.add_argument("--key", type=_path, required=True, metavar="PEM", help="public key of the service"),
+        receipt.add_argument("--image", type=_path, metavar="IMG", help="the slice, zip or folder that was judged"),
     ]
 
 
