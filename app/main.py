@@ -32,6 +32,7 @@ from app.inference.bundle import VerifiedManifest
 from app.inference.engine import Engine, SeriesLane
 from app.inference.model import create_backend
 from app.inference.registry import Backends, BundleNames, ModelRegistry
+from app.inference.second_opinion import SecondOpinions
 from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
@@ -58,6 +59,7 @@ def create_app(
     *,
     backends: Backends | None = None,
     tagger_backend: Backend | None = None,
+    sequence_backend: Backend | None = None,
     on_fatal: Callable[[Exception], None] | None = None,
     metrics_folder: Path | None = None,
     board: LoadBoard | None = None,
@@ -80,7 +82,8 @@ def create_app(
     passes = board is not None and "connection-passing" not in settings.without
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
     cores = _cores(settings, board, sharing)
-    services = _services(settings, registry, metrics, sharing, cores, _reader(settings, tagger_backend))
+    optional = _reader(settings, tagger_backend), _opinions(settings, sequence_backend)
+    services = _services(settings, registry, metrics, sharing, cores, *optional)
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -123,6 +126,12 @@ def _reader(settings: Settings, backend: Backend | None) -> ReportReader:
     return ReportReader.verified(settings.models_dir, settings.tagger, backend, settings.trusted_key)
 
 
+def _opinions(settings: Settings, backend: Backend | None) -> SecondOpinions:
+    """What gives second opinions, with its network where its folder is."""
+    backend = backend or create_backend(settings.backend, 1)
+    return SecondOpinions.verified(settings.models_dir, settings.sequence, backend, settings.trusted_key)
+
+
 def _services(
     settings: Settings,
     registry: ModelRegistry,
@@ -130,6 +139,7 @@ def _services(
     sharing: Sharing | None,
     cores: Cores,
     reader: ReportReader,
+    opinions: SecondOpinions,
 ) -> Services:
     def series_changed(series: int) -> None:
         metrics.series_in_memory.set(series)
@@ -140,7 +150,7 @@ def _services(
     engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, changed)
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release)
     folder = settings.spool_dir
-    judge = Judge(registry, metrics, settings.max_slices)
+    judge = Judge(registry, metrics, settings.max_slices, opinions)
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
     return Services(settings, registry, judge, engine, lane, metrics, delivery, reader)
 
@@ -259,7 +269,7 @@ async def _get_ready(
 ) -> None:
     """Load the models and begin what needs them, or report why that cannot be."""
     registry = services.registry
-    await asyncio.to_thread(_load_tagger, services.reader, services.metrics)
+    await asyncio.to_thread(_load_optional, services)
     try:
         await asyncio.to_thread(registry.load)
     # Whatever a runtime raises while it loads: a process that can never be ready must not linger.
@@ -280,16 +290,19 @@ async def _get_ready(
     logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
 
 
-def _load_tagger(reader: ReportReader, metrics: Metrics) -> None:
-    """Load what reads reports; without it they are read by rules, which the answers say."""
-    try:
-        reader.load()
-    # Whatever a runtime raises while it loads: images are judged all the same.
-    except Exception as error:
-        logger.error("the report tagger cannot be used: %s", error, exc_info=error)
-        return
-    if (tagger := reader.tagger) is not None:
-        _name_model(metrics, tagger.manifest, tagger.digest, tagger.backend.name)
+def _load_optional(services: Services) -> None:
+    """Load what reads reports and what gives second opinions; without them answers say what is missing."""
+    reader, opinions = services.reader, services.judge.opinions
+    for part, bundle in ((reader, reader.tagger), (opinions, opinions.network)):
+        if bundle is None:
+            continue
+        try:
+            part.load()
+        # Whatever a runtime raises while it loads: images are judged all the same.
+        except Exception as error:
+            logger.error("%s cannot be used: %s", bundle.manifest.name, error, exc_info=error)
+        else:
+            _name_model(services.metrics, bundle.manifest, bundle.digest, bundle.backend.name)
 
 
 def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from app.inference.detector import Detector
 from app.inference.diagnose import diagnose
 from app.inference.prediction import Prediction
 from app.inference.registry import ModelRegistry, Models
+from app.inference.second_opinion import SecondOpinions, with_opinions
+from app.inference.sequence import NoduleSequence
 from app.inference.series import Cancelled, Progress, diagnose_volume
 from app.inference.suspicion import SecondLook
 from app.inference.vocabulary import Language
@@ -36,6 +38,7 @@ class Judgement:
     """One image with its parameters, its prediction, the models that made it, and the milliseconds of each stage.
 
     `detector` and `second_look` are the models that searched; None where they were not asked, as about most rois.
+    `sequence` is the one that gave second opinions, None where nobody asked for them.
     """
 
     image: CTSlice | CTVolume
@@ -45,6 +48,7 @@ class Judgement:
     detector: Detector | None
     second_look: SecondLook | None
     timing_ms: dict[str, float]
+    sequence: NoduleSequence | None = None
 
     @property
     def shown_instances(self) -> set[str | None]:
@@ -63,11 +67,15 @@ class Judgement:
 
 
 class Judge:
-    """Judges slices and series with the models of `registry`, and counts times and decisions in `metrics`."""
+    """Judges slices and series with the models of `registry`, and counts times and decisions in `metrics`; `opinions`
+    are those on a series' findings, for callers who ask for them."""
 
-    def __init__(self, registry: ModelRegistry, metrics: Metrics, max_slices: int) -> None:
+    def __init__(
+        self, registry: ModelRegistry, metrics: Metrics, max_slices: int, opinions: SecondOpinions | None = None
+    ) -> None:
         self.registry = registry
         self.metrics = metrics
+        self.opinions = opinions or SecondOpinions()
         self._limits = SeriesLimits(max_slices=max_slices)
 
     def slice(self, data: bytes | memoryview, parameters: Parameters, began: float | None = None) -> Judgement:
@@ -104,16 +112,22 @@ class Judge:
         """Judge a volume that took `decode_ms` to read; `began` is the time at which the request began
         (`time.perf_counter`).
 
-        Raises Cancelled and ModelLoading.
+        Raises Cancelled, ModelLoading, and SecondOpinionOff where `parameters` ask for what is not here.
         """
+        sequence = self.opinions.require() if parameters.second_opinion else None
         models = self.registry.models()
         volume = models.view.remarked_volume(volume)
         prediction = diagnose_volume(
             volume, models.classifier, models.detector, models.second_look, progress, cancelled
         )
-        timing_ms = {"decode": decode_ms, **prediction.timing.stages_ms, "total": _since_ms(began)}
+        stages_ms = dict(prediction.timing.stages_ms)
+        if sequence is not None:
+            started = time.perf_counter()
+            prediction = with_opinions(prediction, volume, sequence)
+            stages_ms["opinion"] = _since_ms(started)
+        timing_ms = {"decode": decode_ms, **stages_ms, "total": _since_ms(began)}
         self.metrics.series_judged(prediction.decision, len(volume.sources), timing_ms)
-        return _judgement(volume, parameters, prediction, models, timing_ms)
+        return replace(_judgement(volume, parameters, prediction, models, timing_ms), sequence=sequence)
 
     def files(
         self,

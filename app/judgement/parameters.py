@@ -11,6 +11,7 @@ from app.errors import InvalidParameter
 from app.imaging.ct import MAX_SPACING_MM, MIN_SPACING_MM, PointPx, QualityNote
 from app.imaging.options import ReadOptions, Window
 
+BOOLEAN: Final = "([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])"
 NUMBER: Final = r" *[+-]?([0-9]{1,20}([.][0-9]{0,20})?|[.][0-9]{1,20})([eE][+-]?[0-9]{1,2})? *"
 
 
@@ -53,24 +54,33 @@ PARAMETERS: Final = {
     ),
     "explain": Parameter(
         "true adds the class-activation map of each finding.",
-        "([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])",
+        BOOLEAN,
+        "true or false",
+        "boolean",
+    ),
+    "second_opinion": Parameter(
+        "true adds what the recurrent network over a nodule's slices says of each finding. It changes no decision.",
+        BOOLEAN,
         "true or false",
         "boolean",
     ),
 }
-KNOWN: Final = tuple(PARAMETERS)
-KNOWN_OF_SERIES: Final = ("explain",)
+OF_SERIES_ALONE: Final = ("second_opinion",)
+KNOWN: Final = tuple(name for name in PARAMETERS if name not in OF_SERIES_ALONE)
+KNOWN_OF_SERIES: Final = ("explain", *OF_SERIES_ALONE)
 REPORT: Final = "report"  # a part of a form alone: an address is logged by whatever it passes
 TRUE: Final = ("true", "1", "yes")
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The parameters of one slice or series; `notes` are remarks about the request itself. A series has no roi."""
+    """The parameters of one slice or series; `notes` are remarks about the request itself. A series has no roi, and
+    only a series has second opinions."""
 
     roi_px: PointPx | None = None
     options: ReadOptions = field(default_factory=ReadOptions)
     explain: bool = False
+    second_opinion: bool = False
     notes: tuple[QualityNote, ...] = ()
 
 
@@ -83,13 +93,14 @@ def parse_parameters(texts: Mapping[str, str]) -> Parameters:
         window=_window(given.get("window")),
     )
     roi_px = _pair(given["roi"]) if "roi" in given else None
-    return Parameters(roi_px, options, given.get("explain", "").lower() in TRUE, notes)
+    return Parameters(roi_px, options, _is_true(given, "explain"), notes=notes)
 
 
 def parse_series_parameters(texts: Mapping[str, str]) -> Parameters:
     """Parse the parameters of a series, as `parse_parameters` does those of a slice."""
     given, notes = _given(texts, KNOWN_OF_SERIES)
-    return Parameters(explain=given.get("explain", "").lower() in TRUE, notes=notes)
+    asked = _is_true(given, "second_opinion")
+    return Parameters(explain=_is_true(given, "explain"), second_opinion=asked, notes=notes)
 
 
 def _given(texts: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, str], tuple[QualityNote, ...]]:
@@ -102,6 +113,10 @@ def _given(texts: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, 
         message = f"{unknown} parameter(s) are not known here and were ignored; known are {', '.join(known)}."
         return given, (QualityNote("parameter_ignored", "warning", message),)
     return given, ()
+
+
+def _is_true(given: Mapping[str, str], name: str) -> bool:
+    return given.get(name, "").lower() in TRUE
 
 
 def _pair(text: str) -> PointPx:

@@ -21,7 +21,16 @@ from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
 from app.api.negotiation import LANGUAGE_PARAMETER, SERIES_CONTENT, headers, response, series_format
 from app.api.problems import responses_for
 from app.api.uploads.series import StudyUpload, read_study
-from app.errors import FrameOutOfRange, FrameRequired, InvalidParameter, RoiOutsideImage, SpoolFull, UnsupportedCharset
+from app.errors import (
+    DicomwebOff,
+    FrameOutOfRange,
+    FrameRequired,
+    InvalidParameter,
+    RoiOutsideImage,
+    SpoolFull,
+    UnknownMethod,
+    UnsupportedCharset,
+)
 from app.inference.engine import SeriesSlot
 from app.inference.series import Progress
 from app.inference.vocabulary import Language
@@ -60,11 +69,19 @@ REQUEST_BODY: Final[dict[str, Any]] = {
     },
 }
 QUERY: Final = query_parameters(KNOWN_OF_SERIES)
-OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull, UnsupportedCharset)
+OF_OTHERS: Final = (
+    DicomwebOff,
+    FrameRequired,
+    FrameOutOfRange,
+    RoiOutsideImage,
+    SpoolFull,
+    UnknownMethod,
+    UnsupportedCharset,
+)
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
-    "followed through the slices. A form may have `explain` as a field instead, and the text of a `report`: the answer "
-    "then says where its nodules and the findings agree.\n\n"
+    "followed through the slices. A form may have the parameters as fields instead, and the text of a `report`: the "
+    "answer then says where its nodules and the findings agree.\n\n"
     "With `Accept: application/x-ndjson` the answer is one JSON object a line: `progress` events while it is judged, "
     "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects or a FHIR bundle. To "
     "go away stops the work.\n\n"
@@ -95,7 +112,7 @@ class _Asked:
             "description": "The judgement, or why there is none.",
             "content": {"application/json": STUDY_ANSWERS, events.MEDIA_TYPE: STUDY_EVENTS, **SERIES_CONTENT},
         },
-        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500, without=OF_OTHERS),
+        **responses_for(400, 401, 406, 408, 413, 415, 422, 501, 503, 500, without=OF_OTHERS),
     },
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, LANGUAGE_PARAMETER]},
 )
@@ -106,8 +123,11 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
     builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "fhir"))
     upload = await read_study(request, builder, slot, services.study_limit, services.report_limit)
     written: Format = "json" if wanted == "events" else wanted
-    _require_json(upload, written)
-    asked = _Asked(upload, parse_series_parameters(upload.parameters), written, language, began)
+    parameters = parse_series_parameters(upload.parameters)
+    _require_json(upload, parameters, written)
+    if parameters.second_opinion:
+        services.judge.opinions.require()
+    asked = _Asked(upload, parameters, written, language, began)
     if wanted == "events":
         stream = _streamed(services, slot, asked)
         # No proxy may gather the lines before it passes them on.
@@ -134,13 +154,14 @@ async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: 
     return await slot.run(work)
 
 
-def _require_json(upload: StudyUpload, wanted: Format) -> None:
-    """Raise InvalidParameter for a report whose comparison the answer could not carry."""
-    if upload.report is not None and wanted != "json":
+def _require_json(upload: StudyUpload, parameters: Parameters, wanted: Format) -> None:
+    """Raise InvalidParameter for a report or second opinions, which only an answer in JSON carries."""
+    asked = "a report" if upload.report is not None else "second_opinion" if parameters.second_opinion else None
+    if asked is not None and wanted != "json":
         raise InvalidParameter(
-            found="a report with a request for another format than JSON",
-            expected="JSON, which alone says where report and findings agree",
-            remedy="Ask for application/json, or leave the report out.",
+            found=f"{asked} with a request for another format than JSON",
+            expected="JSON, which alone says where report and findings agree, and has second opinions",
+            remedy=f"Ask for application/json, or leave {asked.removeprefix('a ')} out.",
         )
 
 
