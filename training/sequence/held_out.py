@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.inference.sequence import INSIDE
 from training.data.nodules import DatasetMalformed
-from training.evaluation.calibration import sigmoid
+from training.evaluation.calibration import MIN_SLOPE, sigmoid
 from training.evaluation.metrics import Flags, Floats
 from training.evaluation.stated_and_observed import calibration_line
 from training.sequence.artefacts import LEFT_OUT, SHIPPED, TrainedSequences
@@ -24,6 +24,7 @@ GRU: Final = "gru"
 DIAMETER: Final = "diameter"
 MIDDLE: Final = "middle_slice"
 POOLINGS: Final = ("mean", "maximum", "weighted_by_area")
+MAX_SLOPE: Final = 20.0  # separable cases have no finite one
 WAYS: Final = (DIAMETER, "area_profile", MIDDLE, *POOLINGS, GRU)
 
 
@@ -100,10 +101,11 @@ def calibrated(scores: Floats, fold: NDArray[np.intp], suspicious: Flags) -> Flo
 
 
 def fit_line(scores: Floats, suspicious: Flags) -> tuple[float, float]:
-    """Slope and intercept of the calibrated logit (Platt 1999); raises ValueError for scores that rank backwards."""
-    slope, intercept = calibration_line(suspicious, sigmoid(scores))
-    if not slope > 0:
-        raise ValueError(f"a slope of {slope:.3g}: the scores rank backwards")
+    """Slope and intercept of the calibrated logit (Platt 1999), the slope at least MIN_SLOPE; raises ValueError where
+    all nodules are suspicious, or none is."""
+    slope, intercept = calibration_line(suspicious, sigmoid(scores), (MIN_SLOPE, MAX_SLOPE))
+    if not np.isfinite(slope):
+        raise ValueError("calibration needs both suspicious and benign nodules among the held-out ones")
     return slope, intercept
 
 
