@@ -8,7 +8,6 @@ Networks are those that left out the patient. There are too few nodules to claim
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +32,8 @@ from app.inference.series import diagnose_volume
 from app.settings import Settings
 from benchmarks.scan.cubes import CUBE_MM, Cube, read_cubes
 from training.data.datasets import read_dataset
-from training.data.nodules import FOLDS, INDETERMINATE
-from training.detector.scans import read_volume
+from training.data.nodules import FOLDS
+from training.data.scans import read_volume
 from training.evaluation.calibration import sigmoid
 from training.evaluation.metrics import auc, bootstrap_all
 from training.second_look.config import load_look_config
@@ -52,7 +51,6 @@ PROTOCOL: Final = (
     "to 1 mm; judged are those with three readers and more whose median is not 3. Intervals are 95 % of resamples of "
     "patients. Few nodules: nothing is claimed."
 )
-RATINGS: Final = "lidc-readers/patches.csv"
 SCANS: Final = {"lidc-0012": "fold4", "lidc-0001": "fold1", "cptac-c3n-00247": SHIPPED}
 AXIAL: Final = Orientation((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
@@ -94,7 +92,7 @@ class ContextResults(_Frozen):
     scans: dict[str, list[ScanFinding]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KerasBackend:
     """A trained network as the service runs one."""
 
@@ -156,7 +154,7 @@ def main() -> None:
 
 def of_cubes(data: Path, model: Model, opinions: Opinions) -> CubeFigures:
     """What both kinds of outlines lead to."""
-    dataset, ratings = read_dataset(data), _ratings(data)
+    dataset = read_dataset(data)
     rows, ratios, cubes, judged = [], [], 0, 0
     for fold in range(FOLDS):
         network = opinions.network(f"fold{fold}")
@@ -165,13 +163,12 @@ def of_cubes(data: Path, model: Model, opinions: Opinions) -> CubeFigures:
             read, served = slices_of(cube), served_slices(cube, model, network)
             if min(len(read), len(served)) >= MIN_SLICES:
                 ratios.append(sum(s.area_mm2 for s in served) / sum(s.area_mm2 for s in read))
-            rated = ratings[cube.nodule.nodule_id]
-            if len(rated) < MIN_READERS or np.median(rated) == INDETERMINATE:
+            if cube.nodule.readers < MIN_READERS or cube.nodule.suspicion == "indeterminate":
                 continue
             judged += 1
             if min(len(read), len(served)) >= MIN_SLICES:
                 own = (network.probability(read), network.probability(served), max(s.area_mm2 for s in read))
-                rows.append((cube.nodule.patient, bool(np.median(rated) > INDETERMINATE), *own))
+                rows.append((cube.nodule.patient, cube.nodule.suspicion == "suspicious", *own))
     y = np.array([row[1] for row in rows])
     ways = ("readers_outlines", "outlines_as_served", "largest_area")
     scores = {way: np.array([row[2 + k] for row in rows]) for k, way in enumerate(ways)}
@@ -241,11 +238,6 @@ def of_scan(data: Path, name: str, models: Models, opinions: Opinions) -> Iterat
 def _lies_in(finding: Finding, centre_mm: tuple[float, float, float], diameter_mm: float) -> bool:
     place = finding.center_mm
     return place is not None and float(np.linalg.norm(np.subtract(place, centre_mm))) <= diameter_mm / 2
-
-
-def _ratings(data: Path) -> dict[int, tuple[int, ...]]:
-    with (data / RATINGS).open(newline="", encoding="utf-8") as stream:
-        return {int(row["nodule_id"]): tuple(map(int, row["malignancy"].split(";"))) for row in csv.DictReader(stream)}
 
 
 if __name__ == "__main__":

@@ -124,6 +124,12 @@ class MaskedSlice:
         return cls(hu, inside if inside.any() else fill(points_px, hu.shape), spacing_mm, height_mm)
 
     @property
+    def _box(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Rows and columns of the nodule's bounding box, from the first to one after the last."""
+        rows, columns = np.nonzero(self.inside)
+        return (int(rows.min()), int(rows.max()) + 1), (int(columns.min()), int(columns.max()) + 1)
+
+    @property
     def area_mm2(self) -> float:
         """Of the nodule on this slice."""
         return float(np.count_nonzero(self.inside)) * self.spacing_mm[0] * self.spacing_mm[1]
@@ -131,13 +137,13 @@ class MaskedSlice:
     @property
     def extent_mm(self) -> float:
         """The longer side of the nodule's bounding box."""
-        (top, bottom), (left, right) = (_reach(self.inside.any(axis=axis)) for axis in (1, 0))
+        (top, bottom), (left, right) = self._box
         return max((bottom - top) * self.spacing_mm[0], (right - left) * self.spacing_mm[1])
 
     def patch(self, spec: PatchSpec) -> tuple[FloatImage, FloatImage]:
         """HU inside and 0 elsewhere, and 1 inside and 0 elsewhere, float32 (size, size) each, at the spacing of `spec`
         and around the middle of the nodule's bounding box. What lies outside has no part in any pixel."""
-        (top, bottom), (left, right) = (_reach(self.inside.any(axis=axis)) for axis in (1, 0))
+        (top, bottom), (left, right) = self._box
         inside = np.pad(self.inside[top:bottom, left:right].astype(np.float32), MARGIN_PX)
         hu = np.pad(self.hu[top:bottom, left:right], MARGIN_PX) * inside
         middle = ((inside.shape[1] - 1) / 2, (inside.shape[0] - 1) / 2)
@@ -181,7 +187,7 @@ def arranged(
 
 def evenly(count: int, most: int) -> list[int]:
     """At most `most` of the numbers 0 to `count` - 1, the first and the last among them."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+    return [round(at) for at in np.linspace(0, count - 1, min(count, most)).tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +214,3 @@ class NoduleSequence:
     def probability(self, slices: Sequence[MaskedSlice]) -> float:
         """How probably the nodule on these slices is suspicious, calibrated."""
         return float(self.backend.run(stack_of(slices, self.manifest.input)[None])[OUTPUT].reshape(-1)[0])
-
-
-def _reach(there: Flags) -> tuple[int, int]:
-    """The first and one after the last place that is True."""
-    places = np.flatnonzero(there)
-    return int(places[0]), int(places[-1]) + 1

@@ -87,7 +87,7 @@ def test_without_an_opinion_there_is_a_reason(
     changed: dict[str, object],
     expected: SecondOpinion,
 ) -> None:
-    finding: Finding = replace(prediction.findings[0], **changed)  # type: ignore[arg-type]  # as the table has them
+    finding: Finding = replace(prediction.findings[0], **changed)
     assert opinion_on(finding, volume, network) == expected
 
 

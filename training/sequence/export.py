@@ -92,7 +92,7 @@ def run_graph(folder: Path, stacks: Stack) -> NDArray[np.float32]:
 def golden_stack(contract: StackContract) -> Stack:
     """A generated ball on all its slices, in whole HU."""
     radius = GOLDEN_DIAMETER_MM / 2
-    heights = np.arange(-radius + 1, radius, GOLDEN_STEP_MM, np.float64)
+    heights = np.arange(-radius + 1, radius, GOLDEN_STEP_MM)
     along = (np.arange(contract.size_px) - contract.patch_spec.middle_px) * contract.spacing_mm
     squared = along[:, None] ** 2 + along**2 + heights[:, None, None] ** 2
     inside = (squared <= radius**2).astype(np.float32)

@@ -77,9 +77,9 @@ class StackBatches:
         """`slices` (N, slices, size, size, 3), no more slices than the longest has; targets and weights by output."""
         epoch, place = divmod(number, self._per_epoch)
         rng = np.random.default_rng([self._seed, epoch, place])
-        chosen = [self._samples[k] for k in self._order(epoch)[place]]
+        chosen = [self._samples[k] for k in self._order(epoch)[place].tolist()]
         stacks = np.stack([random_stack(sample, self._config, rng) for sample in chosen])
-        there = stacks[..., INSIDE].any(axis=(2, 3))
+        there = stacks[..., INSIDE].max(axis=(2, 3)) > 0
         longest = int(there.sum(axis=1).max())
         stacks, there = stacks[:, :longest], there[:, :longest]
         target = np.array([sample.target for sample in chosen], np.float32)
@@ -98,6 +98,6 @@ class StackBatches:
         shuffled = rng.permutation(len(self._samples))
         filled = np.resize(shuffled, self._per_epoch * size)
         # Padding takes time and changes nothing: what is of like length goes together.
-        lengths = np.array([len(self._samples[k].hu) for k in filled])
+        lengths = np.array([len(self._samples[k].hu) for k in filled.tolist()])
         batches = filled[np.argsort(lengths, kind="stable")].reshape(-1, size)
         return batches[rng.permutation(len(batches))]
