@@ -13,11 +13,11 @@ from training.sequence.study import SequenceResults
 
 NAMES: Final[Mapping[str, str]] = {
     "diameter": "diameter of the largest slice",
-    "area_profile": "area profile, logistic regression",
-    "middle_slice": "CNN, middle slice",
-    "mean": "CNN's logits, mean",
-    "maximum": "CNN's logits, maximum",
-    "weighted_by_area": "CNN's logits, weighted by area",
+    "area_profile": "area profile by logistic regression",
+    "middle_slice": "middle slice by the CNN",
+    "mean": "mean of the CNN's logits",
+    "maximum": "maximum of the CNN's logits",
+    "weighted_by_area": "mean by area of the CNN's logits",
     "gru": "GRU over the CNN's embeddings",
 }
 RISKS: Final = (
@@ -28,6 +28,7 @@ RISKS: Final = (
     "HU above the clip range are cut off, as they are in the pictures it learned from: calcium looks like soft tissue.",
     "Nodules that the reader who outlined them rated 3 are not among them; half of them have four slices or fewer.",
     "It sees nothing outside the outline, no margin, no pleura, no vessel.",
+    "It has seen nothing but nodules: of a vessel that was found it says how suspicious it would be if it were one.",
     "It has no part in the decision. Where it disagrees with the classifier, neither is shown to be right.",
 )
 

@@ -40,7 +40,7 @@ SOURCE: Final = (
     "LIDC-IDRI, TCIA (Armato et al. 2011, doi 10.7937/K9/TCIA.2015.LO9QL9SX): nodules cut out along one reader's "
     "outline on each slice (MaximoDouglas/pulmonary-nodule-classification), with the ratings of all readers"
 )
-LICENCE: Final = "CC BY 3.0 (the images)"
+LICENCE: Final = "CC BY 3.0 (the images); the repository of the cut-outs states none"
 GOLDEN_DIAMETER_MM: Final = 12
 GOLDEN_STEP_MM: Final = 2  # whole millimetres, as the golden input holds whole numbers
 GOLDEN_SEED: Final = 12
