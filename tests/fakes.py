@@ -366,7 +366,7 @@ def manifest(path: Path, tolerance: float = 1e-3) -> Manifest:
         input=InputContract(size_px=SIZE_PX, spacing_mm=SPACING_MM, clip_hu=(-1000, 400)),
         outputs=OUTPUT_NAMES,
         labels=(
-            Label(finding="cancer_suspected", snomed_ct="93880001", meaning="Primary malignant neoplasm of lung"),
+            Label(finding="cancer_suspected", snomed_ct="162573006", meaning="Suspected lung cancer"),
             Label(finding="normal", snomed_ct="17621005", meaning="Normal"),
         ),
         traits=tuple(Trait(name=name, scale=(1, 6 if name == "calcification" else 5)) for name in TRAITS),

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from app import telemetry
 from app.api import events, problems
 from app.api.contract import query_parameters
-from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, authorise
+from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, actor_of, authorise
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
 from app.api.negotiation import LANGUAGE_PARAMETER, SERIES_CONTENT, headers, response, series_format
@@ -26,8 +26,10 @@ from app.errors import (
     FrameOutOfRange,
     FrameRequired,
     InvalidParameter,
+    LungscopeError,
     RoiOutsideImage,
     SpoolFull,
+    StorageFull,
     UnknownMethod,
     UnsupportedCharset,
 )
@@ -39,10 +41,12 @@ from app.judgement.answers import json_answer
 from app.judgement.beside_report import beside
 from app.judgement.formats import Format, render
 from app.judgement.parameters import KNOWN_OF_SERIES, Parameters, parse_series_parameters
+from app.judgement.records import Actor, Receipt
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
 
 T = TypeVar("T")
+_Judged: TypeAlias = tuple[tuple[bytes, ...], Receipt | None]  # the files of an answer, and its receipt
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 REQUEST_BODY: Final[dict[str, Any]] = {
     "required": True,
@@ -75,6 +79,7 @@ OF_OTHERS: Final = (
     FrameOutOfRange,
     RoiOutsideImage,
     SpoolFull,
+    StorageFull,
     UnknownMethod,
     UnsupportedCharset,
 )
@@ -92,14 +97,16 @@ DESCRIPTION: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One series with its parameters, the format and language of the answer, and the time at which the request
-    began."""
+    """One series with its parameters and the digest of its files, the format and language of the answer, who asked,
+    and the time at which the request began."""
 
     upload: StudyUpload
     parameters: Parameters
     format: Format
     language: Language
+    actor: Actor
     began: float
+    input_digest: str | None
 
 
 @router.post(
@@ -112,7 +119,7 @@ class _Asked:
             "description": "The judgement, or why there is none.",
             "content": {"application/json": STUDY_ANSWERS, events.MEDIA_TYPE: STUDY_EVENTS, **SERIES_CONTENT},
         },
-        **responses_for(400, 401, 406, 408, 413, 415, 422, 501, 503, 500, without=OF_OTHERS),
+        **responses_for(400, 406, 408, 413, 415, 422, 501, 503, 507, 500, without=OF_OTHERS),
     },
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, LANGUAGE_PARAMETER]},
 )
@@ -120,6 +127,7 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
     """Decode the files as they arrive, judge the series in its own lane, write the answer or stream it."""
     began = time.perf_counter()
     wanted = series_format(request)
+    services.records.require()
     builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "fhir"))
     upload = await read_study(request, builder, slot, services.study_limit, services.report_limit)
     written: Format = "json" if wanted == "events" else wanted
@@ -127,28 +135,41 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
     _require_json(upload, parameters, written)
     if parameters.second_opinion:
         services.judge.opinions.require()
-    asked = _Asked(upload, parameters, written, language, began)
+    asked = _Asked(upload, parameters, written, language, actor_of(request), began, builder.input_digest)
     if wanted == "events":
         stream = _streamed(services, slot, asked)
         # No proxy may gather the lines before it passes them on.
         own = {**headers(language), "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type=events.MEDIA_TYPE, headers=own)
-    files = await _while_connected(request, slot, _judge(services, slot, asked, _tell_nobody))
-    return response(written, files, language)
+    files, receipt = await _while_connected(request, slot, _judge(services, slot, asked, _tell_nobody))
+    return response(written, files, language, receipt)
 
 
-async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: Progress) -> tuple[bytes, ...]:
+async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: Progress) -> _Judged:
     request_id = telemetry.request_id.get() or ""
+    records, language = services.records, asked.language
 
-    def work() -> tuple[bytes, ...]:
+    def work() -> _Judged:
         upload = asked.upload
         judgement = services.judge.series(
-            upload.volume, asked.parameters, upload.decode_ms, progress, slot.cancelled, asked.began
+            upload.volume,
+            asked.parameters,
+            upload.decode_ms,
+            progress,
+            slot.cancelled,
+            asked.began,
+            asked.input_digest,
         )
-        if asked.format == "json":
-            report = None if upload.report is None else beside(judgement, upload.report, services.reader)
-            return (json_answer(judgement, asked.language, request_id, report),)
-        return render(judgement, asked.format, asked.language, upload.headers, services.metrics)
+        report = None if upload.report is None else beside(judgement, upload.report, services.reader)
+        if asked.format == "json" and not records.kept:
+            return (json_answer(judgement, language, request_id, report),), None
+        files: tuple[bytes, ...] = ()
+        if asked.format != "json":
+            files = render(judgement, asked.format, language, upload.headers, services.metrics)
+        if not records.kept:
+            return files, None
+        attested = records.judged("judge_series", asked.actor, judgement, language, request_id, report)
+        return files or (attested.answer,), attested.receipt
 
     services.registry.models()
     return await slot.run(work)
@@ -203,17 +224,19 @@ async def _streamed(services: Services, slot: SeriesSlot, asked: _Asked) -> Asyn
     try:
         while (text := await lines.get()) is not None:
             yield text
-        yield _last_line(work, services)
+        yield _last_line(work, services, asked.actor)
     finally:
         slot.cancel()
         work.add_done_callback(_forget)
 
 
-def _last_line(work: asyncio.Task[tuple[bytes, ...]], services: Services) -> bytes:
+def _last_line(work: asyncio.Task[_Judged], services: Services, actor: Actor) -> bytes:
     error = work.exception()
     if error is None:
-        (answer,) = work.result()
+        ((answer,), _) = work.result()
         return events.result_line(answer)
+    code = error.code if isinstance(error, LungscopeError) else LungscopeError.code
+    services.records.refused_request(actor, "/v1/studies", code)
     return events.line("problem", problems.body_of(error, services.metrics))
 
 
