@@ -1,4 +1,5 @@
-"""The models that a service may lack: what labels reports, and what gives second opinions. Images are judged without."""
+"""The models that a service may lack, and judges images all the same: the tagger of reports, and the network over
+slices that gives second opinions."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ def second_opinions(settings: Settings, backend: Backend | None) -> SecondOpinio
 def load_optional(
     reader: ReportReader, opinions: SecondOpinions, loaded: Callable[[VerifiedManifest, str, str], None]
 ) -> None:
-    """Load what there is, and tell `loaded` its manifest, digest and backend; without it answers say what is missing."""
+    """Load what there is, and tell `loaded` its manifest, digest and backend; answers say what is missing."""
     for part, bundle in ((reader, reader.tagger), (opinions, opinions.network)):
         if bundle is None:
             continue
