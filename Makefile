@@ -134,6 +134,11 @@ train: $(DEV_READY) ## train CONFIG on all of DATA; weights go to OUT/trained
 evaluate-bundle: $(DEV_READY) ## judge the nodules of DATA by the shipped bundle; figures and report go to OUT/bundle
 	$(BIN)/python scripts/evaluate.py --bundle models/nodule-classifier/1 --data $(DATA) --out $(OUT)/bundle
 
+CLASSIFIER ?= $(lastword $(shell ls -d models/nodule-classifier/* | sort -V))
+.PHONY: strangers
+strangers: $(DEV_READY) ## how often CLASSIFIER says of named strangers that it does not know them: docs/results/strangers.json
+	$(BIN)/python -m benchmarks.strangers $(DATA) --bundle $(CLASSIFIER) --out docs/results/strangers.json --page docs/training.md
+
 .PHONY: textbook
 textbook: $(DEV_READY) ## what a whole-slice CNN learns on IQ-OTH/NCCD: docs/results/textbook.json
 	$(BIN)/python scripts/textbook.py --data $(DATA) --out docs/results/textbook.json

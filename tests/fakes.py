@@ -17,7 +17,6 @@ from app.inference.bundle import (
     CARD_FILE,
     MANIFEST_FILE,
     OUTPUT_NAMES,
-    Conformal,
     EncodedArray,
     GoldenCase,
     InputContract,
@@ -32,6 +31,7 @@ from app.inference.bundle import (
     bundle_files,
     file_digest,
 )
+from app.inference.conformal import Conformal
 from app.inference.detector import Detector, DetectorManifest, DetectorPerformance, ScoreThreshold
 from app.inference.registry import Backends, BundleNames
 from app.inference.suspicion import FieldsContract, ScanPoint, ScoreRule, SecondLook, SuspicionManifest

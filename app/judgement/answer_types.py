@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes this one only before Python 3.12
 
 from app.imaging.ct import PointMm, PointPx
-from app.inference.bundle import Finding as Label
+from app.inference.conformal import Finding as Label
 from app.inference.prediction import OpinionReason
 from app.inference.vocabulary import Decision, Suspicion
 from app.text.answers import AgreementOut, ReportOut

@@ -18,7 +18,6 @@ from app.inference.bundle import (
     CARD_FILE,
     MANIFEST_FILE,
     OUTPUT_NAMES,
-    Conformal,
     EncodedArray,
     GoldenCase,
     InputContract,
@@ -33,8 +32,9 @@ from app.inference.bundle import (
     file_digest,
     load_bundle,
 )
+from app.inference.conformal import Conformal
 from training.data.nodules import TRAIT_SCALES
-from training.evaluation.calibration import MIN_DRAWN_MM
+from training.evaluation.calibration import MIN_DRAWN_MM, MIN_OF_BIN
 from training.evaluation.cross_fitting import Calibration
 from training.evaluation.results import Evaluation
 from training.fitting.architectures import FEATURES, MALIGNANCY_LAYER
@@ -201,7 +201,7 @@ def _manifest(
             sensitivity=figures["sensitivity"],
             specificity=figures["specificity"],
         ),
-        conformal=Conformal(coverage=wanted.coverage, quantiles=fitted.quantiles),
+        conformal=Conformal(coverage=wanted.coverage, quantiles=fitted.quantiles, min_nodules=MIN_OF_BIN),
         out_of_distribution=_out_of_distribution(artefacts.whitening, evaluation),
         training_data=_training_data(artefacts),
         performance=Performance(
