@@ -18,6 +18,7 @@ from app.cli.models import verified_opinions, verified_registry
 from app.errors import InputError
 from app.imaging.read import quiet_decoders
 from app.inference.registry import ModelRegistry
+from app.inference.vocabulary import Language
 from app.judgement.answers import answer
 from app.judgement.conditions import conditions_of
 from app.judgement.judge import Judge, Judgement
@@ -103,7 +104,7 @@ def _judge_again(document: Document, image: Path, settings: Settings) -> int:
         print("image: ANOTHER than the one that was judged")
         return SOME_FAILED
     print("image: the one that was judged")
-    language = "zh" if receipt.table("parameters").get("language") == "zh" else "en"
+    language: Language = "zh" if receipt.table("parameters").get("language") == "zh" else "en"
     return _compare(document, json.loads(json.dumps(answer(judgement, language, ""))), registry)
 
 

@@ -50,7 +50,7 @@ class HuScale:
     def of(cls, hu: Values, *, windowed: bool = False) -> HuScale:
         """Measured on some pixels, or all, of a slice or series; `windowed` for a picture."""
         # Sorted: where half is air of one value, `np.partition` takes four times as long.
-        ordered = np.sort(hu, axis=None)
+        ordered: Values = np.sort(hu, axis=None)
         # What scanners write outside a round field of view is no air.
         seen = ordered[bisect_left(ordered, BEYOND_VIEW_HU) :]
         dense = seen[bisect_right(seen, TISSUE_HU[0]) :]
