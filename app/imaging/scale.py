@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class HuScale:
     def of(cls, hu: Values, *, windowed: bool = False) -> HuScale:
         """Measured on some pixels, or all, of a slice or series; `windowed` for a picture."""
         # Sorted: where half is air of one value, `np.partition` takes four times as long.
-        ordered: Values = np.sort(hu, axis=None)
+        ordered = cast(Values, np.sort(hu.ravel()))
         # What scanners write outside a round field of view is no air.
         seen = ordered[bisect_left(ordered, BEYOND_VIEW_HU) :]
         dense = seen[bisect_right(seen, TISSUE_HU[0]) :]
