@@ -138,6 +138,11 @@ train: $(DEV_READY) ## train CONFIG on all of DATA; weights go to OUT/trained
 evaluate-bundle: $(DEV_READY) ## judge the nodules of DATA by the shipped bundle; figures and report go to OUT/bundle
 	$(BIN)/python scripts/evaluate.py --bundle models/nodule-classifier/1 --data $(DATA) --out $(OUT)/bundle
 
+CLASSIFIER ?= $(lastword $(shell ls -d models/nodule-classifier/* | sort -V))
+.PHONY: strangers
+strangers: $(DEV_READY) ## how often CLASSIFIER says of named strangers that it does not know them: docs/results/strangers.json
+	$(BIN)/python -m benchmarks.strangers $(DATA) --bundle $(CLASSIFIER) --out docs/results/strangers.json --page docs/training.md
+
 .PHONY: textbook
 textbook: $(DEV_READY) ## what a whole-slice CNN learns on IQ-OTH/NCCD: docs/results/textbook.json
 	$(BIN)/python scripts/textbook.py --data $(DATA) --out docs/results/textbook.json
@@ -151,6 +156,12 @@ report-tagger: $(DEV_READY) ## train the tagger of reports, measure it, write it
 	$(BIN)/python scripts/report_tagger.py train --data $(DATA) --out runs/report_tagger
 	$(BIN)/python scripts/report_tagger.py evaluate --data $(DATA) --trained runs/report_tagger --out docs/results/report_tagger.json
 	$(BIN)/python scripts/report_tagger.py export --trained runs/report_tagger --out models/report-tagger/1
+
+.PHONY: nodule-sequence
+nodule-sequence: $(DEV_READY) ## train the network over a nodule's slices, compare it with what is simpler, write its bundle: models/nodule-sequence/1
+	$(BIN)/python scripts/sequence.py train --data $(DATA) --out runs/sequence
+	$(BIN)/python scripts/sequence.py evaluate --data $(DATA) --trained runs/sequence --out docs/results/sequence.json
+	$(BIN)/python scripts/sequence.py export --trained runs/sequence --out models/nodule-sequence/1
 
 .PHONY: planted
 planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/detector and OUT/evaluation, anew for each classifier: docs/results/planted.json
@@ -189,9 +200,13 @@ pieces: $(DEV_READY) ## measure what each piece of the server buys: docs/results
 .PHONY: bench-peers
 bench-peers: $(PEERS_READY) ## what make bench compares with, an environment each under build/peers: about 3 GB
 
+.PHONY: fold-classifiers
+fold-classifiers: $(DEV_READY) ## bundles of classifiers that left out what make scan asks about; needs make evaluate; they go to OUT/folds
+	$(BIN)/python -m benchmarks.fold_classifiers --config $(CONFIG) --data $(DATA) --evaluation $(OUT)/evaluation --out $(OUT)/folds
+
 .PHONY: scan
 scan: $(DEV_READY) ## what is said of whole slices and series, by the networks of SECOND_LOOK that have not seen them: docs/results/scan.json
-	$(BIN)/python -m benchmarks.scan $(DATA) --networks $(SECOND_LOOK) --views $(SIGHT) --out docs/results/scan.json \
+	$(BIN)/python -m benchmarks.scan $(DATA) --networks $(SECOND_LOOK) --views $(SIGHT) --classifiers $(OUT)/folds --out docs/results/scan.json \
 	  --pictures build/scan --page docs/scan.md
 
 .PHONY: soak
