@@ -114,6 +114,10 @@ lock-check: $(DEV_READY) ## fail when the locks do not follow from pyproject.tom
 advisories: $(DEV_READY) ## ask which locked packages have known vulnerabilities: docs/results/advisories.json
 	$(BIN)/python -m benchmarks.advisories $(if $(CI),--strict)
 
+.PHONY: record-cost
+record-cost: $(DEV_READY) ## what audit trail and receipt cost a slice with a roi, on and off in turn: docs/results/record_cost.json
+	$(BIN)/python -m benchmarks.record_cost --out docs/results/record_cost.json
+
 .PHONY: sbom
 sbom: $(DEV_READY) ## bills of materials (CycloneDX 1.6) of the locks that a server is installed from: requirements/*.cdx.json
 	$(BIN)/python -m benchmarks.bill_of_materials
