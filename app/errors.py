@@ -104,6 +104,10 @@ class InputTooLarge(InputError, code="input_too_large"):
     """More bytes than the service accepts."""
 
 
+class FormTooLarge(InputError, code="form_too_large"):
+    """A multipart body of too many parts, or with a part that is too long for what it is."""
+
+
 class ArchiveTooLarge(InputError, code="archive_too_large"):
     """A zip archive of too many files, or one that inflates to too much."""
 
@@ -118,6 +122,10 @@ class UploadTooSlow(InputError, code="upload_too_slow"):
 
 class UnfitInput(InputError):
     """Well-formed input from which no slice in HU can be made, or to which the request does not fit."""
+
+
+class DicomTooComplex(UnfitInput, code="dicom_too_complex"):
+    """A DICOM file of more elements, items or fragments than are read."""
 
 
 class WrongSopClass(UnfitInput, code="wrong_sop_class"):
@@ -244,6 +252,22 @@ class MalformedRequest(LungscopeError, code="malformed_request"):
     """What came over the connection is no request, or it does not say where its body ends."""
 
 
+class HeadTooLarge(LungscopeError, code="request_head_too_large"):
+    """More header bytes or lines than are read of one request."""
+
+
+class UrlTooLong(LungscopeError, code="url_too_long"):
+    """A request's target of more bytes than are read."""
+
+
+class RequestTooSlow(LungscopeError, code="request_too_slow"):
+    """The headers of a request did not come in time."""
+
+
+class TooManyOfAddress(LungscopeError, code="too_many_of_address"):
+    """One address has as many connections as it may have, all of them at work."""
+
+
 class BadHost(LungscopeError, code="bad_host"):
     """The request does not name the one host that it is for."""
 
@@ -278,6 +302,10 @@ class ModelLoading(Unavailable, code="model_loading"):
 
 class Overloaded(Unavailable, code="overloaded"):
     """The bounded queue is full."""
+
+
+class TooManyConnections(Unavailable, code="too_many_connections"):
+    """As many connections are open as may be, all of them at work."""
 
 
 class SpoolFull(Unavailable, code="spool_full"):

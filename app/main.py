@@ -27,20 +27,25 @@ from app.delivery.storage import readable_count
 from app.delivery.store import ResultStore
 from app.delivery.worker import Backoff, Delivery, DeliveryWork, SpoolWork
 from app.imaging.read import quiet_decoders, spare_threads
+from app.inference.arrivals import Arrivals
 from app.inference.backends import Backend
 from app.inference.bundle import VerifiedManifest
-from app.inference.engine import Engine, SeriesLane
+from app.inference.engine import Engine
 from app.inference.model import create_backend
 from app.inference.registry import Backends, BundleNames, ModelRegistry
+from app.inference.series_lane import SeriesLane
 from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
 from app.reports.result import ObjectKind
+from app.server.bounds import ConnectionBounds
+from app.server.connections import Connections, Reason
 from app.server.cores import Cores
-from app.server.hooks import EARLY_ANSWER, MALFORMED, PASS_ON, WANTS_WHOLE_BODY
+from app.server.hooks import CONNECTIONS, EARLY_ANSWER, MALFORMED, PASS_ON, PULSE, WANTS_WHOLE_BODY
 from app.server.load_board import LoadBoard
+from app.server.pulse import Pulse
 from app.server.sharing import Sharing
-from app.settings import MEGABYTE, Settings, own_cores
+from app.settings import KILOBYTE, MEGABYTE, Settings, own_cores
 from app.telemetry import Metrics
 from app.text.reader import ReportReader
 
@@ -138,11 +143,13 @@ def _services(
 
     changed = _tell_nobody if sharing is None else sharing.publish_slices
     engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, changed)
-    lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release)
     folder = settings.spool_dir
+    reserved = 0 if folder is None else 1
+    lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release, reserved)
     judge = Judge(registry, metrics, settings.max_slices)
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
-    return Services(settings, registry, judge, engine, lane, metrics, delivery, reader)
+    received = Arrivals(settings.study_queue_mb * MEGABYTE)
+    return Services(settings, registry, judge, engine, lane, metrics, received, delivery, reader)
 
 
 def _tell_nobody(_slices: int) -> None:
@@ -244,7 +251,12 @@ def _lifespan(
 def _asked_of_server(services: Services, sharing: Sharing | None) -> dict[str, Any]:
     """What the shipped server finds in the state of the lifespan (`app.server.hooks`)."""
     without = services.settings.without
-    state: dict[str, Any] = {MALFORMED: malformed_answers(services.metrics)}
+    settings = services.settings
+    state: dict[str, Any] = {
+        MALFORMED: malformed_answers(services.metrics, settings),
+        CONNECTIONS: _connections(settings, services.metrics),
+        PULSE: Pulse(asyncio.get_running_loop(), services.engine.stuck),
+    }
     if "body-buffer" not in without:
         state[WANTS_WHOLE_BODY] = True
     if "early-answers" not in without:
@@ -252,6 +264,24 @@ def _asked_of_server(services: Services, sharing: Sharing | None) -> dict[str, A
     if sharing is not None:
         state[PASS_ON] = sharing.pass_on
     return state
+
+
+def _connections(settings: Settings, metrics: Metrics) -> Connections:
+    def count(reason: Reason) -> None:
+        metrics.connections_closed(reason).inc()
+
+    bounds = ConnectionBounds(
+        head_bytes=settings.max_header_kb * KILOBYTE,
+        head_lines=settings.max_headers,
+        target_bytes=settings.max_url_kb * KILOBYTE,
+        head_s=settings.header_seconds,
+        idle_s=settings.idle_seconds,
+        patience_s=settings.upload_patience_seconds,
+        min_rate=settings.min_rate_kb * KILOBYTE,
+        connections=settings.max_connections,
+        connections_of_address=settings.max_connections_per_address,
+    )
+    return Connections(bounds, count)
 
 
 async def _get_ready(

@@ -25,7 +25,7 @@ from app.private_files import state_folder
 from app.server.load_board import LoadBoard
 from app.server.metrics_folder import PAGE, hold, no_shared_room, require_room, reserve, shared_metrics_folder
 from app.server.sockets import bound_sockets
-from app.server.worker_process import end_with_parent, long_lived_objects, use_batch_scheduling
+from app.server.worker_process import allow_open_files, end_with_parent, long_lived_objects, use_batch_scheduling
 from app.settings import Settings, counts_shared_in, usable_cores
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Answer until told to stop; returns the exit code, and raises StartupError."""
     use_batch_scheduling()
+    allow_open_files()
     if settings.spool_dir is not None:
         state_folder(settings.spool_dir)  # every worker would say the same
     with bound_sockets(options.host, options.port) as sockets:
@@ -79,7 +80,7 @@ def _alone(options: argparse.Namespace, settings: Settings, sockets: list[socket
 
 
 def _supervised(options: argparse.Namespace, settings: Settings, folder: Path, sockets: list[socket]) -> int:
-    from app.server.supervisor import HUNG_S, Supervisor, start_failed
+    from app.server.supervisor import Supervisor, start_failed
 
     # Here and not in every worker: once.
     require_room(folder, options.workers)
@@ -91,7 +92,6 @@ def _supervised(options: argparse.Namespace, settings: Settings, folder: Path, s
     config = _config(partial(worker_app, settings, folder, board), options, settings, factory=True)
     config.workers = options.workers
     if board is None:
-        config.timeout_worker_healthcheck = HUNG_S
         supervisor = Multiprocess(config, sockets)
     else:
         replacement = partial(worker_app, settings, folder, board, load_first=True)
@@ -147,6 +147,10 @@ def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factor
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.drain_seconds,
+        timeout_keep_alive=settings.idle_seconds,
+        timeout_worker_healthcheck=settings.hung_seconds,
+        # Ours closes who waits longest instead; plain uvicorn can only answer 503.
+        limit_concurrency=None if own else settings.max_connections,
     )
 
 

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from app.api.events import wanted
-from app.inference.engine import SeriesLane
+from app.inference.series_lane import SeriesLane
 from app.main import create_app
 from app.settings import Settings
 from phantoms.series import NODULE_SLICES, SIZE_PX, SLICE_MM, SLICES, SPACING_MM, slice_file, zipped

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from app.errors import Overloaded
-from app.inference.engine import SeriesLane, SeriesSlot
+from app.inference.series_lane import SeriesLane, SeriesSlot
 
 
 def test_what_work_returns_and_raises_reaches_the_caller() -> None:
