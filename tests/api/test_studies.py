@@ -309,6 +309,8 @@ def test_metrics_count_slices_and_stages(client: TestClient, series: list[bytes]
 class Caller:
     """One request to the bare application, whose sender decides when to go away."""
 
+    path = "/v1/studies"
+
     def __init__(self, app: Any, body: bytes, headers: dict[str, str], *, more_body: bool = False) -> None:
         self._app, self._body, self._more_body = app, body, more_body
         self._headers = [
@@ -337,8 +339,8 @@ class Caller:
             "http_version": "1.1",
             "method": "POST",
             "scheme": "http",
-            "path": "/v1/studies",
-            "raw_path": b"/v1/studies",
+            "path": self.path,
+            "raw_path": self.path.encode(),
             "query_string": b"",
             "headers": self._headers,
             "client": ("127.0.0.1", 1),
