@@ -234,14 +234,16 @@ def _lifespan(
     load_first: bool,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        # Its first writing takes a tenth of a second, which no request shall wait for.
+        writing = asyncio.create_task(asyncio.to_thread(app.openapi))
         loading = asyncio.create_task(_get_ready(services, sharing, cores, on_fatal))
         if load_first:
             await loading
         yield _asked_of_server(services, sharing)
         services.registry.stop()
         services.metrics.ready.set(0)
-        await loading
+        await asyncio.gather(loading, writing)
         cores.stop()
         await _drain(services, sharing)
 

@@ -8,16 +8,19 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.api.problems import Problem
+from app.api.problems import Problem, responses_for
+from app.errors import UploadTooSlow
 from app.judgement.parameters import PARAMETERS
 
 # What answers say in their headers beside their content, by status; "*" are all.
 HEADERS: Final = {
     "*": {"X-Request-ID": "The request's id: the client's own `X-Request-ID` if that was a UUID, else a new one."},
     "401": {"WWW-Authenticate": "How to show a token."},
+    "429": {"Retry-After": "Seconds after which to try again."},
     "503": {"Retry-After": "Seconds after which to try again."},
     "507": {"Retry-After": "Seconds after which to try again."},
 }
+BOUNDS: Final = (408, 414, 429, 431)  # of any request: see `app.server.hooks.AnswerMalformed`
 LANGUAGE: Final = {"Content-Language": "The language of the words: `en` or `zh`."}
 FASTAPI_VALIDATION: Final = ("HTTPValidationError", "ValidationError")
 
@@ -46,6 +49,8 @@ def write(app: FastAPI, *, guarded: bool, off: Sequence[str]) -> dict[str, Any]:
             del document["paths"][name]
         for path in document["paths"].values():
             for operation in path.values():
+                for status, answer in responses_for(*BOUNDS, without=(UploadTooSlow,)).items():
+                    operation["responses"].setdefault(str(status), answer)
                 _declare_headers(operation)
                 if "HTTPValidationError" in str(operation["responses"].get("422")):
                     del operation["responses"]["422"]

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from app.api.header_values import within_bounds
 from app.api.negotiation import preferred_language
 from app.api.uploads.body import BodyLimit
 from app.delivery.worker import Delivery
@@ -106,7 +107,7 @@ async def language(
     accept_language: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Language:
     """The language of the words in `display`."""
-    return preferred_language(accept_language)
+    return preferred_language(within_bounds(accept_language or ""))
 
 
 LanguageDep = Annotated[Language, Depends(language)]

@@ -28,7 +28,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _answered_early = False
     _within_head = False
     _at_work: RequestResponseCycle | None = None
-    _faulty = False  # nothing is read any more
+    faulty = False  # nothing is read any more
     _within_message = False  # some of it is still to come
     _since_s = 0.0  # since when it waits for the client, if it does
 
@@ -56,7 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """What the client owes; None while the service is at work for it."""
         if self._draining.look(self.transport.get_write_buffer_size(), self.loop.time()):
             return Waiting("taking", self._draining.since_s or 0.0, self._draining.taken_bytes)
-        if self._faulty or self.transport.is_closing():
+        if self.faulty or self.transport.is_closing():
             return None
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
@@ -107,7 +107,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _end_with_fault(self, status: HTTPStatus) -> None:
         """Answer what is no request, or no more of one than is read, after the answers before it, and close: the next
         request has no known beginning."""
-        self._faulty = True
+        self.faulty = True
         if self._ends_after_whole_requests():
             return
         answer: hooks.AnswerMalformed | None = self.app_state.get(hooks.MALFORMED)
@@ -122,12 +122,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _linger(self) -> None:
-        """End this side of the connection and read nothing more. To close it now would take the answer along: the
-        system resets a connection of which bytes are left unread."""
+        """End this side of the connection, and drop for a while what still comes. To close it now would take the answer
+        along: the system resets a connection of which bytes are left unread."""
         if self._at_work is not None:
             self._at_work.disconnected = True  # it must not write any more
             self._at_work.message_event.set()
-        self.flow.pause_reading()
+        self.flow.resume_reading()
         self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.abort)
 

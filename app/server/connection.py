@@ -58,7 +58,7 @@ class Connection(asyncio.BufferedProtocol):
         body = self._http.bypassing
         if body is not None:
             return body.rest
-        return SCRATCH if self._http.within_body else SCRATCH[:HEADERS_BYTES]
+        return SCRATCH if self._http.within_body or self._http.faulty else SCRATCH[:HEADERS_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take `nbytes` that the event loop has put into the buffer."""

@@ -43,14 +43,14 @@ class HttpProtocol(BoundedProtocol):
 
     def piece_received(self, piece: memoryview) -> None:
         """Take the next bytes that go through the parser."""
-        if self._faulty:
+        if self.faulty:
             return
         between = not self._within_head and (self.cycle is None or self.cycle.response_complete)
         self._begun = piece if between else None
         self.data_received(cast(bytes, piece))  # its parser takes any buffer
-        if self._meter.is_fed_up(len(piece)) and not self._faulty:
+        if self._meter.is_fed_up(len(piece)) and not self.faulty:
             self._end_with_fault(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        if between and self._within_head and not self._faulty and is_simple(piece):
+        if between and self._within_head and not self.faulty and is_simple(piece):
             self._end_with_fault(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
         self._begun = None
         if self.flow.read_paused:
@@ -59,7 +59,7 @@ class HttpProtocol(BoundedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Give the next bytes to the parser."""
-        if self._faulty:
+        if self.faulty:
             return
         self._unset_keepalive_if_required()
         while data:

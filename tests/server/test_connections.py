@@ -185,16 +185,24 @@ def test_answer_that_is_replaced_while_it_is_taken_is_no_pause() -> None:
 
 def test_who_has_let_the_service_wait_longest_makes_room() -> None:
     server = Server()
-    at_work, slow, idle = server.open("192.0.2.2"), server.open(), server.open()
+    at_work, idle = server.open("192.0.2.2"), server.open()
     at_work.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     server.forward(1)
+    slow = server.open()
     slow.send(HEAD + b"\r\n")
     server.forward(1)
-    new = [server.open("192.0.2.2"), server.open("192.0.2.2")]
-    assert [each.how for each in (at_work, slow, idle, *new)] == ["open", "open", "closed", "open", "open"]
-    server.open("192.0.2.3")
-    assert slow.how == "open", "another address has more"
-    assert [each.how for each in new] == ["closed", "open"]
+    opened = (at_work, idle, slow, server.open("192.0.2.3"), server.open("192.0.2.4"))
+    assert [each.how for each in opened] == ["open", "closed", "open", "open", "open"]
+
+
+def test_who_has_most_connections_makes_room() -> None:
+    server = Server()
+    first = server.open("192.0.2.2")
+    server.forward(1)
+    several = [server.open() for _ in range(3)]
+    new = server.open("192.0.2.3")
+    assert (first.how, new.how) == ("open", "open"), "another address has more"
+    assert sum(each.how == "open" for each in several) == 2
 
 
 def test_one_address_cannot_have_all() -> None:

@@ -6,9 +6,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
-from python_multipart.multipart import parse_options_header
-
-from app.api.uploads.multipart import MAX_PARTS, MultipartReader
+from app.api.header_values import options_of
+from app.api.uploads.multipart import MAX_PARTS, MultipartReader, part_options
 from app.errors import UnsupportedMediaType
 
 DICOM: Final = "application/dicom"
@@ -36,7 +35,7 @@ class RelatedReader:
 
     def __init__(self, content_type: str, sink: InstanceSink, most_parts: int = MAX_PARTS) -> None:
         """Raises UnsupportedMediaType for anything but application/dicom, and MalformedForm without a boundary."""
-        kind, options = parse_options_header(content_type)
+        kind, options = options_of(content_type)
         declared = options.get(b"type", DICOM.encode()).decode("latin-1").lower()
         if kind.lower() not in (DICOM.encode(), RELATED.encode()) or declared != DICOM:
             raise _unsupported()
@@ -61,7 +60,7 @@ class _Instances:
         self.write, self.end = sink.write, sink.end
 
     def begin(self, headers: Mapping[str, str]) -> None:
-        if parse_options_header(headers.get("content-type", DICOM))[0].lower() != DICOM.encode():
+        if part_options(headers.get("content-type", DICOM))[0].lower() != DICOM.encode():
             raise _unsupported()
         self._sink.begin()
 

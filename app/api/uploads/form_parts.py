@@ -9,10 +9,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection,
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from python_multipart.multipart import parse_options_header
-
 from app.api.uploads.file_buffer import FileBuffer
-from app.api.uploads.multipart import MAX_PARTS, MultipartReader, malformed, too_large
+from app.api.uploads.multipart import MAX_PARTS, MultipartReader, malformed, part_options, too_large
 from app.errors import FileMissing, MalformedForm
 
 MAX_FIELDS: Final = 32
@@ -99,7 +97,7 @@ class _Collector(Generic[C]):
 
     def begin(self, headers: Mapping[str, str]) -> None:
         disposition = headers.get("content-disposition", "")
-        name = parse_options_header(disposition)[1].get(b"name", b"")
+        name = part_options(disposition)[1].get(b"name", b"")
         if not name:
             raise malformed("a part without a name")
         self._name = name.decode("utf-8", "replace")
@@ -135,11 +133,11 @@ class _Collector(Generic[C]):
         if self._name in TEXTS and self._name in self._parameters:
             return False
         # RFC 7578 forbids filename* and some write it; python-multipart leaves it out.
-        if b"filename" in parse_options_header(disposition)[1] or "filename*" in disposition.lower():
+        if b"filename" in part_options(disposition)[1] or "filename*" in disposition.lower():
             return True
         if self._name in self._parameters:
             return False
-        kind = parse_options_header(content_type)[0]
+        kind = part_options(content_type)[0]
         return True if kind not in (b"", b"text/plain") else None
 
     def _add_file(self, content: C) -> None:

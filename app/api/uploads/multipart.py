@@ -11,8 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from python_multipart.multipart import parse_options_header
-
+from app.api.header_values import MAX_VALUE_CHARACTERS, options_of
 from app.errors import FormTooLarge, MalformedForm
 
 MAX_BOUNDARY_BYTES: Final = 256  # RFC 2046 allows 70; some senders write more
@@ -149,8 +148,15 @@ def too_large(found: str, most: str) -> FormTooLarge:
     return FormTooLarge(found=found, expected=f"at most {most}", remedy="Send less at once; a series also as one zip.")
 
 
+def part_options(value: str) -> tuple[bytes, dict[bytes, bytes]]:
+    """The value of a part's header without its parameters, and these by name; raises FormTooLarge."""
+    if len(value) > MAX_VALUE_CHARACTERS:
+        raise too_large(f"a part's header of {len(value)} characters", f"{MAX_VALUE_CHARACTERS} of one with parameters")
+    return options_of(value)
+
+
 def _boundary(content_type: str) -> bytes:
-    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    boundary = options_of(content_type)[1].get(b"boundary", b"")
     if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES or CONTROL.search(boundary):
         raise malformed(f"a multipart Content-Type without a boundary of 1 to {MAX_BOUNDARY_BYTES} characters")
     return boundary
