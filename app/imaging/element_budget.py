@@ -14,12 +14,14 @@ from typing import Any, BinaryIO, Final
 from pydicom.filereader import read_sequence
 
 from app.errors import DicomTooComplex
+from app.imaging.chunked import BLOCK_BYTES, FileBytes, piece_of
 
 MAX_ELEMENTS: Final = 200_000  # an Enhanced CT of 4,000 frames with 50 each; half a second of pydicom
 MAX_ITEMS: Final = 20_000  # an Enhanced CT of 2,000 frames has 8 items for each; half a second of pydicom
 MAX_DISORDER: Final = 500  # elements out of ascending order (PS3.5 7.1): some writers misplace a few
 MAX_FRAGMENTS: Final = 50_000  # of encapsulated Pixel Data: five for each frame of the longest scan
 MAX_OFFSETS: Final = 10_000  # in their table: a frame each
+COUNTED_BYTES: Final = 32 << 20  # twenty milliseconds
 HEAD_BYTES: Final = 8  # of an element or an item (PS3.5 7.1.2, 7.5)
 ITEMS: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
 FIRST_GROUP: Final = 0x0002  # lower ones are of messages (PS3.7), never of files
@@ -87,6 +89,19 @@ def complexity_in(error: BaseException) -> DicomTooComplex | None:
     """The error of a budget that is spent, in what pydicom made of it: it says OSError of whatever stops an item."""
     found = error if isinstance(error, DicomTooComplex) else error.__context__
     return found if isinstance(found, DicomTooComplex) else None
+
+
+def refuse_many_items(file: FileBytes) -> None:
+    """Raise DicomTooComplex for a file with far more items than are read, before pydicom makes an object of any.
+
+    It looks for the bytes that items begin with, which pixels hardly ever hold, in the first COUNTED_BYTES.
+    """
+    found = 0
+    for start in range(0, min(len(file), COUNTED_BYTES), BLOCK_BYTES):
+        piece = bytes(piece_of(file, start, start + BLOCK_BYTES))
+        found += sum(map(piece.count, ITEMS))
+        if found > MAX_ITEMS + MAX_FRAGMENTS:
+            raise too_complex(f"more than {MAX_ITEMS + MAX_FRAGMENTS} items", f"at most {MAX_ITEMS}")
 
 
 def in_order(stop_when: Callable[[Any, str | None, int], bool]) -> Callable[[Any, str | None, int], bool]:

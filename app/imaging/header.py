@@ -23,7 +23,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from app.errors import DicomTooComplex, InputTooLarge, MalformedDicom
 from app.imaging.characters import ignore_odd_character_sets
 from app.imaging.chunked import ChunkedFile, FileBytes, piece_of, stream_of, stream_within
-from app.imaging.element_budget import CountedStream, complexity_in, in_order, too_complex
+from app.imaging.element_budget import CountedStream, complexity_in, in_order, refuse_many_items, too_complex
 from app.imaging.elements import Elements
 from app.imaging.formats import PREAMBLE_BYTES, PREFIX
 from app.imaging.fragments import UNDEFINED_LENGTH, end_of_fragments
@@ -168,6 +168,7 @@ def _senseless(error: Exception) -> MalformedDicom:
 
 
 def _parse(file: FileBytes) -> ParsedDicom:
+    refuse_many_items(file)
     stream = _counted(stream_of(file))
     meta = _file_meta(stream)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:

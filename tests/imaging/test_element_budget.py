@@ -18,7 +18,8 @@ from pydicom.uid import (
 )
 
 from app.errors import DicomTooComplex, ImageSizeOutOfRange, MalformedDicom
-from app.imaging import element_budget, fragments
+from app.imaging import element_budget, fragments, header
+from app.imaging.chunked import ChunkedFile
 from app.imaging.element_budget import MAX_OFFSETS
 from app.imaging.elements import plain_elements
 from app.imaging.header import parse_dicom, read_header
@@ -97,6 +98,19 @@ def test_sequence_of_defined_length_is_bounded_where_it_is_asked_for(syntax: UID
     dataset = parse_dicom(data).dataset
     with pytest.raises(DicomTooComplex):
         dataset["ReferencedImageSequence"]
+
+
+def test_far_too_many_items_are_refused_before_any_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(header, "read_dataset", read)
+    for syntax in SYNTAXES:
+        writer = Writer(syntax)
+        data = writer.file(writer.sequence(writer.item() * 80_000, defined=False))
+        refused(data, DicomTooComplex)
+        with pytest.raises(DicomTooComplex):
+            parse_dicom(ChunkedFile([data]))
 
 
 def test_frames_described_beyond_the_bound_are_refused() -> None:
