@@ -91,6 +91,7 @@ def create_app(
         version=__version__,
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_url=None,  # the docs pages bring it, written once
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # FastAPI would lead to whatever host the caller names
@@ -236,7 +237,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         # Its first writing takes a tenth of a second, which no request shall wait for.
-        writing = asyncio.create_task(asyncio.to_thread(app.openapi))
+        writing = asyncio.create_task(asyncio.to_thread(contract.written, app))
         loading = asyncio.create_task(_get_ready(services, sharing, cores, on_fatal))
         if load_first:
             await loading

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -65,6 +66,14 @@ def write(app: FastAPI, *, guarded: bool, off: Sequence[str]) -> dict[str, Any]:
         schemas[Problem.__name__] = Problem.model_json_schema()
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def written(app: FastAPI) -> bytes:
+    """The OpenAPI document as JSON, written once: it has hundreds of kilobytes."""
+    if not hasattr(app.state, "contract"):
+        app.state.contract = json.dumps(app.openapi(), ensure_ascii=False).encode()
+    text: bytes = app.state.contract
+    return text
 
 
 def _declare_headers(operation: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return Waiting("taking", self._draining.since_s or 0.0, self._draining.taken_bytes)
         if self.faulty or self.transport.is_closing():
             return None
-        cycle = self.cycle
+        cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             return Waiting("body", self._since_s) if cycle.more_body and cycle is self._at_work else None
         if self._within_head or (cycle is None and not self._within_message):

@@ -17,7 +17,9 @@ from typing import Final, Literal, NamedTuple, Protocol
 from app.server.bounds import ConnectionBounds
 
 LOOK_S: Final = 1.0
-OTHER_FILES: Final = 40  # that a worker has open beside its connections
+OTHER_FILES: Final = (
+    54  # that a worker has open beside its connections: 41, those that it opens now and then, one to accept
+)
 FEWEST: Final = 8
 QUIET_S: Final = 600.0  # the log says once in so long that connections are closed for one reason
 # What a client owes: a request's head, the next request, a body, the rest of one that is dropped, to take its answer.

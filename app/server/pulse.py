@@ -51,10 +51,12 @@ class Worker(Process):
     def pong(self) -> None:
         """In the worker: answer one question, once the event loop and the threads do their work."""
         self.child_conn.recv()
-        pulse: Pulse | None = self.server.lifespan.state.get(PULSE) if self.server.started else None
+        # That it serves is told at once: from then on the supervisor expects signs of life.
+        pulse: Pulse | None = self.server.lifespan.state.get(PULSE) if self._serves else None
         if pulse is not None:
             pulse.wait()
-        self.child_conn.send(self.server.started)
+        self._serves = self.server.started
+        self.child_conn.send(self._serves)
 
     def is_alive(self, timeout: float = 5) -> bool:
         """Whether the worker runs, and has given a sign of life within `timeout` seconds, or is still starting."""

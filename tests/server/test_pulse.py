@@ -129,7 +129,8 @@ def test_stopped_worker_is_replaced_and_the_other_answers_meanwhile() -> None:
     service = Service(workers=2, environment={"LUNGSCOPE_HUNG_SECONDS": "2"})
     service.wait_until_ready()
     try:
-        stopped, other = eventually(lambda: len(found := children(service.process.pid)) == 2 and found)
+        eventually(lambda: len(children(service.process.pid)) == 2)
+        stopped, other = children(service.process.pid)
         os.kill(stopped, signal.SIGSTOP)
         eventually(lambda: stopped not in children(service.process.pid))
         assert other in children(service.process.pid)
