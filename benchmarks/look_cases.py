@@ -22,7 +22,7 @@ from app.inference.suspicion import FieldsContract, slice_fields, volume_fields
 from benchmarks.planted_scans import Found, PlantedScan, planted_scan
 from benchmarks.whole_scans import SAME_FINDING_MM, WholeScanCase, whole_scan_case
 from training.data.nodules import Nodule
-from training.detector.scans import Scan
+from training.data.scans import Scan
 from training.second_look.config import LookScanConfig
 from training.second_look.false_findings import Ask
 from training.second_look.pools import filter_scores, nodule_place

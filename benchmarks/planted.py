@@ -30,6 +30,7 @@ from benchmarks.whole_scans import Judge as SeriesJudge
 from benchmarks.whole_scans import WholeScanCase, series_threshold, whole_scan, whole_scan_case
 from training.data.datasets import read_dataset
 from training.data.nodules import Dataset, Nodule
+from training.data.scans import Scan, read_scan
 from training.detector.artefacts import FilterRun, read_classifier, read_filter
 from training.detector.card import froc_table, native_table, scans_table
 from training.detector.charts import draw_froc
@@ -37,7 +38,6 @@ from training.detector.config import DetectorConfig
 from training.detector.fit import logits
 from training.detector.identity import weights_digest
 from training.detector.report import Background, Band, Comparison, DetectorResults, WholeScan
-from training.detector.scans import Scan, read_scan
 from training.fitting.samples import nodule_view
 from training.fitting.train import predict
 

@@ -18,7 +18,7 @@ from app.imaging.lungs import lung_area_cm2, segment_lungs
 from app.imaging.patches import PatchSpec, extract_patch
 from benchmarks.planting import MAX_WALL, Graft, distance_mm, find_place, graft, plant, wall_share
 from training.data.nodules import Nodule
-from training.detector.scans import Scan
+from training.data.scans import Scan
 
 MIN_PLANTED_MM: Final = 4.0
 MIN_LUNG_CM2: Final = 60.0  # of a slice that is planted; smaller sections of lung have no room

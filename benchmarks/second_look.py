@@ -50,7 +50,7 @@ from benchmarks.look_pictures import draw_pictures
 from benchmarks.planted import BANDS, TARGET
 from training.data.datasets import read_dataset
 from training.data.nodules import Nodule
-from training.detector.scans import read_scan
+from training.data.scans import read_scan
 from training.second_look.artefacts import KerasBackend, LookRun, filter_of, read_network
 from training.second_look.card import curve_table, figures_table, scans_table, series_table
 from training.second_look.chest import TABLE, patient_parts

@@ -19,10 +19,9 @@ from app.inference.detector import ScoreThreshold
 from benchmarks.proportions import exact_share
 from training.data.lidc_xml import parse_reading
 from training.data.nodules import DatasetMalformed
-from training.detector.config import ScanConfig
+from training.data.scans import Scan, ScanConfig, patient_mm
 from training.detector.fit import logits
 from training.detector.report import KnownNodule, WholeScan
-from training.detector.scans import Scan, patient_mm
 
 Floats = NDArray[np.float64]
 

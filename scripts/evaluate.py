@@ -26,7 +26,8 @@ def main() -> None:
     said = f"python scripts/evaluate.py {what} --data DIR --out DIR"
     try:
         config, ratings = load_config(given.config), ratings_beside(given.data)
-        work = (read_dataset(given.data), config, ratings, given.out, said)
+        dataset = read_dataset(given.data, {} if given.bundle else config.scans)
+        work = (dataset, config, ratings, given.out, said)
         if given.bundle:
             print(summary(assess_bundle(given.bundle, *work)))
         else:

@@ -26,7 +26,8 @@ def main() -> None:
 
     print(f"training with {prepare_device()}")
     try:
-        config, dataset = load_config(given.config), read_dataset(given.data)
+        config = load_config(given.config)
+        dataset = read_dataset(given.data, config.scans)
         trained = train(dataset, config, folder=given.out, restart=given.restart)
     except (LungscopeError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")

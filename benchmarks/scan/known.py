@@ -11,8 +11,7 @@ import numpy as np
 from app.imaging.ct import CTSlice
 from app.imaging.volume_lungs import segment_volume
 from benchmarks.whole_scans import Lesion, known_lesions
-from training.detector.config import Keepout, ScanConfig
-from training.detector.scans import Scan, read_scan
+from training.data.scans import Keepout, Scan, ScanConfig, read_scan
 
 CLEAR_MM: Final = 5.0  # between a slice without lesion and the nearest contour that any reader drew
 MIN_RUN_SLICES: Final = 12  # of a part of a scan that is judged as a series

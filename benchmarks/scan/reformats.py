@@ -21,7 +21,7 @@ from app.inference.vocabulary import Decision
 from benchmarks.scan.answers import Frozen, Judge, answer_of
 from benchmarks.scan.chest_slices import picture
 from benchmarks.scan.known import KnownScan
-from training.detector.config import ScanConfig
+from training.data.scans import ScanConfig
 
 Plane = Literal["axial", "coronal", "sagittal"]
 Form = Literal["picture", "dicom"]

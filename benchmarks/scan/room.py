@@ -15,7 +15,7 @@ from app.imaging.lungs import AIRLIKE_HU, WORK_SPACING_MM, filled_body, shrink
 from app.imaging.volume_lungs import segment_volume
 from benchmarks.planting import LUNG_LIKE_HU
 from benchmarks.scan.volume_planting import Mask, Voxel
-from training.detector.scans import Scan, patient_mm
+from training.data.scans import Scan, patient_mm
 
 Setting = Literal["free", "wall"]
 Floats = NDArray[np.float32]

@@ -16,7 +16,7 @@ from benchmarks.planted_scans import Found, PlantedScan, Planting
 from benchmarks.readers import Alone, Cascade, Every, Judge, arm_of
 from tests.inference.volumes import chest_volume
 from training.data.nodules import UNRATED_TRAITS, Nodule
-from training.detector.scans import Scan
+from training.data.scans import Scan
 
 SMALL, WIDE = PatchSpec(4, 1.0), PatchSpec(6, 1.0)
 SECOND = SecondReader(model="nodule-classifier", from_score=0.0, chosen_for="tests", weight=2.0)

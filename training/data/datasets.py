@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from app.imaging.read import quiet_decoders
 from training.data.development import read_development
+from training.data.false_findings import TaughtScan, with_false_findings
 from training.data.leaks import require_disjoint, require_disjoint_candidates
 from training.data.lidc import read_lidc
 from training.data.nodules import Dataset, DatasetMissing
 from training.data.table import read_table
 
 
-def read_dataset(data: Path) -> Dataset:
+def read_dataset(data: Path, scans: Mapping[str, TaughtScan] | None = None) -> Dataset:
     """Read a table (.csv), a folder with `lidc-nodules`, or LIDC-IDRI as published (DICOM and reader XML).
 
-    Raises DatasetMissing when `data` is none of them, and what the readers raise.
+    False findings of `scans` come with a folder that has `lidc-nodules`. Raises DatasetMissing when `data` is none of
+    them, and what the readers raise.
     """
     quiet_decoders()  # warnings of theirs quote values, which may name a patient
     if data.is_file() and data.suffix.lower() == ".csv":
         return read_table(data)
     if (data / "lidc-nodules").is_dir():
-        return read_development(data)
+        return with_false_findings(read_development(data), data, scans or {})
     if data.is_dir() and next(data.rglob("*.xml"), None) is not None:
         return read_lidc(data)
     raise DatasetMissing(
@@ -46,4 +48,5 @@ def _select(dataset: Dataset, folds: Sequence[int]) -> Dataset:
         tuple(n for n in dataset.nodules if n.fold in folds),
         tuple(c for c in dataset.candidates if c.fold in folds),
         dataset.digests,
+        false_findings=tuple(f for f in dataset.false_findings if f.fold in folds),
     )

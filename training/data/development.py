@@ -1,4 +1,5 @@
-"""Reads the two development folders: `lidc-nodules` (LIDC-IDRI, Armato et al. 2011) and `luna-candidates` (LUNA16)."""
+"""Reads the development folders: `lidc-nodules` (LIDC-IDRI, Armato et al. 2011) with every reader's marks in
+`lidc-readers`, and `luna-candidates` (LUNA16)."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data import lidc_readers
 from training.data.nodules import TRAIT_SCALES, Candidate, Dataset, DatasetMissing, Nodule
 
 LUNA_SPACING_MM = 0.7  # the candidates carry none; this is the median of lidc-nodules
@@ -17,9 +19,13 @@ LUNA_WINDOW_HU = (-1000.0, 400.0)
 
 
 def read_development(data: Path) -> Dataset:
-    """Read `lidc-nodules` and, where it is there, `luna-candidates` under `data`; raises DatasetMissing."""
-    lidc, luna = data / "lidc-nodules", data / "luna-candidates"
-    files = [lidc / "nodules.csv", lidc / "patches.npz"] + [p for p in [luna / "patches.npz"] if p.is_file()]
+    """Read `lidc-nodules` and, where they are there, `lidc-readers` and `luna-candidates` under `data`.
+
+    Raises DatasetMissing without the first, DatasetMalformed for readings of other nodules.
+    """
+    lidc, readers, luna = data / "lidc-nodules", data / "lidc-readers", data / "luna-candidates"
+    beside = [*(readers / name for name in lidc_readers.FILES), luna / "patches.npz"]
+    files = [lidc / "nodules.csv", lidc / "patches.npz"] + [p for p in beside if p.is_file()]
     if missing := [p.name for p in files if not p.is_file()]:
         raise DatasetMissing(
             found=f"no {', '.join(missing)} in {lidc}",
@@ -27,8 +33,11 @@ def read_development(data: Path) -> Dataset:
             remedy="Point --data at the folder that holds lidc-nodules.",
         )
     candidates = read_candidates(luna) if (luna / "patches.npz").is_file() else ()
-    digests = {name: _digest(p for p in files if p.parent.name == name) for name in (lidc.name, luna.name)}
-    return Dataset(read_nodules(lidc), candidates, tuple((n, d) for n, d in digests.items() if d))
+    nodules = read_nodules(lidc)
+    if (readers / lidc_readers.FILES[0]).is_file():
+        nodules = lidc_readers.with_readers(nodules, readers)
+    digests = {p.name: _digest(f for f in files if f.parent == p) for p in (lidc, readers, luna)}
+    return Dataset(nodules, candidates, tuple((n, d) for n, d in digests.items() if d))
 
 
 def read_nodules(folder: Path) -> tuple[Nodule, ...]:

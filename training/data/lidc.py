@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ from training.data.nodules import (
     DatasetMalformed,
     DatasetMissing,
     Nodule,
+    Votes,
     digest_of,
     fold_of,
     with_neighbours,
@@ -122,6 +123,7 @@ def _nodule(series: Series, paths: dict[str, Path], group: list[DrawnMark], numb
         traits=_mean_traits([drawn.mark for drawn in group]),
         hu=native_patch(ct_slice.hu, region.middle_px),
         outline=_outline(region, ct_slice.hu.shape),
+        votes=_votes(group, region, ct_slice.hu.shape),
         image_digest=pixel_digest(ct_slice.hu),
     )
 
@@ -144,6 +146,13 @@ def _outline(region: Region, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     height, width = region.mask.shape
     whole[top : top + height, left : left + width] = region.mask
     return native_mask(whole, region.middle_px)
+
+
+def _votes(group: list[DrawnMark], region: Region, shape: tuple[int, ...]) -> Votes:
+    """Every reader's outline on the region's slice, in the patch's pixels around its middle."""
+    on_slice = [r for drawn in group for r in drawn.regions if r.sop_uid == region.sop_uid]
+    masks = [_outline(replace(r, middle_px=region.middle_px), shape) for r in on_slice]
+    return Votes(np.sum(masks, axis=0, dtype=np.uint8), len(masks))
 
 
 def _mean_traits(marks: list[Mark]) -> tuple[float, ...]:

@@ -39,10 +39,34 @@ class DatasetMalformed(InputError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Votes:
+    """How many of `readers` who outlined a nodule on this slice hold each pixel for part of it: `count` uint8."""
+
+    count: NDArray[np.uint8]
+    readers: int
+
+    def __post_init__(self) -> None:
+        if not self.readers > 0 or int(self.count.max()) > self.readers:
+            raise ValueError(f"up to {self.count.max()} votes of {self.readers} readers")
+
+    @property
+    def share(self) -> FloatImage:
+        """Share of the readers, float32 0-1."""
+        return (self.count / np.float32(self.readers)).astype(np.float32)
+
+    @property
+    def consensus(self) -> NDArray[np.bool_]:
+        """What at least half of the readers hold for nodule."""
+        return np.asarray(2 * self.count.astype(np.int64) >= self.readers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Nodule:
     """One nodule: `hu` int16 (71, 71) at native `spacing_mm`, the nodule's middle at the patch's middle.
 
-    `outline` is one reader's filled contour, bool of the same shape, or None. Ratings hold one value per reader,
+    `outline` is one reader's filled contour, bool of the same shape, or None; `votes` are of all who outlined it on
+    this slice, None where only one reader's outline is known. `lesion` is the same for all patches of one lesion, and
+    empty where each nodule is one. Ratings hold one value per reader,
     `traits` the readers' mean on the scales of TRAIT_SCALES, or nan where nobody rated them. `diameter_mm` is nan
     where it is unknown. `point_px` is (column, row) of the patch's middle in the slice. `image_digest` is that of the
     whole source slice, empty where it is not at hand.
@@ -63,6 +87,8 @@ class Nodule:
     outline: NDArray[np.bool_] | None
     neighbours_px: tuple[tuple[int, int], ...] = ()
     image_digest: str = ""
+    lesion: str = ""
+    votes: Votes | None = None
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 2 or (self.outline is not None and self.hu.shape != self.outline.shape):
@@ -70,6 +96,13 @@ class Nodule:
             raise ValueError(f"nodule {self.nodule_id}: patch {self.hu.shape} and outline {other} differ")
         if not self.malignancy or len(self.traits) != len(TRAIT_SCALES):
             raise ValueError(f"nodule {self.nodule_id}: needs one malignancy rating and {len(TRAIT_SCALES)} traits")
+
+    @property
+    def drawn(self) -> FloatImage | None:
+        """What the mask head learns, float32 0-1: the readers' votes, or the one outline that is known."""
+        if self.votes is not None:
+            return self.votes.share
+        return None if self.outline is None else self.outline.astype(np.float32)
 
     @property
     def readers(self) -> int:
@@ -105,13 +138,27 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class FalseFinding:
+    """A place of a whole scan that a blob filter finds and no reader marked: `hu` int16 (71, 71) at `spacing_mm`.
+
+    `fold` is that of the scan's patient, or the one that leaves the scan out where the patient is in none.
+    """
+
+    scan: str
+    fold: int
+    spacing_mm: float
+    hu: NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Nodules and candidates with the digest of the files they came from, and what was noticed while reading them."""
+    """Nodules, candidates and false findings, the digests of their files, and what was noticed while reading them."""
 
     nodules: tuple[Nodule, ...]
     candidates: tuple[Candidate, ...]
     digests: tuple[tuple[str, str], ...] = ()
     remarks: tuple[str, ...] = ()
+    false_findings: tuple[FalseFinding, ...] = ()
 
     @property
     def patients(self) -> frozenset[str]:
@@ -149,4 +196,6 @@ def digest_of(nodules: Iterable[Nodule]) -> str:
         digest.update(repr((*facts, n.traits)).encode())
         digest.update(n.hu.astype("<i2").tobytes())
         digest.update(b"" if n.outline is None else n.outline.tobytes())
+        if n.votes is not None:
+            digest.update(n.votes.count.tobytes())
     return f"sha256:{digest.hexdigest()}"

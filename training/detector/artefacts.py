@@ -10,10 +10,10 @@ import keras
 from pydantic import BaseModel, ConfigDict
 
 from training.data.datasets import read_dataset
+from training.data.scans import read_scan
 from training.detector.config import DetectorConfig
 from training.detector.fit import TrainingSet, train_base, train_filter, training_set
 from training.detector.identity import filter_facts
-from training.detector.scans import read_scan
 from training.fitting.artefacts import NETWORK_FILE
 from training.fitting.checkpoints import CHECKPOINT_FILE, Checkpoint
 from training.fitting.identity import Facts

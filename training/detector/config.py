@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from training.data.scans import ScanConfig
 from training.fitting.config import AugmentConfig, Count, InputConfig, Positive, Range, Share
 
 
@@ -20,23 +21,6 @@ class FilterConfig(_Frozen):
 
     held_out_folds: tuple[int, ...]
     hard_negatives: tuple[str, ...]
-
-
-class Keepout(_Frozen):
-    """A sphere around a patient point (x, y, z) in mm that holds a known finding."""
-
-    centre_mm: tuple[float, float, float]
-    radius_mm: Positive
-
-
-class ScanConfig(_Frozen):
-    """A whole scan: its folder under the data, the folds whose nodules benchmarks/planted.py puts into it, the readers'
-    file beside its slices, and what else is known in it."""
-
-    folder: str
-    planted_folds: tuple[int, ...] = ()
-    readings: str = ""
-    keepouts: tuple[Keepout, ...] = ()
 
 
 class SourcesConfig(_Frozen):

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from app.imaging.ct import FloatImage
 from app.imaging.patches import PatchSpec
 from training.data.nodules import Dataset
+from training.data.scans import Scan, false_candidates
 from training.detector.config import DetectorConfig, FilterConfig
 from training.detector.samples import (
     DetectorBatches,
@@ -26,7 +27,6 @@ from training.detector.samples import (
     scan_blob_view,
     scan_blobs,
 )
-from training.detector.scans import Scan, false_candidates
 from training.fitting.averaging import WeightAverage
 from training.fitting.checkpoints import Checkpoint, TrainingState
 from training.fitting.loading import batches_ahead

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from app.inference.bundle import Bundle, Manifest
 from training.data.nodules import Dataset
+from training.data.ratings import Ratings
 from training.evaluation.calibration import sigmoid
 from training.evaluation.cross_fitting import Calibration, answer, diameter_threshold_mm
 from training.evaluation.metrics import Floats
 from training.evaluation.predictions import Model, Outputs, predict_candidates, predict_nodules
-from training.evaluation.readers import Ratings
 from training.evaluation.results import Evaluation, describe_study, measured_on
 from training.evaluation.study import Study, in_fold_order, joined
 from training.fitting.config import Config, InputConfig

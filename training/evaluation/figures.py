@@ -8,12 +8,13 @@ import numpy as np
 
 from app.inference.bundle import Interval
 from training.data.nodules import INDETERMINATE, TRAIT_SCALES
+from training.data.ratings import RATED
 from training.evaluation import metrics
 from training.evaluation.cases import case_figures, cases_of
 from training.evaluation.cross_fitting import Answers, decided
 from training.evaluation.held_out import HeldOut
 from training.evaluation.metrics import Flags, Floats, Metric
-from training.evaluation.readers import RATED, ReaderPairs
+from training.evaluation.readers import ReaderPairs
 from training.evaluation.stated_and_observed import calibration_line, null_ece
 from training.evaluation.study import Study
 from training.fitting.config import Config

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from training.data.nodules import INDETERMINATE, TRAIT_SCALES
+from training.data.nodules import INDETERMINATE
+from training.data.ratings import RATED, Ratings
 from training.evaluation.metrics import Flags, Floats, Indices
-
-RATED = ("malignancy", *TRAIT_SCALES)  # the columns of every array of ratings in here
-Ratings = Mapping[int, Floats]  # nodule_id to (readers, 8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,17 +34,6 @@ class ReaderPairs:
         return ReaderPairs(self.nodule[chosen], self.one[chosen], self.others_mean[chosen], self.others_median[chosen])
 
 
-def read_ratings(table: Path) -> Ratings:
-    """Every reader's ratings from a `nodules.csv` with `;` between readers; empty when there is no such table."""
-    if not table.is_file():
-        return {}
-    with table.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    if not rows or not set(RATED) <= set(rows[0]):
-        return {}
-    return {int(row["nodule_id"]): _array(row) for row in rows}
-
-
 def pair_readers(ids: Sequence[int], ratings: Ratings, min_readers: int) -> ReaderPairs:
     """Each reader of each nodule that at least `min_readers` rated, against the others."""
     index, one, mean, median = [], [], [], []
@@ -67,7 +51,3 @@ def pair_readers(ids: Sequence[int], ratings: Ratings, min_readers: int) -> Read
     return ReaderPairs(
         np.array(index, np.intp), np.array(one).reshape(shape), np.array(mean).reshape(shape), np.array(median)
     )
-
-
-def _array(row: Mapping[str, str]) -> NDArray[np.float64]:
-    return np.array([[float(value) for value in row[name].split(";")] for name in RATED]).T

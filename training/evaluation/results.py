@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Interval
 from training.data.nodules import INDETERMINATE, Dataset
+from training.data.ratings import Ratings
 from training.evaluation.cross_fitting import DECISIONS, Calibration, decided, fit_calibration
 from training.evaluation.figures import measure
 from training.evaluation.held_out import HeldOut, HeldOutCandidates
 from training.evaluation.measurable import is_own
-from training.evaluation.readers import Ratings
 from training.evaluation.study import Study, cross_validated
 from training.evaluation.subgroups import Subgroup, measure_subgroups
 from training.evaluation.targets import Target, compare_targets

@@ -8,11 +8,12 @@ import numpy as np
 
 from app.errors import InputError
 from training.data.nodules import Dataset, Nodule
+from training.data.ratings import RATED, Ratings
 from training.evaluation.baselines import logistic_scores
 from training.evaluation.cross_fitting import Answers, cross_fitted, cross_fitted_candidates
 from training.evaluation.held_out import HeldOut, HeldOutCandidates, truth_of
 from training.evaluation.metrics import Flags, Floats
-from training.evaluation.readers import RATED, Ratings, ReaderPairs, pair_readers
+from training.evaluation.readers import ReaderPairs, pair_readers
 from training.fitting.config import Config, InputConfig
 
 

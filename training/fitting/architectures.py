@@ -19,6 +19,7 @@ TRAINED_OUTPUTS = ("malignancy", "nodule", "traits", "mask")
 FEATURES = "features"
 MALIGNANCY_LAYER = "malignancy"
 SOFT_TISSUE_HU = (-150.0, 350.0)
+DENSE_HU = (150.0, 1150.0)  # contrast ends about where calcium begins
 MALIGNANCY_PRIOR = -0.4  # logit of the mean rating of LIDC nodules, 0.4 of the scale; saves the first steps
 
 
@@ -53,14 +54,15 @@ def trained_part(network: Any) -> Any:
 
 
 def _normalised(hu: Any, config: Config) -> Any:
-    """HU in the whole window and in a soft-tissue one, where calcium and fat differ from tissue, each scaled to
-    -1..1, beside the distance from the centre: a nodule elsewhere in the patch is not what was asked about, and
-    pooling alone cannot tell."""
-    scaled, soft = _scaled(hu, config.input.clip_hu), _scaled(hu, SOFT_TISSUE_HU)
+    """HU in the whole window, in a soft-tissue one, where fat differs from tissue, and in a dense one, where calcium
+    differs from iodine, each scaled to -1..1, beside the distance from the centre: a nodule elsewhere in the patch is
+    not what was asked about, and pooling alone cannot tell."""
+    scaled = _scaled(hu, config.input.clip_hu)
     middle = (config.input.size_px - 1) / 2
     y, x = np.mgrid[: config.input.size_px, : config.input.size_px] - middle
     distance = (np.hypot(x, y) / middle - 0.5).astype(np.float32)[None, ..., None]
-    return layers.Concatenate()([scaled, soft, ops.add(ops.zeros_like(scaled), distance)])
+    windows = [_scaled(hu, window) for window in (SOFT_TISSUE_HU, DENSE_HU)]
+    return layers.Concatenate()([scaled, *windows, ops.add(ops.zeros_like(scaled), distance)])
 
 
 def _scaled(hu: Any, window_hu: tuple[float, float]) -> Any:

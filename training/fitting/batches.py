@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from training.data.nodules import MALIGNANCY_SCALE, TRAIT_SCALES, Candidate, Dataset, Nodule
 from training.fitting.config import Config
 from training.fitting.samples import (
-    OUTLINE_LEVEL,
     View,
     random_candidate,
     random_easy_negative,
+    random_false_finding,
     random_negative,
     random_nodule,
 )
@@ -48,6 +48,7 @@ class BatchSource:
         self._nodules = dataset.nodules
         self._positives = tuple(c for c in dataset.candidates if c.is_nodule)
         self._negatives = tuple(c for c in dataset.candidates if not c.is_nodule)
+        self._false_findings = dataset.false_findings
         if not self._nodules:
             raise ValueError("a training set needs at least one nodule")
 
@@ -65,9 +66,18 @@ class BatchSource:
         for i in rng.integers(len(self._nodules), size=batch.lidc_negatives):
             view = random_negative(self._nodules[i], patch, augment, rng)
             rows.append(_Row(view, False, "lidc") if view else self._easy(rng))
+        rows += self._of_scans(batch.scan_negatives, rng)
         rows += self._candidates(self._positives, batch.luna_nodules, rng)
         rows += self._candidates(self._negatives, batch.luna_negatives, rng)
         return rows + [self._easy(rng) for _ in range(batch.synthetic)]
+
+    def _of_scans(self, count: int, rng: np.random.Generator) -> list[_Row]:
+        """False findings count as negatives of LIDC: they look like its slices, and there is no nodule among them."""
+        if not self._false_findings:
+            return [self._easy(rng) for _ in range(count)]
+        chosen = (self._false_findings[i] for i in rng.integers(len(self._false_findings), size=count))
+        patch, augment = self._config.input, self._config.augment
+        return [_Row(random_false_finding(f, patch, augment, rng), False, "lidc") for f in chosen]
 
     def _candidates(self, pool: Sequence[Candidate], count: int, rng: np.random.Generator) -> list[_Row]:
         if not pool:
@@ -106,8 +116,10 @@ def _assemble(rows: list[_Row], config: Config) -> Batch:
             rated[k] = row.nodule.readers**config.optimiser.reader_exponent
             if row.nodule.has_traits:
                 traits[k], described[k] = unit_traits, rated[k]
+        elif not row.is_nodule:
+            rated[k] = config.optimiser.negatives_malignant
         if row.view.outline is not None:
-            mask[k, ..., 0] = row.view.outline > OUTLINE_LEVEL
+            mask[k, ..., 0] = np.clip(row.view.outline, 0, 1)
     outlined = np.array([row.view.outline is not None for row in rows], np.float32)
     targets = {
         "malignancy": malignancy,

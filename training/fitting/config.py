@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.imaging.patches import PatchSpec
+from training.data.false_findings import TaughtScan
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Range = tuple[float, float]
+Trait = Literal["subtlety", "calcification", "sphericity", "margin", "lobulation", "spiculation", "texture"]
 Table = dict[str, Any]  # what TOML holds, before it is checked
 
 
@@ -51,11 +53,12 @@ class BatchConfig(_Frozen):
     luna_nodules: Count
     luna_negatives: Count
     synthetic: Count
+    scan_negatives: Count = 0
 
     @property
     def size(self) -> int:
         """Samples in one batch."""
-        return self.lidc_nodules + self.lidc_negatives + self.luna_nodules + self.luna_negatives + self.synthetic
+        return sum(self.model_dump().values())
 
 
 class AugmentConfig(_Frozen):
@@ -84,7 +87,9 @@ class OptimiserConfig(_Frozen):
     """AdamW with a linear warm-up and a cosine decay to zero; `loss_weights` by output.
 
     `compiled` traces the step once (many seconds) and then runs it several times as fast. `ema_momentum` above 0 ends
-    with an exponential moving average of the weights in their place.
+    with an exponential moving average of the weights in their place. A place that is no nodule teaches `malignancy`
+    0 with the weight `negatives_malignant`, where one reader's nodule has 1. `trait_weights` are by trait, 1 where
+    none is given.
     """
 
     steps: Annotated[int, Field(ge=1)]
@@ -95,6 +100,8 @@ class OptimiserConfig(_Frozen):
     reader_exponent: Annotated[float, Field(ge=0)]
     compiled: bool
     ema_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    negatives_malignant: Annotated[float, Field(ge=0)] = 0.0
+    trait_weights: dict[Trait, Positive] = {}
 
 
 class CalibrationConfig(_Frozen):
@@ -138,6 +145,7 @@ class Config(_Frozen):
     optimiser: OptimiserConfig
     calibration: CalibrationConfig
     evaluation: EvaluationConfig
+    scans: dict[str, TaughtScan] = {}
     run: RunConfig = RunConfig()
 
     @model_validator(mode="after")

@@ -14,11 +14,11 @@ import numpy as np
 from pydantic import BaseModel
 
 from app.imaging import patches
-from training.data.nodules import Candidate, Dataset, Nodule
+from training.data.nodules import Candidate, Dataset, FalseFinding, Nodule, Votes
 from training.fitting.config import Config
 
 Facts = dict[str, str]
-RECIPE = {"seed", "input", "network", "batch", "augment", "optimiser"}
+RECIPE = {"seed", "input", "network", "batch", "augment", "optimiser", "scans"}
 CODE = ("architectures", "averaging", "batches", "samples", "train")
 ABSENT = "nothing"
 
@@ -47,7 +47,7 @@ def differences(there: Facts, here: Facts) -> tuple[str, ...]:
 def data_digest(dataset: Dataset) -> str:
     """sha256 of every sample's pixels, outline and labels, in order: names of files do not matter."""
     digest = hashlib.sha256()
-    for samples in (dataset.nodules, dataset.candidates):
+    for samples in (dataset.nodules, dataset.candidates, dataset.false_findings):
         digest.update(b"|")
         for part in _contents(samples):
             digest.update(part)
@@ -68,11 +68,14 @@ def code_facts(files: Iterable[Path]) -> Facts:
     return {f"code of {file.parent.name}/{file.name}": code_digest(file) for file in files}
 
 
-def _contents(samples: Sequence[Nodule | Candidate]) -> Iterable[bytes]:
+def _contents(samples: Sequence[Nodule | Candidate | FalseFinding | Votes]) -> Iterable[bytes]:
     for sample in samples:
         for field in fields(sample):
             value = getattr(sample, field.name)
-            yield value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+            if isinstance(value, Votes):
+                yield from _contents([value])
+            else:
+                yield value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
 
 
 def _flat(prefix: str, value: object) -> Facts:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from app.imaging.ct import FloatImage
 from app.imaging.patches import PatchSpec, resample
 from training.data.development import LUNA_SPACING_MM
-from training.data.nodules import Candidate, Nodule
+from training.data.nodules import Candidate, FalseFinding, Nodule
 from training.fitting.config import AugmentConfig, InputConfig
 
 MIRROR_PX = 40  # enough for any turn, jitter or negative; smaller than a patch, as mirroring needs
@@ -59,7 +59,8 @@ def candidate_view(candidate: Candidate, spec: PatchSpec) -> View:
 
 def random_nodule(nodule: Nodule, patch: InputConfig, augment: AugmentConfig, rng: np.random.Generator) -> View:
     """A nodule, turned, mirrored, off-centre by a few millimetres and degraded."""
-    hu, outline = nodule.hu.astype(np.float32), _extent(nodule).astype(np.float32)
+    drawn = nodule.drawn
+    hu, outline = nodule.hu.astype(np.float32), _extent(nodule).astype(np.float32) if drawn is None else drawn
     if rng.random() < augment.crop:
         hu, outline = _cut_beside(hu, outline, augment.crop_margin_px, rng)
     if rng.random() < augment.rotate:
@@ -71,7 +72,7 @@ def random_nodule(nodule: Nodule, patch: InputConfig, augment: AugmentConfig, rn
     cut = _cut(hu, spacing, centre, patch.patch_spec)
     mask = _mirrored(_cut(outline, spacing, centre, patch.patch_spec), symmetry)
     hu = degraded(_mirrored(cut, symmetry), patch.clip_hu, augment, rng)
-    return View(hu, mask if nodule.outline is not None else None)
+    return View(hu, None if drawn is None else mask)
 
 
 def random_negative(
@@ -95,12 +96,28 @@ def random_candidate(
     candidate: Candidate, patch: InputConfig, augment: AugmentConfig, rng: np.random.Generator
 ) -> View:
     """A LUNA candidate, turned, mirrored, off-centre and degraded."""
-    hu = candidate.hu
+    return _random_place(candidate.hu, LUNA_SPACING_MM, augment.luna_zoom, patch, augment, rng)
+
+
+def random_false_finding(
+    found: FalseFinding, patch: InputConfig, augment: AugmentConfig, rng: np.random.Generator
+) -> View:
+    """A false finding of a scan, turned, mirrored, off-centre and degraded."""
+    return _random_place(found.hu.astype(np.float32), found.spacing_mm, augment.zoom, patch, augment, rng)
+
+
+def _random_place(
+    hu: FloatImage,
+    spacing_mm: float,
+    zoom: float,
+    patch: InputConfig,
+    augment: AugmentConfig,
+    rng: np.random.Generator,
+) -> View:
     if rng.random() < augment.rotate:
         (hu,) = _turned((hu,), rng.uniform(0, 360))
-    centre = _jittered(_middle(hu), augment.jitter_mm / LUNA_SPACING_MM, rng)
-    spacing = LUNA_SPACING_MM * rng.uniform(1 - augment.luna_zoom, 1 + augment.luna_zoom)
-    cut = _cut(hu, spacing, centre, patch.patch_spec)
+    centre = _jittered(_middle(hu), augment.jitter_mm / spacing_mm, rng)
+    cut = _cut(hu, spacing_mm * rng.uniform(1 - zoom, 1 + zoom), centre, patch.patch_spec)
     return View(degraded(_mirrored(cut, int(rng.integers(8))), patch.clip_hu, augment, rng))
 
 

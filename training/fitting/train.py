@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any  # keras is untyped
+from typing import Any, Final, get_args  # keras is untyped
 
 import keras
 import numpy as np
@@ -18,13 +19,14 @@ from training.fitting.architectures import FEATURES, MALIGNANCY_LAYER, build_net
 from training.fitting.averaging import WeightAverage
 from training.fitting.batches import Batch, BatchSource
 from training.fitting.checkpoints import Checkpoint, TrainingState
-from training.fitting.config import Config
+from training.fitting.config import Config, Trait
 from training.fitting.device import prepare_device
 from training.fitting.history import LEARNING_RATE, SPEED, History, Row, step_log
 from training.fitting.identity import run_facts
 from training.fitting.loading import batches_ahead
 
 PREDICT_BATCH = 256
+TRAITS: Final[tuple[Trait, ...]] = get_args(Trait)  # in the order of TRAIT_SCALES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +116,12 @@ def _compiled(network: Any, config: Config) -> Any:
     model = trained_part(network)
     model.compile(
         optimizer=keras.optimizers.AdamW(_schedule(config), weight_decay=config.optimiser.weight_decay, clipnorm=5.0),
-        loss={"malignancy": _soft_loss, "nodule": _soft_loss, "traits": _soft_loss, "mask": _mask_loss},
+        loss={
+            "malignancy": _soft_loss,
+            "nodule": _soft_loss,
+            "traits": _traits_loss(config.optimiser.trait_weights),
+            "mask": _mask_loss,
+        },
         loss_weights=config.optimiser.loss_weights,
         jit_compile=False,  # XLA halves the speed on CPU
         run_eagerly=not config.optimiser.compiled,
@@ -165,6 +172,17 @@ def _soft_loss(target: Any, logit: Any) -> Any:
     """Cross-entropy (N,) between ratings mapped to 0-1 and a logit: disagreement stays in the target."""
     entropy = ops.binary_crossentropy(target, logit, from_logits=True)
     return ops.mean(entropy, axis=-1)
+
+
+def _traits_loss(weights: Mapping[Trait, float]) -> Callable[[Any, Any], Any]:
+    """`_soft_loss` with a weight for each trait, their mean 1."""
+    given = np.array([weights.get(trait, 1.0) for trait in TRAITS], np.float32)
+    shares = given / given.mean()
+
+    def loss(target: Any, logit: Any) -> Any:
+        return ops.mean(shares * ops.binary_crossentropy(target, logit, from_logits=True), axis=-1)
+
+    return loss
 
 
 def _mask_loss(target: Any, logit: Any) -> Any:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from app.inference.bundle import load_bundle
+from training.data import lidc_readers
 from training.data.nodules import Dataset
+from training.data.ratings import Ratings, read_ratings
 from training.evaluation.bundle_study import evaluate_bundle, with_input
 from training.evaluation.cross_validation import cross_validate
 from training.evaluation.held_out import load, save
 from training.evaluation.measurable import require_both_classes, with_readers_of
-from training.evaluation.readers import Ratings, read_ratings
 from training.evaluation.results import HELD_OUT_FILE, Evaluation, evaluate_study, recipe_of
 from training.evaluation.study import PredictionsDiffer, Study, cross_validated
 from training.fitting.checkpoints import facts_in
@@ -25,6 +26,7 @@ from training.reporting.export import load_graph
 from training.reporting.predictions_table import PREDICTIONS_TABLE, write_predictions
 from training.reporting.report import Draw, Histories, write_evaluation
 
+READERS_FOLDER = "lidc-readers"
 RATINGS_TABLE = Path("lidc-nodules") / "nodules.csv"
 
 
@@ -65,7 +67,8 @@ def assess_bundle(
 
 def ratings_beside(data: Path) -> Ratings:
     """Every reader's ratings, where `data` is laid out as the development data; empty otherwise."""
-    return read_ratings(data / RATINGS_TABLE)
+    marks = data / READERS_FOLDER
+    return lidc_readers.mark_ratings(marks) if marks.is_dir() else read_ratings(data / RATINGS_TABLE)
 
 
 def _written(

@@ -18,12 +18,12 @@ from sklearn.metrics import roc_curve
 from app.imaging.ct import FloatImage
 from app.inference.bundle import Interval
 from training.data.nodules import INDETERMINATE
+from training.data.ratings import RATED
 from training.evaluation import metrics
 from training.evaluation.cases import cases_of
 from training.evaluation.cross_fitting import DECISIONS, decided
 from training.evaluation.figures import intervals
 from training.evaluation.metrics import Flags, Floats, Metric
-from training.evaluation.readers import RATED
 from training.evaluation.results import Evaluation
 from training.evaluation.study import Study
 from training.evaluation.subgroups import Subgroup

@@ -17,8 +17,8 @@ from app.inference.bundle import read_verified
 from app.inference.detector import OUTPUT, DetectorManifest
 from app.inference.suspicion import OUTPUTS
 from training.data.datasets import read_dataset
+from training.data.scans import read_scan
 from training.detector.identity import weights_digest
-from training.detector.scans import read_scan
 from training.fitting.checkpoints import CHECKPOINT_FILE, Checkpoint
 from training.reporting.export import load_graph
 from training.second_look.chest import read_chest_slices
@@ -26,7 +26,7 @@ from training.second_look.config import LookConfig
 from training.second_look.false_findings import Ask, false_in_scan
 from training.second_look.fit import train_network
 from training.second_look.identity import look_facts
-from training.second_look.pools import Sources, TrainingSet, read_votes, training_set
+from training.second_look.pools import Sources, TrainingSet, training_set
 
 FILTER_BATCH = 1024
 
@@ -105,7 +105,6 @@ def read_sources(data: Path, config: LookConfig, ask: Ask, spec: Any) -> Sources
     scans = {name: read_scan(data, name, scan) for name, scan in config.scans.items()}
     return Sources(
         dataset=read_dataset(data),
-        votes=read_votes(data),
         scans=scans,
         false_in_scans={name: false_in_scan(scan, config.mining, ask, spec) for name, scan in scans.items()},
         chest_slices=read_chest_slices(data, config.chest_slices, config.mining, ask, spec),

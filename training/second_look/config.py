@@ -9,7 +9,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.inference.suspicion import FieldsContract
-from training.detector.config import ScanConfig, ScannerConfig
+from training.data.scans import ScanConfig
+from training.detector.config import ScannerConfig
 from training.fitting.config import AugmentConfig, Count, Positive, Range, Share
 
 

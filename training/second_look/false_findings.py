@@ -16,7 +16,7 @@ from app.imaging.lungs import segment_lungs
 from app.imaging.patches import PatchSpec, extract_patch
 from app.imaging.planes import PointVx
 from app.imaging.volume import CTVolume
-from training.detector.scans import Scan
+from training.data.scans import Scan
 from training.second_look.config import LesionConfig, MiningConfig
 
 LESION_STEPS: Final = (-0.25, 0.0, 0.25)  # of a lesion's diameter along the normal: sections through its middle half

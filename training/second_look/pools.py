@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,27 +13,24 @@ from app.imaging.patches import PatchSpec
 from app.imaging.planes import PLANES
 from training.data.development import LUNA_SPACING_MM
 from training.data.nodules import INDETERMINATE, Dataset, Nodule
+from training.data.scans import Scan
 from training.detector.samples import patch_blobs
-from training.detector.scans import Scan
 from training.second_look.chest import ChestSlice
 from training.second_look.config import LabelsConfig, LookConfig, LookScanConfig, NetworkConfig
 from training.second_look.false_findings import FalseFinding, lesion_points
 from training.second_look.samples import UNLIMITED_MM, Label, Place, Sample, mirrored_cut, section_place
 
-READERS: Final = "lidc-readers/patches.csv"
 NOTHING: Final = Label(0.0, 0.0)
 SUSPICIOUS: Final = Label(1.0, 1.0)
 
 Ask = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # the filter: (N, size, size) HU to (N,) logits
-Votes = Mapping[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sources:
-    """Everything there is: patches with every reader's votes, scans and slices with their false findings."""
+    """Everything there is: patches, scans and slices with their false findings."""
 
     dataset: Dataset
-    votes: Votes
     scans: Mapping[str, Scan]
     false_in_scans: Mapping[str, Sequence[FalseFinding]]
     chest_slices: Sequence[ChestSlice]
@@ -51,15 +46,6 @@ class TrainingSet:
     pools: Mapping[str, tuple[Sample, ...]]
 
 
-def read_votes(data: Path) -> Votes:
-    """Every reader's suspicion by nodule id; empty without `lidc-readers`, where those of the dataset have to do."""
-    table = data / READERS
-    if not table.is_file():
-        return {}
-    with table.open(newline="", encoding="utf-8") as stream:
-        return {int(r["nodule_id"]): tuple(map(int, r["malignancy"].split(";"))) for r in csv.DictReader(stream)}
-
-
 def training_set(
     sources: Sources, network: NetworkConfig, config: LookConfig, ask: Ask, spec: PatchSpec
 ) -> TrainingSet:
@@ -72,7 +58,7 @@ def training_set(
     in_scans = [s for n in scans for s in _scan_blobs(sources.scans[n], sources.false_in_scans[n], config)]
     on_slices = [sample for chest_slice in chest for sample in chest_slice.negatives]
     pools = {
-        **_nodules(inside, sources.votes, config.labels),
+        **_nodules(inside, config.labels),
         **_luna(inside),
         "lidc_blobs": lidc_blobs,
         "domes": tuple(replace(sample, dome=True, often=1.0) for sample in lidc_blobs),
@@ -94,19 +80,19 @@ def _visible(dataset: Dataset, network: NetworkConfig) -> Dataset:
     )
 
 
-def _nodules(dataset: Dataset, votes: Votes, labels: LabelsConfig) -> dict[str, tuple[Sample, ...]]:
-    samples = [_nodule(n, votes.get(n.nodule_id, n.malignancy), labels) for n in dataset.nodules]
+def _nodules(dataset: Dataset, labels: LabelsConfig) -> dict[str, tuple[Sample, ...]]:
+    samples = [_nodule(n, labels) for n in dataset.nodules]
     return {
         "suspicious": tuple(s for s in samples if s.label.suspicious),
         "other_nodules": tuple(s for s in samples if not s.label.suspicious),
     }
 
 
-def _nodule(nodule: Nodule, votes: Sequence[int], labels: LabelsConfig) -> Sample:
+def _nodule(nodule: Nodule, labels: LabelsConfig) -> Sample:
     """Suspicious above a median of 3, not below; at 3 it only teaches what a nodule is."""
-    median = float(np.median(votes))
+    median = nodule.median_malignancy
     label = Label(float(median > INDETERMINATE), 1.0, float(median != INDETERMINATE))
-    often = labels.by_readers[min(len(votes), len(labels.by_readers)) - 1]
+    often = labels.by_readers[min(nodule.readers, len(labels.by_readers)) - 1]
     often *= labels.small if nodule.diameter_mm < labels.small_mm else 1.0
     return Sample(_in_patch(nodule), label, float(np.nan_to_num(nodule.diameter_mm)) / 2, often)
 

@@ -22,7 +22,7 @@ from phantoms.lung_volumes import Ball, chest_volume
 from tests.benchmarks.test_planting import nodule
 from tests.fakes import ArithmeticBackend, arithmetic_detector, arithmetic_look, write_bundle
 from training.data.nodules import TRAIT_SCALES
-from training.detector.scans import Scan
+from training.data.scans import Scan
 
 KNOWN, UNKNOWN = Ball((85, 128), 75, 12, hu=300), Ball((85, 100), 110, 12, hu=300)
 

@@ -13,7 +13,7 @@ from benchmarks.scan.room import Room
 from benchmarks.scan.volume_planting import Spacing, graft_cube, plant_cube
 from phantoms.lung_volumes import chest_volume
 from tests.benchmarks.test_planting import nodule
-from training.detector.scans import Scan
+from training.data.scans import Scan
 
 LUNG_HU, NODULE_HU, WALL_HU = -800, 30, 60
 SPACING_MM: Spacing = (2.5, 0.7, 0.7)

@@ -15,7 +15,7 @@ from tests.training.data import lidc_phantom
 from tests.training.data.lidc_phantom import Drawn, reading_xml, write_series
 from training.data import lidc_xml
 from training.data.datasets import read_dataset
-from training.data.development import read_nodules
+from training.data.development import read_development, read_nodules
 from training.data.lidc_xml import Contour, parse_reading
 from training.data.marks import draw, largest_region
 from training.data.nodules import Dataset, DatasetMalformed, DatasetMissing, Nodule
@@ -149,6 +149,14 @@ def test_contours_beyond_the_slice_are_refused(tmp_path: Path) -> None:
         read_dataset(tmp_path)
 
 
+def test_votes_are_of_the_readers_who_drew_on_the_patchs_slice(generated: Dataset) -> None:
+    first = generated.nodules[0]  # on slice 2: SMALL by one reader, LARGE by another
+    assert first.votes is not None
+    assert first.votes.readers == 2
+    assert first.votes.count[35, 35] == 2
+    assert int((first.votes.count > 0).sum()) == 11 * 10
+
+
 def test_readings_without_images_are_counted_or_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "b.xml").write_bytes(reading_xml("LIDC-B", SESSIONS))
     with pytest.raises(DatasetMissing, match=r"1 LIDC reading"):
@@ -209,6 +217,19 @@ def test_outlines_of_the_real_series_differ_by_half_a_pixel_only(
         assert any(np.array_equal(mask, stored.outline) for mask in drawn)
         both = np.count_nonzero(raw.outline & stored.outline)
         assert 2 * both / (raw.outline.sum() + stored.outline.sum()) > 0.87
+
+
+def test_votes_of_the_real_series_are_those_of_every_readers_table(
+    published: list[tuple[Nodule, Nodule]], shared_data: Path
+) -> None:
+    tabulated = {n.nodule_id: n for n in read_development(shared_data).nodules}
+    for raw, stored in published:
+        ours, theirs = raw.votes, tabulated[stored.nodule_id].votes
+        assert ours is not None
+        assert theirs is not None
+        assert ours.readers == theirs.readers
+        differing = np.abs(ours.count.astype(int) - theirs.count).sum()
+        assert differing <= 0.35 * theirs.count.sum()  # half a pixel at the edge, as above
 
 
 def _moved_to_the_middle(contour: Contour) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

@@ -19,6 +19,7 @@ from app.inference.bundle import Interval
 from app.inference.detector import Detector, ScoreThreshold, SecondReader
 from tests.training.conftest import CONFIGS
 from training.data.nodules import Dataset, DatasetMalformed, Nodule
+from training.data.scans import Scan
 from training.detector.artefacts import FilterRun
 from training.detector.config import DetectorConfig, load_detector_config
 from training.detector.export import export_detector
@@ -43,7 +44,6 @@ from training.detector.samples import (
     rescanned,
     scan_blobs,
 )
-from training.detector.scans import Scan
 from training.reporting.phantom import lung_phantom
 
 MAX_PARAMETERS = 100_000

@@ -11,11 +11,12 @@ from app.inference.bundle import Interval
 from tests.training.conftest import TinyRun
 from tests.training.evaluation.hand_made import answers, table
 from training.data.nodules import Dataset
+from training.data.ratings import RATED, read_ratings
 from training.evaluation.baselines import SIDE, coarse_pixels, logistic_scores
 from training.evaluation.cross_fitting import DECISIONS, Answers
 from training.evaluation.figures import reader_auc_figures, reader_rank_figures, suspicion_figures
 from training.evaluation.meanings import MEANINGS
-from training.evaluation.readers import RATED, pair_readers, read_ratings
+from training.evaluation.readers import pair_readers
 from training.evaluation.results import evaluate
 from training.evaluation.study import PredictionsDiffer, Study, cross_validated
 from training.evaluation.subgroups import MIN_OF_CLASS, SIZE_BANDS_MM, measure_subgroups, select

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.data.nodules import Dataset
 from training.evaluation.calibration import sigmoid
-from training.fitting.architectures import SOFT_TISSUE_HU, build_network
+from training.fitting.architectures import DENSE_HU, SOFT_TISSUE_HU, build_network
 from training.fitting.batches import BatchSource
 from training.fitting.config import Config
 from training.fitting.train import fitting_model, predict, step_once
@@ -24,15 +24,15 @@ def seen_by(network: Any, hu: float) -> NDArray[np.float32]:
     return np.array(seen, np.float32).squeeze(0)
 
 
-def test_hu_are_clipped_and_scaled_in_two_windows(config: Config) -> None:
+def test_hu_are_clipped_and_scaled_in_three_windows(config: Config) -> None:
     network = build_network(config)
-    for channel, (low, high) in enumerate((config.input.clip_hu, SOFT_TISSUE_HU)):
+    for channel, (low, high) in enumerate((config.input.clip_hu, SOFT_TISSUE_HU, DENSE_HU)):
         for hu, wanted in ((low - 500, -1), (low, -1), ((low + high) / 2, 0), (high, 1), (high + 500, 1)):
             np.testing.assert_allclose(seen_by(network, hu)[..., channel], wanted, atol=1e-5)
 
 
 def test_the_network_knows_how_far_from_the_middle_a_place_is(config: Config) -> None:
-    distance, middle = seen_by(build_network(config), 0.0)[..., 2], config.input.size_px // 2
+    distance, middle = seen_by(build_network(config), 0.0)[..., 3], config.input.size_px // 2
     np.testing.assert_allclose(distance, distance[::-1, ::-1])
     np.testing.assert_allclose(distance, distance.T)
     assert (np.diff(distance[middle, middle:]) > 0).all()

@@ -15,7 +15,7 @@ from training.fitting.samples import nodule_view, random_negative
 # Of the 18 samples of the first batch: 8 nodules, 4 places beside them, 2 + 2 candidates, 2 generated.
 MEAN_HU = (-782.5, -789.8, -840.2, -826.6, -800.9, -816.9, -808.3, -755.4, -822.7, -765.2, -821.3, -825.6,
            -282.5, -290.9, -317.2, -310.0, 483.3, -443.5)  # fmt: skip
-MASK_PX = 1547
+MASK_PX = 1554  # shares of pixels at the edge included
 
 
 def bare(dataset: Dataset, *, every: int = 1) -> Dataset:
@@ -65,4 +65,6 @@ def test_the_sample_stream_is_the_one_that_shipped_bundles_were_trained_on(datas
     batch = BatchSource(dataset, config)(0)
     np.testing.assert_allclose(batch.hu.mean(axis=(1, 2, 3)), MEAN_HU, atol=0.2)
     assert batch.targets["mask"].sum() == pytest.approx(MASK_PX, abs=4)
-    np.testing.assert_array_equal(batch.weights["malignancy"], [2.25] * 8 + [0] * 10)
+    one_reader = 18 / (8 * 3**0.5 + 8 * 0.4)
+    wanted = [3**0.5] * 8 + [0.4] * 4 + [0, 0] + [0.4] * 4  # nodules that nobody rated weigh nothing
+    np.testing.assert_allclose(batch.weights["malignancy"], np.array(wanted) * one_reader, rtol=1e-5)

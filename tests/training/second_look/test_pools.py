@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from app.imaging.patches import PatchSpec
 from app.imaging.volume import CTVolume
 from training.data.datasets import read_dataset
 from training.data.nodules import Dataset
-from training.detector.scans import Scan
+from training.data.scans import Scan
 from training.second_look.chest import ChestSlice, patient_parts
 from training.second_look.config import LesionConfig, LookConfig, LookScanConfig, NetworkConfig
 from training.second_look.false_findings import FalseFinding
@@ -56,7 +57,7 @@ def config(recipe: LookConfig) -> LookConfig:
 def sources(generated_data: Path) -> Sources:
     found = {name: (FalseFinding((10.0, 12.0, 5.0), 1.0, 2.0),) for name in SCANS}
     slices = tuple(map(chest_slice, range(4)))
-    return Sources(read_dataset(generated_data), {}, {name: scan(name) for name in SCANS}, found, slices)
+    return Sources(read_dataset(generated_data), {name: scan(name) for name in SCANS}, found, slices)
 
 
 def seen_by(network: NetworkConfig, sources: Sources, config: LookConfig) -> TrainingSet:
@@ -84,10 +85,10 @@ def test_what_is_not_held_out_is_there(sources: Sources, config: LookConfig) -> 
     assert len(seen.pools["chest_blobs"]) == 4
 
 
-def test_votes_decide_and_a_median_of_3_teaches_no_suspicion(sources: Sources, config: LookConfig) -> None:
+def test_readers_decide_and_a_median_of_3_teaches_no_suspicion(sources: Sources, config: LookConfig) -> None:
     one, two, three, *_ = sources.dataset.nodules
-    votes = {one.nodule_id: (5, 4, 4), two.nodule_id: (1, 2, 1), three.nodule_id: (3, 3, 4)}
-    given = Sources(Dataset((one, two, three), ()), votes, {}, {}, ())
+    ratings = ((one, (5, 4, 4)), (two, (1, 2, 1)), (three, (3, 3, 4)))
+    given = Sources(Dataset(tuple(replace(n, malignancy=given) for n, given in ratings), ()), {}, {}, ())
     seen = seen_by(NetworkConfig(), given, config.model_copy(update={"scans": {}}))
     assert [s.label for s in seen.pools["suspicious"]] == [Label(1.0, 1.0)]
     assert [s.label for s in seen.pools["other_nodules"]] == [Label(0.0, 1.0), Label(0.0, 1.0, 0.0)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import InputError
 from app.imaging.candidates import find_candidates
@@ -18,10 +19,30 @@ from app.imaging.read import read_slice
 from app.imaging.volume import CTVolume
 from training.data.lidc_xml import NAMESPACE
 from training.data.nodules import DatasetMissing
-from training.detector.config import ScanConfig
 
 Floats = NDArray[np.float64]
 NODULE: Final = f"{{{NAMESPACE}}}unblindedReadNodule"  # of any size: those below 3 mm are one point without ratings
+
+
+class Keepout(BaseModel):
+    """A sphere around a patient point (x, y, z) in mm that holds a known finding."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    centre_mm: tuple[float, float, float]
+    radius_mm: Annotated[float, Field(gt=0)]
+
+
+class ScanConfig(BaseModel):
+    """A whole scan: its folder under the data, the folds whose nodules benchmarks/planted.py puts into it, the readers'
+    file beside its slices, and what else is known in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    planted_folds: tuple[int, ...] = ()
+    readings: str = ""
+    keepouts: tuple[Keepout, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
