@@ -70,11 +70,11 @@ def ignore_odd_character_sets() -> None:
 
 
 def _value_with_known_terms(raw: RawDataElement, data: dict[str, Any], **context: Any) -> None:
-    if data["VR"] == "SQ" and isinstance(raw.value, bytes):
-        data["value"] = counted_sequence(raw, context.get("encoding") or [default_encoding])
-        return
     if raw.tag != CHARACTER_SET:
-        raw_element_value(raw, data, **context)
+        if data["VR"] == "SQ" and isinstance(raw.value, bytes):
+            data["value"] = counted_sequence(raw, context.get("encoding") or [default_encoding])
+        else:
+            raw_element_value(raw, data, **context)
         return
     value = raw.value.decode(default_encoding) if isinstance(raw.value, bytes) else ""
     first, *others = known_terms(value.split("\\"))
