@@ -11,17 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import FastAPI
-from pydantic import HttpUrl, SecretStr
+from fastapi import FastAPI, Request
 
 from app import __version__
 from app.api import contract, problems
-from app.api.deps import Services
+from app.api.deps import Services, actor_of
+from app.api.destinations import destinations_of
 from app.api.early_answers import EarlyAnswers, malformed_answers
+from app.api.guard import quota, refused_with, trusted_hosts, who_may_call
 from app.api.middleware import HeadAsGet, RequestContext, WellFormed
+from app.api.record_keeping import records_of
 from app.api.routes import dicomweb, docs, health, models, predict, reports, studies
 from app.api.routing import NoRoute
-from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.storage import readable_count
 from app.delivery.store import ResultStore
@@ -35,9 +36,11 @@ from app.inference.model import create_backend
 from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.inference.series_lane import SeriesLane
 from app.judgement.judge import Judge
+from app.judgement.records import Records
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
 from app.reports.result import ObjectKind
+from app.security.hosts import TrustedHosts
 from app.server.bounds import ConnectionBounds
 from app.server.connections import Connections, Reason
 from app.server.cores import Cores
@@ -82,7 +85,8 @@ def create_app(
     sys.setswitchinterval(THREAD_SWITCH_S)
     registry = _registry(settings, backends)
     metrics = Metrics(metrics_folder)
-    passes = board is not None and "connection-passing" not in settings.without
+    # Another process has not the keys of a connection that is encrypted.
+    passes = board is not None and "connection-passing" not in settings.without and settings.tls_certificate is None
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
     cores = _cores(settings, board, sharing)
     services = _services(settings, registry, metrics, sharing, cores, _reader(settings, tagger_backend))
@@ -99,16 +103,23 @@ def create_app(
     )
     app.state.services = services
     off = [] if settings.spool_dir is not None else [dicomweb.ROOT]
-    app.openapi = lambda: contract.write(app, guarded=settings.api_token is not None, off=off)  # type: ignore[method-assign]  # FastAPI documents this way to change it
-    _add_routes(app, services.metrics)
+    asked = refused_with(services.callers, settings)
+    app.openapi = lambda: contract.write(app, guarded=services.callers.guarded, asked=asked, off=off)  # type: ignore[method-assign]  # FastAPI documents this way to change it
+    _add_routes(app, services, trusted_hosts(settings))
     return app
 
 
-def _add_routes(app: FastAPI, metrics: Metrics) -> None:
-    for error, handler in problems.handlers(metrics).items():
+def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
+    metrics = services.metrics
+
+    def refused(request: Request, code: str) -> None:
+        route = request.scope.get("route")
+        services.records.refused_request(actor_of(request), getattr(route, "path", "unknown"), code)
+
+    for error, handler in problems.handlers(metrics, refused).items():
         app.add_exception_handler(error, handler)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(WellFormed, metrics=metrics)
+    app.add_middleware(WellFormed, metrics=metrics, hosts=hosts)
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
     for module in (predict, studies, reports, models, health, dicomweb, docs):
@@ -147,10 +158,15 @@ def _services(
     folder = settings.spool_dir
     reserved = 0 if folder is None else 1
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release, reserved)
-    judge = Judge(registry, metrics, settings.max_slices)
-    delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
+    records = records_of(settings, registry, metrics)
+    judge = Judge(registry, metrics, settings.max_slices, deidentify=settings.deidentify, keep_digests=records.kept)
+    delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics, records)
+    callers = who_may_call(settings)
     received = Arrivals(settings.study_queue_mb * MEGABYTE)
-    return Services(settings, registry, judge, engine, lane, metrics, received, delivery, reader)
+    places = quota(callers, settings)
+    return Services(
+        settings, registry, judge, engine, lane, metrics, received, callers, places, delivery, reader, records
+    )
 
 
 def _tell_nobody(_slices: int) -> None:
@@ -167,24 +183,33 @@ def _cores(settings: Settings, board: LoadBoard | None, sharing: Sharing | None)
     return Cores(own) if sharing is None else Cores(own, sharing.rank)
 
 
-def _delivery(folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics) -> Delivery:
+def _delivery(
+    folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics, records: Records
+) -> Delivery:
     limits = SpoolLimits(
         settings.spool_mb * MEGABYTE, settings.spool_hours, settings.settle_seconds, settings.quiet_seconds
     )
     state_folder(folder)
     spool = Spool(folder / "spool", limits, metrics.quarantined.inc)
-    destinations = _destinations(settings)
+    destinations = destinations_of(settings)
     store = ResultStore(folder / "results.sqlite3")
     owed: dict[ObjectKind, list[str]] = {each.kind: [each.name] for each in destinations}
     backoff = Backoff(settings.retry_seconds)
     _watch(spool, store, metrics)
     for each in destinations:
         metrics.at_scrape(metrics.deliveries_waiting(each.name), readable_count(partial(store.waiting, each.name)))
+    told = partial(records.judged_spooled, destinations=[each.name for each in destinations])
+    judging = SpooledJudge(judge, told)
     return Delivery(
         spool,
         store,
-        SpoolWork(spool, store, lane, SpooledJudge(judge), owed, metrics, settings.result_hours),
-        [DeliveryWork(store, each, folder / f"{each.name}.lock", backoff, metrics) for each in destinations],
+        SpoolWork(spool, store, lane, judging, owed, metrics, settings.result_hours, records.may_begin),
+        [
+            DeliveryWork(
+                store, each, folder / f"{each.name}.lock", backoff, metrics, records.may_begin, records.delivered
+            )
+            for each in destinations
+        ],
     )
 
 
@@ -194,36 +219,6 @@ def _watch(spool: Spool, store: ResultStore, metrics: Metrics) -> None:
     metrics.storage_writable.set(store.watch.trouble is None)
     store.watch.on_change = metrics.storage_writable.set
     store.watch.mend = spool.make_places
-
-
-def _destinations(settings: Settings) -> list[Destination]:
-    destinations: list[Destination] = []
-    if settings.pacs_url is not None:
-        destinations.append(
-            StowDestination(
-                _access(settings, settings.pacs_url, settings.pacs_token, settings.pacs_user, settings.pacs_password)
-            )
-        )
-    if settings.fhir_url is not None:
-        destinations.append(
-            FhirDestination(
-                _access(settings, settings.fhir_url, settings.fhir_token, settings.fhir_user, settings.fhir_password)
-            )
-        )
-    return destinations
-
-
-def _access(
-    settings: Settings, url: HttpUrl, token: SecretStr | None, user: str | None, password: SecretStr | None
-) -> Access:
-    return Access(
-        str(url),
-        token.get_secret_value() if token else None,
-        user,
-        password.get_secret_value() if password else None,
-        settings.ca_file,
-        settings.verify_tls,
-    )
 
 
 def _lifespan(
@@ -238,6 +233,7 @@ def _lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         # Its first writing takes a tenth of a second, which no request shall wait for.
         writing = asyncio.create_task(asyncio.to_thread(contract.written, app))
+        services.records.start()
         loading = asyncio.create_task(_get_ready(services, sharing, cores, on_fatal))
         if load_first:
             await loading
@@ -308,6 +304,7 @@ async def _get_ready(
         await sharing.start()
     # Last: threads that a pinned event loop starts, those of the runtime and of deliveries, would keep to its core too.
     cores.start(services.engine.start())
+    services.records.began(registry)
     services.metrics.ready.set(1)
     origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
     logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
@@ -348,3 +345,4 @@ async def _drain(services: Services, sharing: Sharing | None) -> None:
     with services.delivery.stopping() if services.delivery is not None else nullcontext():
         services.lane.close()
     services.engine.close()
+    services.records.ended()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import time
 import uuid
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from app.errors import (
     UnsupportedVersion,
     UrlTooLong,
 )
+from app.security.scopes import access_to
 from app.server.hooks import EarlyAnswer
 from app.settings import Settings
 
@@ -51,8 +51,7 @@ class EarlyAnswers:
     def __init__(self, services: Services, route: Route) -> None:
         self._services = services
         self._route = route
-        token = services.settings.api_token
-        self._authorisation = None if token is None else f"Bearer {token.get_secret_value()}".encode()
+        self._access = access_to("POST", route.path)
 
     def __call__(self, scope: Scope, length: int) -> EarlyAnswer | None:
         """The 503 answer; None for a request that goes to its route."""
@@ -69,11 +68,10 @@ class EarlyAnswers:
         return early_answer(scope, overload, services.metrics)
 
     def _authorised(self, scope: Scope) -> bool:
-        """Whether the request has the token in the usual form; the route checks any other form."""
-        if self._authorisation is None:
-            return True
+        """Whether it is known already that the caller may do this; the route asks about any other."""
         shown = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        return hmac.compare_digest(shown, self._authorisation)
+        caller = self._services.callers.known(shown.decode("latin-1"))
+        return caller is not None and caller.may(self._access)
 
 
 def early_answer(scope: Scope, error: LungscopeError, metrics: telemetry.Metrics) -> EarlyAnswer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydicom.uid import UID
 
-from app.errors import InvalidUid
+from app.errors import InvalidUid, MalformedDicom
 from app.imaging.ct import QualityNote, SliceSource
 from app.imaging.header import Header
 from app.imaging.values import is_uid
@@ -35,6 +35,7 @@ def slice_source(header: Header, rows: int, columns: int, frame: int | None) -> 
         study_instance_uid=header.text("StudyInstanceUID"),
         frame_of_reference_uid=_frame_of_reference(header),
         manufacturer=header.text("Manufacturer"),
+        accession_number=_accession_number(header),
     )
 
 
@@ -44,6 +45,13 @@ def frame_of_reference_notes(header: Header) -> tuple[QualityNote, ...]:
         return ()
     message = "Frame of Reference UID is no UID; results are not laid over the image."
     return (QualityNote("frame_of_reference_ignored", "warning", message),)
+
+
+def _accession_number(header: Header) -> str | None:
+    try:
+        return header.text("AccessionNumber")
+    except MalformedDicom:
+        return None  # nothing in an answer depends on it
 
 
 def _frame_of_reference(header: Header) -> str | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.imaging.ct import PointMm, PointPx, QualityNote, SliceSource
 from app.imaging.raster import spread
-from app.inference.bundle import Finding as Label
+from app.inference.conformal import Finding as Label
 from app.inference.suspicion import ScanPoint
 from app.inference.vocabulary import Decision, Suspicion
 
@@ -48,7 +48,8 @@ class SliceRef:
 @dataclass(frozen=True, slots=True, eq=False)
 class Finding:
     """One nodule. `probability` is None when it was not judged; `diameter_mm` is that of the circle with the
-    predicted outline's area, None without outline; `outline_px` is (N, 2) (column, row) of the sent image;
+    predicted outline's area, None without outline; `soft_diameter_mm` is the size that calibration and prediction sets
+    take (`conformal.soft_diameter_mm`); `outline_px` is (N, 2) (column, row) of the sent image;
     `detector_score` is the logit with which it was found, None where somebody pointed at it. `suspicion_score` is what
     the second look gives it and `suspicion` what that counts for in the decision, both None where it was not asked.
 
@@ -62,6 +63,7 @@ class Finding:
     nodule_probability: float
     probability: float | None
     diameter_mm: float | None
+    soft_diameter_mm: float
     traits: tuple[Trait, ...]
     outline_px: NDArray[np.float64]
     evidence: Evidence

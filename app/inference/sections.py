@@ -165,6 +165,7 @@ class SectionReader:
             nodule_probability=_mean_probability(outputs["nodule"][numbers], sections.areas),
             probability=probability,
             diameter_mm=outline.diameter_mm if outline else None,
+            soft_diameter_mm=float(judged.soft_diameters_mm[main]),
             traits=() if rated is None else traits_of(rated, self.model),
             outline_px=outline.points_px if outline else np.empty((0, 2)),
             evidence=judged.evidence(main),

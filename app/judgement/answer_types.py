@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes this one only before Python 3.12
 
 from app.imaging.ct import PointMm, PointPx
-from app.inference.bundle import Finding as Label
+from app.inference.conformal import Finding as Label
 from app.inference.vocabulary import Decision, Suspicion
 from app.text.answers import AgreementOut, ReportOut
 
@@ -130,6 +130,23 @@ class ComparedReportOut(ReportOut):
     agreement: list[AgreementOut]
 
 
+class ReceiptOut(TypedDict):
+    """A signed statement of what was judged, by what, with what result: `lungscope receipt verify` runs it again."""
+
+    version: int
+    key: Annotated[str, Field(description="name of the key: the first 16 digits of the sha256 of its public half")]
+    request_id: str
+    time: str
+    input: Annotated[str, Field(description="BLAKE3 of the file, or of the sorted digests of the files of a series")]
+    parameters: dict[str, str]
+    models: Annotated[dict[str, str], Field(description="digests by name/version")]
+    code: dict[str, str]
+    settings: dict[str, str]
+    runtime: dict[str, str]
+    result: Annotated[str, Field(description="sha256 of the answer without its id, times, receipt and report")]
+    signature: Annotated[str, Field(description="Ed25519, base64, of the canonical JSON of all else")]
+
+
 class Answer(TypedDict):
     """The judgement of one slice or one series."""
 
@@ -163,3 +180,4 @@ class Answer(TypedDict):
     source: SourceOut
     timing_ms: dict[str, float]
     disclaimer: str
+    receipt: NotRequired[Annotated[ReceiptOut, Field(description="where the operator has set a key")]]

@@ -62,46 +62,80 @@ KNOWN: Final = tuple(PARAMETERS)
 KNOWN_OF_SERIES: Final = ("explain",)
 REPORT: Final = "report"  # a part of a form alone: an address is logged by whatever it passes
 TRUE: Final = ("true", "1", "yes")
+IGNORED: Final = "ignored"
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The parameters of one slice or series; `notes` are remarks about the request itself. A series has no roi."""
+    """The parameters of one slice or series; `notes` are remarks about the request itself, `ignored` the number of
+    unknown ones. A series has no roi."""
 
     roi_px: PointPx | None = None
     options: ReadOptions = field(default_factory=ReadOptions)
     explain: bool = False
     notes: tuple[QualityNote, ...] = ()
+    ignored: int = 0
 
 
 def parse_parameters(texts: Mapping[str, str]) -> Parameters:
     """Parse the known parameters and ignore empty ones; raises InvalidParameter, which names the wrong parameter."""
-    given, notes = _given(texts, KNOWN)
+    given, ignored = _given(texts, KNOWN)
     options = ReadOptions(
         frame=int(given["frame"]) if "frame" in given else None,
         pixel_spacing_mm=_spacing(given.get("pixel_spacing_mm")),
         window=_window(given.get("window")),
     )
     roi_px = _pair(given["roi"]) if "roi" in given else None
-    return Parameters(roi_px, options, given.get("explain", "").lower() in TRUE, notes)
+    explain = given.get("explain", "").lower() in TRUE
+    return Parameters(roi_px, options, explain, _remarks(ignored, KNOWN), ignored)
 
 
 def parse_series_parameters(texts: Mapping[str, str]) -> Parameters:
     """Parse the parameters of a series, as `parse_parameters` does those of a slice."""
-    given, notes = _given(texts, KNOWN_OF_SERIES)
-    return Parameters(explain=given.get("explain", "").lower() in TRUE, notes=notes)
+    given, ignored = _given(texts, KNOWN_OF_SERIES)
+    explain = given.get("explain", "").lower() in TRUE
+    return Parameters(explain=explain, notes=_remarks(ignored, KNOWN_OF_SERIES), ignored=ignored)
 
 
-def _given(texts: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, str], tuple[QualityNote, ...]]:
-    """The parameters that have a value, and a remark about unknown ones; raises InvalidParameter."""
+def parameter_texts(parameters: Parameters) -> dict[str, str]:
+    """Texts that are parsed to the same parameters again, those that were not given left out; unknown ones are
+    counted in IGNORED."""
+    options, window = parameters.options, parameters.options.window
+    texts = {
+        "roi": _written(parameters.roi_px),
+        "pixel_spacing_mm": _written(options.pixel_spacing_mm),
+        "window": None if window is None else _written((window.centre_hu, window.width_hu)),
+        "frame": None if options.frame is None else str(options.frame),
+        "explain": "true" if parameters.explain else None,
+        IGNORED: str(parameters.ignored) if parameters.ignored else None,
+    }
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def with_unknown(texts: Mapping[str, str]) -> dict[str, str]:
+    """What `parameter_texts` gave, as the parsers take it: with as many unknown parameters as there were."""
+    given = {name: text for name, text in texts.items() if name != IGNORED}
+    return given | {f"{IGNORED}-{number}": "1" for number in range(int(texts.get(IGNORED, "0")))}
+
+
+def _written(numbers: tuple[float, float] | None) -> str | None:
+    return None if numbers is None else ",".join(f"{number!r}" for number in numbers)
+
+
+def _given(texts: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, str], int]:
+    """The parameters that have a value, and the number of unknown ones; raises InvalidParameter."""
     given = {name: text.strip() for name, text in texts.items() if text.strip()}
     for name in given.keys() & set(known):
         if not re.fullmatch(PARAMETERS[name].pattern, given[name]):
             _refuse(name)
-    if unknown := len(given.keys() - set(known)):
-        message = f"{unknown} parameter(s) are not known here and were ignored; known are {', '.join(known)}."
-        return given, (QualityNote("parameter_ignored", "warning", message),)
-    return given, ()
+    return given, len(given.keys() - set(known))
+
+
+def _remarks(ignored: int, known: Collection[str]) -> tuple[QualityNote, ...]:
+    if not ignored:
+        return ()
+    message = f"{ignored} parameter(s) are not known here and were ignored; known are {', '.join(known)}."
+    return (QualityNote("parameter_ignored", "warning", message),)
 
 
 def _pair(text: str) -> PointPx:

@@ -39,6 +39,12 @@ def allow_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
+def leave_no_core() -> None:
+    """Have a crash of this process, and of those that it starts, leave no memory on the disk: it holds images of
+    patients. The usual collectors of core dumps keep to this limit as well (core(5))."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def end_with_parent() -> None:
     """Finish the requests and end when the supervisor is gone: a killed supervisor cannot stop its workers."""
     parent = parent_process()

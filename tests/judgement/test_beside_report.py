@@ -44,7 +44,9 @@ BOTH = (slice(50, 170), slice(230, 350))
 def finding(x_mm: float | None, index: int) -> Finding:
     centre = None if x_mm is None else (x_mm, 0.0, 0.0)
     nothing = Evidence(np.zeros((1, 1), np.float32), (0, 0, 1, 1))
-    return Finding(1, (0.0, 0.0), centre, 1.0, 0.5, 8.0, (), np.zeros((0, 2)), nothing, slice=SliceRef(index, None))
+    return Finding(
+        1, (0.0, 0.0), centre, 1.0, 0.5, 8.0, 8.0, (), np.zeros((0, 2)), nothing, slice=SliceRef(index, None)
+    )
 
 
 @pytest.mark.parametrize(("x_mm", "side"), [(-80.0, "right"), (80.0, "left"), (5.0, None), (None, None)])

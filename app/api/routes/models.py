@@ -19,11 +19,11 @@ router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(a
 SHIPPED: Final[dict[str, Example]] = {"shipped": {"summary": "The shipped model", "value": "nodule-classifier"}}
 LISTED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/json": MODELS}},
-    **responses_for(401, 500),
+    **responses_for(500),
 }
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/json": MODEL}},
-    **responses_for(401, 404, 500, without=(UnknownResult,)),
+    **responses_for(404, 500, without=(UnknownResult,)),
 }
 Detail = (
     schemas.ModelDetail | schemas.DetectorDetail | schemas.SecondLookDetail | schemas.ViewDetail | schemas.TaggerDetail
@@ -73,7 +73,7 @@ async def describe_model(name: Name, services: ServicesDep) -> Detail:
             "description": "The model card, Markdown.",
             "content": {"text/markdown": {"schema": {"type": "string"}, "example": "# nodule-classifier 1"}},
         },
-        **responses_for(401, 404, 500, without=(UnknownResult,)),
+        **responses_for(404, 500, without=(UnknownResult,)),
     },
 )
 async def model_card(name: Name, services: ServicesDep) -> Response:

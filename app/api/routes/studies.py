@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
@@ -16,13 +16,22 @@ from starlette.requests import ClientDisconnect
 from app import telemetry
 from app.api import events, problems
 from app.api.contract import query_parameters
-from app.api.deps import LanguageDep, PlaceDep, Services, ServicesDep, authorise
+from app.api.deps import LanguageDep, PlaceDep, Services, ServicesDep, actor_of, authorise
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
 from app.api.negotiation import LANGUAGE_PARAMETER, SERIES_CONTENT, headers, response, series_format
 from app.api.problems import responses_for
 from app.api.uploads.series import StudyUpload, decode, read_study
-from app.errors import FrameOutOfRange, FrameRequired, InvalidParameter, RoiOutsideImage, SpoolFull, UnsupportedCharset
+from app.errors import (
+    FrameOutOfRange,
+    FrameRequired,
+    InvalidParameter,
+    LungscopeError,
+    RoiOutsideImage,
+    SpoolFull,
+    StorageFull,
+    UnsupportedCharset,
+)
 from app.imaging.volume import CTVolume
 from app.inference.series import Progress
 from app.inference.series_lane import SeriesSlot
@@ -32,10 +41,12 @@ from app.judgement.answers import json_answer
 from app.judgement.beside_report import beside
 from app.judgement.formats import Format, Headers, render
 from app.judgement.parameters import KNOWN_OF_SERIES, Parameters, parse_series_parameters
+from app.judgement.records import Actor, Receipt
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
 
 T = TypeVar("T")
+_Judged: TypeAlias = tuple[tuple[bytes, ...], Receipt | None]  # the files of an answer, and its receipt
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 REQUEST_BODY: Final[dict[str, Any]] = {
     "required": True,
@@ -62,7 +73,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
     },
 }
 QUERY: Final = query_parameters(KNOWN_OF_SERIES)
-OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull, UnsupportedCharset)
+OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull, StorageFull, UnsupportedCharset)
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
     "followed through the slices. A form may have `explain` as a field instead, and the text of a `report`: the answer "
@@ -78,7 +89,8 @@ DESCRIPTION: Final = (
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """One series, the milliseconds that decoding it took, the headers that were kept, and the report beside it; its
-    parameters, the format and language of the answer, and the time at which the request began."""
+    parameters and the digest of its files, the format and language of the answer, who asked, and the time at which the
+    request began."""
 
     volume: CTVolume
     decode_ms: float
@@ -87,7 +99,9 @@ class _Asked:
     parameters: Parameters
     format: Format
     language: Language
+    actor: Actor
     began: float
+    input_digest: str | None
 
 
 @router.post(
@@ -100,7 +114,7 @@ class _Asked:
             "description": "The judgement, or why there is none.",
             "content": {"application/json": STUDY_ANSWERS, events.MEDIA_TYPE: STUDY_EVENTS, **SERIES_CONTENT},
         },
-        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500, without=OF_OTHERS),
+        **responses_for(400, 406, 408, 413, 415, 422, 503, 507, 500, without=OF_OTHERS),
     },
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, LANGUAGE_PARAMETER]},
 )
@@ -108,6 +122,7 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
     """Receive the files; then, in a place for one series, decode and judge them, and write the answer or stream it."""
     began = time.perf_counter()
     wanted = series_format(request)
+    services.records.require()
     upload = await read_study(request, services.study_limit, services.report_limit, services.settings.max_parts)
     written: Format = "json" if wanted == "events" else wanted
     _require_json(upload, written)
@@ -116,28 +131,52 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
     builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "fhir"))
     decoding = slot.run(partial(decode, upload.files, builder, slot.cancelled))
     volume, decode_ms = await _while_connected(request, slot, decoding)
-    asked = _Asked(volume, decode_ms, builder.headers, upload.report, parameters, written, language, began)
+    asked = _Asked(
+        volume,
+        decode_ms,
+        builder.headers,
+        upload.report,
+        parameters,
+        written,
+        language,
+        actor_of(request),
+        began,
+        builder.input_digest,
+    )
     if wanted == "events":
         stream = _streamed(services, slot, asked)
         # No proxy may gather the lines before it passes them on.
         own = {**headers(language), "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type=events.MEDIA_TYPE, headers=own)
-    files = await _while_connected(request, slot, _judge(services, slot, asked, _tell_nobody))
-    return response(written, files, language)
+    files, receipt = await _while_connected(request, slot, _judge(services, slot, asked, _tell_nobody))
+    return response(written, files, language, receipt)
 
 
-async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: Progress) -> tuple[bytes, ...]:
+async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: Progress) -> _Judged:
     """The answer; the slot is free once it is written, however long the client takes to read it."""
     request_id = telemetry.request_id.get() or ""
+    records, language = services.records, asked.language
 
-    def work() -> tuple[bytes, ...]:
+    def work() -> _Judged:
         judgement = services.judge.series(
-            asked.volume, asked.parameters, asked.decode_ms, progress, slot.cancelled, asked.began
+            asked.volume,
+            asked.parameters,
+            asked.decode_ms,
+            progress,
+            slot.cancelled,
+            asked.began,
+            asked.input_digest,
         )
-        if asked.format == "json":
-            report = None if asked.report is None else beside(judgement, asked.report, services.reader)
-            return (json_answer(judgement, asked.language, request_id, report),)
-        return render(judgement, asked.format, asked.language, asked.headers, services.metrics)
+        report = None if asked.report is None else beside(judgement, asked.report, services.reader)
+        if asked.format == "json" and not records.kept:
+            return (json_answer(judgement, language, request_id, report),), None
+        files: tuple[bytes, ...] = ()
+        if asked.format != "json":
+            files = render(judgement, asked.format, language, asked.headers, services.metrics)
+        if not records.kept:
+            return files, None
+        attested = records.judged("judge_series", asked.actor, judgement, language, request_id, report)
+        return files or (attested.answer,), attested.receipt
 
     try:
         services.registry.models()
@@ -194,17 +233,19 @@ async def _streamed(services: Services, slot: SeriesSlot, asked: _Asked) -> Asyn
     try:
         while (text := await lines.get()) is not None:
             yield text
-        yield _last_line(work, services)
+        yield _last_line(work, services, asked.actor)
     finally:
         slot.cancel()
         work.add_done_callback(_forget)
 
 
-def _last_line(work: asyncio.Task[tuple[bytes, ...]], services: Services) -> bytes:
+def _last_line(work: asyncio.Task[_Judged], services: Services, actor: Actor) -> bytes:
     error = work.exception()
     if error is None:
-        (answer,) = work.result()
+        ((answer,), _) = work.result()
         return events.result_line(answer)
+    code = error.code if isinstance(error, LungscopeError) else LungscopeError.code
+    services.records.refused_request(actor, "/v1/studies", code)
     return events.line("problem", problems.body_of(error, services.metrics))
 
 

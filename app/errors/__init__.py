@@ -6,26 +6,19 @@ It knows nothing of HTTP: `app.api.problems` holds the one table from these clas
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-
-class LungscopeError(Exception):
-    """An error raised on purpose: what was `found`, what was `expected`, and the `remedy`.
-
-    `code` is the stable name by which clients know an error that can reach them.
-    """
-
-    code: ClassVar[str] = "internal_error"
-
-    def __init_subclass__(cls, code: str | None = None) -> None:
-        super().__init_subclass__()
-        cls.code = code or cls.code
-
-    def __init__(self, *, found: str, expected: str, remedy: str) -> None:
-        super().__init__(f"Found {found}; expected {expected}. {remedy}")
-        self.found = found
-        self.expected = expected
-        self.remedy = remedy
+from app.errors.base import LungscopeError as LungscopeError
+from app.errors.base import Unavailable as Unavailable
+from app.errors.connections import BadHost as BadHost
+from app.errors.connections import HeadTooLarge as HeadTooLarge
+from app.errors.connections import MalformedRequest as MalformedRequest
+from app.errors.connections import RequestTooSlow as RequestTooSlow
+from app.errors.connections import TooManyConnections as TooManyConnections
+from app.errors.connections import TooManyOfAddress as TooManyOfAddress
+from app.errors.connections import UnknownExpectation as UnknownExpectation
+from app.errors.connections import UnknownHost as UnknownHost
+from app.errors.connections import UnknownMethod as UnknownMethod
+from app.errors.connections import UnsupportedVersion as UnsupportedVersion
+from app.errors.connections import UrlTooLong as UrlTooLong
 
 
 class InputError(LungscopeError):
@@ -237,7 +230,23 @@ class NotAxial(UnfitSeries, code="not_axial"):
 
 
 class NotAuthorised(LungscopeError, code="not_authorised"):
-    """The caller did not show a token that this service knows."""
+    """The caller did not show a token that this service knows; `shown` says whether it showed any."""
+
+    def __init__(self, *, found: str, expected: str, remedy: str, shown: bool = False) -> None:
+        super().__init__(found=found, expected=expected, remedy=remedy)
+        self.shown = shown
+
+
+class Forbidden(LungscopeError, code="forbidden"):
+    """The caller is known, and may not do this."""
+
+
+class TooManyRequests(LungscopeError, code="too_many_requests"):
+    """The caller asks too often, or too much at a time; `retry_after_s` says for how long."""
+
+    def __init__(self, *, found: str, expected: str, remedy: str, retry_after_s: int = 1) -> None:
+        super().__init__(found=found, expected=expected, remedy=remedy)
+        self.retry_after_s = retry_after_s
 
 
 class UnknownModel(LungscopeError, code="unknown_model"):
@@ -248,52 +257,12 @@ class UnknownResult(LungscopeError, code="unknown_result"):
     """No result of that study, series or instance is here, or none any more."""
 
 
-class MalformedRequest(LungscopeError, code="malformed_request"):
-    """What came over the connection is no request, or it does not say where its body ends."""
-
-
-class HeadTooLarge(LungscopeError, code="request_head_too_large"):
-    """More header bytes or lines than are read of one request."""
-
-
-class UrlTooLong(LungscopeError, code="url_too_long"):
-    """A request's target of more bytes than are read."""
-
-
-class RequestTooSlow(LungscopeError, code="request_too_slow"):
-    """The headers of a request did not come in time."""
-
-
-class TooManyOfAddress(LungscopeError, code="too_many_of_address"):
-    """One address has as many connections as it may have, all of them at work."""
-
-
-class BadHost(LungscopeError, code="bad_host"):
-    """The request does not name the one host that it is for."""
-
-
-class UnknownExpectation(LungscopeError, code="unknown_expectation"):
-    """The request depends on something that is not known here."""
-
-
-class UnknownMethod(LungscopeError, code="unknown_method"):
-    """The request asks for something to be done that is not done for anything here."""
-
-
-class UnsupportedVersion(LungscopeError, code="unsupported_http_version"):
-    """The request is in a version of its protocol that is not spoken here."""
-
-
 class NotAcceptable(LungscopeError, code="not_acceptable"):
     """The caller accepts no format in which this can be answered."""
 
 
 class DicomwebOff(LungscopeError, code="dicomweb_off"):
     """The operator has not named a folder for what comes in by DICOMweb."""
-
-
-class Unavailable(LungscopeError):
-    """The service cannot answer now; the same request may succeed later."""
 
 
 class ModelLoading(Unavailable, code="model_loading"):
@@ -304,8 +273,8 @@ class Overloaded(Unavailable, code="overloaded"):
     """The bounded queue is full."""
 
 
-class TooManyConnections(Unavailable, code="too_many_connections"):
-    """As many connections are open as may be, all of them at work."""
+class IdentityUnavailable(Unavailable, code="identity_unavailable"):
+    """Tokens cannot be checked now, as the identity provider does not give its keys."""
 
 
 class SpoolFull(Unavailable, code="spool_full"):
@@ -314,6 +283,14 @@ class SpoolFull(Unavailable, code="spool_full"):
 
 class StorageFull(Unavailable, code="storage_full"):
     """No room on the disk that holds spool and results."""
+
+
+class AuditFull(Unavailable, code="audit_full"):
+    """No room on the disk that holds the audit trail, and what happens must be on record."""
+
+
+class AuditUnavailable(Unavailable, code="audit_unavailable"):
+    """The audit trail cannot be written now, and what happens must be on record."""
 
 
 class StorageUnavailable(Unavailable, code="storage_unavailable"):
