@@ -19,7 +19,18 @@ FORBIDDEN_NAMES: Final = {"utils", "util", "helpers", "helper", "common", "misc"
 
 SHARED: Final = {"errors", "locks", "private_files", "telemetry"}
 CORE: Final = SHARED | {"explain", "imaging", "inference", "reports"}
-APP: Final = CORE | {"text", "settings", "security", "server", "delivery", "judgement", "api", "web", "main"}
+APP: Final = CORE | {
+    "guidelines",
+    "text",
+    "settings",
+    "security",
+    "server",
+    "delivery",
+    "judgement",
+    "api",
+    "web",
+    "main",
+}
 # A layer not named here may not exist: add it to the design first.
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "app": set(),  # the package itself holds its version
@@ -33,12 +44,13 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "imaging": {"errors"},
     "server": SHARED,
     "inference": {"imaging", "telemetry", "errors"},
-    "explain": {"inference", "imaging", "errors"},
-    "reports": {"inference", "imaging", "errors"},
+    "guidelines": {"inference"},  # plain data types of `prediction` alone: a test says so
+    "explain": {"guidelines", "inference", "imaging", "errors"},
+    "reports": {"guidelines", "inference", "imaging", "errors"},
     "text": {"inference", "errors"},
     "delivery": SHARED | {"reports", "inference"},
-    "judgement": {"reports", "explain", "text", "inference", "imaging", "telemetry", "errors"},
-    "api": CORE | {"text", "judgement", "delivery", "security", "settings", "server", "web"},
+    "judgement": {"reports", "explain", "guidelines", "text", "inference", "imaging", "telemetry", "errors"},
+    "api": CORE | {"guidelines", "text", "judgement", "delivery", "security", "settings", "server", "web"},
     "main": APP,
     "cli": APP - {"api", "security", "web"} | {"training"},
     "phantoms": {"imaging"},
@@ -149,6 +161,17 @@ def test_only_hooks_of_the_server_are_known_to_the_api() -> None:
         if layer_of(module) == "api"
         for name in imports_of(module, path)
         if within(name, ("app.server",)) and not within(name, ("app.server.hooks",))
+    }
+    assert not found
+
+
+def test_guidelines_know_nothing_but_plain_types_of_a_prediction() -> None:
+    found = {
+        name
+        for module, path in SOURCES.items()
+        if layer_of(module) == "guidelines"
+        for name in imports_of(module, path)
+        if layer_of(name) not in (None, "guidelines", "app") and not within(name, ("app.inference.prediction",))
     }
     assert not found
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.api.problems import Problem
+from app.judgement.context import EXAMPLE, ContextIn
 from app.judgement.parameters import PARAMETERS
 
 # What answers say in their headers beside their content, by status; "*" are all.
@@ -19,6 +20,13 @@ HEADERS: Final = {
     "507": {"Retry-After": "Seconds after which to try again."},
 }
 LANGUAGE: Final = {"Content-Language": "The language of the words: `en` or `zh`."}
+CONTEXT_PART: Final[dict[str, Any]] = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "contentSchema": ContextIn.model_json_schema(),
+    "description": f"What is known of the patient, for `guidelines`, as JSON: `{EXAMPLE}`. In a form alone, never in the "
+    "address. Age and sex are otherwise those of the DICOM header.",
+}
 FASTAPI_VALIDATION: Final = ("HTTPValidationError", "ValidationError")
 
 

@@ -18,6 +18,7 @@ from app.inference.detector import MIN_SEPARATION_MM, Detector
 from app.inference.model import Model
 from app.inference.patch_outputs import PatchOutputs, traits_of
 from app.inference.prediction import Finding
+from app.inference.size import size_of
 from app.inference.suspicion import SecondLook
 
 
@@ -33,6 +34,7 @@ def finding_on(n: int, ct_slice: CTSlice, judged: PatchOutputs, model: Model, *,
     """The n-th patch as a finding; what was not judged gets neither probability nor description."""
     outputs, centre = judged.outputs, judged.patches[n].transform.centre_px
     outline = judged.outline(n) if judgeable else None
+    traits = traits_of(outputs["traits"][n], model) if judgeable else ()
     return Finding(
         id=n + 1,
         center_px=centre,
@@ -40,9 +42,10 @@ def finding_on(n: int, ct_slice: CTSlice, judged: PatchOutputs, model: Model, *,
         nodule_probability=float(outputs["nodule"][n]),
         probability=float(outputs["malignancy"][n]) if judgeable else None,
         diameter_mm=outline.diameter_mm if outline else None,
-        traits=traits_of(outputs["traits"][n], model) if judgeable else (),
+        traits=traits,
         outline_px=outline.points_px if outline else np.empty((0, 2)),
         evidence=judged.evidence(n),
+        size=size_of(outline, judged.patches[n], traits, model) if outline else None,
     )
 
 

@@ -18,7 +18,8 @@ from app.inference.detector import Detector
 from app.inference.findings import Place, check_place, finding_on, is_listed, looked_at
 from app.inference.model import Model
 from app.inference.patch_outputs import Outline, PatchOutputs, run_patches, traits_of
-from app.inference.prediction import Finding, SliceRef
+from app.inference.prediction import Finding, Size, SliceRef, Trait
+from app.inference.size import size_of, with_volume
 from app.inference.suspicion import SecondLook
 
 MIN_REACH_MM: Final = 3.0  # beyond the candidate's own size: a blob filter underestimates what is not round
@@ -29,9 +30,11 @@ LOGIT_BOUND: Final = 1e-6  # a probability of exactly 0 or 1 would outweigh ever
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Followed:
-    """One candidate on the slices around it: `indices` of the slices cut, and what the network says of each."""
+    """One candidate on the slices around it: `indices` of the slices cut, every `step`-th, and what the network says
+    of each."""
 
     candidate: VolumeCandidate
+    step: int
     indices: tuple[int, ...]
     judged: PatchOutputs
     outlines: tuple[Outline | None, ...]
@@ -126,7 +129,7 @@ class SectionReader:
         judged = run_patches(
             [extract_patch(self.volume.slice_at(n), candidate.centre_px, spec) for n in indices], self.model
         )
-        return _Followed(candidate, indices, judged, tuple(judged.outline(n) for n in range(len(indices))))
+        return _Followed(candidate, step, indices, judged, tuple(judged.outline(n) for n in range(len(indices))))
 
     def _on_slice(self, followed: _Followed, main: int) -> Finding | None:
         """What is said to who points at it on its main section; None where that would be rejected."""
@@ -157,6 +160,7 @@ class SectionReader:
         centre, index = followed.candidate.centre_px, followed.indices[main]
         probability = _mean_probability(outputs["malignancy"][numbers], sections.weights) if judgeable else None
         rated = np.average(outputs["traits"][numbers], 0, sections.weights) if judgeable else None
+        traits = () if rated is None else traits_of(rated, self.model)
         first, last = followed.indices[numbers[0]], followed.indices[numbers[-1]]
         return Finding(
             id=1,
@@ -165,13 +169,20 @@ class SectionReader:
             nodule_probability=_mean_probability(outputs["nodule"][numbers], sections.areas),
             probability=probability,
             diameter_mm=outline.diameter_mm if outline else None,
-            traits=() if rated is None else traits_of(rated, self.model),
+            traits=traits,
             outline_px=outline.points_px if outline else np.empty((0, 2)),
             evidence=judged.evidence(main),
             detector_score=filtered,
             slice=self._ref(index),
             slices=tuple(self._ref(n) for n in range(first, last + 1)),
+            size=None if outline is None else self._size(followed, sections, outline, traits),
         )
+
+    def _size(self, followed: _Followed, sections: _Sections, outline: Outline, traits: tuple[Trait, ...]) -> Size:
+        patch = followed.judged.patches[sections.main]
+        outlines = [each for each in (followed.outlines[n] for n in sections.numbers) if each is not None]
+        size = size_of(outline, patch, traits, self.model)
+        return with_volume(size, outlines, patch, self.model, followed.step * self.volume.spacing_mm[0])
 
     def _ref(self, index: int) -> SliceRef:
         return SliceRef(index, self.volume.sources[index].sop_instance_uid)

@@ -25,7 +25,9 @@ from app.judgement.answer_types import (
     SourceOut,
     TraitOut,
 )
+from app.judgement.guideline_answers import guidelines_out
 from app.judgement.judge import Judgement
+from app.judgement.size_answers import location_out, lungs_out, size_out
 
 
 def answer(
@@ -41,7 +43,7 @@ def answer(
         probability=prediction.probability,
         operating_point=prediction.operating_point,
         prediction_set=list(prediction.prediction_set),
-        findings=[_finding(finding, language, explain=parameters.explain) for finding in prediction.findings],
+        findings=[_finding(f, prediction, language, explain=parameters.explain) for f in prediction.findings],
         reasons=list(prediction.reasons),
         quality=[
             QualityOut(code=n.code, severity=n.severity, message=n.message)
@@ -62,6 +64,10 @@ def answer(
         written["report"] = report
     if prediction.series is not None:
         written["key_slices"] = [_key_slice(key) for key in prediction.series.key_slices]
+    if (lungs := lungs_out(prediction)) is not None:
+        written["lungs"] = lungs
+    if parameters.guidelines:
+        written["guidelines"] = guidelines_out(judgement)
     return written
 
 
@@ -77,7 +83,7 @@ def identity(bundle: Bundle | Detector | SecondLook | ViewCheck) -> ModelRef:
     return ModelRef(name=bundle.manifest.name, version=str(bundle.manifest.version), digest=bundle.digest)
 
 
-def _finding(finding: Finding, language: Language, *, explain: bool) -> FindingOut:
+def _finding(finding: Finding, prediction: Prediction, language: Language, *, explain: bool) -> FindingOut:
     written = FindingOut(
         id=finding.id,
         center_px=finding.center_px,
@@ -85,6 +91,8 @@ def _finding(finding: Finding, language: Language, *, explain: bool) -> FindingO
         nodule_probability=finding.nodule_probability,
         probability=finding.probability,
         diameter_mm=None if finding.diameter_mm is None else round(finding.diameter_mm, 2),
+        size=None if finding.size is None else size_out(finding.size, language),
+        location=location_out(finding, prediction, language),
         traits={trait.name: _trait(trait, language) for trait in finding.traits},
         outline_px=finding.outline_px.round(2).tolist(),
     )

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from app.errors import InvalidParameter
+from app.guidelines.case import Context
+from app.guidelines.register import GUIDELINES
 from app.imaging.ct import MAX_SPACING_MM, MIN_SPACING_MM, PointPx, QualityNote
 from app.imaging.options import ReadOptions, Window
+from app.judgement import context
 
 NUMBER: Final = r" *[+-]?([0-9]{1,20}([.][0-9]{0,20})?|[.][0-9]{1,20})([eE][+-]?[0-9]{1,2})? *"
 
@@ -57,10 +60,17 @@ PARAMETERS: Final = {
         "true or false",
         "boolean",
     ),
+    "guidelines": Parameter(
+        f"Names with commas between them: adds what these guidelines say of the measurements. {', '.join(GUIDELINES)}.",
+        f"({'|'.join(GUIDELINES)})(,({'|'.join(GUIDELINES)}))*",
+        f"names with commas between them, of {', '.join(GUIDELINES)}",
+    ),
 }
 KNOWN: Final = tuple(PARAMETERS)
-KNOWN_OF_SERIES: Final = ("explain",)
-REPORT: Final = "report"  # a part of a form alone: an address is logged by whatever it passes
+KNOWN_OF_SERIES: Final = ("explain", "guidelines")
+# Parts of a form alone: an address is logged by whatever it passes.
+REPORT: Final = "report"
+CONTEXT: Final = context.NAME
 TRUE: Final = ("true", "1", "yes")
 
 
@@ -72,6 +82,8 @@ class Parameters:
     options: ReadOptions = field(default_factory=ReadOptions)
     explain: bool = False
     notes: tuple[QualityNote, ...] = ()
+    guidelines: tuple[str, ...] = ()
+    context: Context = field(default_factory=Context)
 
 
 def parse_parameters(texts: Mapping[str, str]) -> Parameters:
@@ -83,13 +95,19 @@ def parse_parameters(texts: Mapping[str, str]) -> Parameters:
         window=_window(given.get("window")),
     )
     roi_px = _pair(given["roi"]) if "roi" in given else None
-    return Parameters(roi_px, options, given.get("explain", "").lower() in TRUE, notes)
+    return Parameters(roi_px, options, given.get("explain", "").lower() in TRUE, notes, *_for_guidelines(given))
 
 
 def parse_series_parameters(texts: Mapping[str, str]) -> Parameters:
     """Parse the parameters of a series, as `parse_parameters` does those of a slice."""
     given, notes = _given(texts, KNOWN_OF_SERIES)
-    return Parameters(explain=given.get("explain", "").lower() in TRUE, notes=notes)
+    names, known = _for_guidelines(given)
+    return Parameters(explain=given.get("explain", "").lower() in TRUE, notes=notes, guidelines=names, context=known)
+
+
+def _for_guidelines(given: Mapping[str, str]) -> tuple[tuple[str, ...], Context]:
+    names = tuple(dict.fromkeys(given["guidelines"].split(","))) if "guidelines" in given else ()
+    return names, context.parse_context(given[CONTEXT]) if CONTEXT in given else Context()
 
 
 def _given(texts: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, str], tuple[QualityNote, ...]]:
@@ -98,7 +116,7 @@ def _given(texts: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, 
     for name in given.keys() & set(known):
         if not re.fullmatch(PARAMETERS[name].pattern, given[name]):
             _refuse(name)
-    if unknown := len(given.keys() - set(known)):
+    if unknown := len(given.keys() - {*known, CONTEXT}):
         message = f"{unknown} parameter(s) are not known here and were ignored; known are {', '.join(known)}."
         return given, (QualityNote("parameter_ignored", "warning", message),)
     return given, ()

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from app import telemetry
 from app.api import events, problems
-from app.api.contract import query_parameters
+from app.api.contract import CONTEXT_PART, query_parameters
 from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, authorise
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
@@ -53,6 +53,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                         "type": "string",
                         "description": "Text of a radiology report about the series; the answer compares both.",
                     },
+                    "context": CONTEXT_PART,
                 },
             }
         },
@@ -63,7 +64,7 @@ QUERY: Final = query_parameters(KNOWN_OF_SERIES)
 OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull, UnsupportedCharset)
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
-    "followed through the slices. A form may have `explain` as a field instead, and the text of a `report`: the answer "
+    "followed through the slices. A form may have the parameters as fields instead, and the text of a `report`: the answer "
     "then says where its nodules and the findings agree.\n\n"
     "With `Accept: application/x-ndjson` the answer is one JSON object a line: `progress` events while it is judged, "
     "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects or a FHIR bundle. To "

@@ -16,7 +16,8 @@ from app.errors import FileMissing, MalformedForm
 
 MAX_FIELDS: Final = 32
 MAX_FIELD_BYTES: Final = 4096
-TEXTS: Final = {"report": 1024 * 1024}  # parameters that are texts, with or without a file name, and their most bytes
+# Parameters that are texts, with or without a file name, and their most bytes.
+TEXTS: Final = {"report": 1024 * 1024, "context": MAX_FIELD_BYTES}
 ONE_FILE: Final = "one file, under any field name"
 ADD_ONE: Final = "With curl: -F file=@slice.dcm (mind the @). Send several slices one by one."
 

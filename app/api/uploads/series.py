@@ -12,14 +12,14 @@ from app.api.uploads.body import BodyLimit, body_chunks, check_size, is_form
 from app.api.uploads.file_buffer import FileBuffer
 from app.api.uploads.form_parts import Field, parts_of
 from app.api.uploads.report import require_characters
-from app.api.uploads.slice import merged, unique
+from app.api.uploads.slice import merged, query_of, unique
 from app.errors import EmptyInput, InvalidParameter
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from app.inference.engine import SeriesSlot
 from app.inference.series import Cancelled
 from app.judgement.formats import Headers
-from app.judgement.parameters import KNOWN_OF_SERIES, REPORT
+from app.judgement.parameters import CONTEXT, KNOWN_OF_SERIES, REPORT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,14 +39,14 @@ async def read_study(
 ) -> StudyUpload:
     """Read a series and its parameters from a request; raises the errors of `app.errors` for a body that is not a
     series."""
-    query = unique(request.query_params.multi_items())
+    query = query_of(request)
     content_type = request.headers.get("content-type", "")
     body = body_chunks(request, limit)
     fields: list[tuple[str, str]] = []
     report: str | None = None
     decode_ms = 0.0
     if is_form(content_type):
-        async for part in parts_of(content_type, body, (*KNOWN_OF_SERIES, REPORT)):
+        async for part in parts_of(content_type, body, (*KNOWN_OF_SERIES, REPORT, CONTEXT)):
             if isinstance(part, Field) and part.name == REPORT:
                 report = _report(part.text, report, report_limit)
             elif isinstance(part, Field):
