@@ -24,8 +24,8 @@ CONTEXT_PART: Final[dict[str, Any]] = {
     "type": "string",
     "contentMediaType": "application/json",
     "contentSchema": ContextIn.model_json_schema(),
-    "description": f"What is known of the patient, for `guidelines`, as JSON: `{EXAMPLE}`. In a form alone, never in the "
-    "address. Age and sex are otherwise those of the DICOM header.",
+    "description": f"What is known of the patient, for `guidelines`, as JSON: `{EXAMPLE}`. In a form alone, never in "
+    "the address. Age and sex are otherwise those of the DICOM header.",
 }
 FASTAPI_VALIDATION: Final = ("HTTPValidationError", "ValidationError")
 

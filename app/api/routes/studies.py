@@ -64,8 +64,8 @@ QUERY: Final = query_parameters(KNOWN_OF_SERIES)
 OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull, UnsupportedCharset)
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
-    "followed through the slices. A form may have the parameters as fields instead, and the text of a `report`: the answer "
-    "then says where its nodules and the findings agree.\n\n"
+    "followed through the slices. A form may have the parameters as fields instead, and the text of a `report`: the "
+    "answer then says where its nodules and the findings agree.\n\n"
     "With `Accept: application/x-ndjson` the answer is one JSON object a line: `progress` events while it is judged, "
     "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects or a FHIR bundle. To "
     "go away stops the work.\n\n"
