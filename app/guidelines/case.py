@@ -43,7 +43,7 @@ class Context:
         if self.nodules is not None and not 1 <= self.nodules <= 100:
             raise ValueError("nodules are from 1 to 100")
 
-    def known(self) -> dict[str, object]:
+    def known(self) -> dict[str, int | str | bool]:
         """What is known, by name."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
 

@@ -18,7 +18,7 @@ from app.inference.detector import MIN_SEPARATION_MM, Detector
 from app.inference.model import Model
 from app.inference.patch_outputs import PatchOutputs, traits_of
 from app.inference.prediction import Finding
-from app.inference.size import size_of
+from app.inference.size import rim_mm_of, size_of
 from app.inference.suspicion import SecondLook
 
 
@@ -33,7 +33,7 @@ class Place:
 def finding_on(n: int, ct_slice: CTSlice, judged: PatchOutputs, model: Model, *, judgeable: bool) -> Finding:
     """The n-th patch as a finding; what was not judged gets neither probability nor description."""
     outputs, centre = judged.outputs, judged.patches[n].transform.centre_px
-    outline = judged.outline(n) if judgeable else None
+    outline, patch = judged.outline(n) if judgeable else None, judged.patches[n]
     traits = traits_of(outputs["traits"][n], model) if judgeable else ()
     return Finding(
         id=n + 1,
@@ -45,7 +45,7 @@ def finding_on(n: int, ct_slice: CTSlice, judged: PatchOutputs, model: Model, *,
         traits=traits,
         outline_px=outline.points_px if outline else np.empty((0, 2)),
         evidence=judged.evidence(n),
-        size=size_of(outline, judged.patches[n], traits, model) if outline else None,
+        size=size_of(outline, patch, traits, rim_mm_of(patch, model)) if outline else None,
     )
 
 

@@ -61,7 +61,8 @@ class Attenuation:
     """How dense a nodule is on the slice of its outline.
 
     `classes` are all that its rating allows, its own first. `median_hu` and `calcified_share` (of HU like calcium) are
-    of its core; `solid_mm` is the mean diameter of the solid part of a nodule that may be part-solid, else None.
+    of what lies within its edge; `solid_mm` is the mean diameter of the solid part of a nodule that may be part-solid,
+    else None.
     """
 
     classes: tuple[AttenuationClass, ...]

@@ -19,7 +19,7 @@ from app.inference.findings import Place, check_place, finding_on, is_listed, lo
 from app.inference.model import Model
 from app.inference.patch_outputs import Outline, PatchOutputs, run_patches, traits_of
 from app.inference.prediction import Finding, Size, SliceRef, Trait
-from app.inference.size import size_of, with_volume
+from app.inference.size import rim_mm_of, size_of, with_volume
 from app.inference.suspicion import SecondLook
 
 MIN_REACH_MM: Final = 3.0  # beyond the candidate's own size: a blob filter underestimates what is not round
@@ -181,8 +181,9 @@ class SectionReader:
     def _size(self, followed: _Followed, sections: _Sections, outline: Outline, traits: tuple[Trait, ...]) -> Size:
         patch = followed.judged.patches[sections.main]
         outlines = [each for each in (followed.outlines[n] for n in sections.numbers) if each is not None]
-        size = size_of(outline, patch, traits, self.model)
-        return with_volume(size, outlines, patch, self.model, followed.step * self.volume.spacing_mm[0])
+        rim_mm = rim_mm_of(patch, self.model)
+        size = size_of(outline, patch, traits, rim_mm)
+        return with_volume(size, outlines, rim_mm, followed.step * self.volume.spacing_mm[0])
 
     def _ref(self, index: int) -> SliceRef:
         return SliceRef(index, self.volume.sources[index].sop_instance_uid)

@@ -31,9 +31,13 @@ NEIGHBOURS: Final = np.ones((3, 3), np.uint8)
 Mask = NDArray[np.bool_]
 
 
-def size_of(outline: Outline, patch: Patch, traits: Sequence[Trait], model: Model) -> Size:
-    """Size and density of a nodule on the section from which `patch` was cut."""
-    rim_mm = _rim_mm(patch, model)
+def rim_mm_of(patch: Patch, model: Model) -> float:
+    """How far an outline on this patch runs outside the nodule: twice as far where a mass is shown at half its size."""
+    return model.manifest.outline_rim_mm * patch.transform.spec.spacing_mm / model.patch_spec.spacing_mm
+
+
+def size_of(outline: Outline, patch: Patch, traits: Sequence[Trait], rim_mm: float) -> Size:
+    """Size and density of a nodule on the section from which `patch` was cut; its outline runs `rim_mm` outside it."""
     grain_mm = patch.transform.spec.spacing_mm / FINER
     drawn = axes_of(outline.points_px, patch.transform.source_spacing_mm, grain_mm)
     axes = _within(drawn, rim_mm)
@@ -43,21 +47,15 @@ def size_of(outline: Outline, patch: Patch, traits: Sequence[Trait], model: Mode
         axes=axes,
         mean_mm=Measured(mean_mm, max(0.0, mean_mm - (widths[1] - widths[0])), mean_mm + widths[2] - widths[1]),
         area_mm2=_area_mm2(outline.area_mm2, rim_mm),
-        attenuation=_attenuation(outline.component, patch, traits),
+        attenuation=_attenuation(_inside(outline.component, rim_mm, patch), patch, traits),
     )
 
 
-def with_volume(size: Size, outlines: Sequence[Outline], patch: Patch, model: Model, apart_mm: float) -> Size:
+def with_volume(size: Size, outlines: Sequence[Outline], rim_mm: float, apart_mm: float) -> Size:
     """The same with the volume of a nodule whose sections, `apart_mm` from each other, have these outlines."""
-    rim_mm = _rim_mm(patch, model)
     kinds = ([o.area_mm2 for o in outlines], [o.sure_mm2 for o in outlines], [o.possible_mm2 for o in outlines])
     value, low, high = (sum(_area_mm2(area, rim_mm) for area in areas) * apart_mm for areas in kinds)
     return replace(size, volume_mm3=Measured(value, low, high))
-
-
-def _rim_mm(patch: Patch, model: Model) -> float:
-    """How far an outline on this patch runs outside the nodule: twice as far where a mass is shown at half its size."""
-    return model.manifest.outline_rim_mm * patch.transform.spec.spacing_mm / model.patch_spec.spacing_mm
 
 
 def _width_mm(area_mm2: float, rim_mm: float) -> float:
@@ -85,12 +83,18 @@ def _shortened(length_mm: float, ends: tuple[PointPx, PointPx], rim_mm: float) -
     return length_mm * (1 - 2 * share), moved
 
 
-def _attenuation(component: Mask, patch: Patch, traits: Sequence[Trait]) -> Attenuation:
-    core = cv2.erode(component.view(np.uint8), NEIGHBOURS, iterations=2).view(np.bool_)
-    values = patch.hu[core if core.any() else component]
+def _inside(component: Mask, rim_mm: float, patch: Patch) -> Mask:
+    """What of an outline lies within its rim; all of it where nothing does."""
+    steps = round(rim_mm / patch.transform.spec.spacing_mm)
+    inside = cv2.erode(component.view(np.uint8), NEIGHBOURS, iterations=steps).view(np.bool_)
+    return inside if inside.any() else component
+
+
+def _attenuation(inside: Mask, patch: Patch, traits: Sequence[Trait]) -> Attenuation:
+    values = patch.hu[inside]
     calcified_share = float(np.count_nonzero(values >= CALCIUM_HU)) / values.size
     classes = _classes({trait.name: trait.value for trait in traits}, calcified_share)
-    solid_mm = _solid_mm(component, patch.hu, patch.transform.spec.spacing_mm) if "part_solid" in classes else None
+    solid_mm = _solid_mm(inside, patch.hu, patch.transform.spec.spacing_mm) if "part_solid" in classes else None
     return Attenuation(classes, float(np.median(values)), calcified_share, solid_mm)
 
 
@@ -108,9 +112,9 @@ def _class(texture: float) -> AttenuationClass:
     return "non_solid" if texture < NON_SOLID_BELOW else "part_solid" if texture < SOLID_FROM else "solid"
 
 
-def _solid_mm(component: Mask, hu: FloatImage, pixel_mm: float) -> Measured:
+def _solid_mm(inside: Mask, hu: FloatImage, pixel_mm: float) -> Measured:
     """Mean diameter of the largest solid part; 0 where there is none."""
-    value, least, most = (_largest_mm(component & (hu >= threshold), pixel_mm) for threshold in SOLID_HU)
+    value, least, most = (_largest_mm(inside & (hu >= threshold), pixel_mm) for threshold in SOLID_HU)
     return Measured(value, min(least, value), max(most, value))
 
 
