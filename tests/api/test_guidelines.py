@@ -68,7 +68,7 @@ def test_what_cannot_be_read_is_a_problem_that_repeats_nothing(
     client: TestClient, fields: dict[str, str], query: str
 ) -> None:
     response = client.post(f"/v1/predict{query}", files={"file": slice_file(8)}, data=fields)
-    assert (response.status_code, response.json()["code"]) == (422, "invalid_parameter")
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_parameter")
     assert not any(text in response.text for text in fields.values() if len(text) > 2 and text.startswith("{"))
 
 
