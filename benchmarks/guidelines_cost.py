@@ -6,6 +6,7 @@ python -m benchmarks.guidelines_cost FOLDER
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -55,11 +56,10 @@ def main() -> None:
         "share below -950 HU": seconds(lambda: share_below_950(volume, lungs)),
         "guidelines, and the answer": seconds(lambda: answer(judgement, "en", "")),
     }
-    print(
-        f"{len(volume)} slices, {len(judgement.prediction.findings)} findings: judged in {judged:.2f} s of the processor"
-    )
-    for name, spent in parts.items():
-        print(f"{name}: {spent * 1000:.1f} ms, {spent / judged:.2%}")
+    findings = len(judgement.prediction.findings)
+    lines = [f"{len(volume)} slices, {findings} findings: judged in {judged:.2f} s of the processor"]
+    lines += [f"{name}: {spent * 1000:.1f} ms, {spent / judged:.2%}" for name, spent in parts.items()]
+    sys.stdout.write("\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":
