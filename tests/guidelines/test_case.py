@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.guidelines import c_lung_rads, lung_rads
@@ -29,6 +29,7 @@ def test_a_context_that_cannot_be(value: int) -> None:
 
 
 @pytest.mark.parametrize("assess", [lung_rads.assess, c_lung_rads.assess])
+@settings(derandomize=True, deadline=None)
 @given(ends=st.tuples(*[st.floats(0.5, 45)] * 3), solid=st.tuples(*[st.floats(0, 45)] * 3), kind=st.sampled_from(KINDS))
 def test_whatever_a_measurement_may_be_its_category_is_possible(
     assess: Callable[[Case], Assessment],
