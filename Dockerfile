@@ -1,6 +1,12 @@
 # Two images:
 #   docker build -t lungscope .                         serving on OpenVINO (the last stage)
 #   docker build -t lungscope-full --target full .      serving on OpenVINO or TensorFlow, training and its scripts
+#
+# It listens on all addresses of the container, so it starts only with keys for its callers (docs/security.md), or where
+# whoever reaches it may use it:
+#   docker run -p 8000:8000 -e LUNGSCOPE_API_TOKEN=... lungscope
+#   docker run -p 127.0.0.1:8000:8000 -e LUNGSCOPE_OPEN=true lungscope
+#
 # Every RUN step stands in deploy/container/build.sh, which `make container-check` runs without a container engine.
 
 ARG PYTHON_IMAGE=python:3.11-slim

@@ -41,7 +41,7 @@ help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
 
 .PHONY: serve
-serve: $(SERVE_READY) ## answer over HTTP on HOST:PORT, 127.0.0.1:8000 by default
+serve: $(SERVE_READY) ## answer over HTTP on HOST:PORT, 127.0.0.1:8000; another HOST needs keys (docs/security.md) or LUNGSCOPE_OPEN=true
 	@exec $(BIN)/lungscope serve --host $(HOST) --port $(PORT)
 
 .PHONY: test
@@ -110,6 +110,22 @@ lock: $(DEV_READY) ## recompile the locks, keeping what still fits; LOCK_ARGS=--
 lock-check: $(DEV_READY) ## fail when the locks do not follow from pyproject.toml
 	sh requirements/lock.sh --check
 
+.PHONY: advisories
+advisories: $(DEV_READY) ## ask which locked packages have known vulnerabilities: docs/results/advisories.json
+	$(BIN)/python -m benchmarks.advisories $(if $(CI),--strict)
+
+.PHONY: record-cost
+record-cost: $(DEV_READY) ## what audit trail and receipt cost a slice with a roi, on and off in turn: docs/results/record_cost.json
+	$(BIN)/python -m benchmarks.record_cost --out docs/results/record_cost.json
+
+.PHONY: sbom
+sbom: $(DEV_READY) ## bills of materials (CycloneDX 1.6) of the locks that a server is installed from: requirements/*.cdx.json
+	$(BIN)/python -m benchmarks.bill_of_materials
+
+.PHONY: licences
+licences: $(DEV_READY) ## list the licences of what those locks name: docs/licences.md
+	$(BIN)/python -m benchmarks.licences
+
 .PHONY: evaluate
 evaluate: $(DEV_READY) ## cross-validate CONFIG on DATA; figures and networks go to OUT/evaluation, for make planted
 	$(BIN)/python scripts/evaluate.py --config $(CONFIG) --data $(DATA) --out $(OUT)/evaluation
@@ -121,6 +137,11 @@ train: $(DEV_READY) ## train CONFIG on all of DATA; weights go to OUT/trained
 .PHONY: evaluate-bundle
 evaluate-bundle: $(DEV_READY) ## judge the nodules of DATA by the shipped bundle; figures and report go to OUT/bundle
 	$(BIN)/python scripts/evaluate.py --bundle models/nodule-classifier/1 --data $(DATA) --out $(OUT)/bundle
+
+CLASSIFIER ?= $(lastword $(shell ls -d models/nodule-classifier/* | sort -V))
+.PHONY: strangers
+strangers: $(DEV_READY) ## how often CLASSIFIER says of named strangers that it does not know them: docs/results/strangers.json
+	$(BIN)/python -m benchmarks.strangers $(DATA) --bundle $(CLASSIFIER) --out docs/results/strangers.json --page docs/training.md
 
 .PHONY: textbook
 textbook: $(DEV_READY) ## what a whole-slice CNN learns on IQ-OTH/NCCD: docs/results/textbook.json
@@ -135,6 +156,12 @@ report-tagger: $(DEV_READY) ## train the tagger of reports, measure it, write it
 	$(BIN)/python scripts/report_tagger.py train --data $(DATA) --out runs/report_tagger
 	$(BIN)/python scripts/report_tagger.py evaluate --data $(DATA) --trained runs/report_tagger --out docs/results/report_tagger.json
 	$(BIN)/python scripts/report_tagger.py export --trained runs/report_tagger --out models/report-tagger/1
+
+.PHONY: nodule-sequence
+nodule-sequence: $(DEV_READY) ## train the network over a nodule's slices, compare it with what is simpler, write its bundle: models/nodule-sequence/1
+	$(BIN)/python scripts/sequence.py train --data $(DATA) --out runs/sequence
+	$(BIN)/python scripts/sequence.py evaluate --data $(DATA) --trained runs/sequence --out docs/results/sequence.json
+	$(BIN)/python scripts/sequence.py export --trained runs/sequence --out models/nodule-sequence/1
 
 .PHONY: planted
 planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/detector and OUT/evaluation, anew for each classifier: docs/results/planted.json
@@ -173,9 +200,13 @@ pieces: $(DEV_READY) ## measure what each piece of the server buys: docs/results
 .PHONY: bench-peers
 bench-peers: $(PEERS_READY) ## what make bench compares with, an environment each under build/peers: about 3 GB
 
+.PHONY: fold-classifiers
+fold-classifiers: $(DEV_READY) ## bundles of classifiers that left out what make scan asks about; needs make evaluate; they go to OUT/folds
+	$(BIN)/python -m benchmarks.fold_classifiers --config $(CONFIG) --data $(DATA) --evaluation $(OUT)/evaluation --out $(OUT)/folds
+
 .PHONY: scan
 scan: $(DEV_READY) ## what is said of whole slices and series, by the networks of SECOND_LOOK that have not seen them: docs/results/scan.json
-	$(BIN)/python -m benchmarks.scan $(DATA) --networks $(SECOND_LOOK) --views $(SIGHT) --out docs/results/scan.json \
+	$(BIN)/python -m benchmarks.scan $(DATA) --networks $(SECOND_LOOK) --views $(SIGHT) --classifiers $(OUT)/folds --out docs/results/scan.json \
 	  --pictures build/scan --page docs/scan.md
 
 .PHONY: soak

@@ -229,7 +229,23 @@ class NotAxial(UnfitSeries, code="not_axial"):
 
 
 class NotAuthorised(LungscopeError, code="not_authorised"):
-    """The caller did not show a token that this service knows."""
+    """The caller did not show a token that this service knows; `shown` says whether it showed any."""
+
+    def __init__(self, *, found: str, expected: str, remedy: str, shown: bool = False) -> None:
+        super().__init__(found=found, expected=expected, remedy=remedy)
+        self.shown = shown
+
+
+class Forbidden(LungscopeError, code="forbidden"):
+    """The caller is known, and may not do this."""
+
+
+class TooManyRequests(LungscopeError, code="too_many_requests"):
+    """The caller asks too often, or too much at a time; `retry_after_s` says for how long."""
+
+    def __init__(self, *, found: str, expected: str, remedy: str, retry_after_s: int = 1) -> None:
+        super().__init__(found=found, expected=expected, remedy=remedy)
+        self.retry_after_s = retry_after_s
 
 
 class UnknownModel(LungscopeError, code="unknown_model"):
@@ -246,6 +262,10 @@ class MalformedRequest(LungscopeError, code="malformed_request"):
 
 class BadHost(LungscopeError, code="bad_host"):
     """The request does not name the one host that it is for."""
+
+
+class UnknownHost(LungscopeError, code="unknown_host"):
+    """The request is for a host that this service is not."""
 
 
 class UnknownExpectation(LungscopeError, code="unknown_expectation"):
@@ -268,6 +288,10 @@ class DicomwebOff(LungscopeError, code="dicomweb_off"):
     """The operator has not named a folder for what comes in by DICOMweb."""
 
 
+class SecondOpinionOff(LungscopeError, code="second_opinion_off"):
+    """The operator has no bundle that gives second opinions, or it cannot be used."""
+
+
 class Unavailable(LungscopeError):
     """The service cannot answer now; the same request may succeed later."""
 
@@ -280,12 +304,24 @@ class Overloaded(Unavailable, code="overloaded"):
     """The bounded queue is full."""
 
 
+class IdentityUnavailable(Unavailable, code="identity_unavailable"):
+    """Tokens cannot be checked now, as the identity provider does not give its keys."""
+
+
 class SpoolFull(Unavailable, code="spool_full"):
     """No room for more series before some are judged."""
 
 
 class StorageFull(Unavailable, code="storage_full"):
     """No room on the disk that holds spool and results."""
+
+
+class AuditFull(Unavailable, code="audit_full"):
+    """No room on the disk that holds the audit trail, and what happens must be on record."""
+
+
+class AuditUnavailable(Unavailable, code="audit_unavailable"):
+    """The audit trail cannot be written now, and what happens must be on record."""
 
 
 class StorageUnavailable(Unavailable, code="storage_unavailable"):

@@ -11,14 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from pydantic import HttpUrl, SecretStr
 
 from app import __version__
 from app.api import contract, problems
-from app.api.deps import Services
+from app.api.deps import Services, actor_of
 from app.api.early_answers import EarlyAnswers, malformed_answers
+from app.api.guard import quota, refused_with, trusted_hosts, who_may_call
 from app.api.middleware import HeadAsGet, RequestContext, WellFormed
+from app.api.optional_models import load_optional, report_reader, second_opinions
+from app.api.record_keeping import records_of
 from app.api.routes import dicomweb, docs, health, models, predict, reports, studies
 from app.api.routing import NoRoute
 from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
@@ -30,12 +33,14 @@ from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.backends import Backend
 from app.inference.bundle import VerifiedManifest
 from app.inference.engine import Engine, SeriesLane
-from app.inference.model import create_backend
 from app.inference.registry import Backends, BundleNames, ModelRegistry
+from app.inference.second_opinion import SecondOpinions
 from app.judgement.judge import Judge
+from app.judgement.records import Records
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
 from app.reports.result import ObjectKind
+from app.security.hosts import TrustedHosts
 from app.server.cores import Cores
 from app.server.hooks import EARLY_ANSWER, MALFORMED, PASS_ON, WANTS_WHOLE_BODY
 from app.server.load_board import LoadBoard
@@ -58,6 +63,7 @@ def create_app(
     *,
     backends: Backends | None = None,
     tagger_backend: Backend | None = None,
+    sequence_backend: Backend | None = None,
     on_fatal: Callable[[Exception], None] | None = None,
     metrics_folder: Path | None = None,
     board: LoadBoard | None = None,
@@ -77,10 +83,12 @@ def create_app(
     sys.setswitchinterval(THREAD_SWITCH_S)
     registry = _registry(settings, backends)
     metrics = Metrics(metrics_folder)
-    passes = board is not None and "connection-passing" not in settings.without
+    # Another process has not the keys of a connection that is encrypted.
+    passes = board is not None and "connection-passing" not in settings.without and settings.tls_certificate is None
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
     cores = _cores(settings, board, sharing)
-    services = _services(settings, registry, metrics, sharing, cores, _reader(settings, tagger_backend))
+    optional = report_reader(settings, tagger_backend), second_opinions(settings, sequence_backend)
+    services = _services(settings, registry, metrics, sharing, cores, *optional)
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -93,16 +101,23 @@ def create_app(
     )
     app.state.services = services
     off = [] if settings.spool_dir is not None else [dicomweb.ROOT]
-    app.openapi = lambda: contract.write(app, guarded=settings.api_token is not None, off=off)  # type: ignore[method-assign]  # FastAPI documents this way to change it
-    _add_routes(app, services.metrics)
+    asked = refused_with(services.callers, settings)
+    app.openapi = lambda: contract.write(app, guarded=services.callers.guarded, asked=asked, off=off)  # type: ignore[method-assign]  # FastAPI documents this way to change it
+    _add_routes(app, services, trusted_hosts(settings))
     return app
 
 
-def _add_routes(app: FastAPI, metrics: Metrics) -> None:
-    for error, handler in problems.handlers(metrics).items():
+def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
+    metrics = services.metrics
+
+    def refused(request: Request, code: str) -> None:
+        route = request.scope.get("route")
+        services.records.refused_request(actor_of(request), getattr(route, "path", "unknown"), code)
+
+    for error, handler in problems.handlers(metrics, refused).items():
         app.add_exception_handler(error, handler)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(WellFormed, metrics=metrics)
+    app.add_middleware(WellFormed, metrics=metrics, hosts=hosts)
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
     for module in (predict, studies, reports, models, health, dicomweb, docs):
@@ -117,12 +132,6 @@ def _registry(settings: Settings, backends: Backends | None) -> ModelRegistry:
     return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point, settings.trusted_key)
 
 
-def _reader(settings: Settings, backend: Backend | None) -> ReportReader:
-    """The reader of reports, with the tagger where its folder is."""
-    backend = backend or create_backend(settings.backend, 1)
-    return ReportReader.verified(settings.models_dir, settings.tagger, backend, settings.trusted_key)
-
-
 def _services(
     settings: Settings,
     registry: ModelRegistry,
@@ -130,6 +139,7 @@ def _services(
     sharing: Sharing | None,
     cores: Cores,
     reader: ReportReader,
+    opinions: SecondOpinions,
 ) -> Services:
     def series_changed(series: int) -> None:
         metrics.series_in_memory.set(series)
@@ -140,9 +150,20 @@ def _services(
     engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, changed)
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release)
     folder = settings.spool_dir
-    judge = Judge(registry, metrics, settings.max_slices)
-    delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics)
-    return Services(settings, registry, judge, engine, lane, metrics, delivery, reader)
+    records = records_of(settings, registry, metrics)
+    judge = Judge(
+        registry,
+        metrics,
+        settings.max_slices,
+        opinions,
+        deidentify=settings.deidentify,
+        keep_digests=records.kept,
+    )
+    delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics, records)
+    callers = who_may_call(settings)
+    return Services(
+        settings, registry, judge, engine, lane, metrics, callers, quota(callers, settings), delivery, reader, records
+    )
 
 
 def _tell_nobody(_slices: int) -> None:
@@ -159,7 +180,9 @@ def _cores(settings: Settings, board: LoadBoard | None, sharing: Sharing | None)
     return Cores(own) if sharing is None else Cores(own, sharing.rank)
 
 
-def _delivery(folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics) -> Delivery:
+def _delivery(
+    folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics, records: Records
+) -> Delivery:
     limits = SpoolLimits(
         settings.spool_mb * MEGABYTE, settings.spool_hours, settings.settle_seconds, settings.quiet_seconds
     )
@@ -172,11 +195,18 @@ def _delivery(folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, 
     _watch(spool, store, metrics)
     for each in destinations:
         metrics.at_scrape(metrics.deliveries_waiting(each.name), readable_count(partial(store.waiting, each.name)))
+    told = partial(records.judged_spooled, destinations=[each.name for each in destinations])
+    judging = SpooledJudge(judge, told)
     return Delivery(
         spool,
         store,
-        SpoolWork(spool, store, lane, SpooledJudge(judge), owed, metrics, settings.result_hours),
-        [DeliveryWork(store, each, folder / f"{each.name}.lock", backoff, metrics) for each in destinations],
+        SpoolWork(spool, store, lane, judging, owed, metrics, settings.result_hours, records.may_begin),
+        [
+            DeliveryWork(
+                store, each, folder / f"{each.name}.lock", backoff, metrics, records.may_begin, records.delivered
+            )
+            for each in destinations
+        ],
     )
 
 
@@ -228,6 +258,7 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        services.records.start()
         loading = asyncio.create_task(_get_ready(services, sharing, cores, on_fatal))
         if load_first:
             await loading
@@ -259,7 +290,8 @@ async def _get_ready(
 ) -> None:
     """Load the models and begin what needs them, or report why that cannot be."""
     registry = services.registry
-    await asyncio.to_thread(_load_tagger, services.reader, services.metrics)
+    named = partial(_name_model, services.metrics)
+    await asyncio.to_thread(load_optional, services.reader, services.judge.opinions, named)
     try:
         await asyncio.to_thread(registry.load)
     # Whatever a runtime raises while it loads: a process that can never be ready must not linger.
@@ -275,21 +307,10 @@ async def _get_ready(
         await sharing.start()
     # Last: threads that a pinned event loop starts, those of the runtime and of deliveries, would keep to its core too.
     cores.start(services.engine.start())
+    services.records.began(registry)
     services.metrics.ready.set(1)
     origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
     logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
-
-
-def _load_tagger(reader: ReportReader, metrics: Metrics) -> None:
-    """Load what reads reports; without it they are read by rules, which the answers say."""
-    try:
-        reader.load()
-    # Whatever a runtime raises while it loads: images are judged all the same.
-    except Exception as error:
-        logger.error("the report tagger cannot be used: %s", error, exc_info=error)
-        return
-    if (tagger := reader.tagger) is not None:
-        _name_model(metrics, tagger.manifest, tagger.digest, tagger.backend.name)
 
 
 def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
@@ -315,3 +336,4 @@ async def _drain(services: Services, sharing: Sharing | None) -> None:
     with services.delivery.stopping() if services.delivery is not None else nullcontext():
         services.lane.close()
     services.engine.close()
+    services.records.ended()

@@ -17,8 +17,9 @@ OTHERS: Final = 0o077
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # of the disk, a quota, a limit of the process
 
 
-def state_folder(path: Path) -> None:
-    """Make LUNGSCOPE_SPOOL_DIR, or take it as it is; raises SettingsError for one that cannot be used or kept private.
+def state_folder(path: Path, setting: str = "LUNGSCOPE_SPOOL_DIR") -> None:
+    """Make a folder that a setting names, or take it as it is; raises SettingsError for one that cannot be used or kept
+    private.
 
     A disk that is full now does not stop the start where the folder is there: it is waited for.
     """
@@ -30,13 +31,13 @@ def state_folder(path: Path) -> None:
     except OSError as error:
         if error.errno in FULL and path.is_dir():
             return
-        raise unusable(path, error) from None
+        raise unusable(path, error, setting) from None
 
 
-def unusable(path: Path, error: OSError) -> SettingsError:
+def unusable(path: Path, error: OSError, setting: str = "LUNGSCOPE_SPOOL_DIR") -> SettingsError:
     """What to say of a folder that cannot be used."""
     return SettingsError(
-        found=f"{path}, where LUNGSCOPE_SPOOL_DIR points, which cannot be used: {error.strerror}",
+        found=f"{path}, where {setting} points, which cannot be used: {error.strerror}",
         expected="a folder that this user owns and may write, or a place where it may make one",
         remedy="Name another one, or a folder within it that is made here with mode 0700.",
     )

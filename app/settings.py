@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, FilePath, HttpUrl, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, FilePath, HttpUrl, IPvAnyNetwork, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import SettingsError
 
@@ -90,6 +91,7 @@ class Settings(BaseSettings):
     tagger: Annotated[str, Field(description="bundle that labels the sentences of reports, if it is there")] = (
         "report-tagger"
     )
+    sequence: Annotated[str, Field(description="bundle that gives second opinions, if it is there")] = "nodule-sequence"
     trusted_key: Annotated[
         FilePath | None, Field(description="Ed25519 public key (PEM): only bundles signed by it are loaded")
     ] = None
@@ -117,8 +119,30 @@ class Settings(BaseSettings):
     ] = frozenset()
     drain_seconds: Annotated[int, Field(ge=0, le=600, description="time to finish requests after SIGTERM")] = 30
     api_token: Annotated[
-        SecretStr | None, Field(description="when set, /v1 and /dicom-web need Authorization: Bearer <it>")
+        SecretStr | None, Field(description="when set, callers need Authorization: Bearer <it>, or another key")
     ] = None
+    keys_file: Annotated[FilePath | None, Field(description="names, scopes and digests of the callers' keys")] = None
+    jwt_issuer: Annotated[str | None, Field(min_length=1, description="who makes tokens (iss)")] = None
+    jwt_audience: Annotated[str | None, Field(min_length=1, description="for whom they must be made (aud)")] = None
+    jwks: Annotated[str | None, Field(min_length=1, description="file or https address of the issuer's keys")] = None
+    jwt_scope_claim: Annotated[str, Field(min_length=1, description="claim that holds the scopes")] = "scope"
+    jwt_leeway_seconds: Annotated[int, Field(ge=0, le=300, description="by which the clocks may differ")] = 30
+    open: Annotated[bool, Field(description="lets anybody call at an address that others reach")] = False
+    caller_rate: Annotated[float, Field(ge=0, le=100_000, description="requests a second of one caller; 0: any")] = 0
+    caller_burst: Annotated[int, Field(ge=1, le=100_000, description="requests at once before that counts")] = 20
+    caller_share: Annotated[float, Field(gt=0, le=1, description="of the places, for one caller that is known")] = 0.75
+    trusted_hosts: Annotated[
+        frozenset[str], NoDecode, Field(description="names in Host that are answered, between commas")
+    ] = frozenset()
+    trusted_proxies: Annotated[
+        frozenset[str], NoDecode, Field(description="addresses and networks of proxies, between commas")
+    ] = frozenset({"127.0.0.1", "::1"})
+    tls_certificate: Annotated[FilePath | None, Field(description="certificate chain (PEM) to serve https with")] = None
+    tls_key: Annotated[FilePath | None, Field(description="its key, where it is not in the same file")] = None
+    tls_client_ca: Annotated[
+        FilePath | None, Field(description="authorities of the client certificates that are then asked for")
+    ] = None
+    deidentify: Annotated[bool, Field(description="results without patient and dates")] = False
     spool_dir: Annotated[Path | None, Field(description="folder for what DICOMweb brings and for results")] = None
     spool_mb: Annotated[int, Field(ge=1, description="most MB of instances waiting to be judged")] = 20_480
     spool_hours: Annotated[int, Field(ge=1, le=8760, description="age at which an unjudged series is dropped")] = 24
@@ -136,12 +160,53 @@ class Settings(BaseSettings):
     fhir_password: Annotated[SecretStr | None, Field(description="and password")] = None
     ca_file: Annotated[FilePath | None, Field(description="authorities that both destinations are checked with")] = None
     verify_tls: Annotated[bool, Field(description="false takes any certificate of a destination")] = True
+    signing_key: Annotated[
+        FilePath | None, Field(description="Ed25519 private key (PEM): signs receipts and anchors")
+    ] = None
+    audit_dir: Annotated[Path | None, Field(description="folder for the audit trail; without it there is none")] = None
+    audit_days: Annotated[int, Field(ge=1, le=36_500, description="age at which lines of it are deleted")] = 365
+    audit_file_mb: Annotated[int, Field(ge=1, le=10_240, description="size at which another file is begun")] = 64
+    audit_when_full: Annotated[
+        Literal["refuse", "go-on"], Field(description="what happens while it cannot be written")
+    ] = "refuse"
+    audit_anchors: Annotated[Path | None, Field(description="folder elsewhere for anchors of it")] = None
+    audit_syslog: Annotated[str | None, Field(description="collector: udp://, tcp:// or tls://HOST:PORT")] = None
+    audit_syslog_format: Annotated[
+        Literal["dicom", "json"], Field(description="DICOM audit messages (ATNA), or the lines themselves")
+    ] = "dicom"
+    audit_syslog_certificate: Annotated[
+        FilePath | None, Field(description="certificate and key (PEM) that the collector asks for")
+    ] = None
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="log level")] = "info"
 
-    @field_validator("without", mode="before")
+    @field_validator("without", "trusted_hosts", "trusted_proxies", mode="before")
     @classmethod
     def _between_commas(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: frozenset[str]) -> frozenset[str]:
+        for each in value:
+            TypeAdapter(IPvAnyNetwork).validate_python(each)
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the library's interface
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, and for secrets the files that LUNGSCOPE_<NAME>_FILE names."""
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a caller must show a key, a token or a client certificate."""
+        return any((self.api_token, self.keys_file, self.jwt_issuer, self.tls_client_ca))
 
     @classmethod
     def load(cls) -> Self:
@@ -152,17 +217,69 @@ class Settings(BaseSettings):
             # Only name and complaint: the value may be a secret.
             where = "; ".join(f"LUNGSCOPE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
             raise SettingsError(found=where, expected="usable settings", remedy="See docs/settings.md.") from None
-        token = settings.api_token
-        if token is not None and len(token.get_secret_value()) < MIN_TOKEN_LENGTH:
-            raise SettingsError(
-                found="a LUNGSCOPE_API_TOKEN that is too short to be safe",
-                expected=f"at least {MIN_TOKEN_LENGTH} characters",
-                remedy="Generate one: openssl rand -hex 32.",
-            )
-        if settings.spool_dir is None and (settings.pacs_url or settings.fhir_url):
-            raise SettingsError(
-                found="a destination for results without LUNGSCOPE_SPOOL_DIR",
-                expected="a folder in which they wait until they are delivered",
-                remedy="Set LUNGSCOPE_SPOOL_DIR to a folder on a local disk.",
-            )
+        for is_wrong, found, expected, remedy in settings._contradictions():
+            if is_wrong:
+                raise SettingsError(found=found, expected=expected, remedy=remedy)
         return settings
+
+    def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
+        """What no setting shows alone: whether it is so, found, expected, remedy."""
+        token = self.api_token
+        yield (
+            token is not None and len(token.get_secret_value()) < MIN_TOKEN_LENGTH,
+            "a LUNGSCOPE_API_TOKEN that is too short to be safe",
+            f"at least {MIN_TOKEN_LENGTH} characters",
+            "Generate one: openssl rand -hex 32.",
+        )
+        yield (
+            self.spool_dir is None and (self.pacs_url or self.fhir_url),
+            "a destination for results without LUNGSCOPE_SPOOL_DIR",
+            "a folder in which they wait until they are delivered",
+            "Set LUNGSCOPE_SPOOL_DIR to a folder on a local disk.",
+        )
+        yield (
+            self.audit_dir is None and (self.audit_anchors or self.audit_syslog),
+            "LUNGSCOPE_AUDIT_ANCHORS or LUNGSCOPE_AUDIT_SYSLOG without LUNGSCOPE_AUDIT_DIR",
+            "the folder of the audit trail, from which both are made",
+            "Set LUNGSCOPE_AUDIT_DIR to a folder on a local disk.",
+        )
+        of_tokens = (self.jwt_issuer, self.jwt_audience, self.jwks)
+        yield (
+            any(of_tokens) and not all(of_tokens),
+            "only some of LUNGSCOPE_JWT_ISSUER, LUNGSCOPE_JWT_AUDIENCE and LUNGSCOPE_JWKS",
+            "all three: who makes tokens, for whom, and the keys to check them with",
+            "Set the others, or none.",
+        )
+        yield (
+            self.tls_certificate is None and (self.tls_key or self.tls_client_ca),
+            "LUNGSCOPE_TLS_KEY or LUNGSCOPE_TLS_CLIENT_CA without LUNGSCOPE_TLS_CERTIFICATE",
+            "the certificate that the service shows",
+            "Set it, or leave TLS to a proxy.",
+        )
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Secrets from files, as container engines hand them over: LUNGSCOPE_API_TOKEN_FILE for LUNGSCOPE_API_TOKEN."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The text of the file without the line end; raises SettingsError for one that cannot be read, and for a secret
+        that is set as well."""
+        name = f"LUNGSCOPE_{field_name.upper()}"
+        path = os.environ.get(f"{name}_FILE") if field.annotation == SecretStr | None else None
+        if not path:
+            return None, field_name, False
+        if os.environ.get(name):
+            raise SettingsError(found=f"both {name} and {name}_FILE", expected="one of them", remedy="Leave one out.")
+        try:
+            return Path(path).read_text("utf-8").rstrip("\r\n"), field_name, False
+        except (OSError, UnicodeError) as error:
+            raise SettingsError(
+                found=f"{name}_FILE, which cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}",
+                expected="a file with the secret",
+                remedy="Let the service's user read it.",
+            ) from None
+
+    def __call__(self) -> dict[str, Any]:
+        """All secrets that have a file."""
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}

@@ -194,7 +194,31 @@ class _DeliveryMetrics:
         )
 
 
-class Metrics(_RequestMetrics, _SeriesMetrics, _DeliveryMetrics):
+class _AuditMetrics:
+    """Whether what happens is on record."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.audit_writable = Gauge(
+            "lungscope_audit_writable",
+            "1 while every worker can write its audit trail, or none is kept.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.audit_writable.set(1)
+        self.audit_lost = Counter(
+            "lungscope_audit_events_lost", "Events that could not be written to the audit trail.", registry=registry
+        )
+        self.audit_forwarded = Counter(
+            "lungscope_audit_lines_forwarded", "Lines of the audit trail sent to the collector.", registry=registry
+        )
+
+    def audit_told(self, writable: bool, lost: int) -> None:
+        """Note whether the trail can be written, and how many events were lost."""
+        self.audit_writable.set(int(writable))
+        self.audit_lost.inc(lost)
+
+
+class Metrics(_RequestMetrics, _SeriesMetrics, _DeliveryMetrics, _AuditMetrics):
     """Everything /metrics shows; labels take few, known values.
 
     Workers share a `folder` of counts, and each shows those of all: a gauge is their sum unless it says otherwise.
@@ -207,6 +231,7 @@ class Metrics(_RequestMetrics, _SeriesMetrics, _DeliveryMetrics):
         _RequestMetrics.__init__(self, self.registry)
         _SeriesMetrics.__init__(self, self.registry)
         _DeliveryMetrics.__init__(self, self.registry)
+        _AuditMetrics.__init__(self, self.registry)
         self.worker_restarts = worker_restarts(self.registry)
         self.ready = Gauge(
             "lungscope_ready",

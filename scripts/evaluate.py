@@ -18,16 +18,16 @@ def main() -> None:
 
     from app.errors import LungscopeError
     from training.data.datasets import read_dataset
+    from training.data.references import read_references
     from training.fitting.config import load_config
-    from training.reporting.assessment import assess_bundle, assess_recipe, ratings_beside  # Keras: not for --help
+    from training.reporting.assessment import assess_bundle, assess_recipe  # Keras: not for --help
     from training.reporting.report import summary
 
     what = f"--bundle {given.bundle}" if given.bundle else f"--config {given.config}"
     said = f"python scripts/evaluate.py {what} --data DIR --out DIR"
     try:
-        config, ratings = load_config(given.config), ratings_beside(given.data)
-        dataset = read_dataset(given.data, {} if given.bundle else config.scans)
-        work = (dataset, config, ratings, given.out, said)
+        config, references = load_config(given.config), read_references(given.data)
+        work = (read_dataset(given.data, {} if given.bundle else config.scans), config, references, given.out, said)
         if given.bundle:
             print(summary(assess_bundle(given.bundle, *work)))
         else:

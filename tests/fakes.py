@@ -17,7 +17,6 @@ from app.inference.bundle import (
     CARD_FILE,
     MANIFEST_FILE,
     OUTPUT_NAMES,
-    Conformal,
     EncodedArray,
     GoldenCase,
     InputContract,
@@ -32,6 +31,7 @@ from app.inference.bundle import (
     bundle_files,
     file_digest,
 )
+from app.inference.conformal import Conformal
 from app.inference.detector import Detector, DetectorManifest, DetectorPerformance, ScoreThreshold
 from app.inference.registry import Backends, BundleNames
 from app.inference.suspicion import FieldsContract, ScanPoint, ScoreRule, SecondLook, SuspicionManifest
@@ -366,7 +366,7 @@ def manifest(path: Path, tolerance: float = 1e-3) -> Manifest:
         input=InputContract(size_px=SIZE_PX, spacing_mm=SPACING_MM, clip_hu=(-1000, 400)),
         outputs=OUTPUT_NAMES,
         labels=(
-            Label(finding="cancer_suspected", snomed_ct="93880001", meaning="Primary malignant neoplasm of lung"),
+            Label(finding="cancer_suspected", snomed_ct="162573006", meaning="Suspected lung cancer"),
             Label(finding="normal", snomed_ct="17621005", meaning="Normal"),
         ),
         traits=tuple(Trait(name=name, scale=(1, 6 if name == "calcification" else 5)) for name in TRAITS),

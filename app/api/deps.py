@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.negotiation import preferred_language
 from app.api.uploads.body import BodyLimit
@@ -16,7 +15,11 @@ from app.inference.engine import Engine, SeriesLane, SeriesSlot
 from app.inference.registry import ModelRegistry
 from app.inference.vocabulary import Language
 from app.judgement.judge import Judge
-from app.security import require_token
+from app.judgement.records import Actor, Records
+from app.security.caller import ANYBODY, Caller
+from app.security.callers import Callers
+from app.security.quota import Quota
+from app.security.scopes import access_to
 from app.settings import KILOBYTE, MEGABYTE, Settings
 from app.telemetry import Metrics
 from app.text.reader import ReportReader
@@ -32,8 +35,11 @@ class Services:
     engine: Engine
     lane: SeriesLane
     metrics: Metrics
+    callers: Callers
+    quota: Quota
     delivery: Delivery | None = None
     reader: ReportReader = field(default_factory=ReportReader)
+    records: Records = field(default_factory=Records)
 
     @property
     def slice_limit(self) -> BodyLimit:
@@ -63,16 +69,30 @@ async def services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services)]
 
 
-bearer = HTTPBearer(auto_error=False, description="The token that the operator of this service has set.")
+async def authorise(request: Request, services: ServicesDep) -> AsyncIterator[Caller]:
+    """The caller, who may do what is asked and has a place among the requests at work until its answer is sent.
+
+    Raises NotAuthorised, Forbidden, TooManyRequests and IdentityUnavailable.
+    """
+    caller = await services.callers.identify(request.headers.get("authorization", ""))
+    caller.require(access_to(request.method, request.scope["route"].path))
+    request.state.caller = caller
+    with services.quota.place(_counted_as(caller, request)):
+        yield caller
 
 
-async def authorise(
-    services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
-) -> None:
-    """Raise NotAuthorised unless the client may use /v1."""
-    token = services.settings.api_token
-    if token is not None:
-        require_token(credentials.credentials if credentials else "", token.get_secret_value())
+def actor_of(request: Request) -> Actor:
+    """Who asked, for the audit trail; `unknown` before that has been found out."""
+    caller: Caller | None = getattr(request.state, "caller", None)
+    address = None if request.client is None else request.client.host
+    return Actor("unknown" if caller is None else caller.name, address)
+
+
+def _counted_as(caller: Caller, request: Request) -> str:
+    """The name under which requests are counted: where nobody says who they are, the address."""
+    if caller is not ANYBODY:
+        return caller.name
+    return "" if request.client is None else f"address {request.client.host}"
 
 
 async def series_slot(services: ServicesDep) -> AsyncIterator[SeriesSlot]:

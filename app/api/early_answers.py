@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import time
 import uuid
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from app.api.deps import Services
 from app.api.middleware import REQUEST_ID, SECURITY_HEADERS, id_of, record, with_headers
 from app.api.problems import ProblemType
 from app.errors import LungscopeError, MalformedRequest, UnknownMethod, UnsupportedVersion
+from app.security.scopes import access_to
 from app.server.hooks import EarlyAnswer
 
 EXPECTED: Final = "lungscope.expected"  # in the ASGI scope of a request that was let in: what the engine knows it by
@@ -40,8 +40,7 @@ class EarlyAnswers:
     def __init__(self, services: Services, route: Route) -> None:
         self._services = services
         self._route = route
-        token = services.settings.api_token
-        self._authorisation = None if token is None else f"Bearer {token.get_secret_value()}".encode()
+        self._access = access_to("POST", route.path)
 
     def __call__(self, scope: Scope, length: int) -> EarlyAnswer | None:
         """The 503 answer; None for a request that goes to its route."""
@@ -58,11 +57,10 @@ class EarlyAnswers:
         return early_answer(scope, overload, services.metrics)
 
     def _authorised(self, scope: Scope) -> bool:
-        """Whether the request has the token in the usual form; the route checks any other form."""
-        if self._authorisation is None:
-            return True
+        """Whether it is known already that the caller may do this; the route asks about any other."""
         shown = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        return hmac.compare_digest(shown, self._authorisation)
+        caller = self._services.callers.known(shown.decode("latin-1"))
+        return caller is not None and caller.may(self._access)
 
 
 def early_answer(scope: Scope, error: LungscopeError, metrics: telemetry.Metrics) -> EarlyAnswer:

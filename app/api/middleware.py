@@ -16,15 +16,18 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import telemetry
-from app.api import problems
-from app.errors import BadHost, LungscopeError, UnknownExpectation
+from app.api import page_policies, problems
+from app.errors import BadHost, LungscopeError, UnknownExpectation, UnknownHost
+from app.security.caller import ANYBODY
+from app.security.hosts import TrustedHosts
 
 REQUEST_ID: Final = b"x-request-id"
-SECURITY_HEADERS: Final = (
+STATIC_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
+    (page_policies.HEADER.encode(), page_policies.NOTHING.encode()),
 )
+SECURITY_HEADERS: Final = (*STATIC_HEADERS, (b"cache-control", b"no-store"))
 STATIC_PREFIX: Final = "/docs/assets/"  # the docs pages' files may be cached
 KNOWN_EXPECTATIONS: Final = (
     b"",
@@ -58,7 +61,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = () if scope["path"].startswith(STATIC_PREFIX) else SECURITY_HEADERS
+                own = STATIC_HEADERS if scope["path"].startswith(STATIC_PREFIX) else SECURITY_HEADERS
                 message["headers"] = with_headers(message.get("headers", ()), (REQUEST_ID, request_id.encode()), *own)
             await send(message)
 
@@ -78,28 +81,36 @@ class RequestContext:
 
 
 class WellFormed:
-    """Answers 400 without exactly one Host (RFC 9112 3.2), and 417 to an unknown Expect (RFC 9110 10.1.1)."""
+    """Answers 400 without exactly one Host (RFC 9112 3.2), 421 where that is not one of `hosts` (RFC 9110 15.5.20), and
+    417 to an unknown Expect (RFC 9110 10.1.1)."""
 
-    def __init__(self, app: ASGIApp, metrics: telemetry.Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: telemetry.Metrics, hosts: TrustedHosts) -> None:
         self._app = app
         self._metrics = metrics
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; everything but HTTP passes through."""
-        fault = _fault(scope) if scope["type"] == "http" else None
+        fault = _fault(scope, self._hosts) if scope["type"] == "http" else None
         if fault is None:
             await self._app(scope, receive, send)
         else:
             await problems.response_to(fault, self._metrics)(scope, receive, send)
 
 
-def _fault(scope: Scope) -> LungscopeError | None:
+def _fault(scope: Scope, trusted: TrustedHosts) -> LungscopeError | None:
     hosts = 0
     for name, value in scope["headers"]:
         if name == b"host":
             hosts += 1
             if HOST.fullmatch(value) is None:
                 return _bad_host("a Host header that is no host")
+            if not trusted.holds(value.decode("latin-1")):
+                return UnknownHost(
+                    found="a request for another host",
+                    expected="an address, or a name in LUNGSCOPE_TRUSTED_HOSTS",
+                    remedy="Ask the operator of this service to add the name there.",
+                )
         elif name == b"expect" and value.lower() not in KNOWN_EXPECTATIONS:
             return UnknownExpectation(
                 found="an expectation that is not known", expected="100-continue", remedy="Leave out Expect."
@@ -149,6 +160,9 @@ def record(metrics: telemetry.Metrics, scope: Scope, status: int, seconds: float
     metrics.latency(route).observe(seconds)
     if logger.isEnabledFor(logging.INFO):
         fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+        caller = scope.get("state", {}).get("caller")
+        if caller is not None and caller is not ANYBODY:
+            fields["caller"] = caller.name
         logger.info("request", extra={"fields": fields})
 
 

@@ -14,9 +14,11 @@ from python_multipart.multipart import parse_options_header
 
 from app.api import events
 from app.api.dicomweb.multipart_related import DICOM, RELATED, related
+from app.audit.receipts import header_value
 from app.errors import NotAcceptable
 from app.inference.vocabulary import Language
 from app.judgement.formats import Format
+from app.judgement.records import Receipt
 
 ANYTHING: Final = "*/*"
 KNOWN_HEADERS: Final = 64  # a client sends the same ones each time
@@ -28,6 +30,8 @@ IN_WORDS: Final = {
     DICOM: f"{DICOM}; transfer-syntax={ExplicitVRLittleEndian}",
 }
 
+# A receipt (`app.audit.receipts`) beside an answer that is not JSON.
+RECEIPT_HEADER: Final = "Lungscope-Receipt"
 DEFAULT_LANGUAGE: Language = "en"
 LANGUAGES: Final[dict[str, Language]] = {"en": "en", "zh": "zh"}
 
@@ -168,15 +172,19 @@ def headers(language: Language) -> dict[str, str]:
     return {"Content-Language": language, "Vary": "Accept, Accept-Language"}
 
 
-def response(written: Format, files: tuple[bytes, ...], language: Language) -> Response:
-    """The response with one file, or with several as multipart/related.
+def response(written: Format, files: tuple[bytes, ...], language: Language, receipt: Receipt | None = None) -> Response:
+    """The response with one file, or with several as multipart/related; the receipt, if it is not in the JSON, in a
+    header.
 
     The files are never joined in memory: the pictures of a series have tens of megabytes.
     """
+    own = headers(language)
+    if receipt is not None and written != "json":
+        own[RECEIPT_HEADER] = header_value(receipt)
     if written in TYPES:
         (content,) = files
-        return Response(content, media_type=TYPES[written], headers=headers(language))
+        return Response(content, media_type=TYPES[written], headers=own)
     content_type, body = related(files)
     parts = tuple(body)
-    own = {"Content-Type": content_type, "Content-Length": str(sum(map(len, parts)))}
-    return StreamingResponse(iter(parts), headers={**headers(language), **own})
+    of_parts = {"Content-Type": content_type, "Content-Length": str(sum(map(len, parts)))}
+    return StreamingResponse(iter(parts), headers={**own, **of_parts})

@@ -23,6 +23,11 @@ RETRY_AFTER_S: Final = {
     HTTPStatus.SERVICE_UNAVAILABLE: 2,  # a queue of the default length drains in less
     HTTPStatus.INSUFFICIENT_STORAGE: 60,  # somebody has to make room
 }
+CHALLENGES: Final = {  # RFC 6750 3
+    HTTPStatus.UNAUTHORIZED: "Bearer",
+    HTTPStatus.FORBIDDEN: 'Bearer error="insufficient_scope"',
+}
+UNKNOWN_TOKEN: Final = 'Bearer error="invalid_token"'
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 logger = logging.getLogger(__name__)
 
@@ -48,6 +53,9 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.MalformedText: (HTTPStatus.BAD_REQUEST, "Malformed text"),
     errors.UnsupportedCharset: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported character set"),
     errors.NotAuthorised: (HTTPStatus.UNAUTHORIZED, "Not authorised"),
+    errors.Forbidden: (HTTPStatus.FORBIDDEN, "Not allowed"),
+    errors.TooManyRequests: (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests of one caller"),
+    errors.IdentityUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "Tokens cannot be checked"),
     errors.UnknownModel: (HTTPStatus.NOT_FOUND, "Unknown model"),
     errors.UploadTooSlow: (HTTPStatus.REQUEST_TIMEOUT, "The upload is too slow"),
     errors.InputTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too much was sent"),
@@ -87,12 +95,16 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.UnknownResult: (HTTPStatus.NOT_FOUND, "No such result"),
     errors.NotAcceptable: (HTTPStatus.NOT_ACCEPTABLE, "No acceptable format"),
     errors.DicomwebOff: (HTTPStatus.NOT_IMPLEMENTED, "DICOMweb is not set up"),
+    errors.SecondOpinionOff: (HTTPStatus.NOT_IMPLEMENTED, "No second opinions here"),
     errors.SpoolFull: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many series waiting"),
     errors.StorageFull: (HTTPStatus.INSUFFICIENT_STORAGE, "No room left on the disk"),
     errors.StorageUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The disk cannot be used"),
+    errors.AuditFull: (HTTPStatus.INSUFFICIENT_STORAGE, "No room left for the audit trail"),
+    errors.AuditUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The audit trail cannot be written"),
     errors.Overloaded: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests at work"),
     errors.MalformedRequest: (HTTPStatus.BAD_REQUEST, "Malformed request"),
     errors.BadHost: (HTTPStatus.BAD_REQUEST, "Bad Host header"),
+    errors.UnknownHost: (HTTPStatus.MISDIRECTED_REQUEST, "Not the host of this request"),
     errors.UnknownExpectation: (HTTPStatus.EXPECTATION_FAILED, "Unknown expectation"),
     errors.UnknownMethod: (HTTPStatus.NOT_IMPLEMENTED, "Unknown method"),
     errors.UnsupportedVersion: (HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Unsupported version of HTTP"),
@@ -156,8 +168,8 @@ def response_of(kind: ProblemType, **details: str) -> Response:
     headers = {}
     if kind.status in RETRY_AFTER_S:
         headers["Retry-After"] = str(RETRY_AFTER_S[kind.status])
-    if kind.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
+    if kind.status in CHALLENGES:
+        headers["WWW-Authenticate"] = CHALLENGES[kind.status]
     if kind is PROBLEMS[errors.UnsupportedContentCoding]:
         headers["Accept-Encoding"] = READ_CODINGS
     body = _problem(kind, **details).model_dump_json(exclude_none=True)
@@ -166,16 +178,29 @@ def response_of(kind: ProblemType, **details: str) -> Response:
 
 def response_to(error: errors.LungscopeError, metrics: telemetry.Metrics) -> Response:
     """The response to an error that is in the table of problems, counted."""
-    return _respond(metrics, problem_type(error), **details_of(error))
+    response = _respond(metrics, problem_type(error), **details_of(error))
+    if isinstance(error, errors.TooManyRequests):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, errors.NotAuthorised) and error.shown:
+        response.headers["WWW-Authenticate"] = UNKNOWN_TOKEN
+    return response
 
 
-def handlers(metrics: telemetry.Metrics) -> dict[type[Exception], Handler]:
-    """The handlers of errors raised on purpose; `RequestContext` answers all others, which are bugs."""
+def _tell_nobody(_request: Request, _code: str) -> None:
+    pass
 
-    async def on_lungscope(_: Request, error: Exception) -> Response:
+
+def handlers(
+    metrics: telemetry.Metrics, told: Callable[[Request, str], None] = _tell_nobody
+) -> dict[type[Exception], Handler]:
+    """The handlers of errors raised on purpose; `RequestContext` answers all others, which are bugs. `told` is called
+    with the request and the code of each that is in the table."""
+
+    async def on_lungscope(request: Request, error: Exception) -> Response:
         if not isinstance(error, errors.LungscopeError):
             raise error
         kind = problem_type(error)
+        told(request, kind.code)
         if kind is INTERNAL:
             logger.error("an error outside the table of problems", exc_info=error)
             return _respond(metrics, kind)

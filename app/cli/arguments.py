@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 from app import __version__
 from app.cli.exits import CANNOT_START
 from app.errors import InvalidParameter
+from app.security.scopes import SCOPES
 from app.settings import usable_cores
 
 MAX_PORT: Final = 65535  # RFC 9293 3.1: 16 bits
@@ -22,7 +23,8 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog="lungscope", description="Research use only. Not a medical device.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    options = [*_serve(commands), *_predict(commands), *_accept(commands), *_sign(commands)]
+    options = [*_serve(commands), *_predict(commands), *_accept(commands), *_sign(commands), *_keys(commands)]
+    options += [*_audit(commands), *_receipt(commands)]
     commands.add_parser("models", help="verify and describe the bundles")
     names = {name for option in options for name in option.option_strings}
     valued = {name for option in options for name in option.option_strings if option.nargs is None}
@@ -43,7 +45,12 @@ class _Parser(argparse.ArgumentParser):
 def _serve(commands: Any) -> list[argparse.Action]:
     serve = commands.add_parser("serve", help="answer over HTTP")
     return [
-        serve.add_argument("--host", type=_host, default="127.0.0.1"),
+        serve.add_argument(
+            "--host",
+            type=_host,
+            default="127.0.0.1",
+            help="address to listen on; one that others reach needs keys for the callers, or --insecure-open",
+        ),
         serve.add_argument("--port", type=_whole("a port", 0, MAX_PORT), default=8000),
         serve.add_argument(
             "--workers",
@@ -51,6 +58,11 @@ def _serve(commands: Any) -> list[argparse.Action]:
             default=usable_cores(),
             metavar="N",
             help="processes; default: one per usable core",
+        ),
+        serve.add_argument(
+            "--insecure-open",
+            action="store_true",
+            help="let whoever reaches HOST use the service without a key (as LUNGSCOPE_OPEN=true)",
         ),
     ]
 
@@ -113,6 +125,50 @@ def _sign(commands: Any) -> list[argparse.Action]:
     sign = commands.add_parser("sign", help="sign bundles, for LUNGSCOPE_TRUSTED_KEY")
     sign.add_argument("bundles", nargs="+", type=_path, metavar="BUNDLE", help="…/<name>/<integer>")
     return [sign.add_argument("--key", type=_path, required=True, metavar="PEM", help="Ed25519 private key")]
+
+
+def _keys(commands: Any) -> list[argparse.Action]:
+    keys = commands.add_parser("keys", help="make keys for callers, for LUNGSCOPE_KEYS_FILE")
+    keys.add_argument("action", choices=("new",), help="make a key and print it, once, with its line for the file")
+    return [
+        keys.add_argument("--name", required=True, metavar="NAME", help="of the caller, for logs and limits"),
+        keys.add_argument("--scopes", required=True, metavar="SCOPE,SCOPE", help=", ".join(sorted(SCOPES))),
+    ]
+
+
+def _audit(commands: Any) -> list[argparse.Action]:
+    audit = commands.add_parser("audit", help="check, search and anchor the audit trail")
+    audit.add_argument(
+        "action",
+        choices=("verify", "find", "anchor"),
+        help="say where the trail is not as it was written; print lines about one study or request; print an anchor of "
+        "each chain",
+    )
+    options = [
+        audit.add_argument("--folder", type=_path, metavar="DIR", help="the trail; default: LUNGSCOPE_AUDIT_DIR"),
+        audit.add_argument("--anchors", type=_path, metavar="FILE", help="anchors kept elsewhere, to verify against"),
+        audit.add_argument("--key", type=_path, metavar="PEM", help="public key that all anchors must be signed by"),
+    ]
+    for name, metavar, text in (
+        ("accession", "NUMBER", "lines about an accession number"),
+        ("study", "UID", "lines about a study"),
+        ("series", "UID", "lines about a series"),
+        ("instance", "UID", "lines about an instance, or a result"),
+        ("request-id", "UUID", "lines about a request"),
+        ("image", "FILE", "lines about a file that was sent"),
+    ):
+        options.append(audit.add_argument(f"--{name}", metavar=metavar, help=f"find: {text}"))
+    return options
+
+
+def _receipt(commands: Any) -> list[argparse.Action]:
+    receipt = commands.add_parser("receipt", help="check a receipt, and judge its image again")
+    receipt.add_argument("action", choices=("verify",))
+    receipt.add_argument("file", type=_path, metavar="FILE", help="an answer in JSON, a receipt, or Lungscope-Receipt")
+    return [
+        receipt.add_argument("--key", type=_path, required=True, metavar="PEM", help="public key of the service"),
+        receipt.add_argument("--image", type=_path, metavar="IMG", help="the slice, zip or folder that was judged"),
+    ]
 
 
 def _ordered(arguments: Sequence[str], valued: Collection[str], names: Collection[str]) -> list[str]:

@@ -20,42 +20,61 @@ from uvicorn.supervisors import Multiprocess
 
 from app.cli.exits import CANNOT_START, OK
 from app.cli.models import verified_reader, verified_registry
-from app.errors import NoSharedRoom, StartupError
+from app.errors import NoSharedRoom, SettingsError, StartupError
 from app.private_files import state_folder
+from app.security.hosts import is_loopback
 from app.server.load_board import LoadBoard
 from app.server.metrics_folder import PAGE, hold, no_shared_room, require_room, reserve, shared_metrics_folder
 from app.server.sockets import bound_sockets
-from app.server.worker_process import end_with_parent, long_lived_objects, use_batch_scheduling
+from app.server.tls import require_certificate, tls_options
+from app.server.worker_process import end_with_parent, leave_no_core, long_lived_objects, use_batch_scheduling
 from app.settings import Settings, counts_shared_in, usable_cores
 
 logger = logging.getLogger(__name__)
 PASSING_FAILURE: Final = 1  # of a worker that the supervisor shall try to replace again, while others work
-LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Answer until told to stop; returns the exit code, and raises StartupError."""
     use_batch_scheduling()
+    leave_no_core()
+    if options.insecure_open:
+        settings = settings.model_copy(update={"open": True})
     if settings.spool_dir is not None:
         state_folder(settings.spool_dir)  # every worker would say the same
     with bound_sockets(options.host, options.port) as sockets:
+        _require_guard(settings, sockets)
+        require_certificate(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
         if options.workers == 1:
-            _configure(settings, options.host, sockets)
+            _configure(settings, sockets)
             return _alone(options, settings, sockets)
         with shared_metrics_folder() as folder, counts_shared_in(folder):
-            _configure(settings, options.host, sockets)
+            _configure(settings, sockets)
             return _supervised(options, settings, folder, sockets)
 
 
-def _configure(settings: Settings, host: str, sockets: Sequence[socket]) -> None:
+def _require_guard(settings: Settings, sockets: Sequence[socket]) -> None:
+    """Raise SettingsError where others could reach a service that asks nobody who they are, unless that is meant."""
+    reachable = [address for each in sockets if not is_loopback(address := each.getsockname()[0])]
+    if not reachable or settings.guarded or settings.open:
+        return
+    raise SettingsError(
+        found=f"an address that other machines reach ({reachable[0]}), where anybody may call",
+        expected="keys for the callers: LUNGSCOPE_KEYS_FILE, LUNGSCOPE_API_TOKEN or LUNGSCOPE_JWT_ISSUER",
+        remedy="See docs/security.md. If whoever reaches it may use it: --insecure-open, or LUNGSCOPE_OPEN=true.",
+    )
+
+
+def _configure(settings: Settings, sockets: Sequence[socket]) -> None:
     # Imports prometheus_client, which looks for the folder of shared metrics then and not later.
     from app.telemetry import configure_logging
 
     configure_logging(settings.log_level)
     for each in sockets:
-        logger.info("to answer on %s port %s", *each.getsockname()[:2])
-    if host not in LOOPBACK and settings.api_token is None:
-        logger.warning("listening on %s without LUNGSCOPE_API_TOKEN: whoever reaches it may use it", host)
+        address, port = each.getsockname()[:2]
+        logger.info("to answer on %s port %s", address, port)
+        if not settings.guarded and not is_loopback(address):
+            logger.warning("anybody who reaches %s may use the service", address)
 
 
 def _alone(options: argparse.Namespace, settings: Settings, sockets: list[socket]) -> int:
@@ -147,6 +166,9 @@ def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factor
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.drain_seconds,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=sorted(settings.trusted_proxies),
+        **tls_options(settings.tls_certificate, settings.tls_key, settings.tls_client_ca),
     )
 
 

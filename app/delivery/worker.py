@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from app.delivery.claim import Claim
-from app.delivery.destinations import Destination
+from app.delivery.destinations import Destination, Outcome
 from app.delivery.spool import HOUR_S, Spool
 from app.delivery.storage import StorageWatch, is_of_storage, pause_s
 from app.delivery.store import Due, ResultStore
@@ -72,9 +72,20 @@ class Repeating:
                 self._stop.wait(pause_s(max(1, failures), POLL_S))
 
 
+def _always() -> bool:
+    return True
+
+
+def _tell_nobody(_destination: str, _uid: str, _outcome: Outcome) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class SpoolWork:
-    """Judges complete series, one at a time, each in a slot of the lane that all series share."""
+    """Judges complete series, one at a time, each in a slot of the lane that all series share.
+
+    Nothing is begun unless `may_begin`.
+    """
 
     spool: Spool
     store: ResultStore
@@ -83,6 +94,7 @@ class SpoolWork:
     destinations: Mapping[ObjectKind, Sequence[str]]
     metrics: Metrics
     keep_hours: float
+    may_begin: Callable[[], bool] = _always
 
     def step(self, now: float | None = None) -> bool:
         """Sweep the spool, and judge one series if one is complete; returns whether there was one.
@@ -99,7 +111,7 @@ class SpoolWork:
         try:
             with watch.guard():
                 self._sweep(now)
-                claim = self.spool.claim(now)
+                claim = self.spool.claim(now) if self.may_begin() else None
                 return claim is not None and self._judge_in_turn(claim)
         except Unavailable:  # as the watch has said
             return False
@@ -133,6 +145,9 @@ class SpoolWork:
             logger.warning("a spooled series cannot be judged: %s", type(error).__name__)
         except Cancelled:
             outcome = "interrupted"
+        except Unavailable:
+            claim.forgive()
+            raise
         # Whatever else a decoder or a runtime raises must not stop the next series.
         except Exception as error:
             outcome = "unreadable" if isinstance(error, OSError) else "failed"
@@ -201,13 +216,18 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryWork:
-    """Sends results to one destination, one object at a time. Only one process at a time sends."""
+    """Sends results to one destination, one object at a time. Only one process at a time sends.
+
+    Nothing is sent unless `may_begin`; `told` is called with destination, UID and outcome of each attempt.
+    """
 
     store: ResultStore
     destination: Destination
     lock: Path
     backoff: Backoff
     metrics: Metrics
+    may_begin: Callable[[], bool] = _always
+    told: Callable[[str, str, Outcome], None] = _tell_nobody
 
     def step(self, now: float | None = None) -> bool:
         """Send the object that has waited longest; returns whether there was one and its delivery has ended.
@@ -216,7 +236,7 @@ class DeliveryWork:
         again.
         """
         watch = self.store.watch
-        if not watch.may_work():
+        if not watch.may_work() or not self.may_begin():
             return False
         try:
             with watch.guard(), held_if_free(self.lock) as mine:
@@ -232,6 +252,7 @@ class DeliveryWork:
         name = self.destination.name
         outcome = self.destination.send(item.content)
         self.metrics.deliveries(name, outcome).inc()
+        self.told(name, item.uid, outcome)
         if outcome == "retry":
             self.store.postpone(name, item.uid, now + self.backoff.pause_s(item.attempts + 1))
             return False

@@ -86,7 +86,7 @@ class ScanFacts:
 
 @dataclass(frozen=True, slots=True)
 class SliceSource:
-    """Where a slice came from. UIDs are for the answer to the caller, never for logs."""
+    """Where a slice came from. UIDs and accession number are for the answer to the caller, never for logs."""
 
     kind: SourceKind
     rows: int
@@ -98,6 +98,7 @@ class SliceSource:
     study_instance_uid: str | None = None
     frame_of_reference_uid: str | None = None
     manufacturer: str | None = None
+    accession_number: str | None = None
     facts: ScanFacts = field(default_factory=ScanFacts)
 
 

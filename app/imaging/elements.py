@@ -151,6 +151,11 @@ def _text(value: bytes) -> Value:
     return parts[0] if len(parts) == 1 else tuple(parts)
 
 
+def _identifier(value: bytes) -> Value:
+    """A text that is only ever compared: one in another character set is no reason to parse the whole file."""
+    return value.decode("utf-8", "surrogateescape").strip(" \0")
+
+
 def _unsigned(value: bytes) -> Value:
     decoded: int = UNSIGNED.unpack(value)[0]
     return decoded
@@ -176,6 +181,7 @@ IS: Final[Decoders] = {b"IS": _text}
 LO: Final[Decoders] = {b"LO": _text}
 SH: Final[Decoders] = {b"SH": _text}
 UI: Final[Decoders] = {b"UI": _text}
+SH: Final[Decoders] = {b"SH": _identifier, b"LO": _identifier}
 
 
 def _by_tag(attributes: dict[str, Decoders]) -> dict[int, tuple[str, Decoders]]:
@@ -192,6 +198,7 @@ READ: Final = _by_tag(
         "ImageType": CS,
         "SOPClassUID": UI,
         "SOPInstanceUID": UI,
+        "AccessionNumber": SH,
         "Modality": CS,
         "Manufacturer": LO,
         "PatientSex": CS,

@@ -45,6 +45,7 @@ def slice_source(
         study_instance_uid=header.text("StudyInstanceUID"),
         frame_of_reference_uid=_frame_of_reference(header),
         manufacturer=header.text("Manufacturer"),
+        accession_number=_accession_number(header),
         facts=facts or ScanFacts(),
     )
 
@@ -77,6 +78,13 @@ def frame_of_reference_notes(header: Header) -> tuple[QualityNote, ...]:
         return ()
     message = "Frame of Reference UID is no UID; results are not laid over the image."
     return (QualityNote("frame_of_reference_ignored", "warning", message),)
+
+
+def _accession_number(header: Header) -> str | None:
+    try:
+        return header.text("AccessionNumber")
+    except MalformedDicom:
+        return None  # nothing in an answer depends on it
 
 
 def _frame_of_reference(header: Header) -> str | None:

@@ -25,6 +25,7 @@ from app.errors import (
     WrongSopClass,
 )
 from app.imaging.chunked import FileBytes, piece_of
+from app.imaging.content_digest import digest_of_files, file_digest
 from app.imaging.ct import CTSlice, PointMm, QualityNote, SliceSource
 from app.imaging.dicom import DicomImage
 from app.imaging.formats import TEXT, UNKNOWN
@@ -60,13 +61,19 @@ class SeriesBuilder:
 
     `add` decodes a file at once, so that its bytes may be dropped; `len()` is the number of slices held. Calls may
     come from several threads, one at a time. `keep_headers` keeps what stands before the pixels of every file, packed,
-    for `headers`. Localizers, exact duplicates, files that are no CT image and, where the others make a whole without
-    them, files that cannot be read are left out with a note. Errors name a file by its place in the order of arrival,
-    1-based: names may hold patient data.
+    for `headers`; `keep_digests` the digest of every file of the series, for `input_digest`. Localizers, exact
+    duplicates, files that are no CT image and, where the others make a whole without them, files that cannot be read
+    are left out with a note. Errors name a file by its place in the order of arrival, 1-based: names may hold patient
+    data.
     """
 
     def __init__(
-        self, limits: SeriesLimits | None = None, options: ReadOptions | None = None, *, keep_headers: bool = False
+        self,
+        limits: SeriesLimits | None = None,
+        options: ReadOptions | None = None,
+        *,
+        keep_headers: bool = False,
+        keep_digests: bool = False,
     ) -> None:
         self._limits = limits or SeriesLimits()
         self._options = options or ReadOptions()
@@ -83,6 +90,8 @@ class SeriesBuilder:
         self._index_of: dict[tuple[str, int | None], int] = {}
         self._keep_headers = keep_headers
         self._headers: dict[str | None, bytes] = {}
+        self._keep_digests = keep_digests
+        self._digests: set[bytes] = set()
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -140,6 +149,11 @@ class SeriesBuilder:
             notes=(*self._notes.values(), *self._left_out()),
         )
 
+    @property
+    def input_digest(self) -> str | None:
+        """The digest of the files of which slices were taken, in any order; None unless they were kept."""
+        return digest_of_files(self._digests) if self._digests else None
+
     def headers(self, instance_uids: Collection[str | None]) -> list[Dataset]:
         """The data sets of these instances, without pixels; those that were kept."""
         return [unpack_header(self._headers[uid]) for uid in instance_uids if uid in self._headers]
@@ -154,12 +168,15 @@ class SeriesBuilder:
         if len(self._files_of_series) > 1:
             return
         first, *others = frames
+        digest = file_digest(file) if self._keep_digests else None
         try:
             ct_slice = image.read(first, self._options)
         except InputError as error:
             raise _Unreadable(error) from None
         if self._keep_headers:
             self._headers[image.header.text("SOPInstanceUID")] = pack_header(file)
+        if digest is not None:
+            self._digests.add(digest)
         self._take(ct_slice)
         image.release(first)
         for frame in others:

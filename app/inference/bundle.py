@@ -18,14 +18,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from app.errors import BundleError
 from app.imaging.patches import PatchSpec
+from app.inference.conformal import Conformal, Finding, Fraction
 from app.inference.lineage import Lineage
 
 MANIFEST_FILE = "manifest.json"
 CARD_FILE = "MODEL_CARD.md"
 OUTPUT_NAMES = ("malignancy", "nodule", "traits", "mask", "evidence", "embedding")
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Finding = Literal["cancer_suspected", "normal"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -97,29 +96,6 @@ class OperatingPoint(_Frozen):
     chosen_for: str
     sensitivity: Interval
     specificity: Interval
-
-
-class Conformal(_Frozen):
-    """Class-conditional (Mondrian) conformal prediction (Vovk 2012): a label is in the set when its
-    non-conformity 1 - p(label) is at most that label's quantile."""
-
-    coverage: Fraction
-    quantiles: Mapping[Finding, Fraction]
-
-    @model_validator(mode="after")
-    def _both_labels(self) -> Self:
-        if set(self.quantiles) != {"cancer_suspected", "normal"}:
-            raise ValueError("quantiles must be given for cancer_suspected and normal")
-        return self
-
-    def prediction_set(self, probability: float) -> tuple[Finding, ...]:
-        """The labels that cannot be ruled out at `coverage`, given the probability of cancer."""
-        of = self.quantiles
-        kept: tuple[tuple[Finding, bool], ...] = (
-            ("cancer_suspected", 1 - probability <= of["cancer_suspected"]),
-            ("normal", probability <= of["normal"]),
-        )
-        return tuple(finding for finding, inside in kept if inside)
 
 
 class OutOfDistribution(_Frozen):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.imaging.ct import QualityNote, SliceSource
-from app.inference.bundle import Conformal
-from app.inference.bundle import Finding as Label
+from app.inference.conformal import Conformal
+from app.inference.conformal import Finding as Label
 from app.inference.model import Model
 from app.inference.prediction import Finding, Prediction, Series, Timing
 from app.inference.suspicion import ScanPoint
@@ -44,9 +44,11 @@ def bars_of(notes: Sequence[QualityNote]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(note.code for note in notes if note.bars_normal))
 
 
-def decide(probability: float, conformal: Conformal, threshold: float) -> tuple[Decision, tuple[Label, ...]]:
+def decide(
+    probability: float, soft_diameter_mm: float, conformal: Conformal, threshold: float
+) -> tuple[Decision, tuple[Label, ...]]:
     """Decision and conformal set: decided only where the set holds the one label that the operating point gives."""
-    prediction_set = conformal.prediction_set(probability)
+    prediction_set = conformal.prediction_set(probability, soft_diameter_mm)
     side: Label = "cancer_suspected" if probability >= threshold else "normal"
     return (side if prediction_set == (side,) else "indeterminate"), prediction_set
 
@@ -66,8 +68,8 @@ def suspicion_of(score: float, finding: Finding, point: ScanPoint, model: Model)
 
 
 def _is_normal(finding: Finding, model: Model) -> bool:
-    p = finding.probability
-    return p is not None and decide(p, model.manifest.conformal, model.threshold)[0] == "normal"
+    p, size_mm = finding.probability, finding.soft_diameter_mm
+    return p is not None and decide(p, size_mm, model.manifest.conformal, model.threshold)[0] == "normal"
 
 
 def reject(reasons: Sequence[str]) -> Verdict:
@@ -75,9 +77,9 @@ def reject(reasons: Sequence[str]) -> Verdict:
     return Verdict("rejected", None, (), tuple(dict.fromkeys(reasons)))
 
 
-def conclude_nodule(probability: float, notes: Sequence[QualityNote], model: Model) -> Verdict:
+def conclude_nodule(probability: float, soft_diameter_mm: float, notes: Sequence[QualityNote], model: Model) -> Verdict:
     """The verdict on one nodule that was pointed at, from the classifier alone."""
-    decision, prediction_set = decide(probability, model.manifest.conformal, model.threshold)
+    decision, prediction_set = decide(probability, soft_diameter_mm, model.manifest.conformal, model.threshold)
     reasons = (NEAR_OPERATING_POINT,) if decision == "indeterminate" else ()
     if decision != "cancer_suspected":
         reasons = (*reasons, *bars_of(notes))

@@ -19,7 +19,6 @@ from app.imaging.planes import PLANES, PlanePatches, plane_patches
 from app.imaging.volume import CTVolume
 from app.inference.backends import Backend
 from app.inference.bundle import (
-    Fraction,
     GoldenCase,
     InputContract,
     Interval,
@@ -27,6 +26,7 @@ from app.inference.bundle import (
     VerifiedManifest,
     read_verified,
 )
+from app.inference.conformal import Fraction
 
 NAME: Final = "nodule-detector"
 OUTPUT: Final = "nodule"

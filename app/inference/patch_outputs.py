@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.imaging.patches import Patch, PatchSpec, PatchTransform
 from app.inference.backends import Outputs
+from app.inference.conformal import soft_diameter_mm
 from app.inference.model import Model
 from app.inference.prediction import Evidence, Trait
 
@@ -47,12 +48,13 @@ class Outline:
 @dataclass(frozen=True, slots=True, eq=False)
 class PatchOutputs:
     """The network's outputs for N patches, patch axis first; those `strange` (N,) are unlike the training data, and on
-    those of `no_nodule` (N,) it sees none."""
+    those of `no_nodule` (N,) it sees none. `soft_diameters_mm` (N,) are what prediction sets take."""
 
     patches: Sequence[Patch]
     outputs: Outputs
     strange: NDArray[np.bool_]
     no_nodule: NDArray[np.bool_]
+    soft_diameters_mm: NDArray[np.float64]
 
     def outline(self, n: int) -> Outline | None:
         """The outline on patch `n`, if there is one at its middle."""
@@ -67,7 +69,8 @@ def run_patches(patches: Sequence[Patch], model: Model) -> PatchOutputs:
     """Run the network on all of at least one patch at once."""
     outputs = model.run(list(patches))
     strange = model.distance(outputs["embedding"]) > model.manifest.out_of_distribution.threshold
-    return PatchOutputs(patches, outputs, strange, outputs["nodule"] < model.manifest.nodule_threshold)
+    sizes_mm = soft_diameter_mm(outputs["mask"], model.manifest.input.spacing_mm)
+    return PatchOutputs(patches, outputs, strange, outputs["nodule"] < model.manifest.nodule_threshold, sizes_mm)
 
 
 def traits_of(values: NDArray[np.float32], model: Model) -> tuple[Trait, ...]:

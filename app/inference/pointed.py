@@ -151,4 +151,4 @@ def _verdict(
     reasons = [*unfit, *errors_of(seen.notes), *seen.doubts]
     if reasons or finding.probability is None:
         return reject(reasons)
-    return conclude_nodule(finding.probability, notes, model)
+    return conclude_nodule(finding.probability, finding.soft_diameter_mm, notes, model)

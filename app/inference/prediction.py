@@ -14,10 +14,11 @@ from app.imaging.axes import Axes
 from app.imaging.ct import PointMm, PointPx, QualityNote, SliceSource
 from app.imaging.lung_frame import Location
 from app.imaging.raster import spread
-from app.inference.bundle import Finding as Label
+from app.inference.conformal import Finding as Label
 from app.inference.suspicion import ScanPoint
 from app.inference.vocabulary import Decision, Suspicion
 
+OpinionReason = Literal["not_judged", "too_few_slices", "too_large"]
 NEUTRAL_EVIDENCE: Final = 0.5  # a sigmoid (training.reporting.export): above speaks for suspicion, below against
 
 
@@ -100,14 +101,37 @@ class SliceRef:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SliceOutline:
+    """A nodule's outline on the slice of a series with this index, (N, 2) (column, row)."""
+
+    index: int
+    points_px: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SecondOpinion:
+    """What the recurrent network over `slices` slices says of a nodule; no probability where `reason` says why not."""
+
+    probability: float | None
+    slices: int
+    reason: OpinionReason | None
+
+    def __post_init__(self) -> None:
+        if (self.probability is None) != (self.reason is not None):
+            raise ValueError("an opinion has a probability, or a reason why it has none")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Finding:
     """One nodule. `probability` is None when it was not judged; `diameter_mm` is that of the circle with the
-    predicted outline's area, None without outline; `outline_px` is (N, 2) (column, row) of the sent image;
+    predicted outline's area, None without outline; `soft_diameter_mm` is the size that calibration and prediction sets
+    take (`conformal.soft_diameter_mm`); `outline_px` is (N, 2) (column, row) of the sent image;
     `detector_score` is the logit with which it was found, None where somebody pointed at it. `suspicion_score` is what
     the second look gives it and `suspicion` what that counts for in the decision, both None where it was not asked.
 
-    In a series `slice` is the one on which the nodule is largest, to which centre, outline and evidence belong, and
-    `slices` are all on which it shows, in spatial order.
+    In a series `slice` is the one on which the nodule is largest, to which centre, outline and evidence belong,
+    `slices` are all on which it shows, in spatial order, and `outlines` those on which it was outlined. It has a
+    `second_opinion` where one was asked for.
     """
 
     id: int
@@ -116,6 +140,7 @@ class Finding:
     nodule_probability: float
     probability: float | None
     diameter_mm: float | None
+    soft_diameter_mm: float
     traits: tuple[Trait, ...]
     outline_px: NDArray[np.float64]
     evidence: Evidence
@@ -126,6 +151,8 @@ class Finding:
     slices: tuple[SliceRef, ...] = ()
     size: Size | None = None
     location: Location = field(default_factory=Location)
+    outlines: tuple[SliceOutline, ...] = ()
+    second_opinion: SecondOpinion | None = None
 
 
 @dataclass(frozen=True, slots=True)

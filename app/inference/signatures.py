@@ -6,20 +6,15 @@ A manifest holds the digest of every file of its bundle, so its signature stands
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
-from app.errors import BundleError, SettingsError
+from app.errors import BundleError
 from app.inference.bundle import MANIFEST_FILE, find_bundle, signature_file
-
-if TYPE_CHECKING:  # OpenSSL takes memory in every worker: imported where a key is used
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
-KEY_REMEDY: Final = "Make one: openssl genpkey -algorithm ed25519 -out key.pem. Its public half: openssl pkey -pubout."
+from app.signing import SigningKey, VerifyingKey
 
 
 def sign(path: Path, private_key: Path) -> Path:
     """Write the signature of a file beside it and return its path; raises SettingsError for a key that is none."""
-    key = _private_key(private_key)
+    key = SigningKey.read(private_key)
     signed = signature_file(path)
     signed.write_bytes(key.sign(path.read_bytes()))
     return signed
@@ -27,14 +22,11 @@ def sign(path: Path, private_key: Path) -> Path:
 
 def is_signed(path: Path, public_key: Path) -> bool:
     """Whether the signature beside a file is by this key; raises SettingsError for a key that is none."""
-    from cryptography.exceptions import InvalidSignature
-
-    key = _public_key(public_key)
+    key = VerifyingKey.read(public_key)
     try:
-        key.verify(signature_file(path).read_bytes(), path.read_bytes())
-    except (InvalidSignature, FileNotFoundError):
+        return key.has_signed(path.read_bytes(), signature_file(path).read_bytes())
+    except FileNotFoundError:
         return False
-    return True
 
 
 def require_signed(bundle: Path, public_key: Path | None) -> None:
@@ -58,36 +50,4 @@ def find_signed(models_dir: Path, name: str, public_key: Path | None) -> Path:
 
 def require_private_key(path: Path) -> None:
     """Raise SettingsError unless the file holds a key to sign with."""
-    _private_key(path)
-
-
-def _private_key(path: Path) -> Ed25519PrivateKey:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError):
-        raise _no_key(path, "private") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise _no_key(path, "private")
-    return key
-
-
-def _public_key(path: Path) -> Ed25519PublicKey:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-    try:
-        key = load_pem_public_key(path.read_bytes())
-    except (OSError, ValueError):
-        raise _no_key(path, "public") from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise _no_key(path, "public")
-    return key
-
-
-def _no_key(path: Path, kind: str) -> SettingsError:
-    return SettingsError(
-        found=f"{path}, which holds no such key", expected=f"a {kind} Ed25519 key in PEM", remedy=KEY_REMEDY
-    )
+    SigningKey.read(path)

@@ -12,7 +12,8 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes this one only before Python 3.12
 
 from app.imaging.ct import PointMm, PointPx
-from app.inference.bundle import Finding as Label
+from app.inference.conformal import Finding as Label
+from app.inference.prediction import OpinionReason
 from app.inference.vocabulary import Decision, Suspicion
 from app.judgement.guideline_answers import GuidelinesOut
 from app.judgement.size_answers import LocationOut, LungsOut, SizeOut
@@ -46,6 +47,31 @@ class SliceOut(TypedDict):
     sop_instance_uid: str | None
 
 
+class ModelRef(TypedDict):
+    """The model that judged."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class SecondOpinionOut(TypedDict):
+    """What the recurrent network over the slices says of a finding. It has no part in the decision."""
+
+    probability: Annotated[
+        float | None, Field(ge=0, le=1, description="calibrated; null where `reason` says why there is none")
+    ]
+    slices: Annotated[int, Field(ge=0, description="on which the finding has an outline")]
+    reason: Annotated[
+        OpinionReason | None,
+        Field(
+            description="`too_few_slices`: an outline on fewer than two; `too_large`: more than the network sees; "
+            "`not_judged`: nor has the classifier judged it"
+        ),
+    ]
+    model: ModelRef
+
+
 class FindingOut(TypedDict):
     """One nodule. In a series, pixels are those of `slice`, on which it is largest."""
 
@@ -76,6 +102,9 @@ class FindingOut(TypedDict):
     evidence: NotRequired[Annotated[EvidenceOut, Field(description="only with explain=true")]]
     slice: NotRequired[Annotated[SliceOut, Field(description="of a series: where it is largest")]]
     slices: NotRequired[Annotated[list[SliceOut], Field(description="of a series: all on which it shows")]]
+    second_opinion: NotRequired[
+        Annotated[SecondOpinionOut, Field(description="of a series: only with second_opinion=true")]
+    ]
 
 
 class QualityOut(TypedDict):
@@ -93,14 +122,6 @@ class ScanOut(TypedDict):
     listed_from: float
     open_from: Annotated[float, Field(description="from here a finding leaves the decision open")]
     suspected_from: Annotated[float, Field(description="from here cancer is suspected")]
-
-
-class ModelRef(TypedDict):
-    """The model that judged."""
-
-    name: str
-    version: str
-    digest: str
 
 
 class KeySliceOut(SliceOut):
@@ -134,6 +155,23 @@ class ComparedReportOut(ReportOut):
 
     tagger: Annotated[ModelRef | None, Field(description="what labelled the sentences; null where rules alone read")]
     agreement: list[AgreementOut]
+
+
+class ReceiptOut(TypedDict):
+    """A signed statement of what was judged, by what, with what result: `lungscope receipt verify` runs it again."""
+
+    version: int
+    key: Annotated[str, Field(description="name of the key: the first 16 digits of the sha256 of its public half")]
+    request_id: str
+    time: str
+    input: Annotated[str, Field(description="BLAKE3 of the file, or of the sorted digests of the files of a series")]
+    parameters: dict[str, str]
+    models: Annotated[dict[str, str], Field(description="digests by name/version")]
+    code: dict[str, str]
+    settings: dict[str, str]
+    runtime: dict[str, str]
+    result: Annotated[str, Field(description="sha256 of the answer without its id, times, receipt and report")]
+    signature: Annotated[str, Field(description="Ed25519, base64, of the canonical JSON of all else")]
 
 
 class Answer(TypedDict):
@@ -171,3 +209,4 @@ class Answer(TypedDict):
     source: SourceOut
     timing_ms: dict[str, float]
     disclaimer: str
+    receipt: NotRequired[Annotated[ReceiptOut, Field(description="where the operator has set a key")]]

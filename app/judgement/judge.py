@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset
 
 from app.imaging.archive import files_of
 from app.imaging.chunked import ChunkedFile
-from app.imaging.ct import CTSlice
+from app.imaging.content_digest import file_digest, written
+from app.imaging.ct import CTSlice, SliceSource
 from app.imaging.pixel_stack import SeriesLimits
 from app.imaging.read import read_slice
 from app.imaging.series import SeriesBuilder
@@ -23,8 +24,11 @@ from app.inference.detector import Detector
 from app.inference.diagnose import diagnose
 from app.inference.prediction import Prediction
 from app.inference.registry import ModelRegistry, Models
+from app.inference.second_opinion import SecondOpinions, with_opinions
+from app.inference.sequence import NoduleSequence
 from app.inference.series import Cancelled, Progress, diagnose_volume
 from app.inference.suspicion import SecondLook
+from app.inference.view import ViewCheck
 from app.inference.vocabulary import Language
 from app.judgement.parameters import Parameters
 from app.reports.report import Report
@@ -36,6 +40,9 @@ class Judgement:
     """One image with its parameters, its prediction, the models that made it, and the milliseconds of each stage.
 
     `detector` and `second_look` are the models that searched; None where they were not asked, as about most rois.
+    `sequence` is the one that gave second opinions, None where nobody asked for them.
+    `input_digest` is that of the file, or of the files of the series; None unless the judge keeps digests. `view` is
+    the model that asked whether there is a chest to be seen. `deidentified` results carry nothing of the patient.
     """
 
     image: CTSlice | CTVolume
@@ -45,12 +52,20 @@ class Judgement:
     detector: Detector | None
     second_look: SecondLook | None
     timing_ms: dict[str, float]
+    deidentified: bool = False
+    input_digest: str | None = None
+    view: ViewCheck | None = None
+    sequence: NoduleSequence | None = None
+
+    @property
+    def sources(self) -> Sequence[SliceSource]:
+        """Where its slices came from, in spatial order."""
+        return self.image.sources if isinstance(self.image, CTVolume) else (self.image.source,)
 
     @property
     def shown_instances(self) -> set[str | None]:
         """SOP Instance UIDs of the slices that a report shows: those with findings, and the middle one."""
-        sources = self.image.sources if isinstance(self.image, CTVolume) else (self.image.source,)
-        middle = sources[len(sources) // 2].sop_instance_uid
+        middle = self.sources[len(self.sources) // 2].sop_instance_uid
         return {f.slice.sop_instance_uid for f in self.prediction.findings if f.slice is not None} or {middle}
 
     def report(self, headers: Sequence[Dataset], written: datetime, language: Language = "en") -> Report:
@@ -59,16 +74,42 @@ class Judgement:
         asked = {"detector": self.detector, "second_look": self.second_look}
         searched = {name: each.digest for name, each in asked.items() if each is not None}
         roi_px = self.parameters.roi_px
-        return Report(self.prediction, self.image, headers, self.bundle, written, roi_px, searched, language)
+        return Report(
+            self.prediction,
+            self.image,
+            headers,
+            self.bundle,
+            written,
+            roi_px,
+            searched,
+            language,
+            deidentified=self.deidentified,
+        )
 
 
 class Judge:
-    """Judges slices and series with the models of `registry`, and counts times and decisions in `metrics`."""
+    """Judges slices and series with the models of `registry`, and counts times and decisions in `metrics`.
 
-    def __init__(self, registry: ModelRegistry, metrics: Metrics, max_slices: int) -> None:
+    `opinions` are those on a series' findings, for callers who ask for them. With `deidentify` no result names the
+    patient, whoever asked for it and wherever it goes. With `keep_digests` a judgement has the digest of what was sent.
+    """
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        metrics: Metrics,
+        max_slices: int,
+        opinions: SecondOpinions | None = None,
+        *,
+        deidentify: bool = False,
+        keep_digests: bool = False,
+    ) -> None:
+        self._deidentify = deidentify
         self.registry = registry
         self.metrics = metrics
+        self.opinions = opinions or SecondOpinions()
         self._limits = SeriesLimits(max_slices=max_slices)
+        self._keep_digests = keep_digests
 
     def slice(self, data: bytes | memoryview, parameters: Parameters, began: float | None = None) -> Judgement:
         """Judge the image in a file. `began` is the time at which the request began (`time.perf_counter`), if before
@@ -86,11 +127,14 @@ class Judge:
         timing_ms = {"decode": decode_ms, "search": timing.search_ms, "infer": timing.infer_ms}
         timing_ms["total"] = _since_ms(began or started)
         self.metrics.slice_judged(prediction.decision, timing_ms)
-        return _judgement(image, parameters, prediction, models, timing_ms)
+        digest = written(file_digest(data)) if self._keep_digests else None
+        return self._judgement(image, parameters, prediction, models, timing_ms, digest)
 
     def builder(self, parameters: Parameters, *, keep_headers: bool = False) -> SeriesBuilder:
         """A builder that takes the files of one series to be judged."""
-        return SeriesBuilder(self._limits, parameters.options, keep_headers=keep_headers)
+        return SeriesBuilder(
+            self._limits, parameters.options, keep_headers=keep_headers, keep_digests=self._keep_digests
+        )
 
     def series(
         self,
@@ -100,20 +144,28 @@ class Judge:
         progress: Progress,
         cancelled: Callable[[], bool],
         began: float,
+        input_digest: str | None = None,
     ) -> Judgement:
-        """Judge a volume that took `decode_ms` to read; `began` is the time at which the request began
-        (`time.perf_counter`).
+        """Judge a volume that took `decode_ms` to read, from files with this digest; `began` is the time at which the
+        request began (`time.perf_counter`).
 
-        Raises Cancelled and ModelLoading.
+        Raises Cancelled, ModelLoading, and SecondOpinionOff where `parameters` ask for what is not here.
         """
+        sequence = self.opinions.require() if parameters.second_opinion else None
         models = self.registry.models()
         volume = models.view.remarked_volume(volume)
         prediction = diagnose_volume(
             volume, models.classifier, models.detector, models.second_look, progress, cancelled
         )
-        timing_ms = {"decode": decode_ms, **prediction.timing.stages_ms, "total": _since_ms(began)}
+        stages_ms = dict(prediction.timing.stages_ms)
+        if sequence is not None:
+            started = time.perf_counter()
+            prediction = with_opinions(prediction, volume, sequence)
+            stages_ms["opinion"] = _since_ms(started)
+        timing_ms = {"decode": decode_ms, **stages_ms, "total": _since_ms(began)}
         self.metrics.series_judged(prediction.decision, len(volume.sources), timing_ms)
-        return _judgement(volume, parameters, prediction, models, timing_ms)
+        judgement = self._judgement(volume, parameters, prediction, models, timing_ms, input_digest)
+        return judgement if sequence is None else replace(judgement, sequence=sequence)
 
     def files(
         self,
@@ -137,26 +189,31 @@ class Judge:
                 builder.add(data, None if name is None else name(path))
             progress("read", done, len(paths))
         volume = builder.build()
-        return self.series(volume, parameters, _since_ms(began), progress, cancelled, began)
+        decode_ms = _since_ms(began)
+        return self.series(volume, parameters, decode_ms, progress, cancelled, began, builder.input_digest)
 
-
-def _judgement(
-    image: CTSlice | CTVolume,
-    parameters: Parameters,
-    prediction: Prediction,
-    models: Models,
-    timing_ms: dict[str, float],
-) -> Judgement:
-    searched = parameters.roi_px is None or any(f.suspicion_score is not None for f in prediction.findings)
-    return Judgement(
-        image,
-        parameters,
-        prediction,
-        models.classifier.bundle,
-        models.detector if searched else None,
-        models.second_look if searched else None,
-        timing_ms,
-    )
+    def _judgement(
+        self,
+        image: CTSlice | CTVolume,
+        parameters: Parameters,
+        prediction: Prediction,
+        models: Models,
+        timing_ms: dict[str, float],
+        input_digest: str | None,
+    ) -> Judgement:
+        searched = parameters.roi_px is None or any(f.suspicion_score is not None for f in prediction.findings)
+        return Judgement(
+            image,
+            parameters,
+            prediction,
+            models.classifier.bundle,
+            models.detector if searched else None,
+            models.second_look if searched else None,
+            timing_ms,
+            self._deidentify,
+            input_digest,
+            models.view,
+        )
 
 
 def _since_ms(started: float) -> float:

@@ -14,6 +14,7 @@ from app.imaging.ct import MAX_SPACING_MM, MIN_SPACING_MM, PointPx, QualityNote
 from app.imaging.options import ReadOptions, Window
 from app.judgement import context
 
+BOOLEAN: Final = "([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])"
 NUMBER: Final = r" *[+-]?([0-9]{1,20}([.][0-9]{0,20})?|[.][0-9]{1,20})([eE][+-]?[0-9]{1,2})? *"
 
 
@@ -56,7 +57,13 @@ PARAMETERS: Final = {
     ),
     "explain": Parameter(
         "true adds the class-activation map of each finding.",
-        "([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])",
+        BOOLEAN,
+        "true or false",
+        "boolean",
+    ),
+    "second_opinion": Parameter(
+        "true adds what the recurrent network over a nodule's slices says of each finding. It changes no decision.",
+        BOOLEAN,
         "true or false",
         "boolean",
     ),
@@ -66,43 +73,65 @@ PARAMETERS: Final = {
         f"names with commas between them, of {', '.join(GUIDELINES)}",
     ),
 }
-KNOWN: Final = tuple(PARAMETERS)
-KNOWN_OF_SERIES: Final = ("explain", "guidelines")
+OF_SERIES_ALONE: Final = ("second_opinion",)
+KNOWN: Final = tuple(name for name in PARAMETERS if name not in OF_SERIES_ALONE)
+KNOWN_OF_SERIES: Final = ("explain", "guidelines", *OF_SERIES_ALONE)
 # Parts of a form alone: an address is logged by whatever it passes.
 REPORT: Final = "report"
 CONTEXT: Final = context.NAME
 TRUE: Final = ("true", "1", "yes")
+IGNORED: Final = "ignored"
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The parameters of one slice or series; `notes` are remarks about the request itself. A series has no roi."""
+    """The parameters of one slice or series; `notes` are remarks about the request itself, `ignored` the number of
+    unknown ones. A series has no roi, and only a series has second opinions."""
 
     roi_px: PointPx | None = None
     options: ReadOptions = field(default_factory=ReadOptions)
     explain: bool = False
+    second_opinion: bool = False
     notes: tuple[QualityNote, ...] = ()
+    ignored: int = 0
     guidelines: tuple[str, ...] = ()
     context: Context = field(default_factory=Context)
 
 
 def parse_parameters(texts: Mapping[str, str]) -> Parameters:
     """Parse the known parameters and ignore empty ones; raises InvalidParameter, which names the wrong parameter."""
-    given, notes = _given(texts, KNOWN)
+    given, ignored = _given(texts, KNOWN)
     options = ReadOptions(
         frame=int(given["frame"]) if "frame" in given else None,
         pixel_spacing_mm=_spacing(given.get("pixel_spacing_mm")),
         window=_window(given.get("window")),
     )
     roi_px = _pair(given["roi"]) if "roi" in given else None
-    return Parameters(roi_px, options, given.get("explain", "").lower() in TRUE, notes, *_for_guidelines(given))
+    explain = _is_true(given, "explain")
+    names, known = _for_guidelines(given)
+    return Parameters(
+        roi_px,
+        options,
+        explain,
+        notes=_remarks(ignored, KNOWN),
+        ignored=ignored,
+        guidelines=names,
+        context=known,
+    )
 
 
 def parse_series_parameters(texts: Mapping[str, str]) -> Parameters:
     """Parse the parameters of a series, as `parse_parameters` does those of a slice."""
-    given, notes = _given(texts, KNOWN_OF_SERIES)
+    given, ignored = _given(texts, KNOWN_OF_SERIES)
     names, known = _for_guidelines(given)
-    return Parameters(explain=given.get("explain", "").lower() in TRUE, notes=notes, guidelines=names, context=known)
+    return Parameters(
+        explain=_is_true(given, "explain"),
+        second_opinion=_is_true(given, "second_opinion"),
+        notes=_remarks(ignored, KNOWN_OF_SERIES),
+        ignored=ignored,
+        guidelines=names,
+        context=known,
+    )
 
 
 def _for_guidelines(given: Mapping[str, str]) -> tuple[tuple[str, ...], Context]:
@@ -110,16 +139,50 @@ def _for_guidelines(given: Mapping[str, str]) -> tuple[tuple[str, ...], Context]
     return names, context.parse_context(given[CONTEXT]) if CONTEXT in given else Context()
 
 
-def _given(texts: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, str], tuple[QualityNote, ...]]:
-    """The parameters that have a value, and a remark about unknown ones; raises InvalidParameter."""
+def parameter_texts(parameters: Parameters) -> dict[str, str]:
+    """Texts that are parsed to the same parameters again, those that were not given left out; unknown ones are
+    counted in IGNORED. Without guidelines and their context, which change no judgement: the latter is of a patient."""
+    options, window = parameters.options, parameters.options.window
+    texts = {
+        "roi": _written(parameters.roi_px),
+        "pixel_spacing_mm": _written(options.pixel_spacing_mm),
+        "window": None if window is None else _written((window.centre_hu, window.width_hu)),
+        "frame": None if options.frame is None else str(options.frame),
+        "explain": "true" if parameters.explain else None,
+        "second_opinion": "true" if parameters.second_opinion else None,
+        IGNORED: str(parameters.ignored) if parameters.ignored else None,
+    }
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def with_unknown(texts: Mapping[str, str]) -> dict[str, str]:
+    """What `parameter_texts` gave, as the parsers take it: with as many unknown parameters as there were."""
+    given = {name: text for name, text in texts.items() if name != IGNORED}
+    return given | {f"{IGNORED}-{number}": "1" for number in range(int(texts.get(IGNORED, "0")))}
+
+
+def _written(numbers: tuple[float, float] | None) -> str | None:
+    return None if numbers is None else ",".join(f"{number!r}" for number in numbers)
+
+
+def _given(texts: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, str], int]:
+    """The parameters that have a value, and the number of unknown ones; raises InvalidParameter."""
     given = {name: text.strip() for name, text in texts.items() if text.strip()}
     for name in given.keys() & set(known):
         if not re.fullmatch(PARAMETERS[name].pattern, given[name]):
             _refuse(name)
-    if unknown := len(given.keys() - {*known, CONTEXT}):
-        message = f"{unknown} parameter(s) are not known here and were ignored; known are {', '.join(known)}."
-        return given, (QualityNote("parameter_ignored", "warning", message),)
-    return given, ()
+    return given, len(given.keys() - {*known, CONTEXT})
+
+
+def _remarks(ignored: int, known: Collection[str]) -> tuple[QualityNote, ...]:
+    if not ignored:
+        return ()
+    message = f"{ignored} parameter(s) are not known here and were ignored; known are {', '.join(known)}."
+    return (QualityNote("parameter_ignored", "warning", message),)
+
+
+def _is_true(given: Mapping[str, str], name: str) -> bool:
+    return given.get(name, "").lower() in TRUE
 
 
 def _pair(text: str) -> PointPx:

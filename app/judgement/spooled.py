@@ -17,21 +17,27 @@ from app.judgement.parameters import Parameters
 from app.reports.result import ObjectKind, ResultObject
 
 
+def _tell_nobody(_judgement: Judgement) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class SpooledJudge:
     """Judges the files of one spooled series."""
 
     judge: Judge
+    judged: Callable[[Judgement], None] = _tell_nobody
 
     def __call__(
         self, paths: Sequence[Path], arrived: datetime, cancelled: Callable[[], bool], wanted: Collection[ObjectKind]
     ) -> list[ResultObject]:
         """The results of the kinds `wanted`. A series of one slice is judged as a slice.
 
-        The results bear the time `arrived` at which the series came, so that a second attempt writes the same. Raises
-        the errors of a series that cannot be judged, and Cancelled.
+        `judged` is told of the judgement. The results bear the time `arrived` at which the series came, so that a
+        second attempt writes the same. Raises the errors of a series that cannot be judged, and Cancelled.
         """
-        judgement = self._only_slice(paths) or self.judge.files(paths, Parameters(), _tell_nobody, cancelled)
+        judgement = self._only_slice(paths) or self.judge.files(paths, Parameters(), _no_progress, cancelled)
+        self.judged(judgement)
         report = judgement.report(_headers(paths, judgement.shown_instances), arrived)
         return result_objects(report, wanted, self.judge.metrics)
 
@@ -45,7 +51,7 @@ class SpooledJudge:
             return None
 
 
-def _tell_nobody(_stage: str, _done: int, _of: int) -> None:
+def _no_progress(_stage: str, _done: int, _of: int) -> None:
     pass
 
 

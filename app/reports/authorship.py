@@ -12,6 +12,7 @@ from pydicom.valuerep import DA, DT, TM
 
 from app import __version__
 from app.reports import codes
+from app.reports.deidentified import remove_times
 from app.reports.headers import copy_body_part, copy_patient_and_study, restore_frames
 from app.reports.report import DISCLAIMER, MANUFACTURER, Kind, Report, ReportedSlice, derived_uid
 
@@ -65,6 +66,8 @@ def finish(instance: Dataset, report: Report, shown: ReportedSlice, *, image: bo
         uid = derived_uid("dimensions", instance.SOPInstanceUID)
         for item in (*instance.DimensionOrganizationSequence, *instance.DimensionIndexSequence):
             item.DimensionOrganizationUID = uid
+    if report.deidentified:
+        remove_times(instance)
     return instance
 
 

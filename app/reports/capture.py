@@ -24,11 +24,12 @@ Draw = Callable[[Report, ReportedSlice], NDArray[np.uint8]]
 
 
 def write_captures(report: Report, draw: Draw) -> tuple[Dataset, ...]:
-    """One picture for every slice that the report shows.
+    """One picture for every slice that the report shows; where it names no patient, not of a slice that may show one.
 
     `draw` gives uint8 RGB (rows, columns, 3) that begins with the slice, each of its pixels `n` x `n` of the picture.
     """
-    return tuple(_capture(report, shown, draw(report, shown)) for shown in report.slices())
+    shown = (on for on in report.slices() if not (report.deidentified and _burned_in(on)))
+    return tuple(_capture(report, on, draw(report, on)) for on in shown)
 
 
 def _capture(report: Report, shown: ReportedSlice, rgb: NDArray[np.uint8]) -> Dataset:
@@ -50,10 +51,15 @@ def _capture(report: Report, shown: ReportedSlice, rgb: NDArray[np.uint8]) -> Da
     instance.PixelSpacing = [DSfloat(mm / factor, auto_format=True) for mm in (rows_mm, columns_mm)]
     instance.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     instance.ConversionType = "WSD"
-    instance.BurnedInAnnotation = "NO"  # of the patient's identity: none is drawn
+    instance.BurnedInAnnotation = "YES" if _burned_in(shown) else "NO"  # of the patient's identity: we draw none
     instance.DerivationDescription = f"Evidence, outline and diameter drawn on the slice. {DISCLAIMER}"
     instance.SourceImageSequence = [_source_item(source)]
     return finish(instance, report, shown)
+
+
+def _burned_in(shown: ReportedSlice) -> bool:
+    """Whether the source says that its pixels identify the patient (PS3.3 C.7.6.1)."""
+    return bool(shown.header.dataset.get("BurnedInAnnotation") == "YES")
 
 
 def _source_item(source: Dataset) -> Dataset:

@@ -44,6 +44,12 @@ COMMENT: Final = Code("121106", "DCM", "Comment")
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 
+BASIC_PROFILE: Final = Code("113100", "DCM", "Basic Application Confidentiality Profile")  # CID 7050, and the next four
+CLEAN_STRUCTURED_CONTENT: Final = Code("113104", "DCM", "Clean Structured Content Option")
+CLEAN_DESCRIPTORS: Final = Code("113105", "DCM", "Clean Descriptors Option")
+RETAIN_DEVICE: Final = Code("113109", "DCM", "Retain Device Identity Option")
+RETAIN_UIDS: Final = Code("113110", "DCM", "Retain UIDs Option")
+
 NOT_ATTEMPTED: Final = Code("114007", "DCM", "Measurement not attempted")  # CID 42, numeric value qualifiers
 VALUE_INDETERMINATE: Final = Code("114011", "DCM", "Value indeterminate")
 

@@ -55,9 +55,10 @@ def write_bundle(report: Report, *, transaction: bool = False) -> Json:
     bundle: Json = {
         "resourceType": "Bundle",
         "type": "transaction" if transaction else "collection",
-        "timestamp": _instant(report),
         "entry": entries,
     }
+    if not report.deidentified:
+        bundle["timestamp"] = _instant(report)
     if not transaction:
         bundle["identifier"] = _own_identifier(report, "bundle")
     return _json(Bundle, bundle)
@@ -85,7 +86,7 @@ def _report(report: Report, addresses: _Addresses) -> Json:
         "code": _concept(codes.CT_CHEST),
         "subject": _subject(report),
         **_effective(report),
-        "issued": _instant(report),
+        **_issued(report),
         "result": [{"reference": address} for address in (addresses.whole, *addresses.findings.values())],
         "conclusion": f"{_conclusion(report)} {DISCLAIMER}",
         "conclusionCode": [_concept(codes.decision_code(prediction.decision, report.bundle.manifest))],
@@ -143,7 +144,7 @@ def _imaging_observation(report: Report, address: str, name: str, addresses: _Ad
         "code": _concept(codes.PROBABILITY),
         "subject": _subject(report),
         **_effective(report),
-        "issued": _instant(report),
+        **_issued(report),
         "bodySite": _concept(codes.LUNG),
         "device": {"reference": addresses.device},
     }
@@ -288,6 +289,10 @@ def _urn(report: Report, *parts: object) -> str:
 
 def _id(urn: str) -> str:
     return urn.removeprefix("urn:uuid:")
+
+
+def _issued(report: Report) -> Json:
+    return {} if report.deidentified else {"issued": _instant(report)}
 
 
 def _instant(report: Report) -> str:

@@ -20,6 +20,7 @@ from app.imaging.volume import CTVolume
 from app.inference.bundle import Bundle
 from app.inference.prediction import Finding, Prediction
 from app.inference.vocabulary import Language, Suspicion
+from app.reports.deidentified import without_patient
 from app.reports.source import SourceHeader, remarks_on
 
 Kind = Literal["sr", "capture", "map", "segmentation"]
@@ -50,7 +51,7 @@ class Report:
     `image` is what was judged. `headers` are data sets of its source, pixels not needed, in any order: at least those
     of the slices that a report shows, none for a picture that was no DICOM. `written` says when, with its time zone.
     `roi_px` is what was pointed at, if anything; `searched` holds the digests of what searched, by its part in
-    it; `language` is that of the pictures.
+    it; `language` is that of the pictures. `deidentified` results carry nothing of the patient.
     """
 
     prediction: Prediction
@@ -61,6 +62,7 @@ class Report:
     roi_px: PointPx | None = None
     searched: Mapping[str, str] = field(default_factory=dict)
     language: Language = "en"
+    deidentified: bool = False
 
     def __post_init__(self) -> None:
         if self.written.tzinfo is None:
@@ -68,8 +70,9 @@ class Report:
 
     @cached_property
     def source_headers(self) -> tuple[SourceHeader, ...]:
-        """What is valid of each of `headers`, in their order."""
-        return tuple(map(SourceHeader.of, self.headers))
+        """What is valid of each of `headers`, in their order; of a deidentified report without the patient."""
+        valid = tuple(map(SourceHeader.of, self.headers))
+        return tuple(map(without_patient, valid)) if self.deidentified else valid
 
     @property
     def notes(self) -> tuple[QualityNote, ...]:

@@ -41,7 +41,7 @@ PATIENT_STUDY: Final = (  # PS3.3 C.7.2.2
 )
 BODY_PART: Final = "BodyPartExamined"
 # Not copied, but followed by the number of a result and by FHIR. UIDs are those of `SliceSource`.
-FOLLOWED: Final = ("InstanceNumber", "AcquisitionDate", "ContentDate")
+FOLLOWED: Final = ("InstanceNumber", "AcquisitionDate", "ContentDate", "BurnedInAnnotation")
 TAKEN_OVER: Final = (*PATIENT, *STUDY, *PATIENT_STUDY, BODY_PART, *FOLLOWED)
 
 GROUP_LENGTH: Final = 0x0000  # the element of every group that counts its bytes

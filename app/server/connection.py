@@ -268,8 +268,9 @@ class _Http(HttpToolsProtocol):
         return self._passed_on
 
     def keeps_answering(self) -> bool:
-        """Whether a client that has ended its side waits for an answer; the connection closes after it."""
-        if self.transport.is_closing() or not self._ends_after_whole_requests():
+        """Whether a client that has ended its side waits for an answer, after which the connection closes; not in
+        TLS, of which Python ends both sides at once."""
+        if self.scheme == "https" or self.transport.is_closing() or not self._ends_after_whole_requests():
             return False
         cycle = self._at_work
         if cycle is not None and not cycle.response_started and not isinstance(cycle.transport, AnswerAhead):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import sys
 import threading
@@ -26,6 +27,12 @@ def use_batch_scheduling() -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def leave_no_core() -> None:
+    """Have a crash of this process, and of those that it starts, leave no memory on the disk: it holds images of
+    patients. The usual collectors of core dumps keep to this limit as well (core(5))."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def end_with_parent() -> None:

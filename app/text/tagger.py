@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from app.errors import BundleError
 from app.inference.backends import Backend
 from app.inference.bundle import (
-    Fraction,
     GoldenCase,
     Interval,
     TrainingData,
     VerifiedManifest,
     read_verified,
 )
+from app.inference.conformal import Fraction
 from app.inference.golden import check_golden
 from app.text.statements import Label, Language
 from app.text.tokens import encode, numbers_of

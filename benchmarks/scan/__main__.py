@@ -1,6 +1,6 @@
 """What is said of whole slices and series.
 
-    python -m benchmarks.scan DATA --networks DIR --views DIR --out docs/results/scan.json
+    python -m benchmarks.scan DATA --networks DIR --views DIR --classifiers DIR --out docs/results/scan.json
 
 DATA is the folder of the development data. The networks of cross-fitting are those of the second look
 (`scripts/second_look.py train`) and of the view check (`make sight`); each is asked only about what it has not seen.
@@ -30,7 +30,9 @@ from benchmarks.scan.tables import page_of, tables
 from training.data.datasets import read_dataset
 from training.data.nodules import Nodule
 
-COMMAND: Final = "python -m benchmarks.scan DATA --networks DIR --views DIR --out docs/results/scan.json"
+COMMAND: Final = (
+    "python -m benchmarks.scan DATA --networks DIR --views DIR --classifiers DIR --out docs/results/scan.json"
+)
 T = TypeVar("T")
 BEFORE: Final = Path("docs/results/scan_before.json")
 
@@ -42,13 +44,14 @@ class Bench:
     data: Path
     networks: Path
     views: Path | None
+    classifiers: Path
     pictures: Path | None
     most: int | None
 
     @cached_property
     def panel(self) -> Panel:
         """The cross-fitted networks."""
-        return Panel.read(self.networks, self.views)
+        return Panel.read(self.networks, self.views, self.classifiers)
 
     @cached_property
     def scans(self) -> tuple[KnownScan, ...]:
@@ -137,6 +140,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--networks", type=Path, required=True)
     parser.add_argument("--views", type=Path, help="the view check's networks; without it nothing asks for a chest")
+    parser.add_argument("--classifiers", type=Path, required=True, help="of benchmarks.fold_classifiers")
     parser.add_argument("--out", type=Path, required=True, help="JSON file")
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--most", type=int, help="series, and plantings of a kind, of each scan: to try it out")
@@ -144,7 +148,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="Markdown file whose tables are replaced")
     given = parser.parse_args()
     quiet_decoders()
-    bench = Bench(given.data, given.networks, given.views, given.pictures, given.most)
+    bench = Bench(given.data, given.networks, given.views, given.classifiers, given.pictures, given.most)
     results = ScanResults.read(given.out) if given.out.is_file() else ScanResults(command=COMMAND, networks={})
     for part in given.only:
         update = {**getattr(bench, part)(), "networks": bench.panel.weights, "bundles": bench.panel.bundles}

@@ -17,6 +17,7 @@ from app.inference.detector import Detector
 from app.inference.model import Model, create_backend
 from app.inference.suspicion import SecondLook, SuspicionManifest
 from app.inference.view import OUTPUT, ViewCheck, ViewManifest
+from benchmarks.fold_classifiers import LEFT_OUT, bundle_of
 from benchmarks.scan.answers import Judge
 from benchmarks.scan.known import SCANS
 from training.second_look.artefacts import KerasBackend, LookRun, read_network
@@ -25,7 +26,6 @@ from training.sight.fit import logits
 from training.sight.runs import trained
 from training.sight.views import FOLDS
 
-CLASSIFIER: Final = Path("models/nodule-classifier/1")
 FILTER: Final = Path("models/nodule-detector/1")
 SECOND_LOOK: Final = Path("models/nodule-suspicion/1")  # its rule and its points hold for every network
 CHEST_VIEW: Final = Path("models/chest-view/1")
@@ -102,14 +102,14 @@ class Panel:
     views: Mapping[int, ViewCheck] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path, views: Path | None, bundle: Path = SECOND_LOOK) -> Self:
+    def read(cls, folder: Path, views: Path | None, classifiers: Path, bundle: Path = SECOND_LOOK) -> Self:
         """The second look's networks in `folder` and the view check's in `views`, with the rule and the points of the
-        shipped `bundle`, behind the filter and before the classifier that are shipped.
+        shipped `bundle`, behind the shipped filter and before the classifiers in `classifiers` that have not seen the
+        same folds (`benchmarks.fold_classifiers`).
 
         Raises OSError when a file is missing and BundleError where a bundle or the filter is not the one of the record.
         """
         manifest, digest = read_verified(bundle, SuspicionManifest)
-        model = Model.load(load_bundle(CLASSIFIER), create_backend("auto", THREADS))
         detector = Detector.load(FILTER, create_backend("auto", THREADS))
         judges, runs = {}, {}
         for record in sorted(folder.glob("*.json")):
@@ -117,7 +117,9 @@ class Panel:
             look = SecondLook(folder, manifest.model_copy(update={"filter_digest": run.filter_digest}), digest,
                               cast(Backend, KerasBackend(network)))  # fmt: skip
             look.require_filter(detector.digest)
-            judges[run.name], runs[run.name] = Judge(run.name, model, detector, look), run
+            if run.name in LEFT_OUT:
+                model = Model.load(load_bundle(bundle_of(classifiers, run.name)), create_backend("auto", THREADS))
+                judges[run.name], runs[run.name] = Judge(run.name, model, detector, look), run
         return cls(judges, runs, {} if views is None else read_views(views))
 
     @property
@@ -130,7 +132,7 @@ class Panel:
         """Digests of the bundles that judge beside them, the second look's being that of its rule and points."""
         judge = next(iter(self.judges.values()))
         return {
-            "classifier": judge.model.bundle.digest,
+            **{f"classifier {name}": each.model.bundle.digest for name, each in self.judges.items()},
             "filter": judge.detector.digest,
             "second look": judge.second_look.digest,
         }

@@ -68,7 +68,7 @@ def test_each_parameter_is_shown_once(settings: Settings, tmp_path: Path) -> Non
             assert len(names) == len(set(names)), path
 
 
-@pytest.mark.parametrize("host", ["testserver", "elsewhere.example"])
+@pytest.mark.parametrize("host", ["testserver", "elsewhere"])
 @pytest.mark.parametrize(("path", "page"), [("/", "/docs"), ("/docs/", "/docs"), ("/redoc/", "/redoc")])
 def test_redirects_name_no_host(client: TestClient, path: str, page: str, host: str) -> None:
     answer = client.get(path, headers={"Host": host}, follow_redirects=False)

@@ -183,7 +183,7 @@ def test_token_guards_v1_and_nothing_else(tmp_path: Path) -> None:
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic a-token-of-some-length"}):
             response = client.get("/v1/models", headers=headers)
             assert (response.status_code, response.json()["code"]) == (401, "not_authorised")
-            assert response.headers["www-authenticate"] == "Bearer"
+            assert response.headers["www-authenticate"].startswith("Bearer")
         shown = {"authorization": "Bearer a-token-of-some-length"}
         assert client.get("/v1/models", headers=shown).status_code == 200
         assert client.get("/health/live").status_code == 200

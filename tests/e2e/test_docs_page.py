@@ -36,9 +36,11 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, service: Service) -> Iterator[Page]:
-    """A page that fails its test on any error of its own and on any request to elsewhere."""
+    """A page that fails its test on any error of its own, on anything that its policy forbids, and on any request to
+    elsewhere."""
     page = browser.new_page(viewport={"width": 1280, "height": 1600})
     wrong: list[str] = []
+    page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
     page.on("response", lambda response: wrong.append(response.url) if response.status >= 400 else None)
@@ -134,7 +136,41 @@ def test_other_operations_can_be_tried_as_they_stand(page: Page, service: Servic
     assert answered.value.status == 200
 
 
-def test_redoc_renders(page: Page, service: Service) -> None:
+def test_redoc_renders_and_finds(page: Page, service: Service) -> None:
     page.goto(service.url("/redoc"))
     expect(page.get_by_role("heading", name="Judge one CT slice")).to_be_visible()
+    page.get_by_role("textbox").fill("series")  # it searches in a worker
+    expect(page.locator('[role="search"] [role="menu"] label').first).to_contain_text("series", ignore_case=True)
     assert json.loads(page.request.get(service.url("/openapi.json")).text())["info"]["title"] == "Lungscope"
+
+
+def put_script(page: Page, **attributes: str) -> object:
+    """What a script that is put into the page makes of `window.put`."""
+    page.evaluate(
+        """attributes => {
+            const script = Object.assign(document.createElement("script"), attributes);
+            document.body.append(script);
+        }""",
+        attributes,
+    )
+    return page.evaluate("window.put")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_a_script_that_is_put_into_a_page_does_not_run(browser: Browser, service: Service, path: str) -> None:
+    page = browser.new_page()
+    refused: list[str] = []
+    page.on("console", lambda said: refused.append(said.text) if "Content Security Policy" in said.text else None)
+    page.goto(service.url(path))
+    assert put_script(page, textContent="window.put = 1") is None
+    assert put_script(page, src="data:text/javascript,window.put = 1") is None
+    assert page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', () => 'refused')") == "refused"
+    assert len(refused) >= 3
+    page.close()
+
+
+def test_no_page_of_others_shows_ours_in_a_frame(browser: Browser, service: Service) -> None:
+    page = browser.new_page()
+    with page.expect_console_message(lambda said: "frame-ancestors" in said.text):
+        page.set_content(f'<iframe src="{service.url("/docs")}"></iframe>')
+    page.close()

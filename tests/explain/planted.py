@@ -102,6 +102,7 @@ def point_at(planted: Planted, model: Model, *, probability: float | None = 0.8)
         nodule_probability=0.9,
         probability=probability,
         diameter_mm=outline.diameter_mm,
+        soft_diameter_mm=outline.diameter_mm,
         traits=(),
         outline_px=outline.points_px,
         evidence=judged.evidence(0),

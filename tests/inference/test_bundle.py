@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.errors import BundleError
-from app.inference.bundle import MANIFEST_FILE, Conformal, EncodedArray, find_bundle, load_bundle
+from app.inference.bundle import MANIFEST_FILE, EncodedArray, find_bundle, load_bundle
 from tests.fakes import write_bundle
 
 
@@ -115,23 +115,6 @@ def test_arrays_survive_encoding() -> None:
     np.testing.assert_array_equal(EncodedArray.encode(array).decode(), array)
     floats = np.array([[1e-7, -2.5]], np.float32)
     np.testing.assert_array_equal(EncodedArray.encode(floats).decode(), floats)
-
-
-@pytest.mark.parametrize(
-    ("probability", "expected"),
-    [
-        (0.9, ("cancer_suspected",)),
-        (0.6, ("cancer_suspected",)),
-        (0.35, ()),
-        (0.3, ("normal",)),
-        (0.0, ("normal",)),
-    ],
-)
-def test_conformal_set(probability: float, expected: tuple[str, ...]) -> None:
-    conformal = Conformal(coverage=0.9, quantiles={"cancer_suspected": 0.4, "normal": 0.3})
-    assert conformal.prediction_set(probability) == expected
-    wide = Conformal(coverage=0.9, quantiles={"cancer_suspected": 0.95, "normal": 0.95})
-    assert wide.prediction_set(0.5) == ("cancer_suspected", "normal")
 
 
 def test_a_version_may_be_pinned(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def finding(
         nodule_probability=nodule,
         probability=probability,
         diameter_mm=None,
+        soft_diameter_mm=9.0,
         traits=(),
         outline_px=np.empty((0, 2)),
         evidence=Evidence(np.zeros((2, 2), np.float32), (0, 0, 1, 1)),
@@ -108,5 +109,5 @@ def test_scan_is_decided_by_what_weighs_most(
 def test_nodule_that_was_pointed_at(
     model: Model, probability: float, notes: list[QualityNote], decision: str, reasons: tuple[str, ...]
 ) -> None:
-    verdict = conclude_nodule(probability, notes, model)
+    verdict = conclude_nodule(probability, 9.0, notes, model)
     assert (verdict.decision, verdict.probability, verdict.reasons) == (decision, probability, reasons)

@@ -74,8 +74,8 @@ def test_decision_needs_the_set_and_the_operating_point_to_agree(
 
 
 def test_set_that_disagrees_with_the_operating_point_is_indeterminate(model: Model) -> None:
-    assert decide(0.7, model.manifest.conformal, 0.8) == ("indeterminate", ("cancer_suspected",))
-    assert decide(0.9, model.manifest.conformal, 0.8) == ("cancer_suspected", ("cancer_suspected",))
+    assert decide(0.7, 9.0, model.manifest.conformal, 0.8) == ("indeterminate", ("cancer_suspected",))
+    assert decide(0.9, 9.0, model.manifest.conformal, 0.8) == ("cancer_suspected", ("cancer_suspected",))
 
 
 @pytest.mark.parametrize(

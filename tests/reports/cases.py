@@ -208,6 +208,7 @@ def finding(
         nodule_probability=0.9,
         probability=probability,
         diameter_mm=diameter_mm if judged else None,
+        soft_diameter_mm=diameter_mm,
         traits=tuple(Trait(name, 1 + 0.37 * n, (1, 5)) for n, name in enumerate(TRAITS)) if judged else (),
         outline_px=circle + centre_px if judged else np.empty((0, 2)),
         evidence=Evidence(values, (column - across, row - down, column + across, row + down)),

@@ -11,11 +11,11 @@ from scipy.ndimage import maximum_filter
 
 from app.errors import BundleError
 from app.inference.bundle import OUTPUT_NAMES, load_bundle
+from app.inference.conformal import soft_diameter_mm
 from tests.training.conftest import CONFIGS, TinyRun
 from training.data.nodules import Dataset
 from training.evaluation.calibration import Platt, sigmoid
 from training.evaluation.held_out import load, save
-from training.evaluation.metrics import soft_diameter_mm
 from training.evaluation.results import evaluate, read_evaluation
 from training.fitting.architectures import FEATURES, build_network
 from training.fitting.artefacts import read_artefacts

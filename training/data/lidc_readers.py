@@ -62,6 +62,26 @@ def mark_ratings(folder: Path) -> Ratings:
     return {k: np.array([marks[m] for m in patch.mark_ids]) for k, patch in _patches(folder).items()}
 
 
+def reader_outlines(folder: Path) -> dict[int, NDArray[np.bool_]]:
+    """Each reader's outline of every nodule that two or more drew, bool (readers, 71, 71), the contour's line included.
+
+    Left out is what `Votes` are not trusted for: another slice, and more marks than there are readers.
+    """
+    trusted = {k: len(p.mark_ids) for k, p in _patches(folder).items()}
+    with np.load(folder / "outlines.npz") as stored:
+        ids, packed = stored["nodule_id"], stored["outline"]
+        rows_px, columns_px = stored["votes"].shape[1:]
+    masks = np.unpackbits(packed, axis=1)[:, : rows_px * columns_px].reshape(len(ids), rows_px, columns_px).astype(bool)
+    places: dict[int, list[int]] = {}
+    for place, nodule_id in enumerate(ids.tolist()):
+        places.setdefault(nodule_id, []).append(place)
+    return {
+        k: masks[drawn]
+        for k, drawn in places.items()
+        if len(drawn) > 1 and trusted[k] <= MAX_READERS and k not in ON_ANOTHER_SLICE
+    }
+
+
 def _patches(folder: Path) -> dict[int, _Patch]:
     with (folder / "patches.csv").open(newline="", encoding="utf-8") as stream:
         return {

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from app.inference.bundle import Bundle, Manifest
 from training.data.nodules import Dataset
-from training.data.ratings import Ratings
-from training.evaluation.calibration import sigmoid
-from training.evaluation.cross_fitting import Calibration, answer, diameter_threshold_mm
+from training.data.references import References
+from training.evaluation.cross_fitting import Calibration, answer, answer_candidates, diameter_threshold_mm
 from training.evaluation.metrics import Floats
 from training.evaluation.predictions import Model, Outputs, predict_candidates, predict_nodules
 from training.evaluation.results import Evaluation, describe_study, measured_on
@@ -39,13 +38,13 @@ def evaluate_bundle(
     graph: Graph,
     dataset: Dataset,
     config: Config,
-    ratings: Ratings,
+    references: References,
     command: str,
     remarks: tuple[str, ...] = (),
 ) -> tuple[Study, Evaluation]:
     """Everything that is measured of a bundle and its `graph` on `dataset`, with the input that the bundle takes."""
     manifest = bundle.manifest
-    study = bundle_study(bundle, graph, dataset, config, ratings)
+    study = bundle_study(bundle, graph, dataset, config, references)
     protocol = PROTOCOL.format(
         name=manifest.name, version=manifest.version, digest=bundle.digest, measured_on=measured_on(study, config)
     )
@@ -61,7 +60,12 @@ def with_input(config: Config, manifest: Manifest) -> Config:
 
 
 def bundle_study(
-    bundle: Bundle, graph: Graph, dataset: Dataset, config: Config, ratings: Ratings, threshold: float | None = None
+    bundle: Bundle,
+    graph: Graph,
+    dataset: Dataset,
+    config: Config,
+    references: References,
+    threshold: float | None = None,
 ) -> Study:
     """What `graph` says about every nodule and candidate, answered by the bundle's manifest.
 
@@ -75,9 +79,7 @@ def bundle_study(
     nodules = predict_nodules(model, cases, whitening, config)
     candidates = predict_candidates(model, dataset.candidates, config)
     answers = answer(nodules, fixed, diameter_threshold_mm(nodules, config))
-    called = sigmoid(candidates.nodule) >= fixed.nodule_threshold
-    readers = config.evaluation.min_readers
-    return joined(nodules, answers, cases, candidates, called, config.input, ratings, readers)
+    return joined(nodules, answers, cases, candidates, answer_candidates(candidates, fixed), config, references)
 
 
 def as_calibration(manifest: Manifest) -> Calibration:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from app.inference.bundle import Finding
+from app.inference.conformal import Finding, SizeQuantiles
 from training.data.nodules import INDETERMINATE
 from training.evaluation.calibration import Platt, conformal_quantiles, fit_platt, keep_above, operating_point, sigmoid
 from training.evaluation.held_out import HeldOut, HeldOutCandidates
@@ -33,7 +33,7 @@ class Calibration(BaseModel):
     per_log_mm: float = 0.0
     intercept: float
     threshold: float
-    quantiles: dict[Finding, float]
+    quantiles: dict[Finding, SizeQuantiles]
     nodule_threshold: float
     distance_threshold: float
 
@@ -49,6 +49,7 @@ class Answers:
     holds_benign: Flags
     kept_as_nodule: Flags
     negative_refused: Flags  # False, too, where there is no negative
+    negative_called: Flags  # likewise
     in_distribution: Flags
 
     def where(self, chosen: Flags) -> Self:
@@ -77,8 +78,22 @@ class Answers:
         return np.where(self.rejected, "rejected", np.where(self.firm, side, "indeterminate"))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CandidateAnswers:
+    """Answers (M,) about candidates: taken for a nodule, and at or above the operating point."""
+
+    kept_as_nodule: Flags
+    called: Flags
+
+
 def decided(nodules: HeldOut, config: Config) -> Flags:
-    """Nodules with enough readers and a median other than 3: what the main figures are measured on."""
+    """The largest patch of each lesion with enough readers and a median other than 3: what the main figures are
+    measured on."""
+    return np.asarray(any_patch_decided(nodules, config) & nodules.largest_of_lesion)
+
+
+def any_patch_decided(nodules: HeldOut, config: Config) -> Flags:
+    """Patches with enough readers and a median other than 3, several of a lesion where there are several."""
     return np.asarray((nodules.readers >= config.evaluation.min_readers) & (nodules.median != INDETERMINATE))
 
 
@@ -92,7 +107,7 @@ def fit_calibration(nodules: HeldOut, config: Config) -> Calibration:
         per_log_mm=platt.per_log_mm,
         intercept=platt.intercept,
         threshold=operating_point(probability, chosen.suspicious, wanted.sensitivity),
-        quantiles=conformal_quantiles(probability, chosen.suspicious, wanted.coverage),
+        quantiles=conformal_quantiles(probability, chosen.suspicious, chosen.soft_diameter_mm, wanted.coverage),
         nodule_threshold=keep_above(sigmoid(nodules.nodule), wanted.nodules_kept),
         distance_threshold=-keep_above(-nodules.distance, wanted.in_distribution_kept),
     )
@@ -132,19 +147,31 @@ def answer(nodules: HeldOut, fitted: Calibration, diameter_threshold_mm: float) 
         probability=probability,
         called=probability >= fitted.threshold,
         called_by_diameter=nodules.true_diameter_mm >= diameter_threshold_mm,
-        holds_suspicious=1 - probability <= fitted.quantiles["cancer_suspected"],
-        holds_benign=probability <= fitted.quantiles["normal"],
+        holds_suspicious=1 - probability <= _at(fitted.quantiles["cancer_suspected"], nodules.soft_diameter_mm),
+        holds_benign=probability <= _at(fitted.quantiles["normal"], nodules.soft_diameter_mm),
         kept_as_nodule=sigmoid(nodules.nodule) >= fitted.nodule_threshold,
         negative_refused=sigmoid(nodules.negative) < fitted.nodule_threshold,
+        negative_called=platt.probability(nodules.negative_malignancy, nodules.negative_soft_mm) >= fitted.threshold,
         in_distribution=nodules.distance <= fitted.distance_threshold,
     )
 
 
-def cross_fitted_candidates(candidates: HeldOutCandidates, nodules: HeldOut, config: Config) -> Flags:
-    """Candidates (M,) at or above the nodule threshold that the other folds' LIDC nodules set."""
-    called = np.zeros(len(candidates.fold), np.bool_)
+def _at(quantiles: SizeQuantiles, soft_diameter_mm: Floats) -> Floats:
+    return np.array([quantiles.at(diameter) for diameter in soft_diameter_mm.tolist()], np.float64)
+
+
+def cross_fitted_candidates(candidates: HeldOutCandidates, nodules: HeldOut, config: Config) -> CandidateAnswers:
+    """Answer for the candidates of each fold by what the other folds' LIDC nodules decide."""
+    found = CandidateAnswers(*(np.zeros(len(candidates.fold), np.bool_) for _ in CandidateAnswers.__slots__))
     for fold in np.unique(candidates.fold).tolist():
-        inside, others = candidates.fold == fold, without_fold(nodules, fold)
-        kept = keep_above(sigmoid(others.nodule), config.calibration.nodules_kept)
-        called[inside] = sigmoid(candidates.nodule[inside]) >= kept
-    return called
+        inside = candidates.fold == fold
+        said = answer_candidates(candidates.where(inside), fit_calibration(without_fold(nodules, fold), config))
+        found.kept_as_nodule[inside], found.called[inside] = said.kept_as_nodule, said.called
+    return found
+
+
+def answer_candidates(candidates: HeldOutCandidates, fitted: Calibration) -> CandidateAnswers:
+    """Apply calibration and thresholds."""
+    platt = Platt(fitted.slope, fitted.per_log_mm, fitted.intercept)
+    probability = platt.probability(candidates.malignancy, candidates.soft_diameter_mm)
+    return CandidateAnswers(sigmoid(candidates.nodule) >= fitted.nodule_threshold, probability >= fitted.threshold)

@@ -7,21 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final  # keras is untyped
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from app.inference import conformal
 from training.data.datasets import hold_out
 from training.data.nodules import TRAIT_SCALES, Dataset, Nodule
 from training.evaluation.calibration import sigmoid
 from training.evaluation.held_out import HeldOut, HeldOutCandidates, load, save
 from training.evaluation.predictions import Model, Outputs, predict_candidates, predict_nodules
 from training.fitting import whitening
-from training.fitting.artefacts import write_network
+from training.fitting.artefacts import NETWORK_FILE, write_network
 from training.fitting.checkpoints import facts_in
 from training.fitting.config import Config
 from training.fitting.identity import Facts, code_facts, data_digest, run_facts
 from training.fitting.samples import nodule_view
-from training.fitting.train import TrainedNetwork, predict, train
+from training.fitting.train import predict, train
 
 PREDICTIONS_FILE: Final = "predictions.npz"  # of one fold
 # What else than the network decides a fold's predictions.
@@ -34,7 +36,8 @@ def cross_validate(
     """Train once per fold on the other folds and predict the one left out.
 
     With a `folder`, each fold's network, log and predictions are kept in its `fold<k>`; what is there already from the
-    same configuration, data and code is used as it is, and a fold that was interrupted goes on, unless `restart`.
+    same configuration, data and code is used as it is, and a fold that was interrupted goes on, unless `restart`. A
+    network whose predictions are of other code is asked again and not trained again.
     Raises OtherRun when a fold's folder holds another run.
     """
     nodules, candidates = [], []
@@ -55,35 +58,58 @@ def predict_fold(
     facts = fold_facts(inside, outside, config)
     if folder and not restart and (kept := _kept(folder / PREDICTIONS_FILE, facts)):
         return kept
-    trained = train(inside, config, label=label, folder=folder, restart=restart)
-    statistics = whitening.fit_whitening(embed(trained, inside.nodules, config), config.calibration.shrinkage)
-    model = model_of(trained.network)
-    nodules = predict_nodules(model, outside.nodules, statistics, config)
-    candidates = predict_candidates(model, outside.candidates, config)
+    network = None if folder is None or restart else _kept_network(folder, run_facts(inside, config))
+    if network is None:
+        trained = train(inside, config, label=label, folder=folder, restart=restart)
+        network = trained.network
+        if folder:
+            write_network(folder, trained)
+    nodules, candidates = _predictions(network, inside, outside, config)
     if folder:
-        write_network(folder, trained)
         save(folder / PREDICTIONS_FILE, nodules, candidates, facts)
     return nodules, candidates
+
+
+def _predictions(network: Any, inside: Dataset, outside: Dataset, config: Config) -> tuple[HeldOut, HeldOutCandidates]:
+    """What a network trained on `inside` says about `outside`."""
+    statistics = whitening.fit_whitening(embed(network, inside.nodules, config), config.calibration.shrinkage)
+    model = model_of(network)
+    return (
+        predict_nodules(model, outside.nodules, statistics, config),
+        predict_candidates(model, outside.candidates, config),
+    )
 
 
 def fold_facts(inside: Dataset, outside: Dataset, config: Config) -> Facts:
     """What decides the predictions about `outside` of a network trained on `inside`."""
     here = [Path(__file__).with_name(f"{name}.py") for name in PREDICTING_CODE]
+    elsewhere = [Path(whitening.__file__), Path(conformal.__file__)]
     return {
         **run_facts(inside, config),
         "data held out": data_digest(outside),
         "calibration.shrinkage": json.dumps(config.calibration.shrinkage),
-        **code_facts([*here, Path(whitening.__file__)]),
+        **code_facts([*here, *elsewhere]),
     }
 
 
 def _kept(path: Path, facts: Facts) -> tuple[HeldOut, HeldOutCandidates] | None:
     """The predictions in `path`, if they are there and are those that `facts` would give."""
-    if not path.is_file():
+    return load(path) if _facts_of(path) == facts else None
+
+
+def _kept_network(folder: Path, facts: Facts) -> Any | None:
+    """The finished network in `folder`, if `facts` decided it: its predictions, whatever made them, say so."""
+    there = _facts_of(folder / PREDICTIONS_FILE)
+    if not (folder / NETWORK_FILE).is_file() or {name: there.get(name) for name in facts} != facts:
         return None
-    with np.load(path) as stored:
-        there = facts_in(stored)
-    return load(path) if there == facts else None
+    return keras.saving.load_model(folder / NETWORK_FILE, compile=False)
+
+
+def _facts_of(predictions: Path) -> Facts:
+    if not predictions.is_file():
+        return {}
+    with np.load(predictions) as stored:
+        return facts_in(stored)
 
 
 def model_of(network: Any) -> Model:
@@ -103,7 +129,7 @@ def model_of(network: Any) -> Model:
     return model
 
 
-def embed(trained: TrainedNetwork, nodules: Sequence[Nodule], config: Config) -> NDArray[np.float32]:
+def embed(network: Any, nodules: Sequence[Nodule], config: Config) -> NDArray[np.float32]:
     """Embeddings (N, D) of the nodules as serving would cut them."""
     spec = config.input.patch_spec
-    return predict(trained.network, np.stack([nodule_view(n, spec).hu for n in nodules])).embedding
+    return predict(network, np.stack([nodule_view(n, spec).hu for n in nodules])).embedding

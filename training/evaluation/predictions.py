@@ -6,11 +6,14 @@ One path for a fold's network and for a finished bundle, so that the figures of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.imaging.ct import FloatImage
+from app.imaging.patches import PatchSpec
+from app.inference.conformal import soft_diameter_mm
 from app.inference.patch_outputs import MASK_THRESHOLD
 from training.data.nodules import Candidate, Nodule
 from training.evaluation import metrics
@@ -44,12 +47,15 @@ def predict_nodules(model: Model, nodules: Sequence[Nodule], whitening: Whitenin
 
 
 def predict_candidates(model: Model, candidates: Sequence[Candidate], config: Config) -> HeldOutCandidates:
-    """Nodule logits of LUNA candidates, from one model."""
+    """What is measured on LUNA candidates, from one model."""
     spec = config.input.patch_spec
+    said = _said_of_places(model, [candidate_view(c, spec).hu for c in candidates], spec.spacing_mm)
     return HeldOutCandidates(
-        np.array([c.fold for c in candidates], np.int64),
-        np.array([c.is_nodule for c in candidates], np.bool_),
-        _nodule_logits(model, [candidate_view(c, spec).hu for c in candidates]),
+        fold=np.array([c.fold for c in candidates], np.int64),
+        is_nodule=np.array([c.is_nodule for c in candidates], np.bool_),
+        nodule=said[0],
+        malignancy=said[1],
+        soft_diameter_mm=said[2],
     )
 
 
@@ -58,36 +64,48 @@ def _predict(model: Model, nodules: Sequence[Nodule], whitening: Whitening, conf
     views = [nodule_view(n, spec) for n in nodules]
     said = model(np.stack([v.hu for v in views]))
     drawn = said.mask > MASK_THRESHOLD
+    negative, negative_malignancy, negative_soft_mm = _beside(model, nodules, config)
     return HeldOut(
         **truth_of(nodules),
         malignancy=said.malignancy,
         nodule=said.nodule,
-        negative=_beside(model, nodules, config),
+        negative=negative,
+        negative_malignancy=negative_malignancy,
+        negative_soft_mm=negative_soft_mm,
         traits=said.traits,
-        dice=outline_dice(drawn, views),
+        dice=outline_dice(drawn, [view.outline for view in views]),
+        dice_consensus=outline_dice(drawn, [_consensus(n, spec) for n in nodules]),
         diameter_mm=metrics.diameter_mm(drawn, spec.spacing_mm),
-        soft_diameter_mm=metrics.soft_diameter_mm(said.mask, spec.spacing_mm),
+        soft_diameter_mm=soft_diameter_mm(said.mask, spec.spacing_mm),
         distance=whitening.distance(said.embedding),
     )
 
 
 def _beside(model: Model, nodules: Sequence[Nodule], config: Config) -> Floats:
-    """Nodule logits (N,) of places beside the nodules; nan where a patch has no such place."""
+    """`_said_of_places` (3, N) of places beside the nodules; nan where a patch has no such place."""
     places = places_beside(nodules, config)
-    logits = np.full(len(nodules), np.nan)
+    said = np.full((3, len(nodules)), np.nan)
     found = np.array([view is not None for view in places])
-    logits[found] = _nodule_logits(model, [v.hu for v in places if v is not None])
-    return logits
+    said[:, found] = _said_of_places(model, [v.hu for v in places if v is not None], config.input.spacing_mm)
+    return said
 
 
-def outline_dice(drawn: NDArray[np.bool_], views: Sequence[View]) -> Floats:
-    """Dice (N,) of masks (N, size, size) with the reader's outlines; nan where there is none."""
-    known = np.array([view.outline is not None for view in views], np.bool_)
-    overlap = np.full(len(views), np.nan)
+def outline_dice(drawn: NDArray[np.bool_], outlines: Sequence[FloatImage | None]) -> Floats:
+    """Dice (N,) of masks (N, size, size) with outlines as fractions 0-1 of the same pixels; nan where there is none."""
+    known = np.array([outline is not None for outline in outlines], np.bool_)
+    overlap = np.full(len(outlines), np.nan)
     if known.any():
-        true = np.stack([view.outline > OUTLINE_LEVEL for view in views if view.outline is not None])
+        true = np.stack([outline > OUTLINE_LEVEL for outline in outlines if outline is not None])
         overlap[known] = metrics.dice(drawn[known], true)
     return overlap
+
+
+def _consensus(nodule: Nodule, spec: PatchSpec) -> FloatImage | None:
+    """What half of the readers hold for nodule, in the network's pixels; None where only one outline is known."""
+    if nodule.votes is None:
+        return None
+    agreed = nodule.votes.consensus
+    return nodule_view(replace(nodule, outline=agreed), spec).outline
 
 
 def places_beside(nodules: Sequence[Nodule], config: Config) -> list[View | None]:
@@ -97,6 +115,13 @@ def places_beside(nodules: Sequence[Nodule], config: Config) -> list[View | None
     return [random_negative(n, config.input, plain, rng) for n, rng in zip(nodules, generators, strict=True)]
 
 
-def _nodule_logits(model: Model, patches: Sequence[NDArray[np.float32]]) -> Floats:
-    # Data of a site's own have no candidates, and a model refuses an empty batch.
-    return model(np.stack(patches)).nodule if patches else np.zeros(0)
+def _said_of_places(model: Model, patches: Sequence[NDArray[np.float32]], spacing_mm: float) -> Floats:
+    """Logits of nodule and of malignancy and the soft diameter in mm, (3, N), of places that may be no nodule."""
+    # Data of a site's own have no candidates, and a model refuses an empty batch; masks are large.
+    parts = [patches[k : k + PATCHES_AT_ONCE] for k in range(0, len(patches), PATCHES_AT_ONCE)]
+    found = [_three(model(np.stack(part)), spacing_mm) for part in parts]
+    return np.concatenate(found, axis=1) if found else np.zeros((3, 0))
+
+
+def _three(said: Outputs, spacing_mm: float) -> Floats:
+    return np.stack([said.nodule, said.malignancy, soft_diameter_mm(said.mask, spacing_mm)])

@@ -39,7 +39,9 @@ def refit(nodules: HeldOut, manifest: Manifest, config: Config) -> Calibration:
             "slope": slope,
             "intercept": intercept,
             "threshold": float(sigmoid(slope * point + intercept)[0]),
-            "quantiles": conformal_quantiles(probability, chosen.suspicious, manifest.conformal.coverage),
+            "quantiles": conformal_quantiles(
+                probability, chosen.suspicious, chosen.soft_diameter_mm, manifest.conformal.coverage
+            ),
         }
     )
 

@@ -9,11 +9,21 @@ from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Interval
 from training.data.nodules import INDETERMINATE, Dataset
-from training.data.ratings import Ratings
-from training.evaluation.cross_fitting import DECISIONS, Calibration, decided, fit_calibration
+from training.data.references import References
+from training.evaluation.calcification import calcification_figures, is_calcified
+from training.evaluation.ceilings import ceiling_figures
+from training.evaluation.coverage import coverage_figures
+from training.evaluation.cross_fitting import (
+    DECISIONS,
+    Calibration,
+    any_patch_decided,
+    decided,
+    fit_calibration,
+)
 from training.evaluation.figures import measure
 from training.evaluation.held_out import HeldOut, HeldOutCandidates
 from training.evaluation.measurable import is_own
+from training.evaluation.pathology import diagnosed, pathology_figures
 from training.evaluation.study import Study, cross_validated
 from training.evaluation.subgroups import Subgroup, measure_subgroups
 from training.evaluation.targets import Target, compare_targets
@@ -24,9 +34,9 @@ EVALUATION_FILE = "evaluation.json"
 HELD_OUT_FILE = "held_out.npz"
 GROUPS = ("suspicious", "indeterminate", "benign")
 MEASURED_ON = (
-    "suspicious is a median rating above 3, benign below; nodules with at least {readers} readers and a median other "
-    "than 3 unless the figure says otherwise; 95 % intervals from {resamples} bootstrap resamples of patients (of "
-    "candidates for luna_*, which carry no patient)"
+    "suspicious is a median rating above 3, benign below; lesions with at least {readers} readers and a median other "
+    "than 3, each by its largest patch, unless the figure says otherwise; 95 % intervals from {resamples} bootstrap "
+    "resamples of patients (of candidates for luna_*, which carry no patient)"
 )
 PROTOCOL = (
     "{folds}-fold cross-validation grouped by patient; every nodule judged by a network, calibration and thresholds "
@@ -35,8 +45,9 @@ PROTOCOL = (
 
 
 class Evaluation(BaseModel):
-    """`evaluation.json`. `decisions` counts answers by the readers' verdict, for nodules with enough readers; `recipe`
-    holds every setting that decided networks and calibration, and is empty where a bundle was judged.
+    """`evaluation.json`. `decisions` counts answers by the readers' verdict, for lesions with enough readers; `counts`
+    says on how many cases other figures stand. `recipe` holds every setting that decided networks and calibration, and
+    is empty where a bundle was judged.
 
     What came later than the first version has a default, so that older files can still be exported.
     """
@@ -57,6 +68,7 @@ class Evaluation(BaseModel):
     recipe: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     subgroups: tuple[Subgroup, ...] = ()
+    counts: dict[str, int] = {}
     decisions: dict[str, dict[str, int]] = {}
     targets: tuple[Target, ...] = ()
 
@@ -72,10 +84,10 @@ def evaluate(
     dataset: Dataset,
     config: Config,
     command: str,
-    ratings: Ratings | None = None,
+    references: References | None = None,
 ) -> Evaluation:
     """Figures and calibration from held-out predictions. Raises PredictionsDiffer when they are of other nodules."""
-    study = cross_validated(nodules, candidates, dataset, config, ratings or {})
+    study = cross_validated(nodules, candidates, dataset, config, references or References())
     return evaluate_study(study, dataset, config, command)
 
 
@@ -106,7 +118,7 @@ def describe_study(
     """Everything that is measured, whoever made the predictions."""
     nodules = study.nodules
     chosen = nodules.where(decided(nodules, config))
-    figures = measure(study, config)
+    figures = figures_of(study, config)
     return Evaluation(
         config=config.name,
         command=command,
@@ -121,9 +133,16 @@ def describe_study(
         figures=figures,
         warnings=warnings,
         subgroups=measure_subgroups(study, config),
+        counts=_counts(study, config),
         decisions=_decisions(study, config),
         targets=() if is_own(dataset) else compare_targets(figures),
     )
+
+
+def figures_of(study: Study, config: Config) -> dict[str, Interval]:
+    """Every figure: of the network, of what bounds it, and of what became of patients."""
+    parts = (measure, coverage_figures, calcification_figures, ceiling_figures, pathology_figures)
+    return {name: figure for part in parts for name, figure in part(study, config).items()}
 
 
 def measured_on(study: Study, config: Config) -> str:
@@ -137,9 +156,26 @@ def _filled(text: str, study: Study, config: Config) -> str:
     return text.format(folds=folds, readers=wanted.min_readers, resamples=wanted.resamples)
 
 
+def _counts(study: Study, config: Config) -> dict[str, int]:
+    chosen, agreement = study.nodules.where(decided(study.nodules, config)), study.agreement
+    calcified, bare = is_calcified(chosen)
+    counts = {
+        "suspicious": int(chosen.suspicious.sum()),
+        "benign": int((~chosen.suspicious).sum()),
+        "calcified": int(calcified.sum()),
+        "not calcified": int(bare.sum()),
+        "lesions": int(study.nodules.largest_of_lesion.sum()),
+        "patches of decided lesions": int(any_patch_decided(study.nodules, config).sum()),
+        "pairs of a reader and the others, decided": int(study.readers.decided.sum()),
+        "pairs of outlines": len(agreement.pairs),
+        "outlines beside a majority of others": len(agreement.ones),
+    }
+    return counts | diagnosed(study)
+
+
 def _decisions(study: Study, config: Config) -> dict[str, dict[str, int]]:
     nodules = study.nodules
-    read = nodules.readers >= config.evaluation.min_readers
+    read = (nodules.readers >= config.evaluation.min_readers) & nodules.largest_of_lesion
     verdicts = (nodules.suspicious, nodules.median == INDETERMINATE, nodules.median < INDETERMINATE)
     said = study.answers.decisions
     return {

@@ -1,4 +1,4 @@
-"""The main figures by size, texture, manufacturer, number of readers, and what else a site knows of its cases."""
+"""The main figures by size, texture, calcification, manufacturer, number of readers, and what else a site knows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.inference.bundle import Interval
 from training.data.nodules import INDETERMINATE, TRAIT_SCALES, Nodule
+from training.evaluation.calcification import is_calcified
 from training.evaluation.cross_fitting import decided
 from training.evaluation.figures import finding_figures, intervals, suspicion_figures
 from training.evaluation.metrics import Flags
@@ -83,7 +84,10 @@ def select(study: Study, config: Config, own: OwnAxes = NO_AXES) -> Iterator[tup
     for axis, texts in {"manufacturer": _manufacturers(study.cases), **own}.items():
         for text in sorted(set(texts.tolist())):
             yield from _held(axis, text or NOT_STATED, chosen & (texts == text))
-    known = nodules.median != INDETERMINATE
+    calcified, bare = is_calcified(nodules)
+    yield from _held("calcification", "calcified", chosen & calcified)
+    yield from _held("calcification", "not calcified", chosen & bare)
+    known = (nodules.median != INDETERMINATE) & nodules.largest_of_lesion
     for count in np.unique(nodules.readers).tolist():
         yield from _held("readers", str(count), known & (nodules.readers == count))
 

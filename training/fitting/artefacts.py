@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from training.data.nodules import Dataset
 from training.fitting.config import Config
-from training.fitting.history import draw_curves, learning_summary, write_log
+from training.fitting.history import LOG_FILE, draw_curves, learning_summary, read_log, write_log
 from training.fitting.samples import nodule_view
 from training.fitting.train import TrainedNetwork, predict
 from training.fitting.whitening import Whitening, fit_whitening, local_scale
@@ -31,6 +31,7 @@ class Run(BaseModel):
     nodules: int
     patients: int
     candidates: int
+    false_findings: int = 0
     data: dict[str, str]
     local_scale: float
     losses: dict[str, float]
@@ -58,6 +59,7 @@ def describe(trained: TrainedNetwork, dataset: Dataset, config: Config) -> Artef
         nodules=len(dataset.nodules),
         patients=len(dataset.patients),
         candidates=len(dataset.candidates),
+        false_findings=len(dataset.false_findings),
         data=dict(dataset.digests),
         local_scale=local_scale(said.local),
         losses=learning_summary(trained.history),
@@ -78,6 +80,12 @@ def write_network(folder: Path, trained: TrainedNetwork) -> None:
     trained.network.save(folder / NETWORK_FILE)
     write_log(folder, trained.history)
     draw_curves(folder, trained.history)
+
+
+def read_trained(folder: Path) -> TrainedNetwork:
+    """Read what `write_network` wrote; raises OSError when a file is missing."""
+    network = keras.saving.load_model(folder / NETWORK_FILE, compile=False)
+    return TrainedNetwork(network, tuple(read_log(folder / LOG_FILE)))
 
 
 def read_artefacts(folder: Path) -> Artefacts:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from app.inference.bundle import Bundle, file_digest, load_bundle
 from training.data.datasets import read_dataset
 from training.data.nodules import INDETERMINATE, Dataset
+from training.data.references import References
 from training.data.table_rows import read_column
 from training.evaluation.acceptance import accept
 from training.evaluation.bundle_study import Graph, bundle_study, warnings_of, with_input
@@ -59,7 +60,7 @@ def accept_locally(
     dataset, config = read_dataset(table), load_config(CONFIG)
     config, remarks = with_readers_of(dataset, config)
     config = with_input(config, served.bundle.manifest)
-    study = bundle_study(served.bundle, served.graph, dataset, config, {}, served.site_threshold)
+    study = bundle_study(served.bundle, served.graph, dataset, config, References(), served.site_threshold)
     manifest, own = served.bundle.manifest, served.site_threshold is not None
     made = None if recalibrated is None else _recalibrated(served, study, dataset, config, recalibrated)
     record = record_of(

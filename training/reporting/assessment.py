@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from app.inference.bundle import load_bundle
-from training.data import lidc_readers
 from training.data.nodules import Dataset
-from training.data.ratings import Ratings, read_ratings
+from training.data.references import References
 from training.evaluation.bundle_study import evaluate_bundle, with_input
 from training.evaluation.cross_validation import cross_validate
 from training.evaluation.held_out import load, save
@@ -26,12 +25,9 @@ from training.reporting.export import load_graph
 from training.reporting.predictions_table import PREDICTIONS_TABLE, write_predictions
 from training.reporting.report import Draw, Histories, write_evaluation
 
-READERS_FOLDER = "lidc-readers"
-RATINGS_TABLE = Path("lidc-nodules") / "nodules.csv"
-
 
 def assess_recipe(
-    dataset: Dataset, config: Config, ratings: Ratings, folder: Path, command: str, *, again: bool, restart: bool
+    dataset: Dataset, config: Config, references: References, folder: Path, command: str, *, again: bool, restart: bool
 ) -> Evaluation:
     """Cross-validate, unless `again` reads what `folder` holds, and write figures and report into `folder`.
 
@@ -44,7 +40,7 @@ def assess_recipe(
     if not again:
         save(folder / HELD_OUT_FILE, *cross_validate(dataset, config, folder, restart=restart), recipe_of(config))
     known = _predicted_by(folder / HELD_OUT_FILE, config)
-    study = cross_validated(*load(folder / HELD_OUT_FILE), dataset, config, ratings)
+    study = cross_validated(*load(folder / HELD_OUT_FILE), dataset, config, references)
     evaluation = evaluate_study(study, dataset, config, command, (*dataset.remarks, *remarks))
     evaluation = evaluation if known else evaluation.model_copy(update={"recipe": {}})
     draw = partial(outlines.of_folds, folder, config.input)
@@ -52,7 +48,7 @@ def assess_recipe(
 
 
 def assess_bundle(
-    path: Path, dataset: Dataset, config: Config, ratings: Ratings, folder: Path, command: str
+    path: Path, dataset: Dataset, config: Config, references: References, folder: Path, command: str
 ) -> Evaluation:
     """Judge `dataset` by the bundle in `path` as served, and write figures and report into `folder`.
 
@@ -61,14 +57,8 @@ def assess_bundle(
     bundle, graph = load_bundle(path), load_graph(path)
     config, remarks = with_readers_of(dataset, config)
     own = with_input(config, bundle.manifest)
-    study, evaluation = evaluate_bundle(bundle, graph, dataset, own, ratings, command, remarks)
+    study, evaluation = evaluate_bundle(bundle, graph, dataset, own, references, command, remarks)
     return _written(folder, study, evaluation, own, partial(outlines.of_graph, graph, own.input), {})
-
-
-def ratings_beside(data: Path) -> Ratings:
-    """Every reader's ratings, where `data` is laid out as the development data; empty otherwise."""
-    marks = data / READERS_FOLDER
-    return lidc_readers.mark_ratings(marks) if marks.is_dir() else read_ratings(data / RATINGS_TABLE)
 
 
 def _written(

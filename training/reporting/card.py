@@ -9,8 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from app.inference.bundle import Interval, Manifest
+from app.inference.conformal import Conformal
+from training.evaluation.ceilings import CEILING, CEILINGS
 from training.evaluation.cross_fitting import DECISIONS
-from training.evaluation.meanings import MEANINGS, SAFETY, TRAITS, USEFULNESS
+from training.evaluation.meanings import MEANINGS, PATHOLOGY, SAFETY, TRAITS, USEFULNESS
+from training.evaluation.pathology import GAINS
 from training.evaluation.results import Evaluation
 from training.evaluation.subgroups import MIN_OF_CLASS, NEEDS, Subgroup
 from training.evaluation.targets import Target
@@ -85,14 +88,15 @@ def _warnings(manifest: Manifest, evaluation: Evaluation) -> str:
         "Probability, operating point and prediction sets are fitted on nodules that readers decided on; nodules with "
         "a median of 3 are reported apart and carry no guarantee.",
         f"Operating point {point.threshold:.3f}, chosen for {point.chosen_for}; prediction sets for "
-        f"{sets.coverage:.0%} coverage of each class.",
+        f"{sets.coverage:.0%} coverage of each class{sets_by_size(sets)}.",
         "Calibration was fitted on networks of the same recipe trained without one fold each, and is applied to one "
         "network trained on all folds.",
         "Calibration weighs the size of the network's own outline beside its score. That this pays was seen on these "
         "very figures (docs/decisions/0006): one choice, yes or no.",
         "One slice cannot tell a vessel cut across from a small nodule: `nodule` keeps many such vessels. How many "
         "places of a whole slice are wrongly taken for nodules is not measured here.",
-        "The outline was learned from one reader's contour on the slice where the nodule is largest.",
+        "The outline was learned from the readers' votes on the slice where the nodule is largest, contour's line "
+        "included; of one reader's contour where only that is known.",
         "LUNA16 candidates carry no pixel spacing; they were trained on as if at 0.7 mm.",
         *(f"{text}" for text in evaluation.warnings),
     ]
@@ -105,6 +109,27 @@ def _warnings(manifest: Manifest, evaluation: Evaluation) -> str:
         f"### Known biases or ethical considerations\n\n{_bullets(biases)}\n\n"
         "### Clinical risk level\n\nNot assessed: there is no clinical use."
     )
+
+
+def sets_by_size(sets: Conformal) -> str:
+    """How sets depend on size, and which sizes were pooled."""
+    if sets.min_nodules is None:
+        return ""
+    said = "; ".join(
+        f"{label}: "
+        + ", ".join(
+            f"{size} {quantile:.3f} (n = {n})" if n else f"{size} {quantile:.3f}"
+            for size, quantile, n in zip(of.bins, of.quantiles, of.nodules or (0,) * len(of.quantiles), strict=True)
+        )
+        for label, of in sets.quantiles.items()
+    )
+    pooled = ", ".join(
+        f"{label} at {' and '.join(f'{edge:g}' for edge in of.pooled_mm)} mm"
+        for label, of in sets.quantiles.items()
+        if of.pooled_mm
+    )
+    few = f"Sizes with fewer than {sets.min_nodules} nodules of a class are pooled with their neighbours"
+    return f" and size (soft diameter). Quantiles of 1 - p: {said}. {few}: {pooled or 'none were'}"
 
 
 def _beside_size(figures: Mapping[str, Interval]) -> Iterable[str]:
@@ -173,18 +198,39 @@ def _metrics(evaluation: Evaluation) -> str:
     tested = (
         f"{evaluation.nodules} nodules of {evaluation.patients} patients unless the figure says otherwise "
         f"({evaluation.all_nodules} nodules of {evaluation.all_patients} patients and {evaluation.candidates} LUNA16 "
-        f"candidates in all). Protocol: {evaluation.protocol}."
+        f"candidates in all). Protocol: {evaluation.protocol}.\n\n"
+        f"Command of every figure below: `{evaluation.command}`. Ceiling: {CEILING}."
     )
+    counts = [f"{name}: {count}" for name, count in evaluation.counts.items()]
     rest = {name: "" for name in figures if name not in MEANINGS}
     useful = _figures(figures, USEFULNESS | TRAITS | rest)
     return "\n\n".join(
         [
             f"## Key metrics\n\nTest type: internal. {tested}",
+            *([f"How many:\n\n{_bullets(counts)}"] if counts else []),
             f"### Usefulness, usability and efficacy\n\n{_reading(figures)}\n\n{useful}",
+            *_pathology(figures),
             f"### Fairness and equity\n\n{_fairness(evaluation.subgroups)}",
             f"### Safety and reliability\n\n{_safety(evaluation)}\n\n{_figures(figures, SAFETY)}",
             f"### Targets\n\n{_targets(evaluation.targets)}",
         ]
+    )
+
+
+def _pathology(figures: Mapping[str, Interval]) -> Iterable[str]:
+    """What became of patients; whether size is beaten there is said by the intervals."""
+    known = {name: figure for name, gained in GAINS.items() if (figure := figures.get(gained)) is not None}
+    if not known:
+        return
+    beaten = [name for name, gain in known.items() if gain.low > 0]
+    verdict = (
+        f"Diameter alone is beaten for {' and '.join(beaten)}."
+        if beaten
+        else "Neither the network nor the readers are known to beat size here: the intervals hold 0."
+    )
+    yield (
+        "#### What became of patients\n\nPathology and follow-up of patients who were referred for them, by patient; "
+        f"never trained on, and nothing was chosen by it. {verdict}\n\n{_figures(figures, PATHOLOGY)}"
     )
 
 
@@ -229,10 +275,13 @@ def _safety(evaluation: Evaluation) -> str:
 
 
 def _figures(figures: Mapping[str, Interval], meanings: Mapping[str, str]) -> str:
-    lines = ["| figure | value | 95 % interval | meaning |", "|---|---|---|---|"]
+    lines = ["| figure | value | 95 % interval | ceiling | meaning |", "|---|---|---|---|---|"]
     for name, meaning in meanings.items():
         if (figure := figures.get(name)) is not None:
-            lines.append(f"| {name} | {figure.value:.3f} | {figure.low:.3f} to {figure.high:.3f} | {meaning} |")
+            bound = figures.get(CEILINGS.get(name, ""))
+            ceiling = "" if bound is None else _said(bound)
+            interval = f"{figure.low:.3f} to {figure.high:.3f}"
+            lines.append(f"| {name} | {figure.value:.3f} | {interval} | {ceiling} | {meaning} |")
     return "\n".join(lines)
 
 

@@ -21,6 +21,7 @@ from training.data.nodules import INDETERMINATE
 from training.data.ratings import RATED
 from training.evaluation import metrics
 from training.evaluation.cases import cases_of
+from training.evaluation.coverage import BINS, CLASSES
 from training.evaluation.cross_fitting import DECISIONS, decided
 from training.evaluation.figures import intervals
 from training.evaluation.metrics import Flags, Floats, Metric
@@ -145,6 +146,18 @@ def decisions(counted: Mapping[str, Mapping[str, int]]) -> bytes | None:
     return _png(figure)
 
 
+def coverage(figures: Mapping[str, Interval], wanted: float) -> bytes | None:
+    """Share of each class and size whose prediction set holds its label, beside what was promised."""
+    figure, axes = _axes()
+    for shift, name, colour in ((-0.1, CLASSES[0], NETWORK), (0.1, CLASSES[1], DIAMETER)):
+        keys = {k: f"coverage_{name}_{size.name}" for k, size in enumerate(BINS)}
+        _whiskers(axes, [(k + shift, figures[key]) for k, key in keys.items() if key in figures], name, colour)
+    axes.axhline(wanted, color=GREY, lw=0.8, ls=":")
+    axes.set_xticks(range(len(BINS)), [size.words for size in BINS])
+    axes.set(xlabel="soft diameter", ylabel="sets that hold the readers' verdict", ylim=(0, 1.02))
+    return _if_drawn(figure, axes)
+
+
 def traits(figures: Mapping[str, Interval]) -> bytes | None:
     """Rank correlation of one reader and of the network with the mean of the other readers."""
     figure, axes = _axes()
@@ -193,6 +206,7 @@ def captions(evaluation: Evaluation) -> dict[str, str]:
         "size_matched": "AUC among nodules of like size (band: 95 % interval)",
         "size_bands": "AUC by size band",
         "decisions": "Answers by the readers' verdict",
+        "coverage": "What prediction sets cover, by class and size",
         "traits": "Traits against the other readers",
         "learning": "Learning curves, a network each fold",
     }
@@ -202,10 +216,7 @@ def _matched(y: Flags, score: Floats, diameter: Floats, patients: list[str], con
     if not (np.isfinite(score).all() and np.isfinite(diameter).all()):
         return {}
 
-    def within(limit: float) -> Metric:
-        return lambda i: metrics.size_matched_auc(y[i], score[i], diameter[i], limit)
-
-    table = {str(limit): within(limit) for limit in LIMITS_MM}
+    table: dict[str, Metric] = {str(limit): metrics.LikeSizePairs(y, score, diameter, limit) for limit in LIMITS_MM}
     fewer = min(BAND_RESAMPLES, config.evaluation.resamples)
     quick = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"resamples": fewer})})
     return {float(limit): found for limit, found in intervals(table, patients, quick).items()}

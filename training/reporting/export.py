@@ -18,7 +18,6 @@ from app.inference.bundle import (
     CARD_FILE,
     MANIFEST_FILE,
     OUTPUT_NAMES,
-    Conformal,
     EncodedArray,
     GoldenCase,
     InputContract,
@@ -33,8 +32,9 @@ from app.inference.bundle import (
     file_digest,
     load_bundle,
 )
+from app.inference.conformal import Conformal
 from training.data.nodules import TRAIT_SCALES
-from training.evaluation.calibration import MIN_DRAWN_MM
+from training.evaluation.calibration import MIN_DRAWN_MM, MIN_OF_BIN
 from training.evaluation.cross_fitting import Calibration
 from training.evaluation.results import Evaluation
 from training.fitting.architectures import FEATURES, MALIGNANCY_LAYER
@@ -55,10 +55,11 @@ INTENDED_USE = (
     "no diagnosis, treatment or screening decision may rest on it."
 )
 LABELS = (
-    Label(finding="cancer_suspected", snomed_ct="93880001", meaning="Primary malignant neoplasm of lung"),
+    Label(finding="cancer_suspected", snomed_ct="162573006", meaning="Suspected lung cancer"),
     Label(finding="normal", snomed_ct="17621005", meaning="Normal"),
 )
 LIDC = ("LIDC-IDRI, TCIA (Armato et al. 2011, doi 10.7937/K9/TCIA.2015.LO9QL9SX)", "CC BY 3.0")
+SCANS = ("LIDC-IDRI-0001 and -0012 (as above) and C3N-00247 of CPTAC-LSCC, TCIA", "CC BY 3.0")
 LUNA = ("LUNA16 candidates (Setio et al. 2017, doi 10.1016/j.media.2017.06.015)", "CC BY 4.0")
 OWN = ("a table of the site that trained this model", "not stated")
 
@@ -200,7 +201,7 @@ def _manifest(
             sensitivity=figures["sensitivity"],
             specificity=figures["specificity"],
         ),
-        conformal=Conformal(coverage=wanted.coverage, quantiles=fitted.quantiles),
+        conformal=Conformal(coverage=wanted.coverage, quantiles=fitted.quantiles, min_nodules=MIN_OF_BIN),
         out_of_distribution=_out_of_distribution(artefacts.whitening, evaluation),
         training_data=_training_data(artefacts),
         performance=Performance(
@@ -239,6 +240,8 @@ def _training_data(artefacts: Artefacts) -> tuple[TrainingData, ...]:
     run = artefacts.run
     known = {
         "lidc-nodules": (*LIDC, run.patients, run.nodules, "figures by 5 folds of patients; weights from all of them"),
+        "lidc-readers": (*LIDC, run.patients, run.nodules, "every reader's outline and ratings of the same nodules"),
+        "scans": (*SCANS, 3, run.false_findings, "false findings; each scan in the fold of its patient, one in a fold"),
         "luna-candidates": (*LUNA, None, run.candidates, "folds cut at the same series as those of the nodules"),
         "lidc-idri": (*LIDC, run.patients, run.nodules, "by patient; weights from all of them"),
         "table": (*OWN, run.patients, run.nodules, "by patient; weights from all of them"),

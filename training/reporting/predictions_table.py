@@ -13,7 +13,7 @@ from training.evaluation.study import Study
 PREDICTIONS_TABLE: Final = "predictions.csv"
 COLUMNS: Final = (
     "nodule", "patient", "fold", "label", "readers", "diameter_mm",
-    "probability", "decision", "prediction_set", "outline_diameter_mm", "nodule_score",
+    "probability", "decision", "prediction_set", "outline_diameter_mm", "soft_diameter_mm", "nodule_score",
 )  # fmt: skip
 
 
@@ -40,5 +40,6 @@ def _rows(study: Study) -> Iterator[tuple[object, ...]]:
             decisions[k],
             ";".join(name for name, inside in held if inside),
             f"{study.nodules.diameter_mm[k]:.2f}",
+            f"{study.nodules.soft_diameter_mm[k]:.2f}",
             f"{study.nodules.nodule[k]:.4f}",
         )

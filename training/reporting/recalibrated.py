@@ -17,7 +17,6 @@ from app.inference.bundle import (
     MANIFEST_FILE,
     OUTPUT_NAMES,
     Bundle,
-    Conformal,
     EncodedArray,
     GoldenCase,
     Interval,
@@ -26,8 +25,10 @@ from app.inference.bundle import (
     file_digest,
     load_bundle,
 )
+from app.inference.conformal import Conformal
 from app.inference.lineage import Lineage, Parent
 from training.data.nodules import Dataset
+from training.evaluation.calibration import MIN_OF_BIN
 from training.evaluation.cross_fitting import Calibration, decided
 from training.evaluation.figures import intervals, suspicion_figures
 from training.evaluation.recalibration import cross_fitted_refit, refit, require_enough
@@ -35,6 +36,7 @@ from training.evaluation.stated_and_observed import SMALLEST
 from training.evaluation.study import Study
 from training.fitting.config import Config
 from training.reporting.bom import with_bom
+from training.reporting.card import sets_by_size
 from training.reporting.export import SIGNATURE, run_graph, tensorflow_runtime
 from training.reporting.provenance import require_free, written_beside
 
@@ -42,6 +44,9 @@ from training.reporting.provenance import require_free, written_beside
 REFITTED: Final = (
     "brier",
     "ece",
+    "ece_if_perfect",
+    "calibration_slope",
+    "set_size_with_indeterminate",
     "coverage_suspicious",
     "coverage_benign",
     "set_size",
@@ -139,7 +144,7 @@ def _manifest(
 ) -> Manifest:
     old = bundle.manifest
     change = f"logit' = {fitted.slope:.6g} * logit + {fitted.intercept:.6g}, and conformal sets anew"
-    ranking = {name: figure for name, figure in old.performance.figures.items() if name not in REFITTED}
+    ranking = {name: figure for name, figure in old.performance.figures.items() if not _is_refitted(name)}
     performance = old.performance.model_copy(
         update={
             "protocol": f"{old.performance.protocol}. site_*: {command}; calibration of each fold fitted on the others",
@@ -158,13 +163,17 @@ def _manifest(
                     "chosen_for": f"{point.chosen_for}; carried over to the recalibrated probability",
                 }
             ),
-            "conformal": Conformal(coverage=old.conformal.coverage, quantiles=fitted.quantiles),
+            "conformal": Conformal(coverage=old.conformal.coverage, quantiles=fitted.quantiles, min_nodules=MIN_OF_BIN),
             "performance": performance,
             "golden": _golden(old.golden, folder),
             "digests": {file: file_digest(folder / file) for file in sorted(bundle_files(folder))},
             "lineage": _lineage(bundle, dataset, change),
         }
     )
+
+
+def _is_refitted(name: str) -> bool:
+    return name in REFITTED or name.startswith("coverage_")
 
 
 def _golden(old: GoldenCase, folder: Path) -> GoldenCase:
@@ -188,7 +197,8 @@ def _card(bundle: Bundle, manifest: Manifest, site: Mapping[str, Interval]) -> s
     figures = "\n".join(f"| {k} | {f.value:.3f} | {f.low:.3f} to {f.high:.3f} |" for k, f in site.items())
     return (
         f"# {manifest.name} {manifest.version}\n\n**Research use only. Not a medical device.**\n\n"
-        f"The weights of {old.name} {old.version} with a calibration and prediction sets of one site.\n\n{said}\n\n"
+        f"The weights of {old.name} {old.version} with a calibration and prediction sets of one site: sets for "
+        f"{manifest.conformal.coverage:.0%} coverage of each class{sets_by_size(manifest.conformal)}.\n\n{said}\n\n"
         f"## Figures at the site\n\nEach fold's calibration was fitted on the others.\n\n"
         f"| figure | value | 95 % interval |\n|---|---|---|\n{figures}\n\n"
         f"## The card of {old.name} {old.version}\n\nIts figures of calibration and coverage hold no more.\n\n"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from app.inference.bundle import Interval
 from training.data.nodules import Nodule
 from training.data.table import SOURCE
+from training.evaluation.ceilings import CEILING, CEILINGS
 from training.evaluation.cross_fitting import decided
 from training.evaluation.meanings import MEANINGS
 from training.evaluation.metrics import Indices
@@ -81,8 +82,13 @@ def _head(evaluation: Evaluation) -> str:
         f"<p>{evaluation.nodules} nodules of {evaluation.patients} patients in the main figures; "
         f"{evaluation.all_nodules} nodules of {evaluation.all_patients} patients{_candidates(evaluation)} "
         f"in all. {protocol}.</p><p>Data: {data}</p>"
-        f"<p>{_labels(evaluation)} Read every figure beside that of diameter alone.</p>"
+        f"<p>{_labels(evaluation)} Read every figure beside that of diameter alone.</p>{_counts(evaluation)}"
     )
+
+
+def _counts(evaluation: Evaluation) -> str:
+    counted = ", ".join(f"{escape(name)}: {count}" for name, count in evaluation.counts.items())
+    return f"<p>{counted[:1].upper()}{counted[1:]}.</p>" if counted else ""
 
 
 def _candidates(evaluation: Evaluation) -> str:
@@ -120,6 +126,7 @@ def _charts(study: Study, evaluation: Evaluation, config: Config, histories: His
         "size_matched": charts.size_matched(study, config),
         "size_bands": charts.size_bands(evaluation.subgroups),
         "decisions": charts.decisions(evaluation.decisions),
+        "coverage": charts.coverage(evaluation.figures, config.calibration.coverage),
         "traits": charts.traits(evaluation.figures),
         "learning": charts.learning(histories),
     }
@@ -133,8 +140,17 @@ def _charts(study: Study, evaluation: Evaluation, config: Config, histories: His
 
 
 def _figures(figures: Mapping[str, Interval]) -> str:
-    rows = ([f"<code>{k}</code>", html.value(f), escape(MEANINGS.get(k, ""))] for k, f in figures.items())
-    return html.table(("figure", "value [95 % interval]", "meaning"), rows)
+    rows = (
+        [f"<code>{k}</code>", html.value(f), _ceiling(figures, k), escape(MEANINGS.get(k, ""))]
+        for k, f in figures.items()
+    )
+    heads = ("figure", "value [95 % interval]", "ceiling", "meaning")
+    return f"<p>Ceiling: {escape(CEILING)}.</p>{html.table(heads, rows)}"
+
+
+def _ceiling(figures: Mapping[str, Interval], name: str) -> str:
+    bound = CEILINGS.get(name, "")
+    return f"{html.value(figures[bound])}<br><small>{bound}</small>" if bound in figures else ""
 
 
 def _subgroups(evaluation: Evaluation) -> str:

@@ -99,6 +99,13 @@ class Intake:
         """The number of instances by outcome."""
         return {"stored": len(self.stored), "left_out": len(self.left_out), "failed": len(self.failed)}
 
+    def subject(self) -> dict[str, list[str]]:
+        """The studies and series of the instances that are stored."""
+        return {
+            "study": sorted({instance.study_uid for instance in self.stored}),
+            "series": sorted({instance.series_uid for instance in self.stored}),
+        }
+
     def answer(self) -> tuple[HTTPStatus, Dataset]:
         """The status and data set of the answer (PS3.18 tables 10.5.3-1 and I.1-1); raises EmptyInput for a request
         without parts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Annotated, Any, Final
 
@@ -12,22 +12,25 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from app.api.deps import Services, ServicesDep, authorise
+from app import telemetry
+from app.api.deps import Services, ServicesDep, actor_of, authorise
 from app.api.dicomweb.intake import Intake
 from app.api.dicomweb.multipart_related import DICOM, RELATED, RelatedReader, related
 from app.api.dicomweb.queries import Level, Query, search
-from app.api.negotiation import MediaRanges, media_ranges
+from app.api.negotiation import media_ranges
 from app.api.problems import responses_for
 from app.api.uploads.body import body_chunks
+from app.audit.event import Operation
 from app.delivery.spool import Reception
 from app.delivery.worker import Delivery
-from app.errors import DicomwebOff, UnknownModel, UnknownResult, UnreadableText
+from app.errors import DicomwebOff, SecondOpinionOff, UnknownModel, UnknownResult, UnreadableText
 
 JSON: Final = "application/dicom+json"
 ROOT: Final = "/dicom-web"
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 DATASET: Final = {"schema": {"type": "object", "description": "A data set as DICOM JSON (PS3.18 F)."}}
 DATASETS: Final = {"schema": {"type": "array", "items": DATASET["schema"]}}
+QUERIED: Final = {"study": "StudyInstanceUID", "accession": "AccessionNumber", "patient": "PatientID"}
 OF_STUDY: Final = "/studies/{study}"
 OF_SERIES: Final = "/studies/{study}/series/{series}"
 OF_INSTANCE: Final = "/studies/{study}/series/{series}/instances/{instance}"
@@ -48,7 +51,7 @@ STORED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "All instances are stored.", "content": {JSON: DATASET}},
     202: {"description": "Some failed, or are no CT images and are not kept (B006).", "content": {JSON: SOME_FAILED}},
     409: {"description": "None is stored.", "content": {JSON: SOME_FAILED}},
-    **responses_for(400, 401, 406, 408, 413, 415, 501, 503, 507, 500, without=(UnreadableText,)),
+    **responses_for(400, 406, 408, 413, 415, 501, 503, 507, 500, without=(SecondOpinionOff, UnreadableText)),
 }
 REQUEST_BODY: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}}
@@ -60,15 +63,15 @@ STORE: Final = (
 )
 FOUND: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "What matches; may be empty.", "content": {JSON: DATASETS}},
-    **responses_for(400, 401, 406, 501, 503, 500, without=(UnreadableText,)),
+    **responses_for(400, 406, 501, 503, 507, 500, without=(SecondOpinionOff, UnreadableText)),
 }
 RETRIEVED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects.", "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}},
-    **responses_for(401, 404, 406, 501, 503, 500, without=(UnknownModel,)),
+    **responses_for(404, 406, 501, 503, 507, 500, without=(SecondOpinionOff, UnknownModel)),
 }
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects' attributes without pixels.", "content": {JSON: DATASETS}},
-    **responses_for(401, 404, 406, 501, 503, 500, without=(UnknownModel,)),
+    **responses_for(404, 406, 501, 503, 507, 500, without=(SecondOpinionOff, UnknownModel)),
 }
 
 router = APIRouter(prefix=ROOT, tags=["dicomweb"], dependencies=[Depends(authorise)])
@@ -114,6 +117,7 @@ async def store_in_study(request: Request, services: ServicesDep, delivery: Deli
 
 async def _store(request: Request, services: Services, delivery: Delivery, study: str | None) -> Response:
     media_ranges(request).require(JSON)
+    services.records.require()
     await asyncio.to_thread(delivery.watch.require)
     with delivery.watch.guard():
         async with contextmanager_in_threadpool(delivery.spool.reception()) as reception:
@@ -123,6 +127,7 @@ async def _store(request: Request, services: Services, delivery: Delivery, study
     delivery.watch.succeeded()
     for outcome, count in intake.counts().items():
         services.metrics.stow_instances(outcome).inc(count)
+    await _put_on_record(services, request, "store", intake.subject(), intake.counts())
     return _json(dataset.to_json_dict(), status)
 
 
@@ -136,72 +141,95 @@ async def _read_instances(request: Request, services: Services, reception: Recep
         return intake
 
 
+async def _put_on_record(
+    services: Services,
+    request: Request,
+    operation: Operation,
+    subject: Mapping[str, str | Sequence[str]],
+    details: Mapping[str, int],
+) -> None:
+    """It writes to disk, in a thread; raises AuditFull, AuditUnavailable."""
+    if services.records.trail is not None:
+        request_id, actor = telemetry.request_id.get(), actor_of(request)
+        await asyncio.to_thread(
+            services.records.happened, operation, actor, request_id, subject=subject, details=details
+        )
+
+
 @router.get("/studies", summary="Find studies with results", responses=FOUND)
-async def find_studies(request: Request, delivery: DeliveryDep) -> Response:
+async def find_studies(request: Request, services: ServicesDep, delivery: DeliveryDep) -> Response:
     """QIDO-RS."""
-    return await _find(request, delivery, "studies")
+    return await _find(request, services, delivery, "studies")
 
 
 @router.get("/series", summary="Find series of results", responses=FOUND)
-async def find_series(request: Request, delivery: DeliveryDep) -> Response:
+async def find_series(request: Request, services: ServicesDep, delivery: DeliveryDep) -> Response:
     """QIDO-RS."""
-    return await _find(request, delivery, "series")
+    return await _find(request, services, delivery, "series")
 
 
 @router.get("/instances", summary="Find result objects", responses=FOUND)
-async def find_instances(request: Request, delivery: DeliveryDep) -> Response:
+async def find_instances(request: Request, services: ServicesDep, delivery: DeliveryDep) -> Response:
     """QIDO-RS."""
-    return await _find(request, delivery, "instances")
+    return await _find(request, services, delivery, "instances")
 
 
 @router.get(OF_STUDY + "/series", summary="Find the series of results of a study", responses=FOUND)
-async def find_series_of_study(request: Request, delivery: DeliveryDep, study: str) -> Response:
+async def find_series_of_study(request: Request, services: ServicesDep, delivery: DeliveryDep, study: str) -> Response:
     """QIDO-RS."""
-    return await _find(request, delivery, "series", study)
+    return await _find(request, services, delivery, "series", study)
 
 
 @router.get(OF_STUDY + "/instances", summary="Find the result objects of a study", responses=FOUND)
-async def find_instances_of_study(request: Request, delivery: DeliveryDep, study: str) -> Response:
+async def find_instances_of_study(
+    request: Request, services: ServicesDep, delivery: DeliveryDep, study: str
+) -> Response:
     """QIDO-RS."""
-    return await _find(request, delivery, "instances", study)
+    return await _find(request, services, delivery, "instances", study)
 
 
 @router.get(OF_SERIES + "/instances", summary="Find the result objects of a series", responses=FOUND)
-async def find_instances_of_series(request: Request, delivery: DeliveryDep, study: str, series: str) -> Response:
+async def find_instances_of_series(
+    request: Request, services: ServicesDep, delivery: DeliveryDep, study: str, series: str
+) -> Response:
     """QIDO-RS."""
-    return await _find(request, delivery, "instances", study, series)
+    return await _find(request, services, delivery, "instances", study, series)
 
 
 @router.get(OF_STUDY, summary="Retrieve the results of a study", responses=RETRIEVED)
-async def retrieve_study(request: Request, delivery: DeliveryDep, study: str) -> Response:
+async def retrieve_study(request: Request, services: ServicesDep, delivery: DeliveryDep, study: str) -> Response:
     """WADO-RS."""
-    return await _retrieve(media_ranges(request), delivery, study)
+    return await _retrieve(request, services, delivery, study)
 
 
 @router.get(OF_STUDY + "/metadata", summary="Describe the results of a study", responses=DESCRIBED)
-async def study_metadata(request: Request, delivery: DeliveryDep, study: str) -> Response:
+async def study_metadata(request: Request, services: ServicesDep, delivery: DeliveryDep, study: str) -> Response:
     """WADO-RS."""
-    return await _describe(request, delivery, study)
+    return await _describe(request, services, delivery, study)
 
 
 @router.get(OF_SERIES, summary="Retrieve a series of results", responses=RETRIEVED)
-async def retrieve_series(request: Request, delivery: DeliveryDep, study: str, series: str) -> Response:
+async def retrieve_series(
+    request: Request, services: ServicesDep, delivery: DeliveryDep, study: str, series: str
+) -> Response:
     """WADO-RS."""
-    return await _retrieve(media_ranges(request), delivery, study, series)
+    return await _retrieve(request, services, delivery, study, series)
 
 
 @router.get(OF_SERIES + "/metadata", summary="Describe a series of results", responses=DESCRIBED)
-async def series_metadata(request: Request, delivery: DeliveryDep, study: str, series: str) -> Response:
+async def series_metadata(
+    request: Request, services: ServicesDep, delivery: DeliveryDep, study: str, series: str
+) -> Response:
     """WADO-RS."""
-    return await _describe(request, delivery, study, series)
+    return await _describe(request, services, delivery, study, series)
 
 
 @router.get(OF_INSTANCE, summary="Retrieve a result object", responses=RETRIEVED)
 async def retrieve_instance(
-    request: Request, delivery: DeliveryDep, study: str, series: str, instance: str
+    request: Request, services: ServicesDep, delivery: DeliveryDep, study: str, series: str, instance: str
 ) -> Response:
     """WADO-RS."""
-    return await _retrieve(media_ranges(request), delivery, study, series, instance)
+    return await _retrieve(request, services, delivery, study, series, instance)
 
 
 @router.get(
@@ -210,14 +238,15 @@ async def retrieve_instance(
     responses=DESCRIBED,
 )
 async def instance_metadata(
-    request: Request, delivery: DeliveryDep, study: str, series: str, instance: str
+    request: Request, services: ServicesDep, delivery: DeliveryDep, study: str, series: str, instance: str
 ) -> Response:
     """WADO-RS."""
-    return await _describe(request, delivery, study, series, instance)
+    return await _describe(request, services, delivery, study, series, instance)
 
 
-async def _find(request: Request, delivery: Delivery, level: Level, *scope: str) -> Response:
+async def _find(request: Request, services: Services, delivery: Delivery, level: Level, *scope: str) -> Response:
     media_ranges(request).require(JSON)
+    services.records.require()
     query = Query.parse(request.query_params.multi_items())
     root = str(request.base_url).rstrip("/") + ROOT
 
@@ -225,22 +254,27 @@ async def _find(request: Request, delivery: Delivery, level: Level, *scope: str)
         return search(_attributes(delivery, delivery.store.find(*scope)), query, level, root)
 
     with delivery.watch.guard():
-        return _json(await asyncio.to_thread(work))
+        found = await asyncio.to_thread(work)
+    await _put_on_record(services, request, "find_results", _asked_for(request, *scope), {"found": len(found)})
+    return _json(found)
 
 
-async def _describe(request: Request, delivery: Delivery, *scope: str) -> Response:
+async def _describe(request: Request, services: Services, delivery: Delivery, *scope: str) -> Response:
     media_ranges(request).require(JSON)
-
-    def work() -> str:
-        return f"[{','.join(_attributes(delivery, _found(delivery, *scope)))}]"
-
-    with delivery.watch.guard():
-        return Response(await asyncio.to_thread(work), media_type=JSON)
-
-
-async def _retrieve(wanted: MediaRanges, delivery: Delivery, *scope: str) -> Response:
+    services.records.require()
     with delivery.watch.guard():
         found = await asyncio.to_thread(_found, delivery, *scope)
+        described = await asyncio.to_thread(lambda: f"[{','.join(_attributes(delivery, found))}]")
+    await _put_on_record(services, request, "retrieve_results", _subject(*scope), {"instances": len(found)})
+    return Response(described, media_type=JSON)
+
+
+async def _retrieve(request: Request, services: Services, delivery: Delivery, *scope: str) -> Response:
+    wanted = media_ranges(request)
+    services.records.require()
+    with delivery.watch.guard():
+        found = await asyncio.to_thread(_found, delivery, *scope)
+        await _put_on_record(services, request, "retrieve_results", _subject(*scope), {"instances": len(found)})
         files = (content for uid in found if (content := delivery.store.content(uid)) is not None)
         if len(found) == 1 and wanted.prefers(DICOM, RELATED):
             return Response(await asyncio.to_thread(b"".join, files), media_type=DICOM)
@@ -248,6 +282,16 @@ async def _retrieve(wanted: MediaRanges, delivery: Delivery, *scope: str) -> Res
     # Starlette asks for each part in a thread.
     content_type, body = related(files)
     return StreamingResponse(body, headers={"Content-Type": content_type})
+
+
+def _subject(study: str = "", series: str = "", instance: str = "") -> dict[str, str]:
+    return {"study": study, "series": series, "instance": instance}
+
+
+def _asked_for(request: Request, *scope: str) -> dict[str, str]:
+    """The study and so on of a path, and those of the query."""
+    asked = {kind: request.query_params.get(keyword, "") for kind, keyword in QUERIED.items()}
+    return {**asked, **{kind: uid for kind, uid in _subject(*scope).items() if uid}}
 
 
 def _found(delivery: Delivery, *scope: str) -> Sequence[str]:

@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from app import web
+from app.api.page_policies import with_policy
 
 ASSETS: Final = Path(fastapi_standalone_docs.__file__).parent / "static"
 WEB: Final = Path(web.__file__).parent
@@ -47,7 +48,7 @@ async def without_slash(request: Request) -> RedirectResponse:
 @router.get("/docs")
 async def swagger() -> HTMLResponse:
     """Swagger UI."""
-    return get_swagger_ui_html(
+    page = get_swagger_ui_html(
         openapi_url=CONTRACT_FROM_PAGE,
         title=TITLE,
         swagger_js_url=f"{ASSETS_FROM_PAGE}/swagger/swagger-ui-bundle.js",
@@ -55,18 +56,20 @@ async def swagger() -> HTMLResponse:
         swagger_favicon_url=FAVICON,
         swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
     )
+    return with_policy(page, images="data: blob:")  # a picture that was answered is shown
 
 
 @router.get("/redoc")
 async def redoc() -> HTMLResponse:
     """ReDoc."""
-    return get_redoc_html(
+    page = get_redoc_html(
         openapi_url=CONTRACT_FROM_PAGE,
         title=TITLE,
         redoc_js_url=f"{ASSETS_FROM_PAGE}/redoc/redoc.standalone.js",
         redoc_favicon_url=FAVICON,
         with_google_fonts=False,
     )
+    return with_policy(page, workers="blob:")  # its search runs in one
 
 
 @router.get("/redoc/logo-mini.svg")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.api.deps import Services, ServicesDep
+from app.api.deps import Services, ServicesDep, authorise
 from app.api.schemas import Health
 
 router = APIRouter(tags=["operations"])
@@ -35,13 +35,14 @@ async def live() -> Health:
 @router.get("/health/ready", summary="May it get traffic?", responses=NOT_READY)
 async def ready(services: ServicesDep, response: Response) -> Health:
     """200 once the model has passed its golden case; 503 with the reason before that, while stopping, and while the
-    disk of spool and results cannot be written."""
+    disk of spool and results, or that of the audit trail where it must be written, cannot be."""
     return await _readiness(services, response)
 
 
 @router.get(
     "/metrics",
     summary="Prometheus metrics",
+    dependencies=[Depends(authorise)],
     response_class=Response,
     responses={
         200: {
@@ -60,9 +61,11 @@ async def _readiness(services: Services, response: Response) -> Health:
     reason = f"model {status}"
     if status == "ready":
         trouble = None if services.delivery is None else await asyncio.to_thread(services.delivery.watch.look)
-        if trouble is None:
-            return Health(status="ok", reason=reason)
-        reason = f"spool and results cannot be written: {trouble}"
+        trail = services.records.trail
+        unrecorded = None if trail is None or trail.trouble is None else f"audit cannot be written: {trail.trouble}"
+        if trouble is None and services.records.may_begin():
+            return Health(status="ok", reason=reason if unrecorded is None else f"{reason}; {unrecorded}")
+        reason = unrecorded if trouble is None and unrecorded else f"spool and results cannot be written: {trouble}"
     response.status_code = 503
     response.headers["Retry-After"] = "2"
     return Health(status="unavailable", reason=reason)

@@ -12,19 +12,20 @@ from starlette.requests import ClientDisconnect
 
 from app import telemetry
 from app.api.contract import CONTEXT_PART, query_parameters
-from app.api.deps import LanguageDep, ServicesDep, authorise
+from app.api.deps import LanguageDep, ServicesDep, actor_of, authorise
 from app.api.early_answers import EXPECTED
 from app.api.examples import PREDICT_ANSWERS
 from app.api.negotiation import LANGUAGE_PARAMETER, SLICE_CONTENT, response, slice_format
 from app.api.problems import responses_for
 from app.api.uploads.body import announced_bytes, has_left
 from app.api.uploads.slice import read_upload
-from app.errors import SeriesTooLarge, SpoolFull, UnfitSeries, UnreadableText
+from app.errors import SeriesTooLarge, SpoolFull, StorageFull, UnfitSeries, UnreadableText
 from app.inference.engine import Abandoned
 from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
 from app.judgement.formats import headers_of, render
 from app.judgement.parameters import KNOWN, parse_parameters
+from app.judgement.records import Receipt
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
 
@@ -50,7 +51,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
         "application/octet-stream": BINARY,
     },
 }
-OF_OTHERS: Final = (UnfitSeries, SeriesTooLarge, SpoolFull, UnreadableText)
+OF_OTHERS: Final = (UnfitSeries, SeriesTooLarge, SpoolFull, StorageFull, UnreadableText)
 ANSWERS: Final = {"application/json": PREDICT_ANSWERS, **SLICE_CONTENT}
 DESCRIPTION: Final = (
     "Post one CT slice as a form or as a raw body. With `roi` the nodule there is judged; without it every candidate "
@@ -68,7 +69,7 @@ DESCRIPTION: Final = (
     response_model=Answer,
     responses={
         200: {"description": "The judgement, or why there is none.", "content": ANSWERS},
-        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500, without=OF_OTHERS),
+        **responses_for(400, 406, 408, 413, 415, 422, 503, 507, 500, without=OF_OTHERS),
     },
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, LANGUAGE_PARAMETER]},
 )
@@ -79,24 +80,32 @@ async def predict(
 ) -> Response:
     """Read the upload, have it judged, answer."""
     began = time.perf_counter()
+    services.records.require()
     with services.engine.coming(announced_bytes(request), request.scope.get(EXPECTED)):
         wanted = slice_format(request)
         services.registry.models()
         upload = await read_upload(request, services.slice_limit)
     parameters = parse_parameters(upload.parameters)
     request_id = telemetry.request_id.get() or ""
+    actor, records = actor_of(request), services.records
 
-    def work() -> tuple[bytes, ...]:
+    def work() -> tuple[tuple[bytes, ...], Receipt | None]:
         judgement = services.judge.slice(upload.data, parameters, began)
-        if wanted == "json":
-            return (json_answer(judgement, language, request_id),)
-        return render(judgement, wanted, language, headers_of(upload.data), services.metrics)
+        if wanted == "json" and not records.kept:
+            return (json_answer(judgement, language, request_id),), None
+        files = (
+            () if wanted == "json" else render(judgement, wanted, language, headers_of(upload.data), services.metrics)
+        )
+        if not records.kept:
+            return files, None
+        attested = records.judged("judge_slice", actor, judgement, language, request_id)
+        return files or (attested.answer,), attested.receipt
 
     try:
-        files = await services.engine.submit(work, len(upload.data), partial(has_left, request))
+        files, receipt = await services.engine.submit(work, len(upload.data), partial(has_left, request))
     except Abandoned:
         raise ClientDisconnect from None
-    return response(wanted, files, language)
+    return response(wanted, files, language, receipt)
 
 
 (ROUTE,) = (route for route in router.routes if isinstance(route, APIRoute))

@@ -11,13 +11,14 @@ from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 
 from app import telemetry
-from app.api.deps import ServicesDep, authorise
+from app.api.deps import ServicesDep, actor_of, authorise
 from app.api.examples import REPORT_ANSWERS, REPORT_TEXTS
 from app.api.negotiation import JSON, media_ranges
 from app.api.problems import responses_for
 from app.api.report_answers import ReportAnswer, report_answer
 from app.api.uploads.body import announced_bytes, has_left
 from app.api.uploads.report import PLAIN, ReportIn, read_report
+from app.audit.receipts import digest_of
 from app.errors import (
     ArchiveTooLarge,
     FileMissing,
@@ -29,6 +30,7 @@ from app.errors import (
     NoDicomSource,
     SeriesTooLarge,
     SpoolFull,
+    StorageFull,
     StorageUnavailable,
     UnsupportedArchive,
     UnsupportedTransferSyntax,
@@ -57,6 +59,7 @@ OF_OTHERS: Final = (
     NoDicomSource,
     SeriesTooLarge,
     SpoolFull,
+    StorageFull,
     StorageUnavailable,
     UnsupportedArchive,
     UnsupportedTransferSyntax,
@@ -81,7 +84,7 @@ LanguageQuery = Annotated[
     response_model=ReportAnswer,
     responses={
         200: {"description": "What the report states.", "content": {JSON: REPORT_ANSWERS}},
-        **responses_for(400, 401, 406, 408, 413, 415, 503, 500, without=OF_OTHERS),
+        **responses_for(400, 406, 408, 413, 415, 503, 507, 500, without=OF_OTHERS),
     },
     openapi_extra={"requestBody": REQUEST_BODY},
 )
@@ -89,12 +92,18 @@ async def read(request: Request, services: ServicesDep, language: LanguageQuery 
     """Read the text of a report."""
     began = time.perf_counter()
     media_ranges(request).require(JSON)
+    services.records.require()
     with services.engine.coming(announced_bytes(request)):
         upload = await read_report(request, language, services.report_limit)
     request_id = telemetry.request_id.get() or ""
+    actor = actor_of(request)
 
     def work() -> bytes:
         reading = services.reader.read(upload.text, upload.language)
+        tagger = reading.tagger
+        models = {} if tagger is None else {f"{tagger.manifest.name}/{tagger.manifest.version}": tagger.digest}
+        digest = digest_of(upload.text.encode("utf-8", "surrogatepass"))
+        services.records.happened("read_report", actor, request_id, input=digest, models=models)
         return to_json(report_answer(upload, reading, request_id, (time.perf_counter() - began) * 1000))
 
     try:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
@@ -15,13 +15,24 @@ from starlette.requests import ClientDisconnect
 from app import telemetry
 from app.api import events, problems
 from app.api.contract import CONTEXT_PART, query_parameters
-from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, authorise
+from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, actor_of, authorise
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
 from app.api.negotiation import LANGUAGE_PARAMETER, SERIES_CONTENT, headers, response, series_format
 from app.api.problems import responses_for
 from app.api.uploads.series import StudyUpload, read_study
-from app.errors import FrameOutOfRange, FrameRequired, InvalidParameter, RoiOutsideImage, SpoolFull, UnsupportedCharset
+from app.errors import (
+    DicomwebOff,
+    FrameOutOfRange,
+    FrameRequired,
+    InvalidParameter,
+    LungscopeError,
+    RoiOutsideImage,
+    SpoolFull,
+    StorageFull,
+    UnknownMethod,
+    UnsupportedCharset,
+)
 from app.inference.engine import SeriesSlot
 from app.inference.series import Progress
 from app.inference.vocabulary import Language
@@ -30,10 +41,12 @@ from app.judgement.answers import json_answer
 from app.judgement.beside_report import beside
 from app.judgement.formats import Format, render
 from app.judgement.parameters import KNOWN_OF_SERIES, Parameters, parse_series_parameters
+from app.judgement.records import Actor, Receipt
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
 
 T = TypeVar("T")
+_Judged: TypeAlias = tuple[tuple[bytes, ...], Receipt | None]  # the files of an answer, and its receipt
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 REQUEST_BODY: Final[dict[str, Any]] = {
     "required": True,
@@ -61,7 +74,16 @@ REQUEST_BODY: Final[dict[str, Any]] = {
     },
 }
 QUERY: Final = query_parameters(KNOWN_OF_SERIES)
-OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull, UnsupportedCharset)
+OF_OTHERS: Final = (
+    DicomwebOff,
+    FrameRequired,
+    FrameOutOfRange,
+    RoiOutsideImage,
+    SpoolFull,
+    StorageFull,
+    UnknownMethod,
+    UnsupportedCharset,
+)
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
     "followed through the slices. A form may have the parameters as fields instead, and the text of a `report`: the "
@@ -76,14 +98,16 @@ DESCRIPTION: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One series with its parameters, the format and language of the answer, and the time at which the request
-    began."""
+    """One series with its parameters and the digest of its files, the format and language of the answer, who asked,
+    and the time at which the request began."""
 
     upload: StudyUpload
     parameters: Parameters
     format: Format
     language: Language
+    actor: Actor
     began: float
+    input_digest: str | None
 
 
 @router.post(
@@ -96,7 +120,7 @@ class _Asked:
             "description": "The judgement, or why there is none.",
             "content": {"application/json": STUDY_ANSWERS, events.MEDIA_TYPE: STUDY_EVENTS, **SERIES_CONTENT},
         },
-        **responses_for(400, 401, 406, 408, 413, 415, 422, 503, 500, without=OF_OTHERS),
+        **responses_for(400, 406, 408, 413, 415, 422, 501, 503, 507, 500, without=OF_OTHERS),
     },
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, LANGUAGE_PARAMETER]},
 )
@@ -104,44 +128,62 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
     """Decode the files as they arrive, judge the series in its own lane, write the answer or stream it."""
     began = time.perf_counter()
     wanted = series_format(request)
+    services.records.require()
     builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "fhir"))
     upload = await read_study(request, builder, slot, services.study_limit, services.report_limit)
     written: Format = "json" if wanted == "events" else wanted
-    _require_json(upload, written)
-    asked = _Asked(upload, parse_series_parameters(upload.parameters), written, language, began)
+    parameters = parse_series_parameters(upload.parameters)
+    _require_json(upload, parameters, written)
+    if parameters.second_opinion:
+        services.judge.opinions.require()
+    asked = _Asked(upload, parameters, written, language, actor_of(request), began, builder.input_digest)
     if wanted == "events":
         stream = _streamed(services, slot, asked)
         # No proxy may gather the lines before it passes them on.
         own = {**headers(language), "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type=events.MEDIA_TYPE, headers=own)
-    files = await _while_connected(request, slot, _judge(services, slot, asked, _tell_nobody))
-    return response(written, files, language)
+    files, receipt = await _while_connected(request, slot, _judge(services, slot, asked, _tell_nobody))
+    return response(written, files, language, receipt)
 
 
-async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: Progress) -> tuple[bytes, ...]:
+async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: Progress) -> _Judged:
     request_id = telemetry.request_id.get() or ""
+    records, language = services.records, asked.language
 
-    def work() -> tuple[bytes, ...]:
+    def work() -> _Judged:
         upload = asked.upload
         judgement = services.judge.series(
-            upload.volume, asked.parameters, upload.decode_ms, progress, slot.cancelled, asked.began
+            upload.volume,
+            asked.parameters,
+            upload.decode_ms,
+            progress,
+            slot.cancelled,
+            asked.began,
+            asked.input_digest,
         )
-        if asked.format == "json":
-            report = None if upload.report is None else beside(judgement, upload.report, services.reader)
-            return (json_answer(judgement, asked.language, request_id, report),)
-        return render(judgement, asked.format, asked.language, upload.headers, services.metrics)
+        report = None if upload.report is None else beside(judgement, upload.report, services.reader)
+        if asked.format == "json" and not records.kept:
+            return (json_answer(judgement, language, request_id, report),), None
+        files: tuple[bytes, ...] = ()
+        if asked.format != "json":
+            files = render(judgement, asked.format, language, upload.headers, services.metrics)
+        if not records.kept:
+            return files, None
+        attested = records.judged("judge_series", asked.actor, judgement, language, request_id, report)
+        return files or (attested.answer,), attested.receipt
 
     services.registry.models()
     return await slot.run(work)
 
 
-def _require_json(upload: StudyUpload, wanted: Format) -> None:
-    """Raise InvalidParameter for a report whose comparison the answer could not carry."""
-    if upload.report is not None and wanted != "json":
+def _require_json(upload: StudyUpload, parameters: Parameters, wanted: Format) -> None:
+    """Raise InvalidParameter for a report or second opinions, which only an answer in JSON carries."""
+    asked = "a report" if upload.report is not None else "second_opinion" if parameters.second_opinion else None
+    if asked is not None and wanted != "json":
         raise InvalidParameter(
-            found="a report with a request for another format than JSON",
-            expected="JSON, which alone says where report and findings agree",
-            remedy="Ask for application/json, or leave the report out.",
+            found=f"{asked} with a request for another format than JSON",
+            expected="JSON, which alone says where report and findings agree, and has second opinions",
+            remedy=f"Ask for application/json, or leave {asked.removeprefix('a ')} out.",
         )
 
 
@@ -183,17 +225,19 @@ async def _streamed(services: Services, slot: SeriesSlot, asked: _Asked) -> Asyn
     try:
         while (text := await lines.get()) is not None:
             yield text
-        yield _last_line(work, services)
+        yield _last_line(work, services, asked.actor)
     finally:
         slot.cancel()
         work.add_done_callback(_forget)
 
 
-def _last_line(work: asyncio.Task[tuple[bytes, ...]], services: Services) -> bytes:
+def _last_line(work: asyncio.Task[_Judged], services: Services, actor: Actor) -> bytes:
     error = work.exception()
     if error is None:
-        (answer,) = work.result()
+        ((answer,), _) = work.result()
         return events.result_line(answer)
+    code = error.code if isinstance(error, LungscopeError) else LungscopeError.code
+    services.records.refused_request(actor, "/v1/studies", code)
     return events.line("problem", problems.body_of(error, services.metrics))
 
 

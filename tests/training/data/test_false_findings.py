@@ -82,8 +82,8 @@ def test_scans_beside_the_nodules_are_read_and_absent_ones_named(
         (tmp_path / folder.name).symlink_to(folder)
     volume = chest_volume(BALLS, slices=12)
     for k, hu in enumerate(volume.hu):
-        attributes = {"SOPInstanceUID": f"1.2.3.{k}", "ImagePositionPatient": [0, 0, 2.5 * k]}
-        (tmp_path / "scan" / f"{k}.dcm").write_bytes(dicom(hu, **attributes))
+        data = dicom(hu, SOPInstanceUID=f"1.2.3.{k}", ImagePositionPatient=[0, 0, 2.5 * k])
+        (tmp_path / "scan" / f"{k}.dcm").write_bytes(data)
     scans = {"one": TaughtScan(folder="scan", fold=1), "gone": TaughtScan(folder="nowhere", fold=0)}
     with caplog.at_level(logging.WARNING):
         read = read_dataset(tmp_path, scans)

@@ -94,7 +94,7 @@ def test_readings_of_other_nodules_are_refused(data: Path) -> None:
     stored = dict(np.load(data / "lidc-readers" / "outlines.npz"))
     np.savez(
         data / "lidc-readers" / "outlines.npz",
-        **{**stored, "consensus_nodule_id": stored["consensus_nodule_id"] + 1},  # type: ignore[arg-type]
+        **{**stored, "consensus_nodule_id": stored["consensus_nodule_id"] + 1},
     )
     with pytest.raises(DatasetMalformed, match="lidc-readers and lidc-nodules of the same nodules"):
         read_dataset(data)

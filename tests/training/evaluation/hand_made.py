@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.data.nodules import TRAIT_SCALES, Dataset
+from training.data.nodules import TRAIT_SCALES, Dataset, Nodule
 from training.evaluation import cross_validation
-from training.evaluation.cross_fitting import Answers
+from training.evaluation.cross_fitting import Answers, CandidateAnswers
 from training.evaluation.held_out import HeldOut, HeldOutCandidates
+from training.evaluation.readers import OutlineAgreement, pair_readers
+from training.evaluation.study import Study
 from training.fitting.train import Logits, TrainedNetwork
 
 FOLDS = 4
@@ -19,18 +24,23 @@ def table(count: int, **given: object) -> HeldOut:
     """Predictions of `count` benign 5 mm nodules of as many patients, but for what is given."""
     fields: dict[str, object] = {
         "patient": np.array([f"P{k}" for k in range(count)]),
+        "lesion": np.array([f"lesion {k}" for k in range(count)]),
         "fold": np.arange(count) % 2,
         "median": np.full(count, 2.0),
         "mean": np.full(count, 2.0),
         "readers": np.full(count, 3),
+        "outlines": np.full(count, 3),
         "true_diameter_mm": np.full(count, 5.0),
         "true_traits": np.full((count, len(TRAIT_SCALES)), 5.0),
         "traits": np.full((count, len(TRAIT_SCALES)), 5.0),
         "diameter_mm": np.full(count, 5.0),
         "soft_diameter_mm": np.full(count, 5.0),
         "dice": np.full(count, 0.8),
+        "dice_consensus": np.full(count, 0.8),
+        "negative_soft_mm": np.full(count, 5.0),
     }
-    fields |= dict.fromkeys(("malignancy", "nodule", "negative", "distance"), np.zeros(count))
+    logits = ("malignancy", "nodule", "negative", "negative_malignancy", "distance")
+    fields |= dict.fromkeys(logits, np.zeros(count))
     return HeldOut(**(fields | given))  # type: ignore[arg-type]  # each field has a type of its own
 
 
@@ -57,6 +67,7 @@ def overlapping(count: int, seed: int = 0) -> HeldOut:
         malignancy=rng.normal(0, 1, count) + np.where(suspicious, 1.0, -1.0),
         nodule=rng.normal(4, 1, count),
         negative=rng.normal(1, 2, count),
+        negative_malignancy=rng.normal(0, 2, count),
         distance=rng.uniform(1, 5, count),
     )
 
@@ -65,7 +76,23 @@ def candidates_of(count: int, seed: int = 1) -> HeldOutCandidates:
     """Candidates in FOLDS folds, every other one a nodule, with overlap."""
     rng = np.random.default_rng(seed)
     is_nodule = np.arange(count) % 2 == 1
-    return HeldOutCandidates(rng.permutation(count) % FOLDS, is_nodule, rng.normal(3, 2, count) + is_nodule)
+    fold, nodule = rng.permutation(count) % FOLDS, rng.normal(3, 2, count) + is_nodule
+    return HeldOutCandidates(fold, is_nodule, nodule, rng.normal(0, 2, count), rng.uniform(3, 20, count))
+
+
+def study_of(nodules: HeldOut, said: Answers, cases: Sequence[Nodule] | None = None, **given: Any) -> Study:
+    """A study of these nodules and answers, without readers, candidates or diagnoses but for what is given."""
+    count, nothing = len(nodules.fold), np.zeros(0)
+    fields: dict[str, Any] = {
+        "cases": tuple(cases) if cases is not None else (None,) * count,
+        "logistic": np.full(count, np.nan),
+        "readers": pair_readers([], {}, 2),
+        "candidates": candidates_of(0),
+        "candidate_answers": CandidateAnswers(nothing.astype(bool), nothing.astype(bool)),
+        "agreement": OutlineAgreement(nothing.astype(int), nothing, nothing.astype(int), nothing),
+        "diagnoses": {},
+    }
+    return Study(nodules=nodules, answers=said, **(fields | given))
 
 
 class Summary:

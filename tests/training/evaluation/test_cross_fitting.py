@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from app.inference.conformal import SizeQuantiles
 from tests.training.evaluation.hand_made import answers, overlapping, table
-from training.evaluation.cross_fitting import Calibration, answer, decided, diameter_threshold_mm, fit_calibration
-from training.evaluation.held_out import HeldOut
+from training.evaluation.cross_fitting import (
+    Calibration,
+    answer,
+    answer_candidates,
+    decided,
+    diameter_threshold_mm,
+    fit_calibration,
+)
+from training.evaluation.held_out import HeldOut, HeldOutCandidates
 from training.fitting.config import Config
 
 FITTED = Calibration(
@@ -36,7 +45,9 @@ def nodules() -> HeldOut:
 def joined_with_undecided(decided_ones: HeldOut) -> HeldOut:
     count = len(decided_ones.fold)
     few, low, far = np.full(count, 1), np.linspace(-9, -8, count), np.linspace(8, 9, count)
-    return HeldOut.joined([decided_ones, replace(decided_ones, readers=few, nodule=low, distance=far)])
+    other = np.array([f"other {k}" for k in range(count)])
+    undecided = replace(decided_ones, lesion=other, readers=few, nodule=low, distance=far)
+    return HeldOut.joined([decided_ones, undecided])
 
 
 def test_suspicion_is_fitted_on_the_decided_and_the_other_thresholds_on_all(nodules: HeldOut, config: Config) -> None:
@@ -55,15 +66,23 @@ def test_suspicion_is_fitted_on_the_decided_and_the_other_thresholds_on_all(nodu
 
 def test_thresholds_keep_what_the_configuration_wants_of_the_nodules_they_are_fitted_on(config: Config) -> None:
     nodules, wanted = overlapping(400), config.calibration
-    said = answer(nodules, fit_calibration(nodules, config), diameter_threshold_mm(nodules, config))
+    fitted = fit_calibration(nodules, config)
+    said = answer(nodules, fitted, diameter_threshold_mm(nodules, config))
     suspicious, benign = nodules.suspicious, ~nodules.suspicious
     for kept, share in (
         (said.called[suspicious], wanted.sensitivity),
         (said.called_by_diameter[suspicious], wanted.sensitivity),
-        (said.holds_suspicious[suspicious], wanted.coverage),
-        (said.holds_benign[benign], wanted.coverage),
     ):
         assert share <= kept.mean() <= share + 2 / len(kept)
+    for of_class, held, label in (
+        (suspicious, said.holds_suspicious, "cancer_suspected"),
+        (benign, said.holds_benign, "normal"),
+    ):
+        edges = (0.0, *fitted.quantiles[label].edges_mm, np.inf)  # type: ignore[index]  # both are labels
+        assert len(edges) > 2
+        for low, high in pairwise(edges):
+            kept = held[of_class & (nodules.soft_diameter_mm >= low) & (nodules.soft_diameter_mm < high)]
+            assert wanted.coverage <= kept.mean() <= wanted.coverage + 2 / len(kept)
 
 
 def test_answers_follow_from_thresholds_the_threshold_itself_included() -> None:
@@ -82,6 +101,35 @@ def test_answers_follow_from_thresholds_the_threshold_itself_included() -> None:
     assert said.negative_refused.tolist() == [False, False, True, False]
     assert said.in_distribution.tolist() == [True, True, False, False]
     assert said.decisions.tolist() == ["rejected", "indeterminate", "rejected", "rejected"]
+
+
+def test_sets_take_the_quantile_of_the_nodules_size() -> None:
+    by_size = FITTED.model_copy(
+        update={
+            "quantiles": {
+                "cancer_suspected": SizeQuantiles(quantiles=(0.6, 0.2), edges_mm=(10.0,)),
+                "normal": SizeQuantiles(quantiles=(0.2, 0.6), edges_mm=(10.0,)),
+            }
+        }
+    )
+    said = answer(table(3, soft_diameter_mm=np.array([9.9, 10.0, 30.0])), by_size, 6.0)  # all at a probability of 0.5
+    assert said.holds_suspicious.tolist() == [True, False, False]
+    assert said.holds_benign.tolist() == [False, True, True]
+
+
+def test_places_that_are_no_nodule_are_called_by_their_own_size_and_score() -> None:
+    fitted = FITTED.model_copy(update={"per_log_mm": 1.0, "intercept": -np.log(8.0)})
+    said = answer(
+        table(3, negative_malignancy=np.array([0.1, 0.1, np.nan]), negative_soft_mm=np.array([8.0, 4.0, np.nan])),
+        fitted,
+        6.0,
+    )
+    assert said.negative_called.tolist() == [True, False, False]
+    candidates = HeldOutCandidates(
+        np.zeros(2, np.int64), np.zeros(2, np.bool_), np.array([1.0, -1.0]), np.array([0.1, 0.1]), np.array([8.0, 4.0])
+    )
+    of_candidates = answer_candidates(candidates, fitted)
+    assert of_candidates.kept_as_nodule.tolist() == of_candidates.called.tolist() == [True, False]
 
 
 def test_either_reason_rejects() -> None:

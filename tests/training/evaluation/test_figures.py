@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,16 @@ from tests.training.conftest import TinyRun
 from tests.training.evaluation.hand_made import answers, table
 from training.data.nodules import Dataset
 from training.data.ratings import RATED, read_ratings
+from training.data.references import References, read_references
 from training.evaluation.baselines import SIDE, coarse_pixels, logistic_scores
+from training.evaluation.ceilings import CEILINGS, reader_auc_figures, reader_rank_figures
 from training.evaluation.cross_fitting import DECISIONS, Answers
-from training.evaluation.figures import reader_auc_figures, reader_rank_figures, suspicion_figures
+from training.evaluation.figures import suspicion_figures
+from training.evaluation.held_out import truth_of
 from training.evaluation.meanings import MEANINGS
 from training.evaluation.readers import pair_readers
 from training.evaluation.results import evaluate
-from training.evaluation.study import PredictionsDiffer, Study, cross_validated
+from training.evaluation.study import PredictionsDiffer, Study, cross_validated, in_fold_order
 from training.evaluation.subgroups import MIN_OF_CLASS, SIZE_BANDS_MM, measure_subgroups, select
 from training.evaluation.targets import GOALS, Goal, compare_targets
 from training.fitting.config import Config
@@ -27,8 +31,8 @@ from training.fitting.config import Config
 @pytest.fixture(scope="module")
 def study(tiny_run: TinyRun, dataset: Dataset, config: Config, generated_data: Path) -> Study:
     """The tiny run with every baseline."""
-    ratings = read_ratings(generated_data / "lidc-nodules" / "nodules.csv")
-    return cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, ratings)
+    references = read_references(generated_data)
+    return cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, references)
 
 
 def test_sets_and_decisions() -> None:
@@ -88,8 +92,24 @@ def test_ratings_are_read_for_every_reader(generated_data: Path, dataset: Datase
 
 def test_ratings_of_another_table_are_not_used(tiny_run: TinyRun, dataset: Dataset, config: Config) -> None:
     strangers = {n.nodule_id: np.full((4, len(RATED)), 5.0) for n in dataset.nodules}
-    study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, strangers)
+    study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, References(strangers))
     assert len(study.readers.nodule) == 0
+
+
+def test_readers_who_are_more_than_there_were_and_smaller_patches_of_a_lesion_agree_on_nothing(
+    tiny_run: TinyRun, dataset: Dataset, config: Config
+) -> None:
+    first, second, one, other = dataset.nodules[:4]  # two of each patient
+    crowd = replace(first, lesion="crowd", malignancy=(5, 4, 5, 4, 5))
+    parts = replace(one, lesion="one"), replace(other, lesion="one")
+    changed = replace(dataset, nodules=(crowd, second, *parts, *dataset.nodules[4:]))
+    ratings = {n.nodule_id: np.array(n.malignancy)[:, None] * np.ones(len(RATED)) for n in changed.nodules}
+    cases = in_fold_order(changed)
+    said = table(len(cases), **truth_of(cases))
+    study = cross_validated(said, tiny_run.candidates, changed, config, References(ratings))
+    smaller = min(parts, key=lambda n: n.diameter_mm)
+    paired = {cases[k].nodule_id for k in study.readers.nodule.tolist()}
+    assert paired == {n.nodule_id for n in changed.nodules} - {crowd.nodule_id, smaller.nodule_id}
 
 
 def test_logistic_regression_never_sees_its_own_fold(dataset: Dataset, config: Config) -> None:
@@ -103,7 +123,7 @@ def test_logistic_regression_never_sees_its_own_fold(dataset: Dataset, config: C
 def test_predictions_of_other_nodules_are_refused(tiny_run: TinyRun, dataset: Dataset, config: Config) -> None:
     fewer = Dataset(dataset.nodules[:-1], dataset.candidates)
     with pytest.raises(PredictionsDiffer, match="not those of the data"):
-        cross_validated(tiny_run.held_out, tiny_run.candidates, fewer, config, {})
+        cross_validated(tiny_run.held_out, tiny_run.candidates, fewer, config, References())
 
 
 def test_every_nodule_is_in_one_size_band_and_one_texture(study: Study, config: Config) -> None:
@@ -118,9 +138,7 @@ def test_band_edges_belong_to_the_upper_band(study: Study, config: Config) -> No
     texture = np.resize([[1.9] * 7, [2.0] * 7, [3.9] * 7, [4.0] * 7], (len(study.cases), 7))
     medians = np.full(len(study.cases), 2.0)
     n = table(len(study.cases), true_diameter_mm=sizes, true_traits=texture, median=medians)
-    other = Study(
-        n, study.answers, study.cases, study.logistic, study.readers, study.candidates, study.candidates_called
-    )
+    other = replace(study, nodules=n)
     found = {name: np.flatnonzero(flags)[:3].tolist() for _, name, flags in select(other, config)}
     assert [found[band[2]][0] for band in SIZE_BANDS_MM] == [0, 1, 2, 3]
     assert (found["non-solid"][0], found["part-solid"][:2], found["solid"][0]) == (0, [1, 2], 3)
@@ -155,15 +173,42 @@ def test_a_gain_must_lie_above_zero_with_its_whole_interval() -> None:
     assert goal.compare({}).met is None
 
 
+@pytest.mark.parametrize(("ece", "met"), [(0.06, True), (0.061, False)])
+def test_the_calibration_error_is_held_against_chance(ece: float, *, met: bool) -> None:
+    null = Interval(value=0.03, low=0.0, high=0.06)
+    goal = next(goal for goal in GOALS if goal.figure == "ece")
+    found = goal.compare({"ece": Interval(value=ece, low=0.02, high=0.2), "ece_if_perfect": null})
+    assert (found.met, found.certain) == (met, True)
+    assert "0.060 here" in found.wanted
+    assert goal.compare({"ece": null}).met is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "met"), [(0.8, 1.1, True), (1.0, 1.1, True), (1.01, 1.3, False), (0.5, 0.99, False)]
+)
+def test_a_slope_is_right_where_its_interval_holds_1(low: float, high: float, *, met: bool) -> None:
+    goal = next(goal for goal in GOALS if goal.figure == "calibration_slope")
+    found = goal.compare({"calibration_slope": Interval(value=(low + high) / 2, low=low, high=high)})
+    assert (found.met, found.certain) == (met, True)
+    assert goal.compare({}).met is None
+
+
+def test_no_target_is_above_what_the_labels_carry() -> None:
+    lows = {goal.figure: goal.low for goal in GOALS if isinstance(goal, Goal)}
+    assert (lows["auc"], lows["size_matched_auc"]) == (0.96, 0.80)
+    surely = {goal.figure for goal in GOALS if isinstance(goal, Goal) and goal.surely}
+    assert {"auc_gain_over_diameter", "auc_gain_over_one_reader"} <= surely
+
+
 def test_the_evaluation_holds_subgroups_decisions_targets_and_baselines(
     tiny_run: TinyRun, study: Study, dataset: Dataset, config: Config, generated_data: Path
 ) -> None:
-    ratings = read_ratings(generated_data / "lidc-nodules" / "nodules.csv")
-    found = evaluate(tiny_run.held_out, tiny_run.candidates, dataset, config, "pytest", ratings)
+    references = read_references(generated_data)
+    found = evaluate(tiny_run.held_out, tiny_run.candidates, dataset, config, "pytest", references)
     assert {"auprc", "set_size", "auc_one_reader", "auc_logistic_patch", "spearman_one_reader_margin"} <= set(
         found.figures
     )
-    assert set(found.figures) <= set(MEANINGS)
+    assert set(found.figures) | set(CEILINGS) | set(CEILINGS.values()) <= set(MEANINGS)
     assert sum(sum(counts.values()) for counts in found.decisions.values()) == len(study.cases)
     assert set(found.decisions["benign"]) == set(DECISIONS)
     assert [t.name for t in found.targets] == [goal.name for goal in GOALS]
@@ -173,5 +218,5 @@ def test_the_evaluation_holds_subgroups_decisions_targets_and_baselines(
 
 
 def test_an_evaluation_without_the_later_fields_can_still_be_read(tiny_run: TinyRun) -> None:
-    older = tiny_run.evaluation.model_dump(exclude={"warnings", "subgroups", "decisions", "targets"})
+    older = tiny_run.evaluation.model_dump(exclude={"warnings", "subgroups", "decisions", "targets", "counts"})
     assert type(tiny_run.evaluation).model_validate(older).figures == tiny_run.evaluation.figures

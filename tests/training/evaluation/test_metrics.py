@@ -54,14 +54,23 @@ def test_pairs_just_within_the_limit_count_and_ties_half() -> None:
     assert metrics.size_matched_auc(Y, score, diameter, 1.0) == 0.25
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_pairs_of_like_size_are_those_of_the_resample(seed: int) -> None:
+    """Comparing all pairs once and counting draws gives what comparing the drawn ones gives."""
+    rng = np.random.default_rng(seed)
+    positive, score, diameter = rng.random(60) < 0.4, rng.integers(0, 9, 60) / 8, rng.uniform(4, 14, 60)
+    drawn = rng.integers(60, size=60)
+    y, s, d = positive[drawn], score[drawn], diameter[drawn]
+    near = np.abs(d[y][:, None] - d[~y]) <= 1.0
+    difference = s[y][:, None] - s[~y]
+    wanted = np.mean((difference > 0) + 0.5 * (difference == 0), where=near)
+    assert metrics.LikeSizePairs(positive, score, diameter, 1.0)(drawn) == pytest.approx(wanted)
+    assert np.isnan(metrics.LikeSizePairs(positive, score, diameter, 1.0)(np.flatnonzero(positive)))
+
+
 def test_spearman_is_of_ranks() -> None:
     one = np.array([1.0, 2.0, 3.0, 4.0])
     assert metrics.spearman(one, 10**one) == pytest.approx(1)
-
-
-def test_a_soft_diameter_is_in_millimetres() -> None:
-    mask = np.full((1, 4, 4), 0.5)
-    np.testing.assert_allclose(metrics.soft_diameter_mm(mask, 0.5), [2 * np.sqrt(8 / np.pi) * 0.5])
 
 
 def test_errors_of_two_bins_do_not_cancel() -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.data.nodules import TRAIT_SCALES, Dataset
+from app.inference.conformal import soft_diameter_mm
+from training.data.nodules import TRAIT_SCALES, Dataset, Votes
 from training.evaluation import bundle_study, cross_validation, predictions
 from training.evaluation.calibration import sigmoid
 from training.evaluation.held_out import HeldOut
 from training.evaluation.predictions import Outputs, places_beside, predict_candidates, predict_nodules
 from training.fitting.config import Config
-from training.fitting.samples import nodule_view
+from training.fitting.samples import candidate_view, nodule_view
 from training.fitting.train import Logits
 from training.fitting.whitening import Whitening
 
@@ -64,6 +66,31 @@ def test_a_graph_is_asked_in_parts_and_its_probabilities_become_finite_logits(mo
     np.testing.assert_allclose(sigmoid(said.malignancy), percent / 100, atol=1e-6)
     np.testing.assert_array_equal(said.nodule, said.malignancy)
     np.testing.assert_array_equal(said.embedding[:, 0], percent)
+
+
+def test_dice_is_with_one_reader_and_with_what_half_of_them_hold_for_nodule(dataset: Dataset, config: Config) -> None:
+    nodule = dataset.nodules[0]
+    assert nodule.outline is not None
+    wide = cv2.dilate(nodule.outline.astype(np.uint8), np.ones((5, 5), np.uint8))
+    agreed = replace(nodule, votes=Votes(np.asarray(nodule.outline * 2 + wide, np.uint8), 3), outline=wide.astype(bool))
+    found = predict_nodules(outlining, (agreed, nodule), PLAIN, config)
+    assert found.outlines.tolist() == [3, 0]
+    assert found.dice_consensus[0] == found.dice[1] > found.dice[0]
+    assert np.isnan(found.dice_consensus[1])
+
+
+def test_places_that_are_no_nodule_have_a_score_and_a_size(dataset: Dataset, config: Config) -> None:
+    found = predict_nodules(outlining, dataset.nodules, PLAIN, config)
+    views = [view.hu for view in places_beside(dataset.nodules, config) if view is not None]
+    said = outlining(np.stack(views))
+    np.testing.assert_allclose(found.negative_malignancy, said.malignancy)
+    np.testing.assert_allclose(found.negative_soft_mm, soft_diameter_mm(said.mask, config.input.spacing_mm))
+    candidates = predict_candidates(outlining, dataset.candidates, config)
+    of_candidates = outlining(np.stack([candidate_view(c, config.input.patch_spec).hu for c in dataset.candidates]))
+    np.testing.assert_allclose(candidates.malignancy, of_candidates.malignancy)
+    np.testing.assert_allclose(
+        candidates.soft_diameter_mm, soft_diameter_mm(of_candidates.mask, config.input.spacing_mm)
+    )
 
 
 def test_a_nodule_without_an_outline_has_no_dice(dataset: Dataset, config: Config) -> None:

@@ -99,6 +99,27 @@ def test_recalibration_pays_on_patients_that_it_was_not_fitted_on(manifest: Mani
     assert said.holds_benign[~y].mean() == pytest.approx(0.9, abs=0.05)
 
 
+def test_sets_are_made_anew_for_each_size_that_has_enough_cases(manifest: Manifest, config: Config) -> None:
+    """At this site what is large is called suspicious whatever it is: sets of one quantile would leave it out."""
+    rng = np.random.default_rng(3)
+    size = rng.uniform(4, 19, 1200)
+    suspicious = rng.random(1200) < 0.5
+    site = table(
+        1200,
+        malignancy=rng.normal(0, 1, 1200) + np.where(suspicious, 1, -1) + np.where(size > 10, 2, 0),
+        median=np.where(suspicious, 5.0, 1.0),
+        fold=np.arange(1200) % 5,
+        soft_diameter_mm=size,
+    )
+    fitted = refit(site, manifest, config)
+    assert fitted.quantiles["normal"].edges_mm == (6.0, 10.0)
+    assert fitted.quantiles["normal"].at(15.0) > fitted.quantiles["normal"].at(8.0) + 0.1
+    said = cross_fitted_refit(site, manifest, config)
+    for low, high in ((4, 6), (6, 10), (10, 19)):
+        held = said.holds_benign[~suspicious & (size >= low) & (size < high)]
+        assert held.mean() == pytest.approx(0.9, abs=0.06)
+
+
 def test_too_few_of_a_class_are_refused(config: Config) -> None:
     with pytest.raises(DatasetMalformed, match=r"at least 20 of each"):
         require_enough(shifted(30), config)

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from app.inference.bundle import Interval
-from tests.training.evaluation.hand_made import table
+from tests.training.evaluation.hand_made import study_of, table
 from tests.training.evaluation.test_cross_fitting import FITTED
 from training.data.nodules import Dataset, Nodule
 from training.evaluation.baselines import logistic_scores
-from training.evaluation.cross_fitting import Answers
+from training.evaluation.cross_fitting import Answers, CandidateAnswers
 from training.evaluation.figures import finding_figures, measure, suspicion_figures
-from training.evaluation.held_out import HeldOut, HeldOutCandidates
-from training.evaluation.readers import pair_readers
+from training.evaluation.held_out import HeldOutCandidates
 from training.evaluation.results import GROUPS, MEASURED_ON, describe_study
 from training.evaluation.study import Study
 from training.evaluation.subgroups import MIN_OF_CLASS, measure_subgroups
@@ -73,10 +72,11 @@ def test_a_nodule_ranks_above_the_place_beside_it() -> None:
 
 def test_findings_are_counted_on_all_nodules_and_on_places_that_are_there() -> None:
     n = table(4, diameter_mm=np.array([6.0, 5.0, 7.0, 5.0]), negative=np.array([0.0, NAN, 0.0, NAN]))
-    j = answered(4, negative_refused="x...", kept_as_nodule="xxx.", in_distribution="xx.x")
+    j = answered(4, negative_refused="x...", negative_called="xxx.", kept_as_nodule="xxx.", in_distribution="xx.x")
     found = values(finding_figures(n, j), 4)
     assert (found["diameter_bias_mm"], found["diameter_error_mm"]) == (0.75, 0.75)
     assert found["negatives_refused"] == 0.5
+    assert (found["negatives_called"], found["negatives_kept_and_called"]) == (1.0, 0.5)
     assert (found["nodules_kept"], found["in_distribution"], found["nodules_rejected"]) == (0.75, 0.75, 0.5)
     smaller = replace(n, diameter_mm=n.diameter_mm - 3)
     assert values(finding_figures(smaller, j), 4)["diameter_bias_mm"] == -2.25
@@ -88,21 +88,16 @@ def cases(dataset: Dataset) -> tuple[Nodule, ...]:
     return tuple(dataset.nodules[k % len(dataset.nodules)] for k in range(40))
 
 
-def made(cases: tuple[Nodule, ...], nodules: HeldOut, answers: Answers, candidates: HeldOutCandidates) -> Study:
-    none = np.full(len(cases), NAN)
-    called = candidates.nodule > 0
-    return Study(nodules, answers, cases, none, pair_readers([], {}, 3), candidates, called)
-
-
 @pytest.fixture
 def study(cases: tuple[Nodule, ...]) -> Study:
     """Ten suspicious, ten benign, ten indeterminate, and ten of each kind whom one reader saw and the answers fail."""
     kind = np.repeat([4.0, 2.0, 3.0, 4.0], 10)
     n = table(40, median=kind, mean=kind, readers=np.repeat([3, 3, 4, 1], 10))
     called = "x" * 10 + "." * 10 + "xx" + "." * 8 + "." * 10
-    candidates = HeldOutCandidates(np.zeros(4, np.int64), flags("xx.."), np.array([1.0, -1.0, -1.0, -1.0]))
+    candidates = HeldOutCandidates(np.zeros(4, np.int64), flags("xx.."), *np.zeros((3, 4)))
+    of_candidates = CandidateAnswers(kept_as_nodule=flags("x..x"), called=flags("xxxx"))
     j = answered(40, called=called, holds_suspicious=called, kept_as_nodule="x" * 40, in_distribution="x" * 40)
-    return made(cases, n, j, candidates)
+    return study_of(n, j, cases, candidates=candidates, candidate_answers=of_candidates)
 
 
 def test_each_figure_is_of_the_nodules_it_says(study: Study, config: Config) -> None:
@@ -110,7 +105,8 @@ def test_each_figure_is_of_the_nodules_it_says(study: Study, config: Config) -> 
     assert (found["sensitivity"], found["specificity"]) == (1.0, 1.0)  # those of one reader would make it 0.5
     assert found["indeterminate_called_suspicious"] == pytest.approx(0.2)
     assert found["specificity_with_indeterminate"] == pytest.approx(0.9)
-    assert (found["luna_nodules_kept"], found["luna_negatives_refused"]) == (0.5, 1.0)
+    assert (found["luna_nodules_kept"], found["luna_negatives_refused"]) == (0.5, 0.5)
+    assert (found["luna_negatives_called"], found["luna_negatives_kept_and_called"]) == (1.0, 0.5)
     assert found["auc"] != found["auc_any_readers"]
 
 

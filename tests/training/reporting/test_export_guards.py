@@ -11,6 +11,7 @@ from app.errors import BundleError
 from app.inference.bundle import load_bundle
 from tests.training.conftest import TinyRun
 from training.data.nodules import Dataset
+from training.data.references import References
 from training.evaluation.held_out import save
 from training.evaluation.results import EVALUATION_FILE, HELD_OUT_FILE, Evaluation, recipe_of
 from training.evaluation.study import PredictionsDiffer
@@ -111,7 +112,7 @@ def test_stored_predictions_of_another_configuration_are_refused(
     save(tmp_path / HELD_OUT_FILE, tiny_run.held_out, tiny_run.candidates, recipe_of(config))
 
     def again(config: Config) -> Evaluation:
-        return assess_recipe(dataset, config, {}, tmp_path, "pytest", again=True, restart=False)
+        return assess_recipe(dataset, config, References(), tmp_path, "pytest", again=True, restart=False)
 
     with pytest.raises(PredictionsDiffer, match=r"seed: .* there, 1 here"):
         again(config.model_copy(update={"seed": 1}))
@@ -123,7 +124,7 @@ def test_stored_predictions_that_do_not_say_of_what_they_are_give_figures_and_no
     tiny_run: TinyRun, artefacts: Artefacts, dataset: Dataset, config: Config, tmp_path: Path
 ) -> None:
     save(tmp_path / HELD_OUT_FILE, tiny_run.held_out, tiny_run.candidates)
-    found = assess_recipe(dataset, config, {}, tmp_path, "pytest", again=True, restart=False)
+    found = assess_recipe(dataset, config, References(), tmp_path, "pytest", again=True, restart=False)
     assert found == replace_recipe(tiny_run.evaluation, found.command)
     refused(artefacts, found, "do not say", tmp_path)
 

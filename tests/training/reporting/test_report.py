@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.inference.bundle import load_bundle
+from app.inference.bundle import Interval, load_bundle
 from tests.training.conftest import TinyRun
 from training.data.nodules import Dataset, DatasetMalformed, Nodule
+from training.data.references import References, read_references
 from training.evaluation.bundle_study import UNKNOWN, as_calibration, bundle_study, warnings_of
 from training.evaluation.held_out import save
 from training.evaluation.results import EVALUATION_FILE, HELD_OUT_FILE, read_evaluation
@@ -23,7 +24,7 @@ from training.evaluation.study import Study, cross_validated
 from training.fitting.config import Config
 from training.fitting.samples import nodule_view
 from training.reporting import charts, outlines
-from training.reporting.assessment import assess_bundle, assess_recipe, ratings_beside
+from training.reporting.assessment import assess_bundle, assess_recipe
 from training.reporting.export import load_graph
 from training.reporting.predictions_table import PREDICTIONS_TABLE
 from training.reporting.report import REPORT_FILE, WORST, render, summary, worst_errors
@@ -53,8 +54,7 @@ def assessed(tiny_run: TinyRun, dataset: Dataset, config: Config, generated_data
     folder = tiny_run.folder / "assessed"
     folder.mkdir()
     save(folder / HELD_OUT_FILE, tiny_run.held_out, tiny_run.candidates)
-    ratings = ratings_beside(generated_data)
-    assess_recipe(dataset, config, ratings, folder, "pytest", again=True, restart=False)
+    assess_recipe(dataset, config, read_references(generated_data), folder, "pytest", again=True, restart=False)
     return folder
 
 
@@ -83,7 +83,7 @@ def test_the_report_names_no_patient(assessed: Path, dataset: Dataset) -> None:
 
 def test_the_report_escapes_what_a_table_says(tiny_run: TinyRun, dataset: Dataset, config: Config) -> None:
     hostile = Dataset(tuple(replace(n, manufacturer="<script>alert(1)</script>") for n in dataset.nodules), ())
-    study = cross_validated(tiny_run.held_out, tiny_run.candidates, hostile, config, {})
+    study = cross_validated(tiny_run.held_out, tiny_run.candidates, hostile, config, References())
     subgroups = tuple(g.model_copy(update={"name": "<script>"}) for g in tiny_run.evaluation.subgroups)
     evaluation = tiny_run.evaluation.model_copy(update={"subgroups": subgroups, "command": "a & b"})
     text = render(study, evaluation, config, lambda cases: [None] * len(cases), {})
@@ -92,7 +92,7 @@ def test_the_report_escapes_what_a_table_says(tiny_run: TinyRun, dataset: Datase
 
 
 def test_the_worst_errors_come_first(tiny_run: TinyRun, dataset: Dataset, config: Config) -> None:
-    study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, {})
+    study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, References())
     missed, alarmed = worst_errors(study, config)
     probability, suspicious = study.answers.probability, study.nodules.suspicious
     assert suspicious[missed].all()
@@ -103,13 +103,21 @@ def test_the_worst_errors_come_first(tiny_run: TinyRun, dataset: Dataset, config
 
 
 def test_charts_survive_what_is_missing(config: Config, tiny_run: TinyRun, dataset: Dataset) -> None:
-    study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, {})
+    study = cross_validated(tiny_run.held_out, tiny_run.candidates, dataset, config, References())
     bare = replace(study, logistic=np.full(len(study.logistic), np.nan))
     for png in (charts.roc(bare, config), charts.size_matched(bare, config)):
         assert png is not None
         assert png.startswith(b"\x89PNG")
     flat = np.zeros((48, 48), np.float32)
     assert charts.picture(flat, None, None).startswith(b"\x89PNG")
+
+
+def test_coverage_is_drawn_where_a_class_and_size_was_measured() -> None:
+    assert charts.coverage({}, 0.9) is None
+    held = {"coverage_benign_6_to_10_mm": Interval(value=0.9, low=0.85, high=0.95)}
+    png = charts.coverage(held, 0.9)
+    assert png is not None
+    assert png.startswith(b"\x89PNG")
 
 
 def test_an_outline_comes_from_the_nodules_own_fold(
@@ -127,15 +135,15 @@ def test_an_outline_comes_from_the_nodules_own_fold(
 @pytest.fixture(scope="module")
 def served(tiny_run: TinyRun, dataset: Dataset, config: Config) -> Study:
     """The tiny bundle on the generated data."""
-    return bundle_study(load_bundle(tiny_run.bundle), load_graph(tiny_run.bundle), dataset, config, {})
+    return bundle_study(load_bundle(tiny_run.bundle), load_graph(tiny_run.bundle), dataset, config, References())
 
 
 def test_a_bundle_is_judged_by_its_own_manifest(tiny_run: TinyRun, served: Study) -> None:
     manifest = load_bundle(tiny_run.bundle).manifest
     p = served.answers.probability
     np.testing.assert_array_equal(served.answers.called, p >= manifest.operating_point.threshold)
-    for k, probability in enumerate(p):
-        held = manifest.conformal.prediction_set(float(probability))
+    for k, (probability, size_mm) in enumerate(zip(p, served.nodules.soft_diameter_mm, strict=True)):
+        held = manifest.conformal.prediction_set(float(probability), float(size_mm))
         assert ("cancer_suspected" in held, "normal" in held) == (
             served.answers.holds_suspicious[k],
             served.answers.holds_benign[k],
@@ -163,7 +171,7 @@ def test_a_bundle_is_assessed_into_a_folder(
     tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
 ) -> None:
     nodules = Dataset(dataset.nodules, (), dataset.digests)
-    found = assess_bundle(tiny_run.bundle, nodules, config, {}, tmp_path / "out", "pytest")
+    found = assess_bundle(tiny_run.bundle, nodules, config, References(), tmp_path / "out", "pytest")
     assert read_evaluation(tmp_path / "out") == found
     assert found.protocol.startswith("tiny-classifier 1 (sha256:")
     assert found.candidates == 0
@@ -179,7 +187,7 @@ def test_a_table_without_outlines_traits_or_diameters_is_measured(
 ) -> None:
     unknown = (float("nan"),) * 7
     bare = [replace(n, outline=None, traits=unknown, diameter_mm=float("nan")) for n in dataset.nodules]
-    found = assess_bundle(tiny_run.bundle, Dataset(tuple(bare), ()), config, {}, tmp_path, "pytest")
+    found = assess_bundle(tiny_run.bundle, Dataset(tuple(bare), ()), config, References(), tmp_path, "pytest")
     assert "auc" in found.figures
     absent = ("dice", "diameter_error_mm", "auc_diameter_alone", "size_matched_auc", "spearman_margin")
     assert not set(absent) & set(found.figures)
@@ -197,7 +205,7 @@ def test_one_label_a_nodule_is_enough_and_said(
     tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
 ) -> None:
     own = labelled_once(dataset)
-    found = assess_bundle(tiny_run.bundle, own, config, {}, tmp_path, "pytest")
+    found = assess_bundle(tiny_run.bundle, own, config, References(), tmp_path, "pytest")
     assert found.nodules == len(own.nodules)
     assert {"auc", "case_auc", "ece"} <= found.figures.keys()
     assert any("No nodule has the 3 readers" in text for text in found.warnings)
@@ -210,7 +218,7 @@ def test_one_label_a_nodule_is_enough_and_said(
 def test_a_table_of_ones_own_is_not_measured_by_this_projects_targets(
     tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
 ) -> None:
-    found = assess_bundle(tiny_run.bundle, labelled_once(dataset), config, {}, tmp_path, "pytest")
+    found = assess_bundle(tiny_run.bundle, labelled_once(dataset), config, References(), tmp_path, "pytest")
     assert found.targets == ()
     assert "<h2>Targets</h2>" not in (tmp_path / REPORT_FILE).read_text("utf-8")
     assert tiny_run.evaluation.targets
@@ -219,7 +227,7 @@ def test_a_table_of_ones_own_is_not_measured_by_this_projects_targets(
 def test_every_nodule_has_a_row_of_what_was_answered(
     tiny_run: TinyRun, dataset: Dataset, config: Config, served: Study, tmp_path: Path
 ) -> None:
-    assess_bundle(tiny_run.bundle, Dataset(dataset.nodules, ()), config, {}, tmp_path, "pytest")
+    assess_bundle(tiny_run.bundle, Dataset(dataset.nodules, ()), config, References(), tmp_path, "pytest")
     with (tmp_path / PREDICTIONS_TABLE).open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [int(row["nodule"]) for row in rows] == [case.nodule_id for case in served.cases]
@@ -233,7 +241,7 @@ def test_axes_without_anything_on_them_are_not_shown(
 ) -> None:
     one_class = tuple(n for n in dataset.nodules if n.median_malignancy < 3)
     bare = tuple(replace(n, traits=(float("nan"),) * 7, diameter_mm=float("nan")) for n in one_class)
-    assess_bundle(tiny_run.bundle, Dataset(bare, ()), config, {}, tmp_path, "pytest")
+    assess_bundle(tiny_run.bundle, Dataset(bare, ()), config, References(), tmp_path, "pytest")
     text = (tmp_path / REPORT_FILE).read_text("utf-8")
     absent = ("ROC", "AUC among nodules", "AUC by size band", "Traits against", "Learning curves")
     assert not [title for title in absent if f"<figcaption>{title}" in text]
@@ -250,7 +258,7 @@ def test_learning_curves_of_every_fold_are_shown(
     for fold in (0, 1):
         (tmp_path / f"fold{fold}").mkdir()
         (tmp_path / f"fold{fold}" / "losses.csv").write_text("step,loss,learning_rate\n0,2,1\n1,1,1\n", "utf-8")
-    assess_recipe(dataset, config, {}, tmp_path, "pytest", again=True, restart=False)
+    assess_recipe(dataset, config, References(), tmp_path, "pytest", again=True, restart=False)
     assert "<figcaption>Learning curves" in (tmp_path / REPORT_FILE).read_text("utf-8")
 
 
@@ -259,7 +267,9 @@ def test_data_that_cannot_be_cross_validated_say_so_before_anything_is_trained(
 ) -> None:
     def refused(nodules: list[Nodule], message: str) -> None:
         with pytest.raises(DatasetMalformed, match=message):
-            assess_recipe(Dataset(tuple(nodules), ()), config, {}, tmp_path, "pytest", again=False, restart=False)
+            assess_recipe(
+                Dataset(tuple(nodules), ()), config, References(), tmp_path, "pytest", again=False, restart=False
+            )
         assert not list(tmp_path.iterdir())
 
     refused([replace(n, fold=0) for n in dataset.nodules], r"nodules in 1 fold\(s\)")

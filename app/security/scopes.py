@@ -1,0 +1,56 @@
+"""What a caller may do: one table from every operation to the scope that it needs."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias, get_args
+
+Scope: TypeAlias = Literal[
+    "predict",
+    "studies",
+    "reports",
+    "dicomweb:read",
+    "dicomweb:write",
+    "jobs",
+    "feedback",
+    "metrics",
+    "admin",
+]
+# What an operation asks for: a scope, any caller that is known, or nothing at all.
+Access: TypeAlias = Scope | Literal["known", "open"]
+
+SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
+ADMIN: Final = "admin"  # implies all others
+RESULTS: Final = (
+    *("/studies", "/series", "/instances", "/studies/{study}", "/studies/{study}/metadata", "/studies/{study}/series"),
+    *("/studies/{study}/instances", "/studies/{study}/series/{series}", "/studies/{study}/series/{series}/metadata"),
+    *("/studies/{study}/series/{series}/instances", "/studies/{study}/series/{series}/instances/{instance}"),
+    "/studies/{study}/series/{series}/instances/{instance}/metadata",
+)
+PAGES: Final = (
+    *("/", "/docs", "/docs/", "/redoc", "/redoc/", "/redoc/logo-mini.svg", "/favicon.ico", "/openapi.json"),
+    *("/docs/assets", "/docs/example-slice.dcm", "/docs/example-series.zip"),
+)
+# By method and path template. HEAD is asked as GET. A test compares this table with the routes.
+OPERATIONS: Final[dict[tuple[str, str], Access]] = {
+    ("POST", "/v1/predict"): "predict",
+    ("POST", "/v1/studies"): "studies",
+    ("POST", "/v1/reports"): "reports",
+    ("GET", "/v1/models"): "known",
+    ("GET", "/v1/models/{name}"): "known",
+    ("GET", "/v1/models/{name}/card"): "known",
+    ("POST", "/dicom-web/studies"): "dicomweb:write",
+    ("POST", "/dicom-web/studies/{study}"): "dicomweb:write",
+    **{("GET", f"/dicom-web{path}"): "dicomweb:read" for path in RESULTS},
+    ("GET", "/metrics"): "metrics",
+    # Asked by machines that hold no secret, and answered without a word about what was sent.
+    ("GET", "/health"): "open",
+    ("GET", "/health/live"): "open",
+    ("GET", "/health/ready"): "open",
+    # The contract and its pages: public text.
+    **{("GET", path): "open" for path in PAGES},
+}
+
+
+def access_to(method: str, path: str) -> Access:
+    """What the operation at a path template asks for; `admin` where the table has forgotten it."""
+    return OPERATIONS.get((method, path), ADMIN)

@@ -1,0 +1,48 @@
+"""What a browser may do with our answers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+import pytest
+from starlette.testclient import TestClient
+
+
+def policy(client: TestClient, path: str) -> dict[str, list[str]]:
+    given = client.get(path).headers["content-security-policy"]
+    return {name: sources for name, *sources in (part.split() for part in given.split(";"))}
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/models", "/no/such/path", "/metrics", "/openapi.json"])
+def test_what_is_no_page_loads_and_runs_nothing_and_stands_in_no_frame(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert policy(client, path) == {"default-src": ["'none'"], "frame-ancestors": ["'none'"]}
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_a_page_runs_what_stands_in_it_and_nothing_that_is_put_there(client: TestClient, path: str) -> None:
+    allowed = policy(client, path)
+    assert allowed["default-src"] == allowed["frame-ancestors"] == allowed["base-uri"] == ["'none'"]
+    assert allowed["connect-src"] == ["'self'"]
+    scripts = re.findall(r"<script>(.*?)</script>", client.get(path).text, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert allowed["script-src"] == ["'self'", *(f"'sha256-{digest}'" for digest in digests)]
+
+
+def test_assets_may_be_cached_and_are_guarded_all_the_same(client: TestClient) -> None:
+    answer = client.get("/docs/assets/swagger/swagger-ui.css")
+    assert answer.status_code == 200
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "content-security-policy" in answer.headers
+    assert answer.headers.get("cache-control") != "no-store"
+
+
+def test_no_page_has_a_handler_in_an_attribute(client: TestClient) -> None:
+    """Such a script has no digest and would not run."""
+    for path in ("/docs", "/redoc"):
+        assert not re.search(r"<[^>]+\son[a-z]+=", client.get(path).text)
