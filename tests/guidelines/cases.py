@@ -23,7 +23,7 @@ def exactly(value: float) -> Measured:
     return Measured(value, value, value)
 
 
-def nodule(mm: float, kind: AttenuationClass = "solid", solid_mm: float = 0.0, **others: Any) -> Nodule:
+def nodule(mm: float, kind: AttenuationClass = "solid", solid: float = 0.0, /, **others: Any) -> Nodule:
     """One without doubts: a circle of that diameter, not spiculated, in no upper lobe."""
     given: dict[str, Any] = {
         "id": 1,
@@ -31,7 +31,7 @@ def nodule(mm: float, kind: AttenuationClass = "solid", solid_mm: float = 0.0, *
         "longest_mm": exactly(mm),
         "volume_mm3": None,
         "classes": (kind,),
-        "solid_mm": exactly(solid_mm) if kind == "part_solid" else None,
+        "solid_mm": exactly(solid) if kind == "part_solid" else None,
         "upper_lobe": False,
         "spiculated": False,
     }
