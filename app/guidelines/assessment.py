@@ -90,7 +90,8 @@ class Assessment:
     def __post_init__(self) -> None:
         if self.applies == (self.reason is not None):
             raise ValueError("what does not apply has a reason, and what applies has none")
-        named = {*self.missing, *(m for n in (*self.nodules, *self.probabilities) for m in n.missing)}
+        of_nodules = [n.missing for n in self.nodules] + [p.missing for p in self.probabilities]
+        named = {*self.missing, *(code for missing in of_nodules for code in missing)}
         if unknown := named - set(MISSING):
             raise ValueError(f"nobody says what is missing: {sorted(unknown)}")
 

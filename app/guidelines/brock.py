@@ -6,6 +6,7 @@ table 2 of PMC6717521 (intercept 0.2761): -6.7892 + 62 x -0.0287 ... add up to t
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from app.guidelines.assessment import Assessment, Probability
@@ -67,4 +68,4 @@ def risk(nodule: Nodule, case: Case) -> Probability:
 
 
 def _size(longest_mm: float) -> float:
-    return SIZE_TERM[0] * ((max(longest_mm, MIN_MM) / 10) ** -0.5 - SIZE_TERM[1])
+    return SIZE_TERM[0] * (1 / math.sqrt(max(longest_mm, MIN_MM) / 10) - SIZE_TERM[1])
