@@ -45,7 +45,7 @@ def size_of(outline: Outline, patch: Patch, traits: Sequence[Trait], rim_mm: flo
     mean_mm = axes.mean_mm
     return Size(
         axes=axes,
-        mean_mm=Measured(mean_mm, max(0.0, mean_mm - (widths[1] - widths[0])), mean_mm + widths[2] - widths[1]),
+        mean_mm=Measured(mean_mm, max(0.0, mean_mm - (widths[1] - widths[0])), mean_mm + (widths[2] - widths[1])),
         area_mm2=_area_mm2(outline.area_mm2, rim_mm),
         attenuation=_attenuation(_inside(outline.component, rim_mm, patch), patch, traits),
     )
