@@ -20,6 +20,7 @@ FORBIDDEN_NAMES: Final = {"utils", "util", "helpers", "helper", "common", "misc"
 SHARED: Final = {"errors", "locks", "private_files", "telemetry"}
 CORE: Final = SHARED | {"explain", "imaging", "inference", "reports"}
 APP: Final = CORE | {
+    "guidelines",
     "text",
     "settings",
     "security",
@@ -47,12 +48,14 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "server": SHARED,
     "audit": {"errors", "locks", "private_files", "security", "signing"},
     "inference": {"imaging", "signing", "telemetry", "errors"},
-    "explain": {"inference", "imaging", "errors"},
-    "reports": {"inference", "imaging", "errors"},
+    "guidelines": {"inference"},  # plain data types of `prediction` alone: a test says so
+    "explain": {"guidelines", "inference", "imaging", "errors"},
+    "reports": {"guidelines", "inference", "imaging", "errors"},
     "text": {"inference", "errors"},
     "delivery": SHARED | {"reports", "inference"},
-    "judgement": {"reports", "explain", "text", "inference", "imaging", "audit", "telemetry", "errors"},
-    "api": CORE | {"text", "judgement", "audit", "signing", "delivery", "security", "settings", "server", "web"},
+    "judgement": {"reports", "explain", "guidelines", "text", "inference", "imaging", "audit", "telemetry", "errors"},
+    "api": CORE
+    | {"guidelines", "text", "judgement", "audit", "signing", "delivery", "security", "settings", "server", "web"},
     "main": APP,
     "cli": APP - {"api", "web"} | {"training"},
     "phantoms": {"imaging"},
@@ -165,6 +168,17 @@ def test_only_hooks_of_the_server_are_known_to_the_api() -> None:
         if layer_of(module) == "api"
         for name in imports_of(module, path)
         if within(name, ("app.server",)) and not within(name, ("app.server.hooks",))
+    }
+    assert not found
+
+
+def test_guidelines_know_nothing_but_plain_types_of_a_prediction() -> None:
+    found = {
+        name
+        for module, path in SOURCES.items()
+        if layer_of(module) == "guidelines"
+        for name in imports_of(module, path)
+        if layer_of(name) not in (None, "guidelines", "app") and not within(name, ("app.inference.prediction",))
     }
     assert not found
 

@@ -21,6 +21,7 @@ MAX_DISTANCE_PX = 8.0
 MAX_OTHERS = 6  # findings that are none of these nodules
 TUMOUR = (110.0, 171.0, -193.0)  # column, row, and z in mm of its middle: read by the maintainers, no radiologist
 TUMOUR_RADIUS_MM = 12.0
+TUMOUR_DIAMETER_MM = 20.0  # about, by the same
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,32 @@ def test_tumour_is_among_the_first(client: TestClient, shared_data: Path) -> Non
     ]
     assert first
     assert answer["decision"] in ("cancer_suspected", "indeterminate")
+
+
+def test_where_and_how_big_the_tumour_is(client: TestClient, shared_data: Path) -> None:
+    """A woman of 77, B70f at 3 mm; the mass of about 20 mm lies low in the right lung."""
+    files = [("files", path.read_bytes()) for path in (shared_data / "series" / "cptac-c3n-00247").glob("*.dcm")]
+    answer = client.post("/v1/studies", files=files, data={"guidelines": "lung-rads,brock,bts"}).json()
+    column, row, z = TUMOUR
+    spacing = answer["source"]["pixel_spacing_mm"][0]
+    (tumour,) = [
+        finding
+        for finding in answer["findings"][:3]
+        if math.dist(finding["center_px"], (column, row)) * spacing <= TUMOUR_RADIUS_MM
+        and abs(finding["center_mm"][2] - z) <= TUMOUR_RADIUS_MM
+    ]
+    assert (tumour["location"]["side"], tumour["location"]["side_assumed"]) == ("right", False)
+    assert tumour["location"]["third"] in ("lower", None)
+    low, high = tumour["size"]["mean_diameter_mm"]["interval"]
+    assert low < TUMOUR_DIAMETER_MM < high or abs(tumour["size"]["mean_diameter_mm"]["value"] - TUMOUR_DIAMETER_MM) <= 4
+    assert tumour["size"]["attenuation"]["code"] == "solid"
+    volume = tumour["size"]["volume_mm3"]
+    assert volume["interval"][0] <= volume["value"] <= volume["interval"][1]
+    assert (answer["lungs"]["kernel"], answer["lungs"]["slice_thickness_mm"]) == ("B70f", 3.0)
+    told = {fact["name"]: (fact["value"], fact["origin"]) for fact in answer["guidelines"]["known"]}
+    assert told == {"age_years": (77, "dicom"), "sex": ("female", "dicom")}
+    lung_rads, brock, _ = answer["guidelines"]["assessments"]
+    (row_of,) = [each for each in lung_rads["findings"] if each["finding"] == tumour["id"]]
+    assert row_of["category"] == "4B"
+    (risk,) = [each for each in brock["probabilities"] if each["finding"] == tumour["id"]]
+    assert risk["interval"][0] < risk["interval"][1]

@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from app.api.negotiation import RECEIPT_HEADER
 from app.api.problems import Problem, responses_for
 from app.errors import AuditUnavailable, ModelLoading, Overloaded, SpoolFull, StorageUnavailable, UploadTooSlow
+from app.judgement.context import EXAMPLE, ContextIn
 from app.judgement.parameters import PARAMETERS
 from app.security.scopes import Access, access_to
 
@@ -26,6 +27,13 @@ HEADERS: Final = {
 }
 BOUNDS: Final = (408, 414, 429, 431)  # of any request: see `app.server.hooks.AnswerMalformed`
 LANGUAGE: Final = {"Content-Language": "The language of the words: `en` or `zh`."}
+CONTEXT_PART: Final[dict[str, Any]] = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "contentSchema": ContextIn.model_json_schema(),
+    "description": f"What is known of the patient, for `guidelines`, as JSON: `{EXAMPLE}`. In a form alone, never in "
+    "the address. Age and sex are otherwise those of the DICOM header.",
+}
 RECEIPT: Final = {
     RECEIPT_HEADER: "Where the operator has set a key: the `receipt` of what is not JSON, as base64url of JSON."
 }

@@ -81,6 +81,8 @@ def _predict(commands: Any) -> list[argparse.Action]:
         ("window", "CENTER,WIDTH", "HU window of an 8- or 16-bit picture"),
         ("frame", "N", "frame of a multi-frame image, from 1"),
         ("explain", "BOOL", "true adds the evidence map to --json"),
+        ("guidelines", "NAMES", "add to --json what guidelines say, e.g. fleischner,lung-rads"),
+        ("context", "JSON", "what is known of the patient, for the guidelines"),
     ):
         option = f"--{name.replace('_', '-')}"
         options.append(predict.add_argument(option, type=_parameter(name), metavar=metavar, help=text))

@@ -20,7 +20,7 @@ from app.imaging.read import quiet_decoders
 from app.inference.vocabulary import Language
 from app.judgement.answers import answer
 from app.judgement.judge import Judge, Judgement
-from app.judgement.parameters import KNOWN, Parameters, parse_parameters
+from app.judgement.parameters import CONTEXT, KNOWN, Parameters, parse_parameters
 from app.settings import Settings
 from app.telemetry import Metrics
 
@@ -28,7 +28,8 @@ from app.telemetry import Metrics
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Judge what the options name; returns the exit code, and raises StartupError."""
     quiet_decoders()
-    parameters = parse_parameters({name: getattr(options, name) for name in KNOWN if getattr(options, name)})
+    given = {name: getattr(options, name) for name in (*KNOWN, CONTEXT)}
+    parameters = parse_parameters({name: text for name, text in given.items() if text})
     registry = verified_registry(settings)
     with Output(options.csv, as_json=options.json) as output:
         of_slice = options.roi is not None or options.frame is not None

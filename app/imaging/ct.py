@@ -72,6 +72,19 @@ class Orientation:
 
 
 @dataclass(frozen=True, slots=True)
+class ScanFacts:
+    """What a header says of how a slice was made and of whom: facts for the answer to the caller, never for logs.
+
+    `kernel` is Convolution Kernel, `thickness_mm` Slice Thickness, `age_years` Patient's Age. None where unstated.
+    """
+
+    kernel: str | None = None
+    thickness_mm: float | None = None
+    age_years: int | None = None
+    sex: Literal["male", "female"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SliceSource:
     """Where a slice came from. UIDs and accession number are for the answer to the caller, never for logs."""
 
@@ -86,6 +99,7 @@ class SliceSource:
     frame_of_reference_uid: str | None = None
     manufacturer: str | None = None
     accession_number: str | None = None
+    facts: ScanFacts = field(default_factory=ScanFacts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

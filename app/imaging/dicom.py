@@ -42,7 +42,7 @@ from app.imaging.ct import (
 from app.imaging.elements import plain_elements
 from app.imaging.frame_groups import FrameGroups
 from app.imaging.header import Header, PixelBytes, malformed, parse_dicom
-from app.imaging.identity import frame_of_reference_notes, refuse_odd_uids, slice_source
+from app.imaging.identity import frame_of_reference_notes, refuse_odd_uids, scan_facts, slice_source
 from app.imaging.options import ReadOptions
 from app.imaging.pixels import PixelFormat, StoredValues, check_field, frames_held, stored_values
 from app.imaging.rescale import rescale
@@ -140,13 +140,15 @@ class DicomImage:
         orientation = _orientation(groups)
         values = stored_values(self.pixel_data, self.transfer_syntax, fmt, frame)
         hu, hu_notes = _hounsfield(header, groups, fmt, values)
+        thickness_mm, several = _thickness(groups), fmt.frames > 1
+        facts = scan_facts(header, groups, thickness_mm)
         return CTSlice(
             hu=hu,
             spacing_mm=spacing_mm,
-            source=slice_source(header, fmt.shape.rows, fmt.shape.columns, frame if fmt.frames > 1 else None),
+            source=slice_source(header, fmt.shape.rows, fmt.shape.columns, frame if several else None, facts),
             orientation=orientation,
             position_mm=_position(groups),
-            thickness_mm=_thickness(groups),
+            thickness_mm=thickness_mm,
             notes=(
                 *spacing_notes,
                 *_orientation_notes(orientation),

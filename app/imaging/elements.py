@@ -178,10 +178,12 @@ Decoders = dict[bytes, Callable[[bytes], Value]]
 US: Final[Decoders] = {b"US": _unsigned}
 US_OR_SS: Final[Decoders] = US | {b"SS": _signed}
 SQ: Final[Decoders] = {b"SQ": _refuse}
+AS: Final[Decoders] = {b"AS": _text}
 CS: Final[Decoders] = {b"CS": _text}
 DS: Final[Decoders] = {b"DS": _text}
 IS: Final[Decoders] = {b"IS": _text}
 LO: Final[Decoders] = {b"LO": _text}
+SH: Final[Decoders] = {b"SH": _text}
 UI: Final[Decoders] = {b"UI": _text}
 SH: Final[Decoders] = {b"SH": _identifier, b"LO": _identifier}
 
@@ -203,8 +205,11 @@ READ: Final = _by_tag(
         "AccessionNumber": SH,
         "Modality": CS,
         "Manufacturer": LO,
+        "PatientSex": CS,
+        "PatientAge": AS,
         "FrameType": CS,
         "SliceThickness": DS,
+        "ConvolutionKernel": SH,
         "StudyInstanceUID": UI,
         "SeriesInstanceUID": UI,
         "ImagePositionPatient": DS,

@@ -25,6 +25,7 @@ class FrameGroups:
             "PlanePositionSequence",
             "PixelValueTransformationSequence",
             "CTImageFrameTypeSequence",
+            "CTReconstructionSequence",
         )
         found = (group.item(macro) for group in (own, shared) if group is not None for macro in macros)
         return cls((*(item for item in found if item is not None), header))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from pydicom.uid import UID
 
 from app.errors import InvalidUid, MalformedDicom
-from app.imaging.ct import QualityNote, SliceSource
+from app.imaging.ct import QualityNote, ScanFacts, SliceSource
+from app.imaging.frame_groups import FrameGroups
 from app.imaging.header import Header
 from app.imaging.values import is_uid
+
+AGE: Final = re.compile(r"([0-9]{3})Y")  # of adults, PS3.5 6.2; months and weeks are of infants
+MAX_AGE_YEARS: Final = 120
+MAX_TEXT: Final = 64  # of four kernels of 16 characters (SH)
 
 
 def refuse_odd_uids(header: Header) -> None:
@@ -22,7 +30,9 @@ def refuse_odd_uids(header: Header) -> None:
             )
 
 
-def slice_source(header: Header, rows: int, columns: int, frame: int | None) -> SliceSource:
+def slice_source(
+    header: Header, rows: int, columns: int, frame: int | None, facts: ScanFacts | None = None
+) -> SliceSource:
     """Where a slice came from; `frame` is None unless there are several."""
     return SliceSource(
         kind="dicom",
@@ -36,7 +46,30 @@ def slice_source(header: Header, rows: int, columns: int, frame: int | None) -> 
         frame_of_reference_uid=_frame_of_reference(header),
         manufacturer=header.text("Manufacturer"),
         accession_number=_accession_number(header),
+        facts=facts or ScanFacts(),
     )
+
+
+def scan_facts(header: Header, groups: FrameGroups, thickness_mm: float | None) -> ScanFacts:
+    """What the header says of kernel, age and sex; what is odd counts as unstated, for nothing needs it."""
+    age = AGE.fullmatch(_if_readable(header, "PatientAge") or "")
+    years = int(age[1]) if age else None
+    kernels = (_if_readable(place, "ConvolutionKernel") for place in groups.places)
+    sex = _if_readable(header, "PatientSex")
+    return ScanFacts(
+        kernel=next((kernel for kernel in kernels if kernel is not None), None),
+        thickness_mm=thickness_mm,
+        age_years=years if years is not None and years <= MAX_AGE_YEARS else None,
+        sex="male" if sex == "M" else "female" if sex == "F" else None,
+    )
+
+
+def _if_readable(header: Header, keyword: str) -> str | None:
+    try:
+        text = header.text(keyword)
+    except MalformedDicom:
+        return None
+    return text if text is not None and text.isprintable() and len(text) <= MAX_TEXT else None
 
 
 def frame_of_reference_notes(header: Header) -> tuple[QualityNote, ...]:

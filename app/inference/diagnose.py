@@ -12,6 +12,7 @@ import numpy as np
 
 from app.imaging.candidates import Candidate, find_candidates
 from app.imaging.ct import CTSlice, PointPx
+from app.imaging.lung_frame import locate_on_slice
 from app.imaging.lungs import segment_lungs
 from app.imaging.patches import extract_patch
 from app.imaging.quality import check_lungs, check_slice
@@ -49,7 +50,8 @@ def _diagnose_slice(ct_slice: CTSlice, model: Model, detector: Detector, second_
     errors = errors_of(notes)
     listed = [] if errors else _listed(ct_slice, find_candidates(ct_slice, lungs), detector, second_look)
     searched = time.perf_counter()
-    findings = _findings(ct_slice, listed, model, second_look)
+    found = _findings(ct_slice, listed, model, second_look)
+    findings = [replace(f, location=locate_on_slice(ct_slice, lungs, f.center_px)) for f in found]
     return predict(
         reject(errors) if errors else conclude_scan(findings, notes),
         findings,

@@ -18,6 +18,7 @@ from app.inference.detector import MIN_SEPARATION_MM, Detector
 from app.inference.model import Model
 from app.inference.patch_outputs import PatchOutputs, traits_of
 from app.inference.prediction import Finding
+from app.inference.size import rim_mm_of, size_of
 from app.inference.suspicion import SecondLook
 
 
@@ -32,7 +33,8 @@ class Place:
 def finding_on(n: int, ct_slice: CTSlice, judged: PatchOutputs, model: Model, *, judgeable: bool) -> Finding:
     """The n-th patch as a finding; what was not judged gets neither probability nor description."""
     outputs, centre = judged.outputs, judged.patches[n].transform.centre_px
-    outline = judged.outline(n) if judgeable else None
+    outline, patch = judged.outline(n) if judgeable else None, judged.patches[n]
+    traits = traits_of(outputs["traits"][n], model) if judgeable else ()
     return Finding(
         id=n + 1,
         center_px=centre,
@@ -41,9 +43,10 @@ def finding_on(n: int, ct_slice: CTSlice, judged: PatchOutputs, model: Model, *,
         probability=float(outputs["malignancy"][n]) if judgeable else None,
         diameter_mm=outline.diameter_mm if outline else None,
         soft_diameter_mm=float(judged.soft_diameters_mm[n]),
-        traits=traits_of(outputs["traits"][n], model) if judgeable else (),
+        traits=traits,
         outline_px=outline.points_px if outline else np.empty((0, 2)),
         evidence=judged.evidence(n),
+        size=size_of(outline, patch, traits, rim_mm_of(patch, model)) if outline else None,
     )
 
 

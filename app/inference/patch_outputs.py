@@ -19,16 +19,25 @@ from app.inference.model import Model
 from app.inference.prediction import Evidence, Trait
 
 MASK_THRESHOLD: Final = 0.5
+SURE: Final = 0.9  # what is in the outline of nine readers in ten
+POSSIBLE: Final = 0.1  # what is in that of one
 FINER: Final = 4  # a contour through pixels' centres is half a pixel too small all round
 MAX_CENTRE_OFFSET_MM: Final = 3.0  # an outline further from the patch's middle belongs to a neighbour
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
-    """The predicted nodule at the middle of a patch: its border as (N, 2) source (column, row), and its area."""
+    """The predicted nodule at the middle of a patch: its border as (N, 2) source (column, row), and its area.
+
+    `component` is it on the patch, boolean (size, size); `sure_mm2` and `possible_mm2` are the areas that it has from
+    the probabilities SURE and POSSIBLE on.
+    """
 
     points_px: NDArray[np.float64]
     area_mm2: float
+    component: NDArray[np.bool_]
+    sure_mm2: float
+    possible_mm2: float
 
     @property
     def diameter_mm(self) -> float:
@@ -80,9 +89,12 @@ def find_outline(mask: NDArray[np.float32], transform: PatchTransform) -> Outlin
     nearest = nearest_first[within.argmax()]
     _, labels = cv2.connectedComponents(inside.view(np.uint8))
     component = np.asarray(labels == labels.flat[nearest], np.bool_)
-    area_mm2 = float(np.count_nonzero(component)) * spec.spacing_mm**2
     alone = np.where(component | ~inside, mask, np.float32(0))
-    return Outline(transform.to_source_px(_border(alone, cv2.boundingRect(component.view(np.uint8)))), area_mm2)
+    _, wide = cv2.connectedComponents((alone > POSSIBLE).view(np.uint8))
+    pixels = (component, component & (mask > SURE), wide == wide.flat[nearest])
+    area_mm2, sure_mm2, possible_mm2 = (float(np.count_nonzero(each)) * spec.spacing_mm**2 for each in pixels)
+    border_px = transform.to_source_px(_border(alone, cv2.boundingRect(component.view(np.uint8))))
+    return Outline(border_px, area_mm2, component, sure_mm2, possible_mm2)
 
 
 def _border(component: NDArray[np.float32], box: Sequence[int]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from app.errors import RoiOutsideImage
 from app.imaging.blood_pool import blood_pools_hu
 from app.imaging.candidates import LARGE_ZOOM, large_candidate_at
 from app.imaging.ct import CTSlice, PointPx, QualityNote
+from app.imaging.lung_frame import locate_on_slice
 from app.imaging.lung_survey import LungSurvey, survey_lungs
 from app.imaging.lungs import segment_lungs
 from app.imaging.patches import Patch, extract_patch
@@ -90,9 +91,10 @@ def diagnose_roi(
     verdict = _verdict(finding, seen, unfit, notes, model)
     if verdict.decision == "rejected":
         finding = replace(seen.finding(ct_slice, model, rejected=True), suspicion_score=finding.suspicion_score)
+    location = locate_on_slice(ct_slice, survey.unclosed, finding.center_px)
     return predict(
         verdict,
-        [finding],
+        [replace(finding, location=location)],
         model,
         point=None if finding.suspicion is None else second_look.manifest.slice_point,
         quality=notes,

@@ -10,7 +10,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from app.imaging.axes import Axes
 from app.imaging.ct import PointMm, PointPx, QualityNote, SliceSource
+from app.imaging.lung_frame import Location
 from app.imaging.raster import spread
 from app.inference.conformal import Finding as Label
 from app.inference.suspicion import ScanPoint
@@ -36,6 +38,58 @@ class Trait:
     name: str
     value: float
     scale: tuple[int, int]
+
+
+AttenuationClass = Literal["solid", "part_solid", "non_solid", "calcified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measurement of a nodule, and the interval in which it lies as far as the outline is uncertain. None is less
+    than 0."""
+
+    value: float
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.value <= self.high:
+            raise ValueError(f"a measurement lies in its interval, not {self.value} from {self.low} to {self.high}")
+
+
+@dataclass(frozen=True, slots=True)
+class Attenuation:
+    """How dense a nodule is on the slice of its outline.
+
+    `classes` are all that its rating allows, its own first. `median_hu` and `calcified_share` (of HU like calcium) are
+    of what lies within its edge; `solid_mm` is the mean diameter of the solid part of a nodule that may be part-solid,
+    else None.
+    """
+
+    classes: tuple[AttenuationClass, ...]
+    median_hu: float
+    calcified_share: float
+    solid_mm: Measured | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a nodule is between its edges, which an outline of the training data runs around, and how dense.
+
+    `axes` and `area_mm2` are of the slice of its outline; `mean_mm` is the mean of both axes. `volume_mm3` is of a
+    series only.
+    """
+
+    axes: Axes
+    mean_mm: Measured
+    area_mm2: float
+    attenuation: Attenuation
+    volume_mm3: Measured | None = None
+
+    def longest_mm(self) -> Measured:
+        """The long axis with the interval of the mean diameter."""
+        value, mean = self.axes.long_mm, self.mean_mm
+        return Measured(value, max(0.0, value - (mean.value - mean.low)), value + (mean.high - mean.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +149,8 @@ class Finding:
     suspicion: Suspicion | None = None
     slice: SliceRef | None = None
     slices: tuple[SliceRef, ...] = ()
+    size: Size | None = None
+    location: Location = field(default_factory=Location)
     outlines: tuple[SliceOutline, ...] = ()
     second_opinion: SecondOpinion | None = None
 
@@ -109,13 +165,18 @@ class KeySlice:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Which series was judged, and the slices to look at, the most suspicious finding's first."""
+    """Which series was judged, and the slices to look at, the most suspicious finding's first.
+
+    `lungs_ml` is the volume of the lungs, `below_950_share` the share of them below -950 HU; None without lungs.
+    """
 
     slices: int
     slice_spacing_mm: float
     series_instance_uid: str | None
     study_instance_uid: str | None
     key_slices: tuple[KeySlice, ...]
+    lungs_ml: float | None = None
+    below_950_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from app.inference.detector import Detector
 from app.inference.findings import Place, check_place, finding_on, is_listed, looked_at
 from app.inference.model import Model
 from app.inference.patch_outputs import Outline, PatchOutputs, run_patches, traits_of
-from app.inference.prediction import Finding, SliceOutline, SliceRef
+from app.inference.prediction import Finding, Size, SliceOutline, SliceRef, Trait
+from app.inference.size import rim_mm_of, size_of, with_volume
 from app.inference.suspicion import SecondLook
 
 MIN_REACH_MM: Final = 3.0  # beyond the candidate's own size: a blob filter underestimates what is not round
@@ -30,9 +31,11 @@ LOGIT_BOUND: Final = 1e-6  # a probability of exactly 0 or 1 would outweigh ever
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Followed:
-    """One candidate on the slices around it: `indices` of the slices cut, and what the network says of each."""
+    """One candidate on the slices around it: `indices` of the slices cut, every `step`-th, and what the network says
+    of each."""
 
     candidate: VolumeCandidate
+    step: int
     indices: tuple[int, ...]
     judged: PatchOutputs
     outlines: tuple[Outline | None, ...]
@@ -151,6 +154,7 @@ class SectionReader:
         centre, index = followed.candidate.centre_px, followed.indices[main]
         probability = _mean_probability(outputs["malignancy"][numbers], sections.weights) if judgeable else None
         rated = np.average(outputs["traits"][numbers], 0, sections.weights) if judgeable else None
+        traits = () if rated is None else traits_of(rated, self.model)
         first, last = followed.indices[numbers[0]], followed.indices[numbers[-1]]
         return Finding(
             id=1,
@@ -160,14 +164,22 @@ class SectionReader:
             probability=probability,
             diameter_mm=outline.diameter_mm if outline else None,
             soft_diameter_mm=float(judged.soft_diameters_mm[main]),
-            traits=() if rated is None else traits_of(rated, self.model),
+            traits=traits,
             outline_px=outline.points_px if outline else np.empty((0, 2)),
             evidence=judged.evidence(main),
             detector_score=filtered,
             slice=self._ref(index),
             slices=tuple(self._ref(n) for n in range(first, last + 1)),
+            size=None if outline is None else self._size(followed, sections, outline, traits),
             outlines=followed.outlines_on(numbers.tolist()) if judgeable else (),
         )
+
+    def _size(self, followed: _Followed, sections: _Sections, outline: Outline, traits: tuple[Trait, ...]) -> Size:
+        patch = followed.judged.patches[sections.main]
+        outlines = [each for each in (followed.outlines[n] for n in sections.numbers) if each is not None]
+        rim_mm = rim_mm_of(patch, self.model)
+        size = size_of(outline, patch, traits, rim_mm)
+        return with_volume(size, outlines, rim_mm, followed.step * self.volume.spacing_mm[0])
 
     def _ref(self, index: int) -> SliceRef:
         return SliceRef(index, self.volume.sources[index].sop_instance_uid)
@@ -187,7 +199,7 @@ def _follow(volume: CTVolume, candidate: VolumeCandidate, model: Model) -> _Foll
     middle, spec = candidate.slice_index, model.patch_spec.zoomed(candidate.zoom)
     indices = tuple(n for n in range(middle - reach, middle + reach + 1, step) if 0 <= n < len(volume))
     judged = run_patches([extract_patch(volume.slice_at(n), candidate.centre_px, spec) for n in indices], model)
-    return _Followed(candidate, indices, judged, tuple(judged.outline(n) for n in range(len(indices))))
+    return _Followed(candidate, step, indices, judged, tuple(judged.outline(n) for n in range(len(indices))))
 
 
 def _mean_probability(probabilities: NDArray[np.float32], weights: NDArray[np.float64]) -> float:

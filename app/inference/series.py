@@ -13,6 +13,8 @@ from typing import Final
 import numpy as np
 
 from app.imaging.ct import PointMm, PointPx
+from app.imaging.emphysema import share_below_950
+from app.imaging.lung_frame import lung_frame
 from app.imaging.planes import PLANES
 from app.imaging.quality import check_volume, check_volume_lungs
 from app.imaging.volume import CTVolume
@@ -30,6 +32,7 @@ from app.inference.suspicion import SecondLook
 Progress = Callable[[str, int, int], None]
 Told = Callable[[int, int], None]
 STAGES: Final = ("lungs", "candidates", "detect", "look", "judge")
+CUT: Final = "partial_lung"  # the remark on lungs that the scan does not hold whole
 LOOKED_AT_ONCE: Final = 21  # three planes each: a batch of the second look
 
 
@@ -79,7 +82,9 @@ def diagnose_volume(
     notes = (*check_volume(volume), *check_volume_lungs(lungs), *scan_notes(point, second_look, model))
     errors = errors_of(notes)
     reader = SectionReader(volume, model, detector, second_look)
-    findings = [] if errors else _search(lungs, reader, watch)
+    frame = lung_frame(volume, lungs, whole=CUT not in {note.code for note in notes})
+    found = [] if errors else _search(lungs, reader, watch)
+    findings = [replace(f, location=frame.locate(f.center_mm, f.slice.index if f.slice else None)) for f in found]
     first = volume.sources[0]
     return predict(
         reject(errors) if errors else conclude_scan(findings, notes),
@@ -96,6 +101,8 @@ def diagnose_volume(
             series_instance_uid=first.series_instance_uid,
             study_instance_uid=first.study_instance_uid,
             key_slices=_key_slices(findings),
+            lungs_ml=lungs.volume_ml if lungs.any() else None,
+            below_950_share=share_below_950(volume, lungs),
         ),
     )
 

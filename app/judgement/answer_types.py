@@ -15,6 +15,8 @@ from app.imaging.ct import PointMm, PointPx
 from app.inference.conformal import Finding as Label
 from app.inference.prediction import OpinionReason
 from app.inference.vocabulary import Decision, Suspicion
+from app.judgement.guideline_answers import GuidelinesOut
+from app.judgement.size_answers import LocationOut, LungsOut, SizeOut
 from app.text.answers import AgreementOut, ReportOut
 
 DISCLAIMER: Final = "Research use only. Not a medical device."
@@ -90,7 +92,11 @@ class FindingOut(TypedDict):
         ]
     ]
     probability: Annotated[float | None, Field(description="calibrated; null when not judged")]
-    diameter_mm: Annotated[float | None, Field(description="of the circle with the outline's area")]
+    diameter_mm: Annotated[
+        float | None, Field(description="of the circle with the outline's area, rim included: larger than in `size`")
+    ]
+    size: Annotated[SizeOut | None, Field(description="null without outline")]
+    location: LocationOut
     traits: dict[str, TraitOut]
     outline_px: list[PointPx]
     evidence: NotRequired[Annotated[EvidenceOut, Field(description="only with explain=true")]]
@@ -195,6 +201,8 @@ class Answer(TypedDict):
     report: NotRequired[
         Annotated[ComparedReportOut, Field(description="of a series: only where a report came with it")]
     ]
+    lungs: NotRequired[Annotated[LungsOut, Field(description="of a series in which lungs were found")]]
+    guidelines: NotRequired[Annotated[GuidelinesOut, Field(description="only where guidelines were asked for")]]
     model: ModelRef
     detector: NotRequired[Annotated[ModelRef, Field(description="what searched, where nobody gave a roi")]]
     second_look: NotRequired[Annotated[ModelRef, Field(description="what scored the findings of the search")]]

@@ -27,7 +27,9 @@ from app.judgement.answer_types import (
     SourceOut,
     TraitOut,
 )
+from app.judgement.guideline_answers import guidelines_out
 from app.judgement.judge import Judgement
+from app.judgement.size_answers import location_out, lungs_out, size_out
 
 
 def answer(
@@ -64,6 +66,10 @@ def answer(
         written["report"] = report
     if prediction.series is not None:
         written["key_slices"] = [_key_slice(key) for key in prediction.series.key_slices]
+    if (lungs := lungs_out(prediction)) is not None:
+        written["lungs"] = lungs
+    if judgement.parameters.guidelines:
+        written["guidelines"] = guidelines_out(judgement)
     return written
 
 
@@ -87,6 +93,8 @@ def _finding(finding: Finding, language: Language, judgement: Judgement) -> Find
         nodule_probability=finding.nodule_probability,
         probability=finding.probability,
         diameter_mm=None if finding.diameter_mm is None else round(finding.diameter_mm, 2),
+        size=None if finding.size is None else size_out(finding.size, language),
+        location=location_out(finding, judgement.prediction, language),
         traits={trait.name: _trait(trait, language) for trait in finding.traits},
         outline_px=finding.outline_px.round(2).tolist(),
     )

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from app.errors import InvalidParameter
+from app.guidelines.case import Context
+from app.guidelines.register import GUIDELINES
 from app.imaging.ct import MAX_SPACING_MM, MIN_SPACING_MM, PointPx, QualityNote
 from app.imaging.options import ReadOptions, Window
+from app.judgement import context
 
 BOOLEAN: Final = "([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])"
 NUMBER: Final = r" *[+-]?([0-9]{1,20}([.][0-9]{0,20})?|[.][0-9]{1,20})([eE][+-]?[0-9]{1,2})? *"
@@ -64,11 +67,18 @@ PARAMETERS: Final = {
         "true or false",
         "boolean",
     ),
+    "guidelines": Parameter(
+        f"Names with commas between them: adds what these guidelines say of the measurements. {', '.join(GUIDELINES)}.",
+        f"({'|'.join(GUIDELINES)})(,({'|'.join(GUIDELINES)}))*",
+        f"names with commas between them, of {', '.join(GUIDELINES)}",
+    ),
 }
 OF_SERIES_ALONE: Final = ("second_opinion",)
 KNOWN: Final = tuple(name for name in PARAMETERS if name not in OF_SERIES_ALONE)
-KNOWN_OF_SERIES: Final = ("explain", *OF_SERIES_ALONE)
-REPORT: Final = "report"  # a part of a form alone: an address is logged by whatever it passes
+KNOWN_OF_SERIES: Final = ("explain", "guidelines", *OF_SERIES_ALONE)
+# Parts of a form alone: an address is logged by whatever it passes.
+REPORT: Final = "report"
+CONTEXT: Final = context.NAME
 TRUE: Final = ("true", "1", "yes")
 IGNORED: Final = "ignored"
 
@@ -84,6 +94,8 @@ class Parameters:
     second_opinion: bool = False
     notes: tuple[QualityNote, ...] = ()
     ignored: int = 0
+    guidelines: tuple[str, ...] = ()
+    context: Context = field(default_factory=Context)
 
 
 def parse_parameters(texts: Mapping[str, str]) -> Parameters:
@@ -96,23 +108,40 @@ def parse_parameters(texts: Mapping[str, str]) -> Parameters:
     )
     roi_px = _pair(given["roi"]) if "roi" in given else None
     explain = _is_true(given, "explain")
-    return Parameters(roi_px, options, explain, notes=_remarks(ignored, KNOWN), ignored=ignored)
+    names, known = _for_guidelines(given)
+    return Parameters(
+        roi_px,
+        options,
+        explain,
+        notes=_remarks(ignored, KNOWN),
+        ignored=ignored,
+        guidelines=names,
+        context=known,
+    )
 
 
 def parse_series_parameters(texts: Mapping[str, str]) -> Parameters:
     """Parse the parameters of a series, as `parse_parameters` does those of a slice."""
     given, ignored = _given(texts, KNOWN_OF_SERIES)
+    names, known = _for_guidelines(given)
     return Parameters(
         explain=_is_true(given, "explain"),
         second_opinion=_is_true(given, "second_opinion"),
         notes=_remarks(ignored, KNOWN_OF_SERIES),
         ignored=ignored,
+        guidelines=names,
+        context=known,
     )
+
+
+def _for_guidelines(given: Mapping[str, str]) -> tuple[tuple[str, ...], Context]:
+    names = tuple(dict.fromkeys(given["guidelines"].split(","))) if "guidelines" in given else ()
+    return names, context.parse_context(given[CONTEXT]) if CONTEXT in given else Context()
 
 
 def parameter_texts(parameters: Parameters) -> dict[str, str]:
     """Texts that are parsed to the same parameters again, those that were not given left out; unknown ones are
-    counted in IGNORED."""
+    counted in IGNORED. Without guidelines and their context, which change no judgement: the latter is of a patient."""
     options, window = parameters.options, parameters.options.window
     texts = {
         "roi": _written(parameters.roi_px),
@@ -142,7 +171,7 @@ def _given(texts: Mapping[str, str], known: Collection[str]) -> tuple[dict[str, 
     for name in given.keys() & set(known):
         if not re.fullmatch(PARAMETERS[name].pattern, given[name]):
             _refuse(name)
-    return given, len(given.keys() - set(known))
+    return given, len(given.keys() - {*known, CONTEXT})
 
 
 def _remarks(ignored: int, known: Collection[str]) -> tuple[QualityNote, ...]:

@@ -1,7 +1,7 @@
 """The part of an answer that the image, the models and the parameters decide, as bytes that two runs share.
 
 The id of the request and the times differ from run to run; the receipt is about the rest; a report that came beside a
-series was read, not judged.
+series was read, not judged, and what guidelines say rests on what the client knows of the patient: no receipt holds it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-OF_THE_REQUEST: Final = ("request_id", "timing_ms", "receipt", "report")
+OF_THE_REQUEST: Final = ("request_id", "timing_ms", "receipt", "report", "guidelines")
 
 
 def result_bytes(answer: Mapping[str, Any]) -> bytes:

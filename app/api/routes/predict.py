@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
 from app import telemetry
-from app.api.contract import query_parameters
+from app.api.contract import CONTEXT_PART, query_parameters
 from app.api.deps import LanguageDep, ServicesDep, actor_of, authorise
 from app.api.early_answers import EXPECTED
 from app.api.examples import PREDICT_ANSWERS
@@ -43,6 +43,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                 "required": ["file"],
                 "properties": {
                     "file": {"type": "string", "format": "binary", "description": "DICOM, PNG, JPEG or TIFF."},
+                    "context": CONTEXT_PART,
                 },
             }
         },

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from app import telemetry
 from app.api import events, problems
-from app.api.contract import query_parameters
+from app.api.contract import CONTEXT_PART, query_parameters
 from app.api.deps import LanguageDep, PlaceDep, Services, ServicesDep, actor_of, authorise
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
@@ -68,6 +68,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                         "type": "string",
                         "description": "Text of a radiology report about the series; the answer compares both.",
                     },
+                    "context": CONTEXT_PART,
                 },
             }
         },

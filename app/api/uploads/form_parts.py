@@ -15,7 +15,8 @@ from app.errors import FileMissing, MalformedForm
 
 MAX_FIELDS: Final = 32
 MAX_FIELD_BYTES: Final = 4096
-TEXTS: Final = {"report": 1024 * 1024}  # parameters that are texts, with or without a file name, and their most bytes
+# Parameters that are texts, with or without a file name, and their most bytes.
+TEXTS: Final = {"report": 1024 * 1024, "context": MAX_FIELD_BYTES}
 MANY_PARTS: Final = 64  # at once: a millisecond
 TURN_BYTES: Final = 8 * 1024  # of small parts, before others have their turn
 ONE_FILE: Final = "one file, under any field name"

@@ -14,12 +14,12 @@ from app.api.uploads.body import BodyLimit, body_chunks, check_size, is_form
 from app.api.uploads.file_buffer import FileBuffer
 from app.api.uploads.form_parts import File, parts_of
 from app.api.uploads.report import require_characters
-from app.api.uploads.slice import merged, unique
+from app.api.uploads.slice import merged, query_of, unique
 from app.errors import ArchiveTooLarge, EmptyInput, InputError, InvalidParameter
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from app.inference.series import Cancelled
-from app.judgement.parameters import KNOWN_OF_SERIES, REPORT
+from app.judgement.parameters import CONTEXT, KNOWN_OF_SERIES, REPORT
 
 MAX_INFLATED_BYTES: Final = 2 << 30  # of all files of a request, as of one archive
 
@@ -35,7 +35,7 @@ class StudyUpload:
 
 async def read_study(request: Request, limit: BodyLimit, report_limit: BodyLimit, most_parts: int) -> StudyUpload:
     """Receive a series and its parameters; raises the errors of `app.errors` for a body that cannot be one."""
-    query = unique(request.query_params.multi_items())
+    query = query_of(request)
     content_type = request.headers.get("content-type", "")
     fields: list[tuple[str, str]] = []
     files: deque[FileBuffer] = deque()
@@ -43,7 +43,7 @@ async def read_study(request: Request, limit: BodyLimit, report_limit: BodyLimit
     with limit.arrivals.begin() as arrival:
         body = body_chunks(request, limit, arrival)
         if is_form(content_type):
-            async for part in parts_of(content_type, body, (*KNOWN_OF_SERIES, REPORT), most_parts):
+            async for part in parts_of(content_type, body, (*KNOWN_OF_SERIES, REPORT, CONTEXT), most_parts):
                 if isinstance(part, File):
                     files.append(part.content)
                 elif part.name == REPORT:

@@ -12,7 +12,7 @@ from fastapi import Request
 from app.api.uploads.body import BodyLimit, body_of, is_form
 from app.api.uploads.form_parts import form_of_one
 from app.errors import InvalidParameter
-from app.judgement.parameters import KNOWN
+from app.judgement.parameters import CONTEXT, KNOWN
 
 LARGE_BYTES: Final = 4 << 20  # larger forms may take longer than others can wait for, when made for that
 
@@ -28,14 +28,26 @@ class Upload:
 async def read_upload(request: Request, limit: BodyLimit) -> Upload:
     """Read one image and its parameters from a request; raises the errors of `app.errors` for a body that is not an
     image."""
-    query = unique(request.query_params.multi_items())
+    query = query_of(request)
     content_type = request.headers.get("content-type", "")
     body = await body_of(request, limit)
     if not is_form(content_type):
         return Upload(body, query)
-    read = partial(form_of_one, content_type, body, KNOWN)
+    read = partial(form_of_one, content_type, body, (*KNOWN, CONTEXT))
     data, fields = read() if len(body) <= LARGE_BYTES else await asyncio.to_thread(read)
     return Upload(data, merged(query, unique(fields)))
+
+
+def query_of(request: Request) -> dict[str, str]:
+    """The parameters of the query; raises InvalidParameter for one twice, and for what belongs into no address."""
+    query = unique(request.query_params.multi_items())
+    if CONTEXT in query:
+        raise InvalidParameter(
+            found=f"{CONTEXT} in the address, which is logged by whatever it passes",
+            expected=f"{CONTEXT} as a part of a form",
+            remedy=f"Send a form, with curl: -F file=@slice.dcm -F {CONTEXT}='{{…}}'.",
+        )
+    return query
 
 
 def merged(query: dict[str, str], fields: dict[str, str]) -> dict[str, str]:

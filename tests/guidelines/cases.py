@@ -1,0 +1,44 @@
+"""Nodules and cases for the tests of guidelines. No patient."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from app.guidelines.case import Case, Context, Nodule
+from app.inference.prediction import AttenuationClass, Measured
+
+ALL_KNOWN: Final = Context(
+    age_years=62,
+    sex="male",
+    smoking="never",
+    family_history=False,
+    known_cancer="none",
+    emphysema=False,
+    immunosuppressed=False,
+)
+
+
+def exactly(value: float) -> Measured:
+    return Measured(value, value, value)
+
+
+def nodule(mm: float, kind: AttenuationClass = "solid", solid: float = 0.0, /, **others: Any) -> Nodule:
+    """One without doubts: a circle of that diameter, not spiculated, in no upper lobe."""
+    given: dict[str, Any] = {
+        "id": 1,
+        "mean_mm": exactly(mm),
+        "longest_mm": exactly(mm),
+        "volume_mm3": None,
+        "classes": (kind,),
+        "solid_mm": exactly(solid) if kind == "part_solid" else None,
+        "upper_lobe": False,
+        "spiculated": False,
+    }
+    return Nodule(**(given | others))
+
+
+def scan(*nodules: Nodule, context: Context = ALL_KNOWN, **others: Any) -> Case:
+    """A series with whole lungs; nodules numbered from 1."""
+    numbered = tuple(replace(each, id=n) for n, each in enumerate(nodules, start=1))
+    return Case(**({"nodules": numbered, "whole_lungs": True, "slice_mm": 2.5, "context": context} | others))
