@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
-from pydantic import HttpUrl, SecretStr
 
 from app import __version__
 from app.api import contract, problems
@@ -23,11 +22,12 @@ from app.api.middleware import HeadAsGet, RequestContext, WellFormed
 from app.api.record_keeping import records_of
 from app.api.routes import dicomweb, docs, health, models, predict, reports, studies
 from app.api.routing import NoRoute
-from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
+from app.cell.cells import CellLimits, Cells, decoder_of
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.storage import readable_count
 from app.delivery.store import ResultStore
 from app.delivery.worker import Backoff, Delivery, DeliveryWork, SpoolWork
+from app.imaging.decoder import InProcess
 from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.backends import Backend
 from app.inference.bundle import VerifiedManifest
@@ -37,6 +37,7 @@ from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.judgement.judge import Judge
 from app.judgement.records import Records
 from app.judgement.spooled import SpooledJudge
+from app.outgoing import destinations_of
 from app.private_files import state_folder
 from app.reports.result import ObjectKind
 from app.security.hosts import TrustedHosts
@@ -81,11 +82,12 @@ def create_app(
     sys.setswitchinterval(THREAD_SWITCH_S)
     registry = _registry(settings, backends)
     metrics = Metrics(metrics_folder)
+    decoder = _decoder(settings, metrics)
     # Another process has not the keys of a connection that is encrypted.
     passes = board is not None and "connection-passing" not in settings.without and settings.tls_certificate is None
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
     cores = _cores(settings, board, sharing)
-    services = _services(settings, registry, metrics, sharing, cores, _reader(settings, tagger_backend))
+    services = _services(settings, registry, metrics, sharing, cores, _reader(settings, tagger_backend), decoder)
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -94,7 +96,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # FastAPI would lead to whatever host the caller names
-        lifespan=_lifespan(services, sharing, cores, on_fatal, load_first=load_first),
+        lifespan=_lifespan(services, decoder, sharing, cores, on_fatal, load_first=load_first),
     )
     app.state.services = services
     off = [] if settings.spool_dir is not None else [dicomweb.ROOT]
@@ -142,6 +144,7 @@ def _services(
     sharing: Sharing | None,
     cores: Cores,
     reader: ReportReader,
+    decoder: Cells | InProcess,
 ) -> Services:
     def series_changed(series: int) -> None:
         metrics.series_in_memory.set(series)
@@ -153,12 +156,24 @@ def _services(
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release)
     folder = settings.spool_dir
     records = records_of(settings, registry, metrics)
-    judge = Judge(registry, metrics, settings.max_slices, deidentify=settings.deidentify, keep_digests=records.kept)
+    judge = Judge(
+        registry,
+        metrics,
+        settings.max_slices,
+        deidentify=settings.deidentify,
+        keep_digests=records.kept,
+        decoder=decoder,
+    )
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics, records)
     callers = who_may_call(settings)
     return Services(
         settings, registry, judge, engine, lane, metrics, callers, quota(callers, settings), delivery, reader, records
     )
+
+
+def _decoder(settings: Settings, metrics: Metrics) -> Cells | InProcess:
+    limits = CellLimits(settings.decoder_mb * MEGABYTE, settings.decoder_seconds, settings.threads)
+    return decoder_of(settings.decoding, limits, lambda cause: metrics.decoders_lost(cause).inc())
 
 
 def _tell_nobody(_slices: int) -> None:
@@ -183,7 +198,7 @@ def _delivery(
     )
     state_folder(folder)
     spool = Spool(folder / "spool", limits, metrics.quarantined.inc)
-    destinations = _destinations(settings)
+    destinations = destinations_of(settings)
     store = ResultStore(folder / "results.sqlite3")
     owed: dict[ObjectKind, list[str]] = {each.kind: [each.name] for each in destinations}
     backoff = Backoff(settings.retry_seconds)
@@ -213,38 +228,9 @@ def _watch(spool: Spool, store: ResultStore, metrics: Metrics) -> None:
     store.watch.mend = spool.make_places
 
 
-def _destinations(settings: Settings) -> list[Destination]:
-    destinations: list[Destination] = []
-    if settings.pacs_url is not None:
-        destinations.append(
-            StowDestination(
-                _access(settings, settings.pacs_url, settings.pacs_token, settings.pacs_user, settings.pacs_password)
-            )
-        )
-    if settings.fhir_url is not None:
-        destinations.append(
-            FhirDestination(
-                _access(settings, settings.fhir_url, settings.fhir_token, settings.fhir_user, settings.fhir_password)
-            )
-        )
-    return destinations
-
-
-def _access(
-    settings: Settings, url: HttpUrl, token: SecretStr | None, user: str | None, password: SecretStr | None
-) -> Access:
-    return Access(
-        str(url),
-        token.get_secret_value() if token else None,
-        user,
-        password.get_secret_value() if password else None,
-        settings.ca_file,
-        settings.verify_tls,
-    )
-
-
 def _lifespan(
     services: Services,
+    decoder: Cells | InProcess,
     sharing: Sharing | None,
     cores: Cores,
     on_fatal: Callable[[Exception], None] | None,
@@ -254,7 +240,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         services.records.start()
-        loading = asyncio.create_task(_get_ready(services, sharing, cores, on_fatal))
+        loading = asyncio.create_task(_get_ready(services, decoder, sharing, cores, on_fatal))
         if load_first:
             await loading
         yield _asked_of_server(services, sharing)
@@ -263,6 +249,7 @@ def _lifespan(
         await loading
         cores.stop()
         await _drain(services, sharing)
+        decoder.close()
 
     return lifespan
 
@@ -281,10 +268,15 @@ def _asked_of_server(services: Services, sharing: Sharing | None) -> dict[str, A
 
 
 async def _get_ready(
-    services: Services, sharing: Sharing | None, cores: Cores, on_fatal: Callable[[Exception], None] | None
+    services: Services,
+    decoder: Cells | InProcess,
+    sharing: Sharing | None,
+    cores: Cores,
+    on_fatal: Callable[[Exception], None] | None,
 ) -> None:
     """Load the models and begin what needs them, or report why that cannot be."""
     registry = services.registry
+    decoder.launch()
     await asyncio.to_thread(_load_tagger, services.reader, services.metrics)
     try:
         await asyncio.to_thread(registry.load)
@@ -299,6 +291,7 @@ async def _get_ready(
         services.delivery.start()
     if sharing is not None:
         await sharing.start()
+    await asyncio.to_thread(decoder.start)
     # Last: threads that a pinned event loop starts, those of the runtime and of deliveries, would keep to its core too.
     cores.start(services.engine.start())
     services.records.began(registry)
