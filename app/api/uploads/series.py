@@ -78,7 +78,7 @@ def _report(text: str, before: str | None, limit: BodyLimit) -> str | None:
 def _take(received: FileBuffer, builder: SeriesBuilder, slot: SeriesSlot) -> float:
     """Give a file, or every file of an archive, to the builder; returns milliseconds."""
     started = time.perf_counter()
-    for data in received.files():
+    for data in received.files(builder.decoder):
         if slot.cancelled():
             raise Cancelled
         builder.add(data)
