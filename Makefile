@@ -156,6 +156,12 @@ report-tagger: $(DEV_READY) ## train the tagger of reports, measure it, write it
 	$(BIN)/python scripts/report_tagger.py evaluate --data $(DATA) --trained runs/report_tagger --out docs/results/report_tagger.json
 	$(BIN)/python scripts/report_tagger.py export --trained runs/report_tagger --out models/report-tagger/1
 
+.PHONY: nodule-sequence
+nodule-sequence: $(DEV_READY) ## train the network over a nodule's slices, compare it with what is simpler, write its bundle: models/nodule-sequence/1
+	$(BIN)/python scripts/sequence.py train --data $(DATA) --out runs/sequence
+	$(BIN)/python scripts/sequence.py evaluate --data $(DATA) --trained runs/sequence --out docs/results/sequence.json
+	$(BIN)/python scripts/sequence.py export --trained runs/sequence --out models/nodule-sequence/1
+
 .PHONY: planted
 planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/detector and OUT/evaluation, anew for each classifier: docs/results/planted.json
 	PYTHONPATH=. $(BIN)/python benchmarks/planted.py --data $(DATA) --networks runs/detector \

@@ -292,6 +292,10 @@ class DicomwebOff(LungscopeError, code="dicomweb_off"):
     """The operator has not named a folder for what comes in by DICOMweb."""
 
 
+class SecondOpinionOff(LungscopeError, code="second_opinion_off"):
+    """The operator has no bundle that gives second opinions, or it cannot be used."""
+
+
 class Unavailable(LungscopeError):
     """The service cannot answer now; the same request may succeed later."""
 

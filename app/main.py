@@ -19,6 +19,7 @@ from app.api.deps import Services, actor_of
 from app.api.early_answers import EarlyAnswers, malformed_answers
 from app.api.guard import quota, refused_with, trusted_hosts, who_may_call
 from app.api.middleware import HeadAsGet, RequestContext, WellFormed
+from app.api.optional_models import load_optional, report_reader, second_opinions
 from app.api.record_keeping import records_of
 from app.api.routes import dicomweb, docs, health, models, predict, reports, studies
 from app.api.routing import NoRoute
@@ -32,8 +33,8 @@ from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.backends import Backend
 from app.inference.bundle import VerifiedManifest
 from app.inference.engine import Engine, SeriesLane
-from app.inference.model import create_backend
 from app.inference.registry import Backends, BundleNames, ModelRegistry
+from app.inference.second_opinion import SecondOpinions
 from app.judgement.judge import Judge
 from app.judgement.records import Records
 from app.judgement.spooled import SpooledJudge
@@ -63,6 +64,7 @@ def create_app(
     *,
     backends: Backends | None = None,
     tagger_backend: Backend | None = None,
+    sequence_backend: Backend | None = None,
     on_fatal: Callable[[Exception], None] | None = None,
     metrics_folder: Path | None = None,
     board: LoadBoard | None = None,
@@ -87,7 +89,8 @@ def create_app(
     passes = board is not None and "connection-passing" not in settings.without and settings.tls_certificate is None
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
     cores = _cores(settings, board, sharing)
-    services = _services(settings, registry, metrics, sharing, cores, _reader(settings, tagger_backend), decoder)
+    optional = report_reader(settings, tagger_backend), second_opinions(settings, sequence_backend)
+    services = _services(settings, registry, metrics, sharing, cores, decoder, *optional)
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -131,20 +134,15 @@ def _registry(settings: Settings, backends: Backends | None) -> ModelRegistry:
     return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point, settings.trusted_key)
 
 
-def _reader(settings: Settings, backend: Backend | None) -> ReportReader:
-    """The reader of reports, with the tagger where its folder is."""
-    backend = backend or create_backend(settings.backend, 1)
-    return ReportReader.verified(settings.models_dir, settings.tagger, backend, settings.trusted_key)
-
-
 def _services(
     settings: Settings,
     registry: ModelRegistry,
     metrics: Metrics,
     sharing: Sharing | None,
     cores: Cores,
-    reader: ReportReader,
     decoder: Cells | InProcess,
+    reader: ReportReader,
+    opinions: SecondOpinions,
 ) -> Services:
     def series_changed(series: int) -> None:
         metrics.series_in_memory.set(series)
@@ -160,6 +158,7 @@ def _services(
         registry,
         metrics,
         settings.max_slices,
+        opinions,
         deidentify=settings.deidentify,
         keep_digests=records.kept,
         decoder=decoder,
@@ -277,7 +276,8 @@ async def _get_ready(
     """Load the models and begin what needs them, or report why that cannot be."""
     registry = services.registry
     decoder.launch()
-    await asyncio.to_thread(_load_tagger, services.reader, services.metrics)
+    named = partial(_name_model, services.metrics)
+    await asyncio.to_thread(load_optional, services.reader, services.judge.opinions, named)
     try:
         await asyncio.to_thread(registry.load)
     # Whatever a runtime raises while it loads: a process that can never be ready must not linger.
@@ -298,18 +298,6 @@ async def _get_ready(
     services.metrics.ready.set(1)
     origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
     logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
-
-
-def _load_tagger(reader: ReportReader, metrics: Metrics) -> None:
-    """Load what reads reports; without it they are read by rules, which the answers say."""
-    try:
-        reader.load()
-    # Whatever a runtime raises while it loads: images are judged all the same.
-    except Exception as error:
-        logger.error("the report tagger cannot be used: %s", error, exc_info=error)
-        return
-    if (tagger := reader.tagger) is not None:
-        _name_model(metrics, tagger.manifest, tagger.digest, tagger.backend.name)
 
 
 def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:

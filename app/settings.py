@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     tagger: Annotated[str, Field(description="bundle that labels the sentences of reports, if it is there")] = (
         "report-tagger"
     )
+    sequence: Annotated[str, Field(description="bundle that gives second opinions, if it is there")] = "nodule-sequence"
     trusted_key: Annotated[
         FilePath | None, Field(description="Ed25519 public key (PEM): only bundles signed by it are loaded")
     ] = None

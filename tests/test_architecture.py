@@ -72,6 +72,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "detector": {"data", "fitting", "evaluation", "reporting"},
     "text": {"data", "fitting", "evaluation", "reporting"},
     "sight": {"data", "fitting", "evaluation", "reporting"},
+    "sequence": {"data", "fitting", "evaluation", "reporting", "detector"},
     "second_look": {"data", "fitting", "evaluation", "reporting", "detector"},
     "experiments": {"data", "fitting", "evaluation", "reporting", "detector", "second_look"},
 }

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from app.api.schemas import DetectorDetail, ModelDetail, ModelSummary, SecondLookDetail, TaggerDetail, ViewDetail
+from app.api.schemas import (
+    DetectorDetail,
+    ModelDetail,
+    ModelSummary,
+    SecondLookDetail,
+    SequenceDetail,
+    TaggerDetail,
+    ViewDetail,
+)
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
 from app.inference.registry import ModelRegistry
+from app.inference.second_opinion import SecondOpinions
+from app.inference.sequence import NoduleSequence
 from app.inference.suspicion import SecondLook
 from app.inference.view import ViewCheck
 from app.judgement.answers import identity
@@ -128,6 +138,29 @@ def tagger_detail(reader: ReportReader, tagger: Tagger) -> TaggerDetail:
         languages=list(manifest.languages),
         labels=list(manifest.labels),
         threshold=manifest.threshold,
+        training_data=list(manifest.training_data),
+        performance=manifest.performance,
+    )
+
+
+def sequence_summary(opinions: SecondOpinions, network: NoduleSequence) -> ModelSummary:
+    """Identity and state of the recurrent network over slices."""
+    return ModelSummary(
+        **identity(network),
+        description=network.manifest.description,
+        backend=network.backend.name,
+        status="loading" if opinions.state == "absent" else opinions.state,
+    )
+
+
+def sequence_detail(opinions: SecondOpinions, network: NoduleSequence) -> SequenceDetail:
+    """The recurrent network's manifest without arrays and file digests."""
+    manifest = network.manifest
+    return SequenceDetail(
+        **sequence_summary(opinions, network).model_dump(),
+        intended_use=manifest.intended_use,
+        created=manifest.created.isoformat(),
+        input=manifest.input.model_dump(),
         training_data=list(manifest.training_data),
         performance=manifest.performance,
     )

@@ -97,6 +97,7 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.NotAcceptable: (HTTPStatus.NOT_ACCEPTABLE, "No acceptable format"),
     errors.DicomwebOff: (HTTPStatus.NOT_IMPLEMENTED, "DICOMweb is not set up"),
     errors.DecoderUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "No decoder"),
+    errors.SecondOpinionOff: (HTTPStatus.NOT_IMPLEMENTED, "No second opinions here"),
     errors.SpoolFull: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many series waiting"),
     errors.StorageFull: (HTTPStatus.INSUFFICIENT_STORAGE, "No room left on the disk"),
     errors.StorageUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The disk cannot be used"),

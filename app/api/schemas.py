@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.inference.bundle import OperatingPoint, Performance, TrainingData
 from app.inference.detector import DetectorPerformance, HardNegatives, ScoreThreshold, SecondReader
 from app.inference.registry import Status
+from app.inference.sequence import SequencePerformance
 from app.inference.suspicion import ScanPoint, ScoreRule
 from app.inference.view import ViewPerformance
 from app.text.statements import Language
@@ -105,6 +106,16 @@ class TaggerDetail(ModelSummary):
     threshold: float
     training_data: list[TrainingData]
     performance: TaggerPerformance
+
+
+class SequenceDetail(ModelSummary):
+    """Everything about the recurrent network over slices but its weights."""
+
+    intended_use: str
+    created: str
+    input: dict[str, object]
+    training_data: list[TrainingData]
+    performance: SequencePerformance
 
 
 class Health(_Schema):

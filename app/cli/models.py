@@ -9,13 +9,15 @@ from app.cli.exits import OK
 from app.inference.bundle import VerifiedManifest, versions_of
 from app.inference.model import create_backend
 from app.inference.registry import Backends, BundleNames, ModelRegistry
+from app.inference.second_opinion import SecondOpinions
 from app.settings import Settings
 from app.text.reader import ReportReader
 
 
 def run(_options: argparse.Namespace, settings: Settings) -> int:
     """Verify and describe all; returns the exit code, and raises BundleError."""
-    registry, tagger = verified_registry(settings), verified_reader(settings).tagger
+    registry = verified_registry(settings)
+    optional = (verified_reader(settings).tagger, verified_opinions(settings).network)
     bundle, manifest = registry.bundle, registry.bundle.manifest
     _print_identity(manifest, bundle.digest, bundle.path)
     print(f"  operating point {manifest.operating_point.threshold:.3f} ({manifest.operating_point.chosen_for})")
@@ -25,7 +27,7 @@ def run(_options: argparse.Namespace, settings: Settings) -> int:
     for name, figure in manifest.performance.figures.items():
         print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
     searching = (registry.detector_bundle, registry.second_look_bundle, registry.view_bundle)
-    for other in searching if tagger is None else (*searching, tagger):
+    for other in (*searching, *(each for each in optional if each is not None)):
         _print_identity(other.manifest, other.digest, other.path)
         for name, figure in other.manifest.performance.figures.items():
             print(f"    {name:40s} {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]")
@@ -55,3 +57,9 @@ def verified_reader(settings: Settings) -> ReportReader:
     """The reader of reports, its tagger verified and not loaded; raises BundleError."""
     backend = create_backend(settings.backend, 1)
     return ReportReader.verified(settings.models_dir, settings.tagger, backend, settings.trusted_key)
+
+
+def verified_opinions(settings: Settings) -> SecondOpinions:
+    """What gives second opinions, its network verified and not loaded; raises BundleError."""
+    backend = create_backend(settings.backend, 1)
+    return SecondOpinions.verified(settings.models_dir, settings.sequence, backend, settings.trusted_key)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from app.audit.receipts import Conditions, Receipt, digest_of, from_header
 from app.cli.exits import OK, SOME_FAILED
 from app.cli.inputs import Selection, Task
-from app.cli.models import verified_registry
+from app.cli.models import verified_opinions, verified_registry
 from app.errors import InputError
 from app.imaging.read import quiet_decoders
 from app.inference.registry import ModelRegistry
@@ -86,14 +86,19 @@ def _is_genuine(document: Document, key: VerifyingKey) -> bool:
 def _judge_again(document: Document, image: Path, settings: Settings) -> int:
     receipt = document.receipt
     registry = verified_registry(_as_then(receipt, settings))
-    models = {f"{b.manifest.name}/{b.manifest.version}": b.digest for b in (*registry.bundles, registry.view_bundle)}
+    opinions = verified_opinions(settings)
+    optional = () if opinions.network is None else (opinions.network,)
+    bundles = (*registry.bundles, registry.view_bundle, *optional)
+    models = {f"{b.manifest.name}/{b.manifest.version}": b.digest for b in bundles}
     if others := [name for name, digest in receipt.table("models").items() if models.get(name) != digest]:
         print(f"models: OTHERS than signed: {', '.join(others)}")
         return SOME_FAILED
     print("models: those that were signed")
     quiet_decoders()
     registry.load()
-    judgement = _judged(image, receipt, Judge(registry, Metrics(), settings.max_slices, keep_digests=True))
+    opinions.load()
+    judge = Judge(registry, Metrics(), settings.max_slices, opinions, keep_digests=True)
+    judgement = _judged(image, receipt, judge)
     if judgement.input_digest != receipt.text("input"):
         print("image: ANOTHER than the one that was judged")
         return SOME_FAILED

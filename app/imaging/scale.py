@@ -5,6 +5,7 @@ A wrong slope or intercept turns a suspicious nodule into a harmless one in sile
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,16 +49,18 @@ class HuScale:
     @classmethod
     def of(cls, hu: Values, *, windowed: bool = False) -> HuScale:
         """Measured on some pixels, or all, of a slice or series; `windowed` for a picture."""
+        # Sorted: where half is air of one value, `np.partition` takes four times as long.
+        ordered = np.sort(hu, axis=None)
         # What scanners write outside a round field of view is no air.
-        seen = hu[hu >= BEYOND_VIEW_HU]
-        dense = seen[seen > TISSUE_HU[0]]
+        seen = ordered[bisect_left(ordered, BEYOND_VIEW_HU) :]
+        dense = seen[bisect_right(seen, TISSUE_HU[0]) :]
         air = _percentile(seen, AIR_PERCENTILE) if seen.size else 0.0
         tissue = _soft_tissue(dense) if dense.size >= MIN_TISSUE * hu.size else None
         return cls(
             air if air < AIRLIKE_HU else None,
             tissue,
-            windowed and air <= float(hu.min()),
-            windowed and tissue is not None and tissue >= float(hu.max()),
+            windowed and air <= float(ordered[0]),
+            windowed and tissue is not None and tissue >= float(ordered[-1]),
         )
 
     def lies_within(self, air: tuple[float, float], tissue: tuple[float, float]) -> bool:
@@ -102,15 +105,14 @@ def _sampled(hu: Values) -> Values:
 
 
 def _soft_tissue(dense: Values) -> float:
-    """Of what is denser than TISSUE_HU's lower end; of all of it where most lies above the upper one."""
-    soft = dense[dense < TISSUE_HU[1]]
+    """Of ascending values denser than TISSUE_HU's lower end; of all of them where most lie above the upper one."""
+    soft = dense[: bisect_left(dense, TISSUE_HU[1])]
     return _percentile(soft if 2 * soft.size >= dense.size else dense, TISSUE_PERCENTILE)
 
 
-def _percentile(values: Values, percent: float) -> float:
-    """As `np.percentile`, without interpolation, in a fifth of the time."""
-    rank = int((values.size - 1) * percent / 100)
-    return float(np.partition(values, rank)[rank])
+def _percentile(ordered: Values, percent: float) -> float:
+    """Of ascending values, without interpolation."""
+    return float(ordered[int((ordered.size - 1) * percent / 100)])
 
 
 def _within(value: float, bounds: tuple[float, float], *, beyond_low: bool = False, beyond_high: bool = False) -> bool:

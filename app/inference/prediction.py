@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from app.inference.conformal import Finding as Label
 from app.inference.suspicion import ScanPoint
 from app.inference.vocabulary import Decision, Suspicion
 
+OpinionReason = Literal["not_judged", "too_few_slices", "too_large"]
 NEUTRAL_EVIDENCE: Final = 0.5  # a sigmoid (training.reporting.export): above speaks for suspicion, below against
 
 
@@ -46,6 +47,27 @@ class SliceRef:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SliceOutline:
+    """A nodule's outline on the slice of a series with this index, (N, 2) (column, row)."""
+
+    index: int
+    points_px: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SecondOpinion:
+    """What the recurrent network over `slices` slices says of a nodule; no probability where `reason` says why not."""
+
+    probability: float | None
+    slices: int
+    reason: OpinionReason | None
+
+    def __post_init__(self) -> None:
+        if (self.probability is None) != (self.reason is not None):
+            raise ValueError("an opinion has a probability, or a reason why it has none")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Finding:
     """One nodule. `probability` is None when it was not judged; `diameter_mm` is that of the circle with the
     predicted outline's area, None without outline; `soft_diameter_mm` is the size that calibration and prediction sets
@@ -53,8 +75,9 @@ class Finding:
     `detector_score` is the logit with which it was found, None where somebody pointed at it. `suspicion_score` is what
     the second look gives it and `suspicion` what that counts for in the decision, both None where it was not asked.
 
-    In a series `slice` is the one on which the nodule is largest, to which centre, outline and evidence belong, and
-    `slices` are all on which it shows, in spatial order.
+    In a series `slice` is the one on which the nodule is largest, to which centre, outline and evidence belong,
+    `slices` are all on which it shows, in spatial order, and `outlines` those on which it was outlined. It has a
+    `second_opinion` where one was asked for.
     """
 
     id: int
@@ -72,6 +95,8 @@ class Finding:
     suspicion: Suspicion | None = None
     slice: SliceRef | None = None
     slices: tuple[SliceRef, ...] = ()
+    outlines: tuple[SliceOutline, ...] = ()
+    second_opinion: SecondOpinion | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,7 +19,7 @@ from app.inference.detector import Detector
 from app.inference.findings import Place, check_place, finding_on, is_listed, looked_at
 from app.inference.model import Model
 from app.inference.patch_outputs import Outline, PatchOutputs, run_patches, traits_of
-from app.inference.prediction import Finding, SliceRef
+from app.inference.prediction import Finding, SliceOutline, SliceRef
 from app.inference.suspicion import SecondLook
 
 MIN_REACH_MM: Final = 3.0  # beyond the candidate's own size: a blob filter underestimates what is not round
@@ -39,6 +40,11 @@ class _Followed:
     def shows(self, n: int) -> bool:
         """Whether the nodule is seen on the n-th section."""
         return self.outlines[n] is not None and not self.judged.no_nodule[n]
+
+    def outlines_on(self, numbers: Iterable[int]) -> tuple[SliceOutline, ...]:
+        """The outlines of these sections, where there are any."""
+        drawn = [(self.indices[n], self.outlines[n]) for n in numbers]
+        return tuple(SliceOutline(index, outline.points_px) for index, outline in drawn if outline is not None)
 
     def run(self) -> range:
         """The sections on which it shows without a break, around the one nearest to the candidate; may be empty."""
@@ -103,7 +109,7 @@ class SectionReader:
         slice, the network learned from the slice where it is largest, and the last sliver of it says little. Sections
         unlike the training data do not count; where they are most of it, it is not judged.
         """
-        followed = self._follow(candidate)
+        followed = _follow(self.volume, candidate, self.model)
         sections = _Sections.of(followed)
         on_slice = self._on_slice(followed, sections.main)
         if on_slice is None:
@@ -115,18 +121,6 @@ class SectionReader:
         if on_slice.suspicion == "low" and on_slice.probability is not None:
             spoken.append("open")
         return replace(found, suspicion_score=score, suspicion=min(spoken, key=RANK.__getitem__))
-
-    def _follow(self, candidate: VolumeCandidate) -> _Followed:
-        """The candidate's axial patch on every slice it may reach, through the network at once."""
-        between_mm = self.volume.spacing_mm[0]
-        step = max(1, round(MIN_SECTION_MM / between_mm))
-        reach = math.ceil((candidate.diameter_mm + MIN_REACH_MM) / between_mm / step) * step
-        middle, spec = candidate.slice_index, self.model.patch_spec.zoomed(candidate.zoom)
-        indices = tuple(n for n in range(middle - reach, middle + reach + 1, step) if 0 <= n < len(self.volume))
-        judged = run_patches(
-            [extract_patch(self.volume.slice_at(n), candidate.centre_px, spec) for n in indices], self.model
-        )
-        return _Followed(candidate, indices, judged, tuple(judged.outline(n) for n in range(len(indices))))
 
     def _on_slice(self, followed: _Followed, main: int) -> Finding | None:
         """What is said to who points at it on its main section; None where that would be rejected."""
@@ -172,10 +166,28 @@ class SectionReader:
             detector_score=filtered,
             slice=self._ref(index),
             slices=tuple(self._ref(n) for n in range(first, last + 1)),
+            outlines=followed.outlines_on(numbers.tolist()) if judgeable else (),
         )
 
     def _ref(self, index: int) -> SliceRef:
         return SliceRef(index, self.volume.sources[index].sop_instance_uid)
+
+
+def outlines_of(volume: CTVolume, candidate: VolumeCandidate, model: Model) -> tuple[SliceOutline, ...]:
+    """A candidate's outlines on the sections on which it shows: those of its finding."""
+    followed = _follow(volume, candidate, model)
+    return followed.outlines_on(followed.run())
+
+
+def _follow(volume: CTVolume, candidate: VolumeCandidate, model: Model) -> _Followed:
+    """The candidate's axial patch on every slice it may reach, through the network at once."""
+    between_mm = volume.spacing_mm[0]
+    step = max(1, round(MIN_SECTION_MM / between_mm))
+    reach = math.ceil((candidate.diameter_mm + MIN_REACH_MM) / between_mm / step) * step
+    middle, spec = candidate.slice_index, model.patch_spec.zoomed(candidate.zoom)
+    indices = tuple(n for n in range(middle - reach, middle + reach + 1, step) if 0 <= n < len(volume))
+    judged = run_patches([extract_patch(volume.slice_at(n), candidate.centre_px, spec) for n in indices], model)
+    return _Followed(candidate, indices, judged, tuple(judged.outline(n) for n in range(len(indices))))
 
 
 def _mean_probability(probabilities: NDArray[np.float32], weights: NDArray[np.float64]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
@@ -118,7 +119,8 @@ class ViewCheck:
 
     def of_thumbnails(self, thumbnails: Sequence[FloatImage]) -> float:
         """The median logit of float32 (size, size) thumbnails in HU."""
-        return float(np.median(self.backend.run(np.stack(thumbnails)[..., None])[OUTPUT]))
+        # NumPy's median takes a quarter of an inference for one number.
+        return median(self.backend.run(np.stack(thumbnails)[..., None])[OUTPUT].ravel().tolist())
 
     def _said(self, slices: Sequence[CTSlice]) -> tuple[QualityNote, ...]:
         score, manifest = self.score(slices), self.manifest

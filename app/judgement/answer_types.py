@@ -13,6 +13,7 @@ from typing_extensions import TypedDict  # pydantic takes this one only before P
 
 from app.imaging.ct import PointMm, PointPx
 from app.inference.conformal import Finding as Label
+from app.inference.prediction import OpinionReason
 from app.inference.vocabulary import Decision, Suspicion
 from app.text.answers import AgreementOut, ReportOut
 
@@ -44,6 +45,31 @@ class SliceOut(TypedDict):
     sop_instance_uid: str | None
 
 
+class ModelRef(TypedDict):
+    """The model that judged."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class SecondOpinionOut(TypedDict):
+    """What the recurrent network over the slices says of a finding. It has no part in the decision."""
+
+    probability: Annotated[
+        float | None, Field(ge=0, le=1, description="calibrated; null where `reason` says why there is none")
+    ]
+    slices: Annotated[int, Field(ge=0, description="on which the finding has an outline")]
+    reason: Annotated[
+        OpinionReason | None,
+        Field(
+            description="`too_few_slices`: an outline on fewer than two; `too_large`: more than the network sees; "
+            "`not_judged`: nor has the classifier judged it"
+        ),
+    ]
+    model: ModelRef
+
+
 class FindingOut(TypedDict):
     """One nodule. In a series, pixels are those of `slice`, on which it is largest."""
 
@@ -70,6 +96,9 @@ class FindingOut(TypedDict):
     evidence: NotRequired[Annotated[EvidenceOut, Field(description="only with explain=true")]]
     slice: NotRequired[Annotated[SliceOut, Field(description="of a series: where it is largest")]]
     slices: NotRequired[Annotated[list[SliceOut], Field(description="of a series: all on which it shows")]]
+    second_opinion: NotRequired[
+        Annotated[SecondOpinionOut, Field(description="of a series: only with second_opinion=true")]
+    ]
 
 
 class QualityOut(TypedDict):
@@ -87,14 +116,6 @@ class ScanOut(TypedDict):
     listed_from: float
     open_from: Annotated[float, Field(description="from here a finding leaves the decision open")]
     suspected_from: Annotated[float, Field(description="from here cancer is suspected")]
-
-
-class ModelRef(TypedDict):
-    """The model that judged."""
-
-    name: str
-    version: str
-    digest: str
 
 
 class KeySliceOut(SliceOut):

@@ -6,7 +6,8 @@ from pydantic_core import to_json
 
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
-from app.inference.prediction import Evidence, Finding, KeySlice, Prediction, SliceRef, Trait
+from app.inference.prediction import Evidence, Finding, KeySlice, Prediction, SecondOpinion, SliceRef, Trait
+from app.inference.sequence import NoduleSequence
 from app.inference.suspicion import ScanPoint, SecondLook
 from app.inference.view import ViewCheck
 from app.inference.vocabulary import DECISION_WORDS, Language, trait_word
@@ -20,6 +21,7 @@ from app.judgement.answer_types import (
     ModelRef,
     QualityOut,
     ScanOut,
+    SecondOpinionOut,
     SeriesOut,
     SliceOut,
     SourceOut,
@@ -33,7 +35,7 @@ def answer(
 ) -> Answer:
     """The answer of one judgement, with the `report` that came with it; remarks about the request come before those
     about the image."""
-    prediction, parameters, detector = judgement.prediction, judgement.parameters, judgement.detector
+    prediction, detector = judgement.prediction, judgement.detector
     written = Answer(
         request_id=request_id,
         decision=prediction.decision,
@@ -41,11 +43,11 @@ def answer(
         probability=prediction.probability,
         operating_point=prediction.operating_point,
         prediction_set=list(prediction.prediction_set),
-        findings=[_finding(finding, language, explain=parameters.explain) for finding in prediction.findings],
+        findings=[_finding(finding, language, judgement) for finding in prediction.findings],
         reasons=list(prediction.reasons),
         quality=[
             QualityOut(code=n.code, severity=n.severity, message=n.message)
-            for n in (*parameters.notes, *prediction.quality)
+            for n in (*judgement.parameters.notes, *prediction.quality)
         ],
         model=identity(judgement.bundle),
         source=_source(prediction),
@@ -72,12 +74,12 @@ def json_answer(
     return to_json(answer(judgement, language, request_id, report), inf_nan_mode="null")
 
 
-def identity(bundle: Bundle | Detector | SecondLook | ViewCheck) -> ModelRef:
+def identity(bundle: Bundle | Detector | SecondLook | ViewCheck | NoduleSequence) -> ModelRef:
     """Name, version and digest of a model."""
     return ModelRef(name=bundle.manifest.name, version=str(bundle.manifest.version), digest=bundle.digest)
 
 
-def _finding(finding: Finding, language: Language, *, explain: bool) -> FindingOut:
+def _finding(finding: Finding, language: Language, judgement: Judgement) -> FindingOut:
     written = FindingOut(
         id=finding.id,
         center_px=finding.center_px,
@@ -94,13 +96,21 @@ def _finding(finding: Finding, language: Language, *, explain: bool) -> FindingO
         written["suspicion_score"] = round(finding.suspicion_score, 3)
     if finding.suspicion is not None:
         written["suspicion"] = finding.suspicion
-    if explain and finding.probability is not None:
+    if judgement.parameters.explain and finding.probability is not None:
         written["evidence"] = _evidence(finding.evidence)
     if finding.slice is not None:
         written["slice"] = _slice(finding.slice)
     if finding.slices:
         written["slices"] = [_slice(ref) for ref in finding.slices]
+    if finding.second_opinion is not None and judgement.sequence is not None:
+        written["second_opinion"] = _opinion(finding.second_opinion, judgement.sequence)
     return written
+
+
+def _opinion(opinion: SecondOpinion, network: NoduleSequence) -> SecondOpinionOut:
+    return SecondOpinionOut(
+        probability=opinion.probability, slices=opinion.slices, reason=opinion.reason, model=identity(network)
+    )
 
 
 def _scan(prediction: Prediction, point: ScanPoint) -> ScanOut:

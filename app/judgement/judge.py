@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from app.inference.detector import Detector
 from app.inference.diagnose import diagnose
 from app.inference.prediction import Prediction
 from app.inference.registry import ModelRegistry, Models
+from app.inference.second_opinion import SecondOpinions, with_opinions
+from app.inference.sequence import NoduleSequence
 from app.inference.series import Cancelled, Progress, diagnose_volume
 from app.inference.suspicion import SecondLook
 from app.inference.view import ViewCheck
@@ -38,6 +40,7 @@ class Judgement:
     """One image with its parameters, its prediction, the models that made it, and the milliseconds of each stage.
 
     `detector` and `second_look` are the models that searched; None where they were not asked, as about most rois.
+    `sequence` is the one that gave second opinions, None where nobody asked for them.
     `input_digest` is that of the file, or of the files of the series; None unless the judge keeps digests. `view` is
     the model that asked whether there is a chest to be seen. `deidentified` results carry nothing of the patient.
     """
@@ -52,6 +55,7 @@ class Judgement:
     deidentified: bool = False
     input_digest: str | None = None
     view: ViewCheck | None = None
+    sequence: NoduleSequence | None = None
 
     @property
     def sources(self) -> Sequence[SliceSource]:
@@ -86,8 +90,9 @@ class Judgement:
 class Judge:
     """Judges slices and series with the models of `registry`, and counts times and decisions in `metrics`.
 
-    With `deidentify` no result names the patient, whoever asked for it and wherever it goes. With `keep_digests` a
-    judgement has the digest of what was sent. `decoder` decodes what is compressed.
+    `opinions` are those on a series' findings, for callers who ask for them. With `deidentify` no result names the
+    patient, whoever asked for it and wherever it goes. With `keep_digests` a judgement has the digest of what was sent.
+    `decoder` decodes what is compressed.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class Judge:
         registry: ModelRegistry,
         metrics: Metrics,
         max_slices: int,
+        opinions: SecondOpinions | None = None,
         *,
         deidentify: bool = False,
         keep_digests: bool = False,
@@ -103,6 +109,7 @@ class Judge:
         self._deidentify = deidentify
         self.registry = registry
         self.metrics = metrics
+        self.opinions = opinions or SecondOpinions()
         self._limits = SeriesLimits(max_slices=max_slices)
         self._keep_digests = keep_digests
         self._decoder = decoder
@@ -149,16 +156,23 @@ class Judge:
         """Judge a volume that took `decode_ms` to read, from files with this digest; `began` is the time at which the
         request began (`time.perf_counter`).
 
-        Raises Cancelled and ModelLoading.
+        Raises Cancelled, ModelLoading, and SecondOpinionOff where `parameters` ask for what is not here.
         """
+        sequence = self.opinions.require() if parameters.second_opinion else None
         models = self.registry.models()
         volume = models.view.remarked_volume(volume)
         prediction = diagnose_volume(
             volume, models.classifier, models.detector, models.second_look, progress, cancelled
         )
-        timing_ms = {"decode": decode_ms, **prediction.timing.stages_ms, "total": _since_ms(began)}
+        stages_ms = dict(prediction.timing.stages_ms)
+        if sequence is not None:
+            started = time.perf_counter()
+            prediction = with_opinions(prediction, volume, sequence)
+            stages_ms["opinion"] = _since_ms(started)
+        timing_ms = {"decode": decode_ms, **stages_ms, "total": _since_ms(began)}
         self.metrics.series_judged(prediction.decision, len(volume.sources), timing_ms)
-        return self._judgement(volume, parameters, prediction, models, timing_ms, input_digest)
+        judgement = self._judgement(volume, parameters, prediction, models, timing_ms, input_digest)
+        return judgement if sequence is None else replace(judgement, sequence=sequence)
 
     def files(
         self,

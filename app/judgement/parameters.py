@@ -11,6 +11,7 @@ from app.errors import InvalidParameter
 from app.imaging.ct import MAX_SPACING_MM, MIN_SPACING_MM, PointPx, QualityNote
 from app.imaging.options import ReadOptions, Window
 
+BOOLEAN: Final = "([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])"
 NUMBER: Final = r" *[+-]?([0-9]{1,20}([.][0-9]{0,20})?|[.][0-9]{1,20})([eE][+-]?[0-9]{1,2})? *"
 
 
@@ -53,13 +54,20 @@ PARAMETERS: Final = {
     ),
     "explain": Parameter(
         "true adds the class-activation map of each finding.",
-        "([Tt][Rr][Uu][Ee]|1|[Yy][Ee][Ss]|[Ff][Aa][Ll][Ss][Ee]|0|[Nn][Oo])",
+        BOOLEAN,
+        "true or false",
+        "boolean",
+    ),
+    "second_opinion": Parameter(
+        "true adds what the recurrent network over a nodule's slices says of each finding. It changes no decision.",
+        BOOLEAN,
         "true or false",
         "boolean",
     ),
 }
-KNOWN: Final = tuple(PARAMETERS)
-KNOWN_OF_SERIES: Final = ("explain",)
+OF_SERIES_ALONE: Final = ("second_opinion",)
+KNOWN: Final = tuple(name for name in PARAMETERS if name not in OF_SERIES_ALONE)
+KNOWN_OF_SERIES: Final = ("explain", *OF_SERIES_ALONE)
 REPORT: Final = "report"  # a part of a form alone: an address is logged by whatever it passes
 TRUE: Final = ("true", "1", "yes")
 IGNORED: Final = "ignored"
@@ -68,11 +76,12 @@ IGNORED: Final = "ignored"
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """The parameters of one slice or series; `notes` are remarks about the request itself, `ignored` the number of
-    unknown ones. A series has no roi."""
+    unknown ones. A series has no roi, and only a series has second opinions."""
 
     roi_px: PointPx | None = None
     options: ReadOptions = field(default_factory=ReadOptions)
     explain: bool = False
+    second_opinion: bool = False
     notes: tuple[QualityNote, ...] = ()
     ignored: int = 0
 
@@ -86,15 +95,19 @@ def parse_parameters(texts: Mapping[str, str]) -> Parameters:
         window=_window(given.get("window")),
     )
     roi_px = _pair(given["roi"]) if "roi" in given else None
-    explain = given.get("explain", "").lower() in TRUE
-    return Parameters(roi_px, options, explain, _remarks(ignored, KNOWN), ignored)
+    explain = _is_true(given, "explain")
+    return Parameters(roi_px, options, explain, notes=_remarks(ignored, KNOWN), ignored=ignored)
 
 
 def parse_series_parameters(texts: Mapping[str, str]) -> Parameters:
     """Parse the parameters of a series, as `parse_parameters` does those of a slice."""
     given, ignored = _given(texts, KNOWN_OF_SERIES)
-    explain = given.get("explain", "").lower() in TRUE
-    return Parameters(explain=explain, notes=_remarks(ignored, KNOWN_OF_SERIES), ignored=ignored)
+    return Parameters(
+        explain=_is_true(given, "explain"),
+        second_opinion=_is_true(given, "second_opinion"),
+        notes=_remarks(ignored, KNOWN_OF_SERIES),
+        ignored=ignored,
+    )
 
 
 def parameter_texts(parameters: Parameters) -> dict[str, str]:
@@ -107,6 +120,7 @@ def parameter_texts(parameters: Parameters) -> dict[str, str]:
         "window": None if window is None else _written((window.centre_hu, window.width_hu)),
         "frame": None if options.frame is None else str(options.frame),
         "explain": "true" if parameters.explain else None,
+        "second_opinion": "true" if parameters.second_opinion else None,
         IGNORED: str(parameters.ignored) if parameters.ignored else None,
     }
     return {name: text for name, text in texts.items() if text is not None}
@@ -136,6 +150,10 @@ def _remarks(ignored: int, known: Collection[str]) -> tuple[QualityNote, ...]:
         return ()
     message = f"{ignored} parameter(s) are not known here and were ignored; known are {', '.join(known)}."
     return (QualityNote("parameter_ignored", "warning", message),)
+
+
+def _is_true(given: Mapping[str, str], name: str) -> bool:
+    return given.get(name, "").lower() in TRUE
 
 
 def _pair(text: str) -> PointPx:

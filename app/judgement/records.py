@@ -18,6 +18,7 @@ from app.imaging.volume import CTVolume
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
 from app.inference.registry import ModelRegistry
+from app.inference.sequence import NoduleSequence
 from app.inference.suspicion import SecondLook
 from app.inference.view import ViewCheck
 from app.inference.vocabulary import Language
@@ -190,9 +191,9 @@ class Records:
 
 
 def _models_of(judgement: Judgement) -> dict[str, str]:
-    asked = (judgement.bundle, judgement.view, judgement.detector, judgement.second_look)
+    asked = (judgement.bundle, judgement.view, judgement.detector, judgement.second_look, judgement.sequence)
     return _named(*(each for each in asked if each is not None))
 
 
-def _named(*bundles: Bundle | Detector | SecondLook | ViewCheck) -> dict[str, str]:
+def _named(*bundles: Bundle | Detector | SecondLook | ViewCheck | NoduleSequence) -> dict[str, str]:
     return {f"{each.manifest.name}/{each.manifest.version}": each.digest for each in bundles}

@@ -72,7 +72,7 @@ def test_keys_the_token_and_tokens_of_a_provider_work_side_by_side(tmp_path: Pat
     provider = Provider()
     jwks = tmp_path / "jwks.json"
     jwks.write_bytes(provider.key_set())
-    of_tokens = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwks": str(jwks)}
+    of_tokens: dict[str, Any] = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwks": str(jwks)}
     with serving(tmp_path, keys_file=keys_file(tmp_path, line), api_token="t" * 16, **of_tokens) as client:
         good = provider.token(scope="lungscope:reports")
         for shown in (key, "t" * 16, good):
@@ -83,7 +83,7 @@ def test_keys_the_token_and_tokens_of_a_provider_work_side_by_side(tmp_path: Pat
 
 
 def test_while_tokens_cannot_be_checked_others_are_served(tmp_path: Path) -> None:
-    of_tokens = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwks": str(tmp_path / "missing")}
+    of_tokens: dict[str, Any] = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwks": str(tmp_path / "missing")}
     with serving(tmp_path, api_token="t" * 16, **of_tokens) as client:
         waits = client.get("/v1/models", headers=bearer(Provider().token()))
         assert client.get("/v1/models", headers=bearer("t" * 16)).status_code == 200

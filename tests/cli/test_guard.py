@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app import cli
+from app.security.caller import Caller
 from app.security.keys import digest_of, new_key, read_keys
 
 
@@ -77,7 +78,7 @@ def test_keys_new_shows_the_key_once_and_gives_its_line(capsys: pytest.CaptureFi
     ((digest, caller),) = read_keys(shown.out).items()
     (key,) = [word for word in shown.err.split() if digest_of(word) == digest]
     assert key not in shown.out
-    assert (caller.name, caller.scopes) == ("router", {"predict", "dicomweb:write"})
+    assert caller == Caller("router", frozenset({"predict", "dicomweb:write"}))
 
 
 @pytest.mark.parametrize("arguments", [("--name", "a b", "--scopes", "predict"), ("--name", "a", "--scopes", "all")])

@@ -97,8 +97,12 @@ def test_another_process_finds_the_same_bit_for_bit(signed: Signed, answered: Pa
     ]
 
 
-def test_a_whole_series_is_judged_again_from_its_zip_and_from_its_folder(signed: Signed, tmp_path: Path) -> None:
-    file = signed.answer("series.json", "/v1/studies", SERIES.read_bytes(), **{"Content-Type": "application/zip"})
+@pytest.mark.parametrize("query", ["", "?second_opinion=true"])
+def test_a_whole_series_is_judged_again_from_its_zip_and_from_its_folder(
+    signed: Signed, tmp_path: Path, query: str
+) -> None:
+    path = f"/v1/studies{query}"
+    file = signed.answer("series.json", path, SERIES.read_bytes(), **{"Content-Type": "application/zip"})
     shutil.unpack_archive(SERIES, tmp_path)
     (tmp_path / "notes.txt").write_text("not of the series")
     for image in (SERIES, tmp_path):

@@ -22,7 +22,7 @@ from tests.reports.cases import draw_report, header, series_files, series_report
 
 CANARY: Final = "CANARY"
 # One value for every text that results take over; what has another representation gets a date of its own.
-TEXTS: Final = {
+TEXTS: Final[dict[str, Any]] = {
     "PatientName": f"{CANARY}^NAME",
     "PatientID": f"{CANARY}-ID",
     "PatientBirthDate": "19610203",

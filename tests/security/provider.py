@@ -55,10 +55,13 @@ class Provider:
 
     def _public(self, kid: str) -> dict[str, Any]:
         algorithm, private = self._private[kid]
-        kinds: dict[type, Any] = {rsa.RSAPrivateKey: RSAAlgorithm, ec.EllipticCurvePrivateKey: ECAlgorithm}
-        kind = next((kind for base, kind in kinds.items() if isinstance(private, base)), OKPAlgorithm)
-        written: dict[str, Any] = json.loads(kind.to_jwk(private.public_key()))
-        return {**written, "kid": kid, "alg": algorithm, "use": "sig"}
+        if isinstance(private, rsa.RSAPrivateKey):
+            text = RSAAlgorithm.to_jwk(private.public_key())
+        elif isinstance(private, ec.EllipticCurvePrivateKey):
+            text = ECAlgorithm.to_jwk(private.public_key())
+        else:
+            text = OKPAlgorithm.to_jwk(private.public_key())
+        return {**json.loads(text), "kid": kid, "alg": algorithm, "use": "sig"}
 
     @contextmanager
     def serving(self) -> Iterator[str]:

@@ -26,7 +26,12 @@ DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     **responses_for(404, 500, without=(UnknownResult,)),
 }
 Detail = (
-    schemas.ModelDetail | schemas.DetectorDetail | schemas.SecondLookDetail | schemas.ViewDetail | schemas.TaggerDetail
+    schemas.ModelDetail
+    | schemas.DetectorDetail
+    | schemas.SecondLookDetail
+    | schemas.ViewDetail
+    | schemas.TaggerDetail
+    | schemas.SequenceDetail
 )
 Name = Annotated[str, Path(description="Name of the model.", openapi_examples=SHIPPED)]
 
@@ -44,6 +49,8 @@ async def list_models(services: ServicesDep) -> schemas.ModelList:
     models = [summary(registry) for summary in summaries]
     if (tagger := services.reader.tagger) is not None:
         models.append(model_cards.tagger_summary(services.reader, tagger))
+    if (sequence := services.judge.opinions.network) is not None:
+        models.append(model_cards.sequence_summary(services.judge.opinions, sequence))
     return schemas.ModelList(models=models)
 
 
@@ -61,6 +68,8 @@ async def describe_model(name: Name, services: ServicesDep) -> Detail:
         return model_cards.model_detail(registry)
     if (tagger := services.reader.tagger) is not None and name == tagger.manifest.name:
         return model_cards.tagger_detail(services.reader, tagger)
+    if (sequence := services.judge.opinions.network) is not None and name == sequence.manifest.name:
+        return model_cards.sequence_detail(services.judge.opinions, sequence)
     raise _unknown(services)
 
 
@@ -86,9 +95,9 @@ async def model_card(name: Name, services: ServicesDep) -> Response:
 
 def _folders(services: Services) -> dict[str, pathlib.Path]:
     """The folder of each bundle, by its name."""
-    registry, tagger = services.registry, services.reader.tagger
-    folders = {bundle.manifest.name: bundle.path for bundle in (*registry.bundles, registry.view_bundle)}
-    return folders if tagger is None else {**folders, tagger.manifest.name: tagger.path}
+    registry = services.registry
+    optional = [each for each in (services.reader.tagger, services.judge.opinions.network) if each is not None]
+    return {each.manifest.name: each.path for each in (*registry.bundles, registry.view_bundle, *optional)}
 
 
 def _unknown(services: Services) -> UnknownModel:

@@ -22,6 +22,7 @@ from app.api.negotiation import LANGUAGE_PARAMETER, SERIES_CONTENT, headers, res
 from app.api.problems import responses_for
 from app.api.uploads.series import StudyUpload, read_study
 from app.errors import (
+    DicomwebOff,
     FrameOutOfRange,
     FrameRequired,
     InvalidParameter,
@@ -29,6 +30,7 @@ from app.errors import (
     RoiOutsideImage,
     SpoolFull,
     StorageFull,
+    UnknownMethod,
     UnsupportedCharset,
 )
 from app.inference.engine import SeriesSlot
@@ -71,11 +73,20 @@ REQUEST_BODY: Final[dict[str, Any]] = {
     },
 }
 QUERY: Final = query_parameters(KNOWN_OF_SERIES)
-OF_OTHERS: Final = (FrameRequired, FrameOutOfRange, RoiOutsideImage, SpoolFull, StorageFull, UnsupportedCharset)
+OF_OTHERS: Final = (
+    DicomwebOff,
+    FrameRequired,
+    FrameOutOfRange,
+    RoiOutsideImage,
+    SpoolFull,
+    StorageFull,
+    UnknownMethod,
+    UnsupportedCharset,
+)
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
-    "followed through the slices. A form may have `explain` as a field instead, and the text of a `report`: the answer "
-    "then says where its nodules and the findings agree.\n\n"
+    "followed through the slices. A form may have the parameters as fields instead, and the text of a `report`: the "
+    "answer then says where its nodules and the findings agree.\n\n"
     "With `Accept: application/x-ndjson` the answer is one JSON object a line: `progress` events while it is judged, "
     "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects or a FHIR bundle. To "
     "go away stops the work.\n\n"
@@ -108,7 +119,7 @@ class _Asked:
             "description": "The judgement, or why there is none.",
             "content": {"application/json": STUDY_ANSWERS, events.MEDIA_TYPE: STUDY_EVENTS, **SERIES_CONTENT},
         },
-        **responses_for(400, 406, 408, 413, 415, 422, 503, 507, 500, without=OF_OTHERS),
+        **responses_for(400, 406, 408, 413, 415, 422, 501, 503, 507, 500, without=OF_OTHERS),
     },
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, LANGUAGE_PARAMETER]},
 )
@@ -120,8 +131,10 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
     builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "fhir"))
     upload = await read_study(request, builder, slot, services.study_limit, services.report_limit)
     written: Format = "json" if wanted == "events" else wanted
-    _require_json(upload, written)
     parameters = parse_series_parameters(upload.parameters)
+    _require_json(upload, parameters, written)
+    if parameters.second_opinion:
+        services.judge.opinions.require()
     asked = _Asked(upload, parameters, written, language, actor_of(request), began, builder.input_digest)
     if wanted == "events":
         stream = _streamed(services, slot, asked)
@@ -162,13 +175,14 @@ async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: 
     return await slot.run(work)
 
 
-def _require_json(upload: StudyUpload, wanted: Format) -> None:
-    """Raise InvalidParameter for a report whose comparison the answer could not carry."""
-    if upload.report is not None and wanted != "json":
+def _require_json(upload: StudyUpload, parameters: Parameters, wanted: Format) -> None:
+    """Raise InvalidParameter for a report or second opinions, which only an answer in JSON carries."""
+    asked = "a report" if upload.report is not None else "second_opinion" if parameters.second_opinion else None
+    if asked is not None and wanted != "json":
         raise InvalidParameter(
-            found="a report with a request for another format than JSON",
-            expected="JSON, which alone says where report and findings agree",
-            remedy="Ask for application/json, or leave the report out.",
+            found=f"{asked} with a request for another format than JSON",
+            expected="JSON, which alone says where report and findings agree, and has second opinions",
+            remedy=f"Ask for application/json, or leave {asked.removeprefix('a ')} out.",
         )
 
 
