@@ -14,6 +14,9 @@ FUZZ_FILES ?= $(DATA)/dicom-variants $(DATA)/malformed app/web/example-slice.dcm
 FUZZ_ROUNDS ?= 300
 MULTIPART_EXAMPLES ?= 20000
 MUTANTS ?= 10000
+FUZZ_MINUTES ?= 600
+GUIDED_MINUTES ?= 30
+SCHEMA_EXAMPLES ?= 300
 SEED ?= 1
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PYTEST_ARGS ?=
@@ -225,6 +228,25 @@ fuzz: $(DEV_READY) ## mutate the files in FUZZ_FILES and read them, each in a pr
 fuzz-service: $(DEV_READY) ## send MUTANTS requests made from SEED to a running service: docs/results/fuzz_service.json
 	$(BIN)/python -m benchmarks.fuzz --rounds $(MUTANTS) --seed $(SEED) --out docs/results/fuzz_service.json
 
+.PHONY: fuzz-long
+fuzz-long: $(DEV_READY) ## 100,000 mutants, or as many as FUZZ_MINUTES allow: two hours on two cores
+	$(BIN)/python -m benchmarks.fuzz --rounds 100000 --minutes $(FUZZ_MINUTES) --seed $(SEED) --out docs/results/fuzz_service.json
+
+.PHONY: fuzz-guided
+fuzz-guided: $(DEV_READY) build/guard/atheris/.installed ## coverage-guided fuzzing (atheris) of header, multipart and archive readers: GUIDED_MINUTES each
+	for target in header multipart archive; do \
+	  PYTHONPATH=. build/guard/atheris/bin/python -m benchmarks.guard.guided $$target build/guided/$$target \
+	    -max_total_time=$$(( $(GUIDED_MINUTES) * 60 )) -print_final_stats=1 || exit 1; \
+	done
+
+.PHONY: fuzz-schema
+fuzz-schema: $(DEV_READY) build/guard/schemathesis/.installed ## requests that schemathesis makes from the OpenAPI document, SCHEMA_EXAMPLES an operation: 5,000 and more
+	$(BIN)/python -m benchmarks.guard.schema --examples $(SCHEMA_EXAMPLES) --seed $(SEED) --out docs/results/fuzz_schema.json
+
+.PHONY: cell-cost
+cell-cost: $(DEV_READY) ## what decoding in a cell costs, by turns with decoding in process: docs/results/cell.json
+	$(BIN)/python -m benchmarks.cell --out docs/results/cell.json
+
 .PHONY: sweep-headers
 sweep-headers: $(DEV_READY) ## every header field that results take over with every odd value, one by one: a quarter of an hour
 	$(BIN)/python -m tests.reports.sweep_headers
@@ -281,3 +303,11 @@ build/peers/%/.installed: benchmarks/serving/peers/requirements/%.txt | $(DEV_RE
 	@mkdir -p $(@D)
 	@$(BIN)/uv venv --quiet --clear --python $(if $(filter triton,$*),$(TRITON_PYTHON),$(BIN)/python) $(@D) && \
 	  $(BIN)/uv pip install --quiet --python $(@D)/bin/python -r $< && touch $@ || echo "==> $* was not installed" >&2
+
+# What attacks the service is outside the locks: nothing of it is shipped, and no test of every change needs it.
+build/guard/%/.installed: benchmarks/guard/requirements/%.txt requirements/dev.lock | $(DEV_READY)
+	@echo "==> Installing $* for the guard"
+	@mkdir -p $(@D)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(if $(filter atheris,$*),$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r requirements/serve.lock)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -r $< && touch $@

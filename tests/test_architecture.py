@@ -21,6 +21,7 @@ SHARED: Final = {"errors", "locks", "private_files", "telemetry"}
 CORE: Final = SHARED | {"explain", "imaging", "inference", "reports"}
 APP: Final = CORE | {
     "text",
+    "cell",
     "settings",
     "security",
     "server",
@@ -44,6 +45,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "settings": {"errors"},
     "security": {"errors", "private_files"},
     "imaging": {"errors"},
+    "cell": {"imaging", "errors"},
     "server": SHARED,
     "audit": {"errors", "locks", "private_files", "security", "signing"},
     "inference": {"imaging", "signing", "telemetry", "errors"},
