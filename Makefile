@@ -251,6 +251,21 @@ cell-cost: $(DEV_READY) ## what decoding in a cell costs, by turns with decoding
 sweep-headers: $(DEV_READY) ## every header field that results take over with every odd value, one by one: a quarter of an hour
 	$(BIN)/python -m tests.reports.sweep_headers
 
+# What stands between a stranger and the service: bounded, seeded, without what a long run would find.
+GUARD_TESTS := tests/cell tests/security tests/audit tests/server/test_connection.py tests/server/test_connections.py \
+  tests/server/test_damaged_bundles.py tests/server/test_head_bounds.py tests/server/test_pulse.py tests/server/test_restarts.py \
+  tests/server/test_requests_of_any_client.py tests/server/test_tls.py tests/delivery/test_spool.py \
+  tests/imaging/test_archive.py tests/imaging/test_damaged_files.py tests/imaging/test_element_budget.py \
+  tests/imaging/test_odd_values.py tests/imaging/test_picture_parts.py tests/inference/test_arrivals.py \
+  tests/inference/test_graph_operations.py tests/inference/test_series_lane.py tests/api/uploads \
+  tests/api/test_callers.py tests/api/test_http.py tests/api/test_mutants.py tests/api/test_odd_headers.py \
+  tests/api/test_page_policies.py tests/api/test_records.py tests/api/test_room.py tests/api/test_scopes.py \
+  tests/api/test_undecodable.py tests/cli/test_receipt.py
+
+.PHONY: test-guard
+test-guard: $(DEV_READY) ## what guards the service: bounds, decoding apart, callers, audit, damaged models, 3,000 mutants; all of it is in make test too
+	$(BIN)/pytest -q $(GUARD_TESTS) $(PYTEST_ARGS)
+
 .PHONY: fuzz-multipart
 fuzz-multipart: $(DEV_READY) ## write bodies of several parts by their grammar, damage them, and read them; MULTIPART_EXAMPLES of each
 	MULTIPART_EXAMPLES=$(MULTIPART_EXAMPLES) $(BIN)/pytest -q tests/api/uploads/test_multipart.py $(PYTEST_ARGS)

@@ -16,7 +16,7 @@ from app.cell.cells import CellLimits, decoder_of
 from app.cli.exits import OK, SOME_FAILED
 from app.cli.inputs import Selection, Task
 from app.cli.models import verified_opinions, verified_registry
-from app.errors import InputError
+from app.errors import DecoderUnavailable, InputError
 from app.imaging.read import quiet_decoders
 from app.inference.registry import ModelRegistry
 from app.inference.vocabulary import Language
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         if options.image is None:
             return OK
         return _judge_again(document, options.image, settings)
-    except InputError as error:
+    except (DecoderUnavailable, InputError) as error:
         print(f"lungscope: {error}", file=sys.stderr)
         return SOME_FAILED
 
