@@ -31,7 +31,7 @@ QUEUES: Final = ("inference.engine", "inference.arrivals", "inference.registry",
 BOUNDS: Final = ("server.connections", "server.draining", "server.head_meter", "api.header_values")
 PASSED_BY: Final = (*QUEUES, *BOUNDS)
 # Of the rooms; the metrics, which every room may count in, come on top.
-MOST_MODULES: Final = 14
+MOST_MODULES: Final = 15
 MOST_AMONG_WORKERS: Final = MOST_MODULES + 2  # is another idler? connection passing asks the load board
 
 
