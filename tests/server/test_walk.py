@@ -29,9 +29,10 @@ JUDGES: Final = ("imaging", "inference")
 QUEUES: Final = ("inference.engine", "inference.arrivals", "inference.registry", "imaging.options")
 # What only counts on the way.
 BOUNDS: Final = ("server.connections", "server.draining", "server.head_meter", "api.header_values")
-PASSED_BY: Final = (*QUEUES, *BOUNDS)
+PLACES: Final = ("imaging.lung_frame",)  # whose answers ask a place for its side and third
+PASSED_BY: Final = (*QUEUES, *BOUNDS, *PLACES)
 # Of the rooms; the metrics, which every room may count in, come on top.
-MOST_MODULES: Final = 15
+MOST_MODULES: Final = 16
 MOST_AMONG_WORKERS: Final = MOST_MODULES + 2  # is another idler? connection passing asks the load board
 
 
