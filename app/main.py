@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
-from pydantic import HttpUrl, SecretStr
 
 from app import __version__
 from app.api import contract, problems
 from app.api.deps import Services, actor_of
+from app.api.destinations import destinations_of
 from app.api.early_answers import EarlyAnswers, malformed_answers
 from app.api.guard import quota, refused_with, trusted_hosts, who_may_call
 from app.api.middleware import HeadAsGet, RequestContext, WellFormed
@@ -24,28 +24,32 @@ from app.api.optional_models import load_optional, report_reader, second_opinion
 from app.api.record_keeping import records_of
 from app.api.routes import dicomweb, docs, health, models, predict, reports, studies
 from app.api.routing import NoRoute
-from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.storage import readable_count
 from app.delivery.store import ResultStore
 from app.delivery.worker import Backoff, Delivery, DeliveryWork, SpoolWork
 from app.imaging.read import quiet_decoders, spare_threads
+from app.inference.arrivals import Arrivals
 from app.inference.backends import Backend
 from app.inference.bundle import VerifiedManifest
-from app.inference.engine import Engine, SeriesLane
+from app.inference.engine import Engine
 from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.inference.second_opinion import SecondOpinions
+from app.inference.series_lane import SeriesLane
 from app.judgement.judge import Judge
 from app.judgement.records import Records
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
 from app.reports.result import ObjectKind
 from app.security.hosts import TrustedHosts
+from app.server.bounds import ConnectionBounds
+from app.server.connections import Connections, Reason
 from app.server.cores import Cores
-from app.server.hooks import EARLY_ANSWER, MALFORMED, PASS_ON, WANTS_WHOLE_BODY
+from app.server.hooks import CONNECTIONS, EARLY_ANSWER, MALFORMED, PASS_ON, PULSE, WANTS_WHOLE_BODY
 from app.server.load_board import LoadBoard
+from app.server.pulse import Pulse
 from app.server.sharing import Sharing
-from app.settings import MEGABYTE, Settings, own_cores
+from app.settings import KILOBYTE, MEGABYTE, Settings, own_cores
 from app.telemetry import Metrics
 from app.text.reader import ReportReader
 
@@ -94,6 +98,7 @@ def create_app(
         version=__version__,
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_url=None,  # the docs pages bring it, written once
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # FastAPI would lead to whatever host the caller names
@@ -148,8 +153,9 @@ def _services(
 
     changed = _tell_nobody if sharing is None else sharing.publish_slices
     engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, changed)
-    lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release)
     folder = settings.spool_dir
+    reserved = 0 if folder is None else 1
+    lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release, reserved)
     records = records_of(settings, registry, metrics)
     judge = Judge(
         registry,
@@ -161,8 +167,10 @@ def _services(
     )
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics, records)
     callers = who_may_call(settings)
+    received = Arrivals(settings.study_queue_mb * MEGABYTE)
+    places = quota(callers, settings)
     return Services(
-        settings, registry, judge, engine, lane, metrics, callers, quota(callers, settings), delivery, reader, records
+        settings, registry, judge, engine, lane, metrics, received, callers, places, delivery, reader, records
     )
 
 
@@ -188,7 +196,7 @@ def _delivery(
     )
     state_folder(folder)
     spool = Spool(folder / "spool", limits, metrics.quarantined.inc)
-    destinations = _destinations(settings)
+    destinations = destinations_of(settings)
     store = ResultStore(folder / "results.sqlite3")
     owed: dict[ObjectKind, list[str]] = {each.kind: [each.name] for each in destinations}
     backoff = Backoff(settings.retry_seconds)
@@ -218,36 +226,6 @@ def _watch(spool: Spool, store: ResultStore, metrics: Metrics) -> None:
     store.watch.mend = spool.make_places
 
 
-def _destinations(settings: Settings) -> list[Destination]:
-    destinations: list[Destination] = []
-    if settings.pacs_url is not None:
-        destinations.append(
-            StowDestination(
-                _access(settings, settings.pacs_url, settings.pacs_token, settings.pacs_user, settings.pacs_password)
-            )
-        )
-    if settings.fhir_url is not None:
-        destinations.append(
-            FhirDestination(
-                _access(settings, settings.fhir_url, settings.fhir_token, settings.fhir_user, settings.fhir_password)
-            )
-        )
-    return destinations
-
-
-def _access(
-    settings: Settings, url: HttpUrl, token: SecretStr | None, user: str | None, password: SecretStr | None
-) -> Access:
-    return Access(
-        str(url),
-        token.get_secret_value() if token else None,
-        user,
-        password.get_secret_value() if password else None,
-        settings.ca_file,
-        settings.verify_tls,
-    )
-
-
 def _lifespan(
     services: Services,
     sharing: Sharing | None,
@@ -257,7 +235,9 @@ def _lifespan(
     load_first: bool,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        # Its first writing takes a tenth of a second, which no request shall wait for.
+        writing = asyncio.create_task(asyncio.to_thread(contract.written, app))
         services.records.start()
         loading = asyncio.create_task(_get_ready(services, sharing, cores, on_fatal))
         if load_first:
@@ -265,7 +245,7 @@ def _lifespan(
         yield _asked_of_server(services, sharing)
         services.registry.stop()
         services.metrics.ready.set(0)
-        await loading
+        await asyncio.gather(loading, writing)
         cores.stop()
         await _drain(services, sharing)
 
@@ -275,7 +255,12 @@ def _lifespan(
 def _asked_of_server(services: Services, sharing: Sharing | None) -> dict[str, Any]:
     """What the shipped server finds in the state of the lifespan (`app.server.hooks`)."""
     without = services.settings.without
-    state: dict[str, Any] = {MALFORMED: malformed_answers(services.metrics)}
+    settings = services.settings
+    state: dict[str, Any] = {
+        MALFORMED: malformed_answers(services.metrics, settings),
+        CONNECTIONS: _connections(settings, services.metrics),
+        PULSE: Pulse(asyncio.get_running_loop(), services.engine.stuck),
+    }
     if "body-buffer" not in without:
         state[WANTS_WHOLE_BODY] = True
     if "early-answers" not in without:
@@ -283,6 +268,24 @@ def _asked_of_server(services: Services, sharing: Sharing | None) -> dict[str, A
     if sharing is not None:
         state[PASS_ON] = sharing.pass_on
     return state
+
+
+def _connections(settings: Settings, metrics: Metrics) -> Connections:
+    def count(reason: Reason) -> None:
+        metrics.connections_closed(reason).inc()
+
+    bounds = ConnectionBounds(
+        head_bytes=settings.max_header_kb * KILOBYTE,
+        head_lines=settings.max_headers,
+        target_bytes=settings.max_url_kb * KILOBYTE,
+        head_s=settings.header_seconds,
+        idle_s=settings.idle_seconds,
+        patience_s=settings.upload_patience_seconds,
+        min_rate=settings.min_rate_kb * KILOBYTE,
+        connections=settings.max_connections,
+        connections_of_address=settings.max_connections_per_address,
+    )
+    return Connections(bounds, count)
 
 
 async def _get_ready(

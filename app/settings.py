@@ -109,6 +109,17 @@ class Settings(BaseSettings):
     max_report_kb: Annotated[int, Field(ge=1, le=1024, description="largest body of a report in kB")] = 100
     max_slices: Annotated[int, Field(ge=2, le=5000, description="most slices of a series")] = 1500
     max_series: Annotated[int, Field(ge=1, le=64, description="series in memory at once")] = 2
+    study_queue_mb: Annotated[int, Field(ge=1, description="MB that series being received may hold")] = 1024
+    max_header_kb: Annotated[int, Field(ge=1, le=1024, description="most headers of a request in kB")] = 64
+    max_headers: Annotated[int, Field(ge=10, le=10_000, description="most headers of a request")] = 100
+    max_url_kb: Annotated[int, Field(ge=1, le=64, description="longest URL in kB")] = 8
+    header_seconds: Annotated[int, Field(ge=1, le=600, description="time for the headers of a request")] = 10
+    idle_seconds: Annotated[int, Field(ge=1, le=3600, description="time between two requests of a connection")] = 5
+    max_connections: Annotated[int, Field(ge=8, le=100_000, description="open connections of a worker")] = 1000
+    max_connections_per_address: Annotated[int, Field(ge=1, le=100_000, description="those of one address")] = 500
+    max_parts: Annotated[int, Field(ge=2, le=100_000, description="most parts of a multipart body")] = 5200
+    min_rate_kb: Annotated[int, Field(ge=1, le=10_240, description="least kB a second of a body or an answer")] = 32
+    hung_seconds: Annotated[int, Field(ge=2, le=600, description="silence after which a worker is replaced")] = 15
     upload_patience_seconds: Annotated[int, Field(ge=1, le=600, description="longest pause of an upload")] = 30
     server: Annotated[
         Literal["lungscope", "stock"],

@@ -115,6 +115,14 @@ class _RequestMetrics:
         self.decisions = _by_labels(
             Counter("lungscope_decisions", "Predictions by decision.", ["decision"], registry=registry)
         )
+        self.connections_closed = _by_labels(
+            Counter(
+                "lungscope_connections_closed",
+                "Connections closed because of what their clients owe: head, next, rest, taking; or for room.",
+                ["reason"],
+                registry=registry,
+            )
+        )
         self.problems = _by_labels(Counter("lungscope_problems", "Error answers by code.", ["code"], registry=registry))
 
 
@@ -136,7 +144,7 @@ class _SeriesMetrics:
         )
         self.series_in_memory = Gauge(
             "lungscope_series_in_memory",
-            "Series being received or judged.",
+            "Series being decoded or judged.",
             registry=registry,
             multiprocess_mode="livesum",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app.api.negotiation import RECEIPT_HEADER
 from app.api.problems import Problem, responses_for
-from app.errors import AuditUnavailable, ModelLoading, Overloaded, SpoolFull, StorageUnavailable
+from app.errors import AuditUnavailable, ModelLoading, Overloaded, SpoolFull, StorageUnavailable, UploadTooSlow
 from app.judgement.context import EXAMPLE, ContextIn
 from app.judgement.parameters import PARAMETERS
 from app.security.scopes import Access, access_to
@@ -24,6 +25,7 @@ HEADERS: Final = {
     "503": {"Retry-After": "Seconds after which to try again."},
     "507": {"Retry-After": "Seconds after which to try again."},
 }
+BOUNDS: Final = (408, 414, 429, 431)  # of any request: see `app.server.hooks.AnswerMalformed`
 LANGUAGE: Final = {"Content-Language": "The language of the words: `en` or `zh`."}
 CONTEXT_PART: Final[dict[str, Any]] = {
     "type": "string",
@@ -75,6 +77,8 @@ def write(app: FastAPI, *, guarded: bool, asked: Sequence[int], off: Sequence[st
                 access = access_to(method.upper(), path)
                 if access != "open":
                     _declare_callers(operation, access, asked, guarded=guarded)
+                for status, answer in responses_for(*BOUNDS, without=(UploadTooSlow,)).items():
+                    operation["responses"].setdefault(str(status), answer)
                 _declare_headers(operation)
                 if "HTTPValidationError" in str(operation["responses"].get("422")):
                     del operation["responses"]["422"]
@@ -86,6 +90,14 @@ def write(app: FastAPI, *, guarded: bool, asked: Sequence[int], off: Sequence[st
         schemas[Problem.__name__] = Problem.model_json_schema()
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def written(app: FastAPI) -> bytes:
+    """The OpenAPI document as JSON, written once: it has hundreds of kilobytes."""
+    if not hasattr(app.state, "contract"):
+        app.state.contract = json.dumps(app.openapi(), ensure_ascii=False).encode()
+    text: bytes = app.state.contract
+    return text
 
 
 def _declare_callers(operation: dict[str, Any], access: Access, asked: Sequence[int], *, guarded: bool) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from app.api.header_values import within_bounds
 from app.api.negotiation import preferred_language
 from app.api.uploads.body import BodyLimit
 from app.delivery.worker import Delivery
-from app.inference.engine import Engine, SeriesLane, SeriesSlot
+from app.inference.arrivals import Arrivals
+from app.inference.engine import Engine
 from app.inference.registry import ModelRegistry
+from app.inference.series_lane import SeriesLane, SeriesSlot
 from app.inference.vocabulary import Language
 from app.judgement.judge import Judge
 from app.judgement.records import Actor, Records
@@ -35,6 +39,7 @@ class Services:
     engine: Engine
     lane: SeriesLane
     metrics: Metrics
+    study_arrivals: Arrivals
     callers: Callers
     quota: Quota
     delivery: Delivery | None = None
@@ -44,20 +49,28 @@ class Services:
     @property
     def slice_limit(self) -> BodyLimit:
         """The limits of a body with one slice."""
-        settings = self.settings
-        return BodyLimit(settings.max_body_mb * MEGABYTE, "LUNGSCOPE_MAX_BODY_MB", settings.upload_patience_seconds)
+        return self._limit(self.settings.max_body_mb * MEGABYTE, "LUNGSCOPE_MAX_BODY_MB", self.engine.arrivals)
 
     @property
     def study_limit(self) -> BodyLimit:
         """The limits of a body with a series."""
-        settings = self.settings
-        return BodyLimit(settings.max_study_mb * MEGABYTE, "LUNGSCOPE_MAX_STUDY_MB", settings.upload_patience_seconds)
+        return self._limit(self.settings.max_study_mb * MEGABYTE, "LUNGSCOPE_MAX_STUDY_MB", self.study_arrivals)
+
+    @property
+    def store_limit(self) -> BodyLimit:
+        """The limits of a body that goes to the disk."""
+        return self._limit(self.settings.max_study_mb * MEGABYTE, "LUNGSCOPE_MAX_STUDY_MB", Arrivals())
 
     @property
     def report_limit(self) -> BodyLimit:
         """The limits of a body with a report."""
+        return self._limit(self.settings.max_report_kb * KILOBYTE, "LUNGSCOPE_MAX_REPORT_KB", self.engine.arrivals)
+
+    def _limit(self, most_bytes: int, setting: str, arrivals: Arrivals) -> BodyLimit:
         settings = self.settings
-        return BodyLimit(settings.max_report_kb * KILOBYTE, "LUNGSCOPE_MAX_REPORT_KB", settings.upload_patience_seconds)
+        return BodyLimit(
+            most_bytes, setting, settings.upload_patience_seconds, settings.min_rate_kb * KILOBYTE, arrivals
+        )
 
 
 async def services(request: Request) -> Services:
@@ -95,21 +108,26 @@ def _counted_as(caller: Caller, request: Request) -> str:
     return "" if request.client is None else f"address {request.client.host}"
 
 
-async def series_slot(services: ServicesDep) -> AsyncIterator[SeriesSlot]:
-    """A place for one series until its answer is sent; raises ModelLoading, or Overloaded when no place is free."""
+async def series_place(services: ServicesDep) -> AsyncIterator[TakePlace]:
+    """How to take a place for one series once its files are there, which is given back when the work has ended.
+
+    Raises ModelLoading, and Overloaded when no place is free before anything is received.
+    """
     services.registry.models()
-    with services.lane.slot() as slot:
-        yield slot
+    services.lane.require_place()
+    with ExitStack() as taken:
+        yield lambda: taken.enter_context(services.lane.slot())
 
 
-SlotDep = Annotated[SeriesSlot, Depends(series_slot)]
+TakePlace = Callable[[], SeriesSlot]
+PlaceDep = Annotated[TakePlace, Depends(series_place)]
 
 
 async def language(
     accept_language: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Language:
     """The language of the words in `display`."""
-    return preferred_language(accept_language)
+    return preferred_language(within_bounds(accept_language or ""))
 
 
 LanguageDep = Annotated[Language, Depends(language)]

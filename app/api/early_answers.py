@@ -17,9 +17,20 @@ from app.api import problems
 from app.api.deps import Services
 from app.api.middleware import REQUEST_ID, SECURITY_HEADERS, id_of, record, with_headers
 from app.api.problems import ProblemType
-from app.errors import LungscopeError, MalformedRequest, UnknownMethod, UnsupportedVersion
+from app.errors import (
+    HeadTooLarge,
+    LungscopeError,
+    MalformedRequest,
+    RequestTooSlow,
+    TooManyConnections,
+    TooManyOfAddress,
+    UnknownMethod,
+    UnsupportedVersion,
+    UrlTooLong,
+)
 from app.security.scopes import access_to
 from app.server.hooks import EarlyAnswer
+from app.settings import Settings
 
 EXPECTED: Final = "lungscope.expected"  # in the ASGI scope of a request that was let in: what the engine knows it by
 ANY_ID: Final = str(uuid.UUID(int=0)).encode()  # as long as any
@@ -98,19 +109,39 @@ def _written(kind: ProblemType, **details: str) -> tuple[bytes, bytes]:
     return b"".join(b"%b: %b\r\n" % header for header in headers), bytes(response.body)
 
 
-def malformed_answers(metrics: telemetry.Metrics) -> Callable[[HTTPStatus], EarlyAnswer]:
+def malformed_answers(metrics: telemetry.Metrics, settings: Settings) -> Callable[[HTTPStatus], EarlyAnswer]:
     """A hook `app.server.hooks.AnswerMalformed` that counts its answers."""
 
     def answer(status: HTTPStatus) -> EarlyAnswer:
-        return early_answer({"method": "", "headers": ()}, _malformed(status), metrics)
+        return early_answer({"method": "", "headers": ()}, _malformed(status, settings), metrics)
 
     return answer
 
 
-def _malformed(status: HTTPStatus) -> LungscopeError:
+def _malformed(status: HTTPStatus, settings: Settings) -> LungscopeError:
     remedy = "Use an HTTP library to write the request."
-    if status == HTTPStatus.NOT_IMPLEMENTED:
-        return UnknownMethod(found="a method that is not known", expected="GET, HEAD or POST", remedy=remedy)
-    if status == HTTPStatus.HTTP_VERSION_NOT_SUPPORTED:
-        return UnsupportedVersion(found="another version of HTTP", expected="HTTP/1.1 or HTTP/1.0", remedy=remedy)
-    return MalformedRequest(found="bytes that are not an HTTP request", expected="HTTP/1.1 (RFC 9112)", remedy=remedy)
+    later = "Try again after the seconds in Retry-After, and close connections that are not used."
+    match status:
+        case HTTPStatus.NOT_IMPLEMENTED:
+            return UnknownMethod(found="a method that is not known", expected="GET, HEAD or POST", remedy=remedy)
+        case HTTPStatus.HTTP_VERSION_NOT_SUPPORTED:
+            return UnsupportedVersion(found="another version of HTTP", expected="HTTP/1.1 or HTTP/1.0", remedy=remedy)
+        case HTTPStatus.REQUEST_URI_TOO_LONG:
+            most = f"at most {settings.max_url_kb} kB"
+            return UrlTooLong(found="a longer URL", expected=most, remedy="Send parameters as fields of a form.")
+        case HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+            most = f"at most {settings.max_headers} headers with {settings.max_header_kb} kB"
+            return HeadTooLarge(found="more headers or trailers", expected=most, remedy="Send fewer headers.")
+        case HTTPStatus.REQUEST_TIMEOUT:
+            most = f"all headers within {settings.header_seconds} s"
+            return RequestTooSlow(found="the beginning of a request", expected=most, remedy="Send it at once.")
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            most = f"at most {settings.max_connections_per_address} at work"
+            return TooManyOfAddress(found="one more connection of this address", expected=most, remedy=later)
+        case HTTPStatus.SERVICE_UNAVAILABLE:
+            most = f"at most {settings.max_connections}, or as many as files may be open"
+            return TooManyConnections(found="one more connection", expected=most, remedy=later)
+        case _:
+            return MalformedRequest(
+                found="bytes that are not an HTTP request", expected="HTTP/1.1 (RFC 9112)", remedy=remedy
+            )

@@ -10,10 +10,10 @@ from typing import Any, Final, Literal, TypeAlias
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydicom.uid import ExplicitVRLittleEndian
-from python_multipart.multipart import parse_options_header
 
 from app.api import events
 from app.api.dicomweb.multipart_related import DICOM, RELATED, related
+from app.api.header_values import options_of, within_bounds
 from app.audit.receipts import header_value
 from app.errors import NotAcceptable
 from app.inference.vocabulary import Language
@@ -98,15 +98,15 @@ def media_ranges(request: Request) -> MediaRanges:
 
 
 def accept_header(request: Request) -> str:
-    """All Accept headers of a request joined into one; empty without any."""
-    return ",".join(request.headers.getlist("accept"))
+    """All Accept headers of a request joined into one; empty without any. Raises HeadTooLarge."""
+    return within_bounds(",".join(request.headers.getlist("accept")))
 
 
 @lru_cache(maxsize=KNOWN_HEADERS)
 def read_media_ranges(header: str) -> MediaRanges:
     """Read the text of `accept_header`."""
     parts = header.split(",")
-    ranges = [(kind.decode("latin-1").lower(), options) for kind, options in map(parse_options_header, parts) if kind]
+    ranges = [(kind.decode("latin-1").lower(), options) for kind, options in map(options_of, parts) if kind]
     weights: dict[str, float] = {}
     for name, options in ranges:
         if _can_be_given(name, options):

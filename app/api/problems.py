@@ -20,6 +20,7 @@ from app.api.routing import allowed_methods
 MEDIA_TYPE: Final = "application/problem+json"
 READ_CODINGS: Final = "gzip, deflate"  # of a request's body
 RETRY_AFTER_S: Final = {
+    HTTPStatus.TOO_MANY_REQUESTS: 2,
     HTTPStatus.SERVICE_UNAVAILABLE: 2,  # a queue of the default length drains in less
     HTTPStatus.INSUFFICIENT_STORAGE: 60,  # somebody has to make room
 }
@@ -59,12 +60,14 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.UnknownModel: (HTTPStatus.NOT_FOUND, "Unknown model"),
     errors.UploadTooSlow: (HTTPStatus.REQUEST_TIMEOUT, "The upload is too slow"),
     errors.InputTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too much was sent"),
+    errors.FormTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The multipart body holds too much"),
     errors.ArchiveTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The archive holds too much"),
     errors.SeriesTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The series is too large"),
     errors.UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type"),
     errors.UnsupportedTransferSyntax: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported transfer syntax"),
     errors.UnsupportedArchive: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported archive"),
     errors.UnsupportedContentCoding: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported content coding"),
+    errors.DicomTooComplex: (HTTPStatus.UNPROCESSABLE_ENTITY, "The DICOM file is too complex"),
     errors.WrongSopClass: (HTTPStatus.UNPROCESSABLE_ENTITY, "Not a CT image"),
     errors.WrongModality: (HTTPStatus.UNPROCESSABLE_ENTITY, "Not CT"),
     errors.InvalidUid: (HTTPStatus.UNPROCESSABLE_ENTITY, "Not a UID"),
@@ -103,6 +106,11 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.AuditUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "The audit trail cannot be written"),
     errors.Overloaded: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests at work"),
     errors.MalformedRequest: (HTTPStatus.BAD_REQUEST, "Malformed request"),
+    errors.HeadTooLarge: (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's headers are too large"),
+    errors.UrlTooLong: (HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long"),
+    errors.RequestTooSlow: (HTTPStatus.REQUEST_TIMEOUT, "The request is too slow"),
+    errors.TooManyOfAddress: (HTTPStatus.TOO_MANY_REQUESTS, "Too many connections of one address"),
+    errors.TooManyConnections: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections"),
     errors.BadHost: (HTTPStatus.BAD_REQUEST, "Bad Host header"),
     errors.UnknownHost: (HTTPStatus.MISDIRECTED_REQUEST, "Not the host of this request"),
     errors.UnknownExpectation: (HTTPStatus.EXPECTATION_FAILED, "Unknown expectation"),
@@ -170,6 +178,8 @@ def response_of(kind: ProblemType, **details: str) -> Response:
         headers["Retry-After"] = str(RETRY_AFTER_S[kind.status])
     if kind.status in CHALLENGES:
         headers["WWW-Authenticate"] = CHALLENGES[kind.status]
+    if kind.status == HTTPStatus.REQUEST_TIMEOUT:
+        headers["Connection"] = "close"  # nobody waits for the rest (RFC 9110 15.5.9)
     if kind is PROBLEMS[errors.UnsupportedContentCoding]:
         headers["Accept-Encoding"] = READ_CODINGS
     body = _problem(kind, **details).model_dump_json(exclude_none=True)

@@ -27,7 +27,13 @@ from app.server.load_board import LoadBoard
 from app.server.metrics_folder import PAGE, hold, no_shared_room, require_room, reserve, shared_metrics_folder
 from app.server.sockets import bound_sockets
 from app.server.tls import require_certificate, tls_options
-from app.server.worker_process import end_with_parent, leave_no_core, long_lived_objects, use_batch_scheduling
+from app.server.worker_process import (
+    allow_open_files,
+    end_with_parent,
+    leave_no_core,
+    long_lived_objects,
+    use_batch_scheduling,
+)
 from app.settings import Settings, counts_shared_in, usable_cores
 
 logger = logging.getLogger(__name__)
@@ -37,6 +43,7 @@ PASSING_FAILURE: Final = 1  # of a worker that the supervisor shall try to repla
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Answer until told to stop; returns the exit code, and raises StartupError."""
     use_batch_scheduling()
+    allow_open_files()
     leave_no_core()
     if options.insecure_open:
         settings = settings.model_copy(update={"open": True})
@@ -98,7 +105,7 @@ def _alone(options: argparse.Namespace, settings: Settings, sockets: list[socket
 
 
 def _supervised(options: argparse.Namespace, settings: Settings, folder: Path, sockets: list[socket]) -> int:
-    from app.server.supervisor import HUNG_S, Supervisor, start_failed
+    from app.server.supervisor import Supervisor, start_failed
 
     # Here and not in every worker: once.
     require_room(folder, options.workers)
@@ -110,7 +117,6 @@ def _supervised(options: argparse.Namespace, settings: Settings, folder: Path, s
     config = _config(partial(worker_app, settings, folder, board), options, settings, factory=True)
     config.workers = options.workers
     if board is None:
-        config.timeout_worker_healthcheck = HUNG_S
         supervisor = Multiprocess(config, sockets)
     else:
         replacement = partial(worker_app, settings, folder, board, load_first=True)
@@ -166,6 +172,10 @@ def _config(app: Any, options: argparse.Namespace, settings: Settings, *, factor
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.drain_seconds,
+        timeout_keep_alive=settings.idle_seconds,
+        timeout_worker_healthcheck=settings.hung_seconds,
+        # Ours closes who waits longest instead; plain uvicorn can only answer 503.
+        limit_concurrency=None if own else settings.max_connections,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=sorted(settings.trusted_proxies),
         **tls_options(settings.tls_certificate, settings.tls_key, settings.tls_client_ca),

@@ -38,6 +38,7 @@ GATE: Final = ".gate"  # held while files enter or leave `series`
 SALT: Final = ".salt"
 SALT_BYTES: Final = 32
 HOUR_S: Final = 3600.0
+CHECK_BYTES: Final = 64 << 20  # that a request may write before it is looked whether there is room for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Reception:
         self._folder = folder
         self._part = folder / ".part"
         self._whole: set[str] = set()
+        self._unchecked_bytes = 0
         self._at_work = threading.Lock()
 
     def begin(self) -> int | None:
@@ -72,6 +74,13 @@ class Reception:
     def open_part(self) -> BinaryIO:
         """A file for the next instance; it replaces the last one unless that was kept."""
         return open(self._part, "wb", opener=private_opener)
+
+    def wrote(self, count: int) -> None:
+        """Count bytes that were written; raises SpoolFull where there is no room for more, looked at now and then."""
+        self._unchecked_bytes += count
+        if self._unchecked_bytes > CHECK_BYTES:
+            self._unchecked_bytes = 0
+            self._spool.check_room()
 
     @property
     def part(self) -> Path:
@@ -181,7 +190,7 @@ class Spool:
     @contextmanager
     def reception(self) -> Iterator[Reception]:
         """A reception for one request, deleted at the end; raises SpoolFull when there is no room."""
-        self._check_room()
+        self.check_room()
         reception, lock = Reception(self, self._incoming / str(uuid.uuid4())), None
         try:
             with self.gate():
@@ -269,7 +278,8 @@ class Spool:
     def _is_old(self, folder: Path, now: float) -> bool:
         return _age_s(folder, now) > self._limits.keep_hours * HOUR_S
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
+        """Raise SpoolFull where as much waits, or is being received, as may."""
         used = 0
         # Others rename and delete meanwhile: os.walk passes over what has gone, where Path.rglob raises.
         for folder, _, names in os.walk(self._folder):

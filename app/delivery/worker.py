@@ -18,8 +18,8 @@ from app.delivery.spool import HOUR_S, Spool
 from app.delivery.storage import StorageWatch, is_of_storage, pause_s
 from app.delivery.store import Due, ResultStore
 from app.errors import InputError, Overloaded, Unavailable
-from app.inference.engine import SeriesLane
 from app.inference.series import Cancelled
+from app.inference.series_lane import SeriesLane
 from app.locks import held_if_free
 from app.reports.result import ObjectKind, ResultObject
 from app.telemetry import Metrics
@@ -82,7 +82,7 @@ def _tell_nobody(_destination: str, _uid: str, _outcome: Outcome) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SpoolWork:
-    """Judges complete series, one at a time, each in a slot of the lane that all series share.
+    """Judges complete series, one at a time, each in a slot that the lane keeps for them.
 
     Nothing is begun unless `may_begin`.
     """
@@ -118,7 +118,7 @@ class SpoolWork:
 
     def _judge_in_turn(self, claim: Claim) -> bool:
         try:
-            with self.lane.slot() as slot:
+            with self.lane.slot(spooled=True) as slot:
                 return self._settle(claim, slot.cancelled)
         except Overloaded:
             return False

@@ -12,6 +12,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.hooks import hooks, raw_element_value
 from pydicom.multival import MultiValue
 
+from app.imaging.element_budget import counted_sequence
+
 GB18030: Final = "GB18030"
 FALLBACKS: Final = (
     "UTF-8",
@@ -60,7 +62,8 @@ def encodings_of(value: Any) -> list[str]:
 
 
 def ignore_odd_character_sets() -> None:
-    """Have pydicom read files whose Specific Character Set is none; process-wide, like its settings."""
+    """Have pydicom read files whose Specific Character Set is none, and sequences within bounds; process-wide, like its
+    settings."""
     hooks.register_callback("raw_element_value", _value_with_known_terms)
     # Before the hook it looks for a codec of that name, which raises for a name with a zero in it.
     vars(filereader)["convert_encodings"] = encodings_of
@@ -68,7 +71,10 @@ def ignore_odd_character_sets() -> None:
 
 def _value_with_known_terms(raw: RawDataElement, data: dict[str, Any], **context: Any) -> None:
     if raw.tag != CHARACTER_SET:
-        raw_element_value(raw, data, **context)
+        if data["VR"] == "SQ" and isinstance(raw.value, bytes):
+            data["value"] = counted_sequence(raw, context.get("encoding") or [default_encoding])
+        else:
+            raw_element_value(raw, data, **context)
         return
     value = raw.value.decode(default_encoding) if isinstance(raw.value, bytes) else ""
     first, *others = known_terms(value.split("\\"))

@@ -41,6 +41,7 @@ START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF
 STANDALONE: Final = frozenset(range(0xD0, 0xD9)) | {0x01}
 START_OF_SCAN: Final = b"\xff\xda"
 END_OF_IMAGE: Final = b"\xff\xd9"
+MAX_SEGMENTS: Final = 2_000  # before the frame header; encoders write about ten
 MAX_SCANS: Final = 100  # encoders write about ten
 RLE_SLACK_BYTES: Final = 128  # one run: some encoders pad a segment with one
 START_OF_TILE_PART: Final = b"\xff\x90"
@@ -169,7 +170,7 @@ def unsupported(transfer_syntax: UID) -> UnsupportedTransferSyntax:
 def _jpeg_size(encoded: bytes) -> tuple[int, int, int]:
     """(rows, columns, components) from the frame header of a JPEG (T.81 B.2.2) or JPEG-LS (T.87 C.2.2) stream."""
     at = 2
-    while True:
+    for _ in range(MAX_SEGMENTS):
         marker, code = encoded[at], encoded[at + 1]
         if marker != 0xFF:
             raise ValueError("no marker")
@@ -178,6 +179,7 @@ def _jpeg_size(encoded: bytes) -> tuple[int, int, int]:
             return rows, columns, components
         # 0xFF may be repeated as fill before a marker (T.81 B.1.1.2).
         at += 1 if code == 0xFF else 2 if code in STANDALONE else 2 + struct.unpack_from(">H", encoded, at + 2)[0]
+    raise ValueError("segments")
 
 
 def _jpeg2000_size(encoded: bytes) -> tuple[int, int, int]:

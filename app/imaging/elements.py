@@ -36,6 +36,8 @@ ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 MAX_DEPTH: Final = 8  # sequences within sequences; a CT slice has three
+MAX_ELEMENTS: Final = 10_000  # of the data set, and of an item; a CT slice has 200
+MAX_SEQUENCE_BYTES: Final = 512 << 10  # up to where sequences lie; beyond it pydicom counts what they hold
 TEXTS: Final = frozenset({b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"LO", b"LT", b"PN", b"SH", b"ST", b"TM"})
 SHORT: Final = TEXTS | {b"AT", b"FD", b"FL", b"SL", b"SS", b"UI", b"UL", b"US"}  # length in 16 bits (PS3.5 7.1.2)
 LONG: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
@@ -72,7 +74,7 @@ class _NotPlain(Exception):
 def _walk(data: bytes | memoryview, at: int, tags: tuple[int, int], found: Elements) -> int:
     """Put what READ names of the elements with such tags into `found`; where the first element beyond them begins."""
     lowest, stop = tags
-    while True:
+    for _ in range(MAX_ELEMENTS):
         group, element, vr, length = HEAD.unpack_from(data, at)
         tag = group << 16 | element
         if tag >= stop:
@@ -89,6 +91,7 @@ def _walk(data: bytes | memoryview, at: int, tags: tuple[int, int], found: Eleme
             if end > start or vr == b"SQ":
                 found[keyword] = decoders[vr](bytes(data[start:end]))
         at = end
+    raise _NotPlain
 
 
 def _pixels(data: bytes | memoryview, at: int) -> memoryview:
@@ -125,13 +128,13 @@ def _end_of_sequence(data: bytes | memoryview, at: int, depth: int) -> int:
         tag, at = group << 16 | element, at + 8
         if tag == SEQUENCE_END:
             return at
-        if tag != ITEM:
+        if tag != ITEM or at > MAX_SEQUENCE_BYTES:
             raise _NotPlain
         at = _end_of_item(data, at, depth) if length == UNDEFINED_LENGTH else at + length
 
 
 def _end_of_item(data: bytes | memoryview, at: int, depth: int) -> int:
-    while True:
+    for _ in range(MAX_ELEMENTS):
         group, element, vr, length = HEAD.unpack_from(data, at)
         if group << 16 | element == ITEM_END:
             return at + 8
@@ -140,6 +143,7 @@ def _end_of_item(data: bytes | memoryview, at: int, depth: int) -> int:
             at = _end_of_sequence(data, start, depth - 1)
         else:
             _, at = _extent(data, at, vr, length)
+    raise _NotPlain
 
 
 def _text(value: bytes) -> Value:
@@ -152,7 +156,7 @@ def _text(value: bytes) -> Value:
 
 
 def _identifier(value: bytes) -> Value:
-    """A text that is only ever compared: one in another character set is no reason to parse the whole file."""
+    """A text that is only ever compared or shown: one in another character set is no reason to parse the whole file."""
     return value.decode("utf-8", "surrogateescape").strip(" \0")
 
 
@@ -179,7 +183,6 @@ CS: Final[Decoders] = {b"CS": _text}
 DS: Final[Decoders] = {b"DS": _text}
 IS: Final[Decoders] = {b"IS": _text}
 LO: Final[Decoders] = {b"LO": _text}
-SH: Final[Decoders] = {b"SH": _text}
 UI: Final[Decoders] = {b"UI": _text}
 SH: Final[Decoders] = {b"SH": _identifier, b"LO": _identifier}
 

@@ -6,22 +6,24 @@ import logging
 import math
 import warnings
 import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
-import pydicom
 from pydicom import config as pydicom_config
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from app.errors import InputTooLarge, MalformedDicom
+from app.errors import DicomTooComplex, InputTooLarge, MalformedDicom
 from app.imaging.characters import ignore_odd_character_sets
 from app.imaging.chunked import ChunkedFile, FileBytes, piece_of, stream_of, stream_within
+from app.imaging.element_budget import CountedStream, complexity_in, in_order, refuse_many_items, too_complex
 from app.imaging.elements import Elements
 from app.imaging.formats import PREAMBLE_BYTES, PREFIX
 from app.imaging.fragments import UNDEFINED_LENGTH, end_of_fragments
@@ -30,8 +32,9 @@ from app.imaging.remarks import Remarks
 MAX_INFLATED_BYTES: Final = 256 * 1024 * 1024  # a deflated 500-slice multi-frame CT; stops a zip bomb
 MAX_INFLATION: Final = 100  # deflate reaches 1032 on zeros, 2 to 5 on CT
 SMALL_INFLATED_BYTES: Final = 16 * 1024 * 1024  # an empty slice of the largest size inflates beyond MAX_INFLATION
-FIRST_DATASET_TAG: Final = 0x00080000  # group 0002 holds the file meta information
+FILE_META: Final = 0x0002  # the group of the file meta information
 PIXEL_DATA: Final = 0x7FE00010
+PIXELS: Final = (PIXEL_DATA, 0x7FE00009, 0x7FE00008)  # of integers, doubles and floats
 BINARY: Final = (None, "OB", "OD", "OF", "OL", "OV", "OW", "UN")  # None: of an implicit representation
 SEVERAL: Final = (MultiValue, tuple)  # what pydicom and `plain_elements` make of more values than one
 
@@ -86,26 +89,74 @@ class ParsedDicom(NamedTuple):
 def parse_dicom(file: FileBytes) -> ParsedDicom:
     """Parse a DICOM file (PS3.10); its Pixel Data, and what may follow them, stay where they are.
 
-    Raises MalformedDicom when it cannot be read and InputTooLarge when it inflates beyond MAX_INFLATED_BYTES.
+    Raises MalformedDicom when it cannot be read, DicomTooComplex when it has more parts than are read, and
+    InputTooLarge when it inflates beyond MAX_INFLATED_BYTES.
     """
-    try:
+    with _only_our_errors():
         return _parse(file)
-    # pydicom raises whatever its parsers meet in damaged bytes; only its own code runs inside this block.
-    except (InputTooLarge, MemoryError):
-        raise
-    except Exception as error:
-        raise _senseless(error) from None
 
 
 def read_header(stream: BinaryIO) -> FileDataset:
-    """The data set of a DICOM file up to its pixels, for results to take over from; raises MalformedDicom."""
+    """The data set of a DICOM file up to its pixels, for results to take over from; raises MalformedDicom and
+    DicomTooComplex, and OSError where it cannot be read."""
+    with _only_our_errors(OSError):
+        return _up_to_pixels(stream)
+
+
+def read_file_meta(stream: BinaryIO) -> Dataset:
+    """The file meta information of a DICOM file; raises MalformedDicom and DicomTooComplex, and OSError where it cannot
+    be read."""
+    with _only_our_errors(OSError):
+        counted = _counted(stream)
+        counted.seek(PREAMBLE_BYTES)
+        if counted.read(len(PREFIX)) != PREFIX:
+            raise EOFError
+        return _file_meta(counted)
+
+
+def read_attributes(stream: BinaryIO, keywords: Collection[str]) -> FileDataset:
+    """Some attributes of a DICOM file, those before its pixels; raises MalformedDicom and DicomTooComplex, and OSError
+    where it cannot be read."""
+    with _only_our_errors(OSError):
+        return _up_to_pixels(stream, [Tag(keyword) for keyword in keywords])
+
+
+@contextmanager
+def _only_our_errors(*others: type[Exception]) -> Iterator[None]:
+    """Turns whatever pydicom's parsers raise of damaged bytes into MalformedDicom, but for `others`."""
     try:
-        return pydicom.dcmread(stream, stop_before_pixels=True)
-    except (OSError, MemoryError):
+        yield
+    except (InputTooLarge, MemoryError):
         raise
-    # As above.
+    except RecursionError:
+        raise too_complex("sequences within sequences beyond count", "a few levels") from None
     except Exception as error:
+        if (complexity := complexity_in(error)) is not None:
+            raise complexity from None
+        if isinstance(error, others):
+            raise
         raise _senseless(error) from None
+
+
+def _counted(stream: BinaryIO) -> BinaryIO:
+    return cast(BinaryIO, CountedStream(stream))
+
+
+def _up_to_pixels(stream: BinaryIO, tags: list[BaseTag | int] | None = None) -> FileDataset:
+    counted = _counted(stream)
+    _file_meta(counted)
+    counted.seek(0)
+    return read_partial(counted, stop_when=in_order(_at_pixels), specific_tags=tags)
+
+
+def _file_meta(stream: BinaryIO) -> Dataset:
+    """The file meta information (PS3.10 7.1); leaves the stream behind it."""
+    stream.seek(PREAMBLE_BYTES + len(PREFIX))
+    return read_dataset(stream, False, True, stop_when=in_order(_after_file_meta))
+
+
+def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return int(tag) in PIXELS
 
 
 def _senseless(error: Exception) -> MalformedDicom:
@@ -117,20 +168,20 @@ def _senseless(error: Exception) -> MalformedDicom:
 
 
 def _parse(file: FileBytes) -> ParsedDicom:
-    stream = stream_of(file)
-    stream.seek(PREAMBLE_BYTES + len(PREFIX))
-    meta = read_dataset(stream, False, True, stop_when=_after_file_meta)
+    refuse_many_items(file)
+    stream = _counted(stream_of(file))
+    meta = _file_meta(stream)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         file = _inflate(piece_of(file, stream.tell(), len(file)))
-        stream = stream_of(file)
+        stream = _counted(stream_of(file))
         pixels = _PixelData(stream)
-        inflated = read_dataset(stream, False, True, stop_when=pixels.reached)
+        inflated = read_dataset(stream, False, True, stop_when=in_order(pixels.reached))
         dataset = FileDataset(BytesIO(), inflated, is_implicit_VR=False, is_little_endian=True)
         dataset.file_meta = FileMetaDataset(meta)
     else:
         stream.seek(0)
         pixels = _PixelData(stream)
-        dataset = read_partial(stream, stop_when=pixels.reached)
+        dataset = read_partial(stream, stop_when=in_order(pixels.reached))
     # What pydicom makes of a data set that ends within a sequence.
     if len(dataset) == 0:
         raise EOFError
@@ -162,26 +213,8 @@ class _PixelData:
         return PixelBytes(file, start, stop), ended
 
 
-def pack_header(file: FileBytes) -> bytes:
-    """What stands before the pixels of a DICOM file that `parse_dicom` has read, compressed: some kilobytes."""
-    stream = stream_of(file)
-    dataset = read_header(stream)
-    header = piece_of(file, 0, stream.tell())
-    if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
-        # Deflated as one, pixels and all.
-        inflated = BytesIO()
-        dataset.save_as(inflated)
-        header = inflated.getbuffer()
-    return zlib.compress(header, zlib.Z_BEST_SPEED)
-
-
-def unpack_header(packed: bytes) -> Dataset:
-    """The data set, without pixels, that `pack_header` has taken."""
-    return read_header(BytesIO(zlib.decompress(packed)))
-
-
 def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return int(tag) >= FIRST_DATASET_TAG
+    return int(tag) >> 16 != FILE_META
 
 
 def _inflate(deflated: bytes | memoryview) -> bytes:
@@ -275,6 +308,8 @@ class Header:
             return self.dataset.get(keyword)
         try:
             return self.dataset.get(keyword)
+        except DicomTooComplex:
+            raise
         # pydicom converts on access and raises whatever its converters meet.
         except Exception:
             return self._texts_as_written(keyword)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +23,13 @@ def mapped(size_bytes: int) -> mmap.mmap:
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         memory.madvise(mmap.MADV_NOHUGEPAGE)
     return memory
+
+
+def mapped_file(path: Path) -> memoryview:
+    """The bytes of a file, which stay on the disk until they are looked at; raises OSError, and ValueError for an empty
+    one. Nobody may shorten the file meanwhile."""
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def mapped_zeros(shape: tuple[int, ...], dtype: type[T]) -> NDArray[T]:

@@ -4,7 +4,7 @@ from the caller, or are assumed and said so."""
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Final, Literal
+from typing import Final
 
 import cv2
 import imagecodecs
@@ -27,9 +27,8 @@ from app.errors import (
 from app.imaging.codecs import too_many_scans
 from app.imaging.ct import CTSlice, QualityNote, SliceSource
 from app.imaging.options import ReadOptions, Window
+from app.imaging.picture_parts import PictureKind, check_parts, without_metadata
 from app.imaging.pixels import MAX_SIDE_PX, check_field, check_size
-
-PictureKind = Literal["png", "jpeg", "tiff"]
 
 DEFAULT_WINDOW: Final = Window(-600, 1500)  # the usual lung window
 ASSUMED_FIELD_OF_VIEW_MM: Final = 360.0  # a usual adult chest reconstruction: 0.70 mm at 512 pixels
@@ -51,9 +50,11 @@ LUNG_WINDOW_HIGH_HU: Final = 0.0  # ... nor soft tissue white
 
 
 def read_picture(data: bytes, kind: PictureKind, options: ReadOptions) -> CTSlice:
-    """Read one 8- or 16-bit grey picture; raises MalformedPicture, UnsupportedPixelFormat or ImageSizeOutOfRange."""
+    """Read one 8- or 16-bit grey picture; raises MalformedPicture, UnsupportedPixelFormat, ImageSizeOutOfRange, or
+    InputTooLarge for one of too many parts."""
+    check_parts(data, kind)
     pages, page = _check_header(data, kind, options.frame)
-    hu, vmax = _as_gray(_decode(data, kind, page))
+    hu, vmax = _as_gray(_decode(without_metadata(data, kind), kind, page))
     rows, columns = hu.shape
     spacing_mm = options.pixel_spacing_mm or _assumed_spacing(rows, columns)
     check_field(rows, columns, spacing_mm)

@@ -20,6 +20,7 @@ MIN_SIDE_PX: Final = 32  # smaller than one patch of any model
 MAX_SIDE_PX: Final = 2048  # ultra-high-resolution CT; nothing in clinical use is larger
 MAX_FIELD_MM: Final = 1600.0  # 512 pixels of the largest spacing; the widest bore reconstructs 850
 MAX_FRAMES: Final = 10_000  # PS3.3 sets no bound; stops a claim, not a scan
+MAX_PIXELS: Final = 1 << 30  # Rows x Columns x Frames: 4,096 frames of 512 x 512
 GRAYSCALE: Final = ("MONOCHROME1", "MONOCHROME2")
 
 
@@ -67,6 +68,12 @@ class PixelFormat:
                 found="Pixel Representation or Number of Frames out of range",
                 expected=f"0 or 1, and 1 to {MAX_FRAMES}",
                 remedy="Correct the attribute at its source.",
+            )
+        if rows * columns * frames > MAX_PIXELS:
+            raise ImageSizeOutOfRange(
+                found=f"{frames} frames of {columns} columns x {rows} rows",
+                expected=f"at most {MAX_PIXELS} pixels in all",
+                remedy="Send fewer frames in one file.",
             )
         return cls(FrameShape(rows, columns, allocated), stored, bool(signed), frames)
 

@@ -14,7 +14,8 @@ from app.imaging.dicom import read_dicom
 from app.imaging.formats import HEAD_BYTES, is_dicom, unread_format
 from app.imaging.header import quiet_pydicom
 from app.imaging.options import ReadOptions
-from app.imaging.picture import PictureKind, read_picture
+from app.imaging.picture import read_picture
+from app.imaging.picture_parts import PictureKind
 
 MAGIC: Final[tuple[tuple[bytes, PictureKind], ...]] = (
     (b"\x89PNG\r\n\x1a\n", "png"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 import numpy as np
@@ -29,8 +29,8 @@ from app.imaging.content_digest import digest_of_files, file_digest
 from app.imaging.ct import CTSlice, PointMm, QualityNote, SliceSource
 from app.imaging.dicom import DicomImage
 from app.imaging.formats import TEXT, UNKNOWN
-from app.imaging.header import pack_header, unpack_header
 from app.imaging.options import ReadOptions
+from app.imaging.packed_header import pack_header, unpack_header
 from app.imaging.pixel_stack import INT16, PixelStack, SeriesLimits
 from app.imaging.quality import check_thickness
 from app.imaging.read import SNIFFED_BYTES, sniff
@@ -96,9 +96,12 @@ class SeriesBuilder:
     def __len__(self) -> int:
         return len(self._positions)
 
-    def add(self, file: FileBytes | InputError, name: str | None = None) -> None:
+    def add(
+        self, file: FileBytes | InputError, name: str | None = None, go_on: Callable[[], None] = lambda: None
+    ) -> None:
         """Read one file; every frame of it, if it is a multi-frame image. One in blocks is given back on the way. An
         error stands for a file that cannot be had. `name` is what errors call it instead of its place in the order.
+        `go_on` is called before each frame after the first, and may raise to stop the work.
 
         Raises SeriesTooLarge, MixedGeometry, NoSlicePosition, ConflictingInstances, and what reading a frame after the
         first of a file raises.
@@ -110,7 +113,7 @@ class SeriesBuilder:
         try:
             if isinstance(file, InputError):
                 raise _Unreadable(file)
-            self._read(file)
+            self._read(file, go_on)
         except _Unreadable as unreadable:
             error = unreadable.error
             kinds = self._not_ct if isinstance(error, NOT_CT) else self._unreadable
@@ -158,7 +161,7 @@ class SeriesBuilder:
         """The data sets of these instances, without pixels; those that were kept."""
         return [unpack_header(self._headers[uid]) for uid in instance_uids if uid in self._headers]
 
-    def _read(self, file: FileBytes) -> None:
+    def _read(self, file: FileBytes, go_on: Callable[[], None]) -> None:
         image, frames = _parsed(file)
         if not frames:
             self._localizers += 1
@@ -180,6 +183,7 @@ class SeriesBuilder:
         self._take(ct_slice)
         image.release(first)
         for frame in others:
+            go_on()
             self._take(image.read(frame, self._options))
             image.release(frame)
 

@@ -1,4 +1,4 @@
-"""Runs blocking work outside the event loop: slices in a bounded queue, and each series in a thread of its own."""
+"""Runs blocking work outside the event loop: slices in a bounded queue."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import contextvars
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from app.errors import Overloaded
+from app.inference.arrivals import Arrivals
 
 T = TypeVar("T")
 SOON_S: Final = 0.1  # most bodies are there by then; those of slow clients take no place from others
+STUCK_S: Final = 120.0  # on one slice, which takes seconds on a throttled core
 GIVE_WAY_S: Final = 0.05  # a series goes on after each batch however busy the engine is: a third of the time or more
 
 
@@ -35,6 +36,7 @@ class _Threads:
         self._errands: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = SimpleQueue()
         self._threads = [threading.Thread(target=self._run, name=f"engine-{n}", daemon=True) for n in range(count)]
         self._started = False
+        self._since: dict[int, float] = {}  # when each thread at work began, by the monotonic clock
 
     async def run(self, work: Callable[[], T]) -> T:
         """The result of `work`, or its error. The work has the caller's context, so that its log lines have the
@@ -56,6 +58,10 @@ class _Threads:
                 thread.start()
         return [thread.native_id for thread in self._threads if thread.native_id is not None]
 
+    def longest_s(self) -> float:
+        """For how many seconds the piece of work has run that has run longest; 0 where none runs."""
+        return time.monotonic() - min(self._since.copy().values(), default=time.monotonic())
+
     def close(self) -> None:
         """Finish all work and end the threads."""
         for _ in self._threads:
@@ -68,7 +74,9 @@ class _Threads:
         while (errand := self._errands.get()) is not None:
             work, answer = errand
             if not answer.cancelled():
+                self._since[threading.get_ident()] = time.monotonic()
                 answer.get_loop().call_soon_threadsafe(_settle, answer, *_outcome(work))
+                self._since.pop(threading.get_ident())
             del errand, work, answer  # an error holds this frame too
 
 
@@ -95,7 +103,8 @@ def _overloaded(found: str, expected: str) -> Overloaded:
 
 
 class Engine:
-    """Judges slices in `threads` threads, with a queue for `queue_limit` more; both together hold at most `max_bytes`.
+    """Judges slices in `threads` threads, with a queue for `queue_limit` more; both together hold at most `max_bytes`,
+    and with the bodies in `arrivals`, which are on their way, no more either.
 
     Beyond these limits the caller gets an error at once. One piece of work alone may be of any size. `changed` is
     called with the number of pieces whenever it changes.
@@ -114,6 +123,7 @@ class Engine:
         self._changed = changed
         self._accepted = 0
         self._bytes = 0
+        self.arrivals = Arrivals(max_bytes, lambda: self._bytes)
         self._coming: dict[object, float] = {}  # since when by the monotonic clock, the longest first
         # One more than run: a thread that has finished finds the next without waiting for the event loop.
         self._places = asyncio.Semaphore(threads + 1)
@@ -166,6 +176,10 @@ class Engine:
         """Start the threads, which the first work does otherwise; the numbers that the system gave them."""
         return self._threads.start()
 
+    def stuck(self) -> bool:
+        """Whether a thread has been at one piece of work for longer than any takes."""
+        return self._threads.longest_s() > STUCK_S
+
     def give_way(self) -> None:
         """Hold the calling thread back while the engine has work, for GIVE_WAY_S at most."""
         self._idle.wait(GIVE_WAY_S)
@@ -204,101 +218,3 @@ class Engine:
             self._changed(self._accepted)
             if not self._accepted:
                 self._idle.set()
-
-
-class SeriesSlot:
-    """The place of one series in memory, and its thread. The work calls `cancelled` after each batch."""
-
-    def __init__(
-        self, pool: ThreadPoolExecutor, leave: Callable[[SeriesSlot], None], give_way: Callable[[], None]
-    ) -> None:
-        self.pool = pool
-        self._leave = leave
-        self._give_way = give_way
-        self._cancelled = threading.Event()
-        self._running: Future[Any] | None = None  # each piece of work returns another type
-
-    def cancelled(self) -> bool:
-        """Whether the client has gone. It first lets single slices go ahead."""
-        if not self._cancelled.is_set():
-            self._give_way()
-        return self._cancelled.is_set()
-
-    def cancel(self) -> None:
-        """Tell the work to stop at its next batch."""
-        self._cancelled.set()
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Run one piece of work in the series' thread and return its result; one piece at a time."""
-        context = contextvars.copy_context()
-        running: Future[T] = self.pool.submit(context.run, work)
-        self._running = running
-        return await asyncio.wrap_future(running)
-
-    def close(self) -> None:
-        """Tell the work to stop, and free the place once it has ended, without waiting for that."""
-        self.cancel()
-        if self._running is None:
-            self._leave(self)
-        else:
-            self._running.add_done_callback(lambda _: self._leave(self))
-
-
-class SeriesLane:
-    """Places for `limit` series, each from its first byte to its answer, with a thread for each.
-
-    A series takes seconds: in the queue of single slices it would hold these up. `changed` is called with the number of
-    series in memory whenever it changes; `give_way` is called after each batch of a series, in its thread, and `begin`
-    once at the start of each thread.
-    """
-
-    def __init__(
-        self,
-        limit: int,
-        changed: Callable[[int], None] = lambda _: None,
-        give_way: Callable[[], None] = lambda: None,
-        begin: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._limit = limit
-        self._changed = changed
-        self._give_way = give_way
-        # A pool for each place: one for all may run a series in turn in several threads, which leave a heap each.
-        self._pools = [ThreadPoolExecutor(1, f"series-{n}", begin) for n in range(limit)]
-        self._free = list(self._pools)
-        self._open: set[SeriesSlot] = set()
-        self._lock = threading.Lock()  # a slot is given back in the thread that did its work
-
-    def __len__(self) -> int:
-        """The number of series in memory."""
-        return len(self._open)
-
-    @contextmanager
-    def slot(self) -> Iterator[SeriesSlot]:
-        """A place for one series until its work has ended; raises Overloaded when no place is free."""
-        with self._lock:
-            if len(self._open) >= self._limit:
-                raise Overloaded(
-                    found=f"{len(self._open)} series in memory",
-                    expected=f"at most {self._limit}",
-                    remedy="Try again after the seconds in Retry-After; LUNGSCOPE_MAX_SERIES is the bound.",
-                )
-            slot = SeriesSlot(self._free.pop(), self._leave, self._give_way)
-            self._open.add(slot)
-            self._changed(len(self._open))
-        try:
-            yield slot
-        finally:
-            slot.close()
-
-    def close(self) -> None:
-        """Tell all work to stop and wait until it has."""
-        for slot in list(self._open):
-            slot.cancel()
-        for pool in self._pools:
-            pool.shutdown(wait=True)
-
-    def _leave(self, slot: SeriesSlot) -> None:
-        with self._lock:
-            self._open.discard(slot)
-            self._free.append(slot.pool)
-            self._changed(len(self._open))

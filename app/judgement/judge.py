@@ -180,13 +180,17 @@ class Judge:
         Errors call a file by its `name`; without one, only by its place in the order, because names may hold patient
         data. Raises the errors of a series that cannot be judged, OSError, Cancelled and ModelLoading.
         """
+
+        def go_on() -> None:
+            if cancelled():
+                raise Cancelled
+
         began = time.perf_counter()
         builder = self.builder(parameters)
         for done, path in enumerate(paths, start=1):
             for data in files_of(ChunkedFile.at(path)):
-                if cancelled():
-                    raise Cancelled
-                builder.add(data, None if name is None else name(path))
+                go_on()
+                builder.add(data, None if name is None else name(path), go_on)
             progress("read", done, len(paths))
         volume = builder.build()
         decode_ms = _since_ms(began)

@@ -1,14 +1,15 @@
 """The interface between the shipped server and the application beyond ASGI. Each hook is optional: any ASGI server will
 do.
 
-The application puts its wishes into the state of its ASGI lifespan: WANTS_WHOLE_BODY, EARLY_ANSWER, MALFORMED, PASS_ON.
-The server then adds WHOLE_BODY to the extensions of a request's scope. It calls PASS_ON and EARLY_ANSWER when it has
-read the headers of a request, and MALFORMED when it cannot read a request.
+The application puts its wishes into the state of its ASGI lifespan: WANTS_WHOLE_BODY, EARLY_ANSWER, MALFORMED, PASS_ON,
+CONNECTIONS, PULSE. The server then adds WHOLE_BODY to the extensions of a request's scope. It calls PASS_ON and
+EARLY_ANSWER when it has read the headers of a request, and MALFORMED when it cannot read a request, or reads no more of
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,6 +20,8 @@ WANTS_WHOLE_BODY: Final = "lungscope.wants_whole_body"  # True
 EARLY_ANSWER: Final = "lungscope.early_answer"  # an AnswerEarly
 MALFORMED: Final = "lungscope.malformed"  # an AnswerMalformed
 PASS_ON: Final = "lungscope.pass_on"  # a PassOn
+CONNECTIONS: Final = "lungscope.connections"  # an app.server.connections.Connections: the bounds, and what is open
+PULSE: Final = "lungscope.pulse"  # an app.server.pulse.Pulse
 # An extension of the ASGI scope of a request.
 WHOLE_BODY: Final = "lungscope.whole_body"  # a WholeBody
 Scope: TypeAlias = MutableMapping[str, Any]  # an ASGI connection scope
@@ -35,9 +38,9 @@ class WholeBody(Protocol):
     last_s: float
     left: bool
 
-    def into(self, buffer: memoryview) -> AbstractContextManager[None]:
-        """Within the block, receive into `buffer`, which is as long as the body; the server drops bytes that come after
-        the block."""
+    def into(self, buffer: memoryview, grown: Callable[[int], None]) -> AbstractContextManager[None]:
+        """Within the block, receive into `buffer`, which is as long as the body, and call `grown` with the number of
+        bytes in each piece; the server drops bytes that come after the block."""
         ...
 
     async def arrived(self) -> bool:
@@ -68,8 +71,9 @@ class AnswerMalformed(Protocol):
     """The hook that the server calls for bytes that it cannot pass on as a request."""
 
     def __call__(self, status: HTTPStatus) -> EarlyAnswer:
-        """The answer with `status`: 400 for a malformed request, 501 for an unknown method, 505 for an unknown
-        version."""
+        """The answer with `status`: 400 for a malformed request, 408 for one that comes too slowly, 414 for too long a
+        target, 429 and 503 for a connection too many, 431 for too many headers, 501 for an unknown method, 505 for an
+        unknown version."""
         ...
 
 

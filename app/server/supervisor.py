@@ -1,4 +1,5 @@
-"""uvicorn's supervisor of workers, which also counts restarts, pauses before them, and notices dead workers at once."""
+"""uvicorn's supervisor of workers, which also counts restarts, pauses before them, and notices at once workers that are
+dead and soon those that stand still."""
 
 from __future__ import annotations
 
@@ -18,11 +19,10 @@ from uvicorn.supervisors.multiprocess import Process
 
 from app.server.load_board import LoadBoard
 from app.server.metrics_folder import OF_SUPERVISOR, reserve, trim
+from app.server.pulse import START_S, Worker
 from app.server.restarts import Restarts
 from app.telemetry import worker_restarts
 
-HUNG_S: Final = 30  # without a sign of life; a worker starting on a throttled core imports for ten
-RELOAD_S: Final = 180  # for a new worker to load its models; TensorFlow on a throttled core takes a minute
 HINTS: Final = {-signal.SIGBUS: ": is the folder of temporary files, or /dev/shm, full?"}  # by exit code
 logger = logging.getLogger(__name__)
 
@@ -61,15 +61,14 @@ class Supervisor(Multiprocess):
 
     def init_processes(self) -> None:
         """Start the first workers."""
-        self.config.timeout_worker_healthcheck = HUNG_S
-        super().init_processes()
+        self.processes = [self._started() for _ in range(self.processes_num)]
         self.config.app = self._replacement
         for place in range(len(self.processes)):
             self._pauses.started(place)
         self._take_stock()
 
     def keep_subprocess_alive(self) -> None:
-        """Replace workers that have died or hang, and count them."""
+        """Replace workers that have died or stand still, and count them."""
         for place, process in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
@@ -82,8 +81,10 @@ class Supervisor(Multiprocess):
         self._take_stock()
 
     def _bury(self, place: int, process: Process) -> None:
-        """End a worker that is dead or hangs, and log it; stop the service if its exit code says that it can never
-        start."""
+        """End a worker that is dead or stands still, and log it; stop the service if its exit code says that it can
+        never start."""
+        if process.exitcode is None:
+            logger.error("worker %s stands still: its event loop or a thread gives no sign of life", process.pid)
         process.kill()
         process.join()
         if process.exitcode == STARTUP_FAILURE:
@@ -101,9 +102,13 @@ class Supervisor(Multiprocess):
         else:
             logger.error("worker %s died (%s)%s", process.pid, process.exitcode, hint)
 
-    def _replace(self, place: int, dead: Process) -> None:
-        new = Process(self.config, self.sockets)
+    def _started(self) -> Worker:
+        new = Worker(self.config, self.sockets)
         new.start()
+        return new
+
+    def _replace(self, place: int, dead: Process) -> None:
+        new = self._started()
         self.processes[place] = new
         self._pauses.started(place)
         self._restarts.inc()
@@ -112,13 +117,18 @@ class Supervisor(Multiprocess):
     def restart_all(self) -> None:
         """Replace the workers one after the other, each by one that is ready; replace none if the first new one
         fails."""
-        self.config.timeout_worker_healthcheck = RELOAD_S
-        before = list(self.processes)
-        super().restart_all()
-        self.config.timeout_worker_healthcheck = HUNG_S
-        for place, (old, new) in enumerate(zip(before, self.processes, strict=True)):
-            if old is not new:
-                self._pauses.started(place)
+        for place, old in enumerate(self.processes):
+            new = self._started()
+            if not new.wait_until_ready(START_S, self.should_exit):
+                new.kill()
+                new.join()
+                if not self.should_exit.is_set():
+                    logger.error("worker %s was not ready in time; worker %s stays", new.pid, old.pid)
+                break
+            old.terminate()
+            old.join()
+            self.processes[place] = new
+            self._pauses.started(place)
         self._take_stock()
 
     def terminate_all(self) -> None:

@@ -29,19 +29,27 @@ class Body:
         self.early: bytes | bytearray = b""  # the whole of one that went through the parser before it was asked for
         self._ask: Callable[[], None] | None = ask
         self._buffer: memoryview | None = None
+        self._grown: Callable[[int], None] | None = None
         self._ended = asyncio.Event()
 
     @contextmanager
-    def into(self, buffer: memoryview) -> Iterator[None]:
-        """Receive into `buffer` within the block."""
+    def into(self, buffer: memoryview, grown: Callable[[int], None] = lambda _: None) -> Iterator[None]:
+        """Receive into `buffer` within the block, and call `grown` with the number of bytes in each piece."""
         self._buffer = buffer
+        self._grown = grown
         self.put(self.early)
         if self._ask is not None:
             self._ask()
         try:
             yield
         finally:
-            self._buffer = None
+            self._buffer = self._grown = None
+
+    def add(self, count: int) -> None:
+        """Count the next bytes that have come into the buffer."""
+        self.received += count
+        if self._grown is not None:
+            self._grown(count)
 
     async def arrived(self) -> bool:
         """Wait for the end of the body; True if it is complete, False if the client has gone."""
@@ -62,8 +70,9 @@ class Body:
 
     def put(self, head: bytes | bytearray) -> None:
         """Copy the bytes that came before the reader asked into its buffer."""
-        if self._buffer is not None:
+        if self._buffer is not None and self._grown is not None:
             self._buffer[: len(head)] = head
+            self._grown(len(head))
 
     def end(self) -> None:
         """Note that no more bytes will come."""

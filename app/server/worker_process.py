@@ -15,6 +15,7 @@ from typing import Final
 
 # New objects, and collections of one generation before the next. A request makes thousands that go without the
 # collector: after Python's own 700 it would look five times a request for what is not there.
+MOST_FILES: Final = 65_536  # open at once: more than LUNGSCOPE_MAX_CONNECTIONS is likely to ask for
 COLLECT_AFTER: Final = (20_000, 50, 100)
 
 
@@ -27,6 +28,15 @@ def use_batch_scheduling() -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def allow_open_files() -> None:
+    """Let this process, and those that it starts, open as many files as the system allows: a connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def leave_no_core() -> None:

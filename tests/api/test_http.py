@@ -276,3 +276,12 @@ def test_body_of_parts_that_is_none_is_malformed(client: TestClient, path: str) 
     for sent in (b"", PREAMBLE, body_of(b"no header", b"")):
         response = client.post(path, content=sent, headers=headers)
         assert (response.status_code, response.json()["code"]) == (400, "malformed_form")
+
+
+@pytest.mark.parametrize("name", ["Accept", "Accept-Language", "Content-Type"])
+def test_header_that_is_read_with_its_parameters_is_bounded(client: TestClient, name: str) -> None:
+    """The time to read one grows with the square of its quotes and semicolons."""
+    path = "/v1/reports" if name == "Content-Type" else "/v1/predict"
+    response = client.post(path, content=b"x", headers={name: 'text/plain;a="' + ';"' * 2500})
+    assert (response.status_code, response.json()["code"]) == (431, "request_head_too_large")
+    assert "4096" in response.json()["expected"]

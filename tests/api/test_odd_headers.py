@@ -124,7 +124,8 @@ def test_a_spooled_slice_with_odd_values_has_its_results(client: TestClient, set
     assert eventually(lambda: store.waiting("fhir") == 1)
     kinds = {dcmread(BytesIO(store.content(uid) or b"")).Modality for uid in store.find()}
     assert "SR" in kinds
-    assert counted(client, "lungscope_spooled_series_total") == {'outcome="judged"': 1}
+    # It is counted a moment after its results are kept.
+    assert eventually(lambda: counted(client, "lungscope_spooled_series_total") == {'outcome="judged"': 1})
 
 
 def test_a_kind_that_cannot_be_written_costs_only_itself(

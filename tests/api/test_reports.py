@@ -209,3 +209,9 @@ def test_an_unsigned_tagger_is_not_served_where_a_key_is_trusted(settings: Setti
         create_app(trusting, backends=arithmetic_backends(), tagger_backend=ArithmeticTagger())
     sign(tagger / MANIFEST_FILE, private)
     create_app(trusting, backends=arithmetic_backends(), tagger_backend=ArithmeticTagger())
+
+
+@pytest.mark.parametrize("nested", [b"[" * 50_000, b'{"a":' * 15_000, b'{"text":' + b"[" * 50_000])
+def test_json_within_json_is_refused_at_its_depth(client: TestClient, nested: bytes) -> None:
+    response = client.post("/v1/reports", content=nested, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()["code"]) == (400, "malformed_text")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import time
 from types import SimpleNamespace
@@ -15,12 +16,14 @@ from starlette.types import ASGIApp, Message
 from app.api import events
 from app.api.events import Throttle
 from app.api.routes import predict
+from app.inference import engine
+from app.inference.series_lane import SeriesLane
 from app.main import create_app
 from app.settings import Settings
 from phantoms.series import SLICES, slice_file
 from tests.api.conftest import ON_NODULE, wait_until_ready
 from tests.api.test_predict import filled
-from tests.api.test_studies import EVENTS, Caller, post
+from tests.api.test_studies import EVENTS, Caller, multipart, post
 from tests.fakes import ArithmeticBackend, arithmetic_backends
 
 
@@ -112,3 +115,96 @@ def test_total_time_begins_with_the_request(
     monkeypatch.setattr(predict, "time", SimpleNamespace(perf_counter=lambda: time.perf_counter() - 3600))
     timing_ms = client.post("/v1/predict", params=ON_NODULE, content=suspicious).json()["timing_ms"]
     assert timing_ms["total"] >= 3_600_000 > timing_ms["decode"]
+
+
+def test_series_that_trickle_take_no_place_from_one_that_is_there(client: TestClient) -> None:
+    """One place, and eight clients who stop in the middle of theirs."""
+    files = [slice_file(index) for index in range(SLICES)]
+    lane: SeriesLane = client.app.state.services.lane  # type: ignore[attr-defined]  # typed as bare ASGI
+
+    async def scenario() -> Caller:
+        trickling = [Caller(client.app, multipart(files)[:100_000], {}, more_body=True) for _ in range(8)]
+        asked = [asyncio.create_task(caller.ask()) for caller in trickling]
+        while not all(caller.was_asked for caller in trickling):
+            await asyncio.sleep(0)
+        assert len(lane) == 0
+        whole = Caller(client.app, multipart(files), {})
+        await whole.ask()
+        for caller in trickling:
+            caller.gone.set()
+        await asyncio.gather(*asked)
+        return whole
+
+    (start, *_) = asyncio.run(scenario()).received
+    assert start["status"] == 200
+
+
+def test_place_is_free_when_the_work_has_ended_however_slowly_the_answer_is_read(client: TestClient) -> None:
+    files = [slice_file(index) for index in range(SLICES)]
+    lane: SeriesLane = client.app.state.services.lane  # type: ignore[attr-defined]  # typed as bare ASGI
+    at_answer: list[int] = []
+
+    class Reader(Caller):
+        async def _send(self, message: dict[str, Any]) -> None:
+            at_answer.append(len(lane))
+            await super()._send(message)
+
+    asyncio.run(Reader(client.app, multipart(files), {}).ask())
+    assert set(at_answer) == {0}
+
+
+def test_bodies_count_while_they_are_received(settings: Settings) -> None:
+    """Two of 600 kB do not fit into a megabyte: the one that stopped makes room for the one that comes."""
+    app = create_app(settings.model_copy(update={"queue_mb": 1, "queue_limit": 8}), backends=arithmetic_backends())
+    body = bytes(600_000)
+
+    async def scenario() -> list[Any]:
+        callers = [Slice(app, body, {}, more_body=True) for _ in range(2)]
+        asked = []
+        for caller in callers:
+            asked.append(asyncio.create_task(caller.ask()))
+            while not caller.was_asked:
+                await asyncio.sleep(0)
+        await asked[0]
+        callers[1].gone.set()
+        await asked[1]
+        return [caller.received[0]["status"] for caller in callers]
+
+    with TestClient(app) as client:
+        wait_until_ready(client)
+        assert asyncio.run(scenario()) == [503, 499]
+
+
+class Slice(Caller):
+    """A request with a slice."""
+
+    path = "/v1/predict"
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-encoding": "gzip"}])
+def test_memory_of_a_body_is_what_it_becomes(settings: Settings, headers: dict[str, str]) -> None:
+    """A kilobyte that expands to a megabyte counts as a megabyte."""
+    app = create_app(
+        settings.model_copy(update={"queue_mb": 1, "max_body_mb": 4, "queue_limit": 8}), backends=arithmetic_backends()
+    )
+    body = gzip.compress(bytes(900_000))[:-8] if headers else bytes(900_000)
+
+    async def scenario() -> list[Any]:
+        callers = [Slice(app, body, headers, more_body=True) for _ in range(2)]
+        asked = [asyncio.create_task(caller.ask()) for caller in callers]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        for caller in callers:
+            caller.gone.set()
+        await asyncio.gather(*asked)
+        return sorted(caller.received[0]["status"] for caller in callers)
+
+    with TestClient(app) as client:
+        wait_until_ready(client)
+        assert asyncio.run(scenario()) == [499, 503]
+
+
+def test_liveness_fails_while_a_thread_is_stuck(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client.get("/health/live").status_code == 200
+    monkeypatch.setattr(engine, "STUCK_S", -1.0)
+    response = client.get("/health/live")
+    assert (response.status_code, response.json()["status"]) == (503, "unavailable")

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from app.api.events import wanted
-from app.inference.engine import SeriesLane
+from app.inference.series_lane import SeriesLane
 from app.main import create_app
 from app.settings import Settings
 from phantoms.series import NODULE_SLICES, SIZE_PX, SLICE_MM, SLICES, SPACING_MM, slice_file, zipped
@@ -195,9 +195,9 @@ def form(files: Callable[[list[bytes]], list[bytes]]) -> Send:
         (raw(b"no boundary here", FORM), 400, "malformed_form"),
         (raw(FILE + b"cut short", FORM), 400, "malformed_form"),
         (raw(b"--x\r\nContent-Disposition: form-data\r\n\r\nnameless\r\n--x--\r\n", FORM), 400, "malformed_form"),
-        (raw(FIELD + b"a" * 5000 + b"\r\n--x--\r\n", FORM), 400, "malformed_form"),
+        (raw(FIELD + b"a" * 5000 + b"\r\n--x--\r\n", FORM), 413, "form_too_large"),
         (raw(FIELD + b"\xff\r\n--x--\r\n", FORM), 400, "malformed_form"),
-        (raw((FILE.replace(b"; filename", b"; o") + b"1\r\n") * 40 + b"--x--\r\n", FORM), 400, "malformed_form"),
+        (raw((FILE.replace(b"; filename", b"; o") + b"1\r\n") * 40 + b"--x--\r\n", FORM), 413, "form_too_large"),
         (raw(b"--x--\r\n", FORM), 422, "no_ct_slices"),
         (raw(b"PK\x03\x04 and no more", "application/zip"), 400, "malformed_archive"),
         (raw(b"neither", "application/zip"), 422, "no_ct_slices"),
@@ -309,6 +309,8 @@ def test_metrics_count_slices_and_stages(client: TestClient, series: list[bytes]
 class Caller:
     """One request to the bare application, whose sender decides when to go away."""
 
+    path = "/v1/studies"
+
     def __init__(self, app: Any, body: bytes, headers: dict[str, str], *, more_body: bool = False) -> None:
         self._app, self._body, self._more_body = app, body, more_body
         self._headers = [
@@ -337,8 +339,8 @@ class Caller:
             "http_version": "1.1",
             "method": "POST",
             "scheme": "http",
-            "path": "/v1/studies",
-            "raw_path": b"/v1/studies",
+            "path": self.path,
+            "raw_path": self.path.encode(),
             "query_string": b"",
             "headers": self._headers,
             "client": ("127.0.0.1", 1),

@@ -13,7 +13,7 @@ import pytest
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.store import ResultStore
 from app.delivery.worker import SpoolWork
-from app.inference.engine import SeriesLane
+from app.inference.series_lane import SeriesLane
 from app.reports.result import ObjectKind, ResultObject
 from app.telemetry import Metrics
 from tests.delivery.test_spool import receive

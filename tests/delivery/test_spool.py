@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -161,3 +163,35 @@ def test_a_full_spool_refuses(spool: Spool) -> None:
             os.truncate(path, 20_000)
     with pytest.raises(SpoolFull), spool.reception():
         pass
+
+
+def test_requests_beside_each_other_are_all_received(tmp_path: Path) -> None:
+    """Each looks how full the spool is, while others make folders, move files and delete what is left."""
+    spool = Spool(tmp_path / "spool", SpoolLimits(10_000_000, keep_hours=1, settle_s=3600, quiet_s=3600))
+
+    def send(sender: int) -> None:
+        for n in range(25):
+            receive(spool, f"{sender}.{n}", series=f"1.{n % 3}")
+            spool.check_room()
+            spool.sweep(time.time())
+            assert spool.claim(0) is None
+
+    with ThreadPoolExecutor(6) as senders:
+        for sent in [senders.submit(send, n) for n in range(6)]:
+            sent.result()
+    stored = {path.name for series in spool.series.iterdir() for path in series.iterdir()}
+    assert {spool.name_of(f"{sender}.{n}") for sender in range(6) for n in range(25)} <= stored
+
+
+def test_what_a_request_writes_counts_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.delivery.spool.CHECK_BYTES", 3000)
+    spool = Spool(tmp_path / "spool", LIMITS)
+    with spool.reception() as reception, reception.open_part() as part:
+        for _ in range(2):
+            part.write(bytes(5000))
+            part.flush()
+            if part.tell() < LIMITS.max_bytes:
+                reception.wrote(5000)
+        with pytest.raises(SpoolFull):
+            reception.wrote(5000)
+    assert spool.claim(0) is None

@@ -21,8 +21,8 @@ from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.store import ResultStore
 from app.delivery.worker import MAX_ATTEMPTS, Backoff, DeliveryWork, SpoolWork
 from app.errors import GantryTilt
-from app.inference.engine import SeriesLane
 from app.inference.series import Cancelled
+from app.inference.series_lane import SeriesLane
 from app.reports.result import ObjectKind, ResultObject
 from app.telemetry import Metrics
 from benchmarks.serving.receiver import Receiver, receiving

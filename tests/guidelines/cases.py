@@ -41,4 +41,5 @@ def nodule(mm: float, kind: AttenuationClass = "solid", solid: float = 0.0, /, *
 def scan(*nodules: Nodule, context: Context = ALL_KNOWN, **others: Any) -> Case:
     """A series with whole lungs; nodules numbered from 1."""
     numbered = tuple(replace(each, id=n) for n, each in enumerate(nodules, start=1))
-    return Case(**({"nodules": numbered, "whole_lungs": True, "slice_mm": 2.5, "context": context} | others))
+    given: dict[str, Any] = {"nodules": numbered, "whole_lungs": True, "slice_mm": 2.5, "context": context}
+    return Case(**(given | others))

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from app.errors import Overloaded
-from app.inference.engine import SeriesLane, SeriesSlot
+from app.inference.series_lane import SeriesLane, SeriesSlot
 
 
 def test_what_work_returns_and_raises_reaches_the_caller() -> None:
@@ -98,3 +98,30 @@ def test_closing_asks_all_work_to_stop() -> None:
             assert await running == "stopped"
 
     asyncio.run(scenario())
+
+
+def test_place_of_the_spool_is_kept_for_it() -> None:
+    lane = SeriesLane(limit=1, reserved=1)
+    lane.require_place()
+    with lane.slot():
+        with pytest.raises(Overloaded):
+            lane.require_place()
+        with lane.slot(spooled=True):
+            with pytest.raises(Overloaded), lane.slot(spooled=True):
+                pass
+            assert len(lane) == 2
+    with lane.slot(spooled=True):
+        lane.require_place()
+    lane.close()
+
+
+def test_place_may_be_given_back_before_its_block_ends() -> None:
+    lane = SeriesLane(limit=1)
+    with lane.slot() as slot:
+        slot.close()
+        with lane.slot():
+            pass
+    assert len(lane) == 0
+    with lane.slot(), pytest.raises(Overloaded), lane.slot():
+        pass
+    lane.close()

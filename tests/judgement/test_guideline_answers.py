@@ -90,7 +90,7 @@ def test_guidelines_are_answered_in_the_order_asked_for_and_otherwise_not(judged
 def test_position_in_words_of_both_languages(judged: Judgement) -> None:
     prediction = changed(judged.prediction, location=Location("right", 0.9), slice=SliceRef(61, None))
     in_series = replace(judged, prediction=replace(prediction, series=SERIES))
-    words = {code: answer(in_series, code, "")["findings"][0]["location"]["display"] for code in ("en", "zh")}  # type: ignore[arg-type]  # languages
+    words = {code: answer(in_series, code, "")["findings"][0]["location"]["display"] for code in ("en", "zh")}
     assert words == {
         "en": "right lung, upper third (estimate), slice 62 of 120",
         "zh": "右肺，上三分之一（估计），第 62 层，共 120 层",

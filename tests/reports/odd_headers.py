@@ -248,6 +248,7 @@ VALID_CODES: Final = {
     "PatientAlternativeCalendar": "CHINESE",
     "TimezoneOffsetFromUTC": "+0800",
     "BodyPartExamined": "CHEST",
+    "BurnedInAnnotation": "NO",
 }
 VALID: Final[dict[str, Any]] = {
     keyword: VALID_CODES.get(keyword, VALID_BY_VR.get(dictionary_VR(tag_for_keyword(keyword) or 0)))

@@ -19,8 +19,10 @@ import numpy as np
 import uvicorn
 from numpy.typing import NDArray
 
-from app.server.connection import HEADERS_BYTES
-from app.server.hooks import EARLY_ANSWER, MALFORMED, WANTS_WHOLE_BODY, WHOLE_BODY, EarlyAnswer
+from app.server.bounds import ConnectionBounds
+from app.server.connections import Connections
+from app.server.hooks import CONNECTIONS, EARLY_ANSWER, MALFORMED, WANTS_WHOLE_BODY, WHOLE_BODY, EarlyAnswer
+from app.server.http_protocol import HEADERS_BYTES
 from app.server.whole_body import PIECE_BYTES
 from benchmarks.serving.service import PATIENCE_S
 
@@ -35,7 +37,8 @@ SIZES = (0, 1, HEADERS_BYTES, LARGE, PIECE_BYTES, 3 * PIECE_BYTES + 7)
 class App:
     """Answers with length and digest of the body, and how it was received; the path says what to do with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: ConnectionBounds | None = None) -> None:
+        self._bounds = bounds
         self.left = threading.Event()
         self.took = threading.Event()
         self.go = threading.Event()
@@ -55,6 +58,8 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             scope["state"] |= {EARLY_ANSWER: self.refuse, MALFORMED: self.malformed, WANTS_WHOLE_BODY: True}
+            if self._bounds is not None:
+                scope["state"][CONNECTIONS] = Connections(self._bounds)
             for phase in ("startup", "shutdown"):
                 await receive()
                 await send({"type": f"lifespan.{phase}.complete"})
@@ -227,12 +232,29 @@ class Clock:
 
 
 class Wire(asyncio.Transport):
-    """Keeps what is written."""
+    """Keeps what is written. `waiting_bytes` of it the client has not taken yet."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, address: str = "192.0.2.1") -> None:
+        super().__init__({"peername": (address, 50_000), "sockname": ("192.0.2.9", 80)})
         self.written = b""
+        self.waiting_bytes = 0
+        self.aborted = False
         self._closing = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting_bytes
+
+    def abort(self) -> None:
+        self._closing = self.aborted = True
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data

@@ -14,8 +14,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from app.server.connection import HEADERS_BYTES, Connection
+from app.server.connection import Connection
 from app.server.hooks import EARLY_ANSWER, WANTS_WHOLE_BODY
+from app.server.http_protocol import HEADERS_BYTES
 from app.server.whole_body import PIECE_BYTES, SCRATCH, Body
 from benchmarks.serving.service import PATIENCE_S
 from tests.server.raw_http import (

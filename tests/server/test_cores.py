@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.inference.engine import Engine, SeriesLane
+from app.inference.engine import Engine
+from app.inference.series_lane import SeriesLane
 from app.main import create_app
 from app.server import cores as cores_module
 from app.server.cores import Cores

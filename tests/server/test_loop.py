@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.server.connection import HEADERS_BYTES
 from app.server.hooks import PASS_ON
+from app.server.http_protocol import HEADERS_BYTES
 from app.server.loop import AsyncioLoop, ServerLoop
 from app.server.whole_body import PIECE_BYTES
 from benchmarks.serving.service import PATIENCE_S, eventually

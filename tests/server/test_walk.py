@@ -26,9 +26,12 @@ APP: Final = Path(sys.modules["app"].__file__ or "").parent
 ROOMS: Final = ("server", "api", "judgement")
 JUDGES: Final = ("imaging", "inference")
 # The queue in front of the judges and the models' registry are asked from outside.
-PASSED_BY: Final = ("inference.engine", "inference.registry", "imaging.options")
+QUEUES: Final = ("inference.engine", "inference.arrivals", "inference.registry", "imaging.options")
+# What only counts on the way.
+BOUNDS: Final = ("server.connections", "server.draining", "server.head_meter", "api.header_values")
+PASSED_BY: Final = (*QUEUES, *BOUNDS)
 # Of the rooms; the metrics, which every room may count in, come on top.
-MOST_MODULES: Final = 12
+MOST_MODULES: Final = 14
 MOST_AMONG_WORKERS: Final = MOST_MODULES + 2  # is another idler? connection passing asks the load board
 
 

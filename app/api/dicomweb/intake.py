@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
-import pydicom
-from pydicom.dataset import Dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from app.delivery.spool import Reception
-from app.errors import EmptyInput, InputError, MalformedInput, UnsupportedInput, WrongModality
+from app.errors import DicomTooComplex, EmptyInput, InputError, MalformedInput, UnsupportedInput, WrongModality
+from app.imaging.chunked import stream_of
 from app.imaging.codecs import DECODERS
 from app.imaging.dicom import CT_SOP_CLASSES, PLAIN_SYNTAXES, DicomImage
-from app.imaging.header import Header, parse_dicom
+from app.imaging.header import Header, parse_dicom, read_attributes, read_file_meta
+from app.imaging.memory import mapped_file
 from app.imaging.values import is_uid, is_valid
 
 # Failure and warning reasons: PS3.18 tables I.2-1 and I.2-2.
@@ -25,6 +28,13 @@ CANNOT_UNDERSTAND: Final = 0xC000
 UNSUPPORTED_TRANSFER_SYNTAX: Final = 0xC122
 ELEMENTS_DISCARDED: Final = 0xB006
 READABLE_SYNTAXES: Final = frozenset({*PLAIN_SYNTAXES, DeflatedExplicitVRLittleEndian, *DECODERS})
+# Attributes of the answer by tag, as DICOM JSON names them, and how much of it is written at once.
+RETRIEVE_URL: Final = "00081190"
+FAILED_SOPS: Final = "00081198"
+REFERENCED_SOPS: Final = "00081199"
+OTHER_FAILURES: Final = "0008119A"
+PIECE_BYTES: Final = 64 * 1024
+Item = dict[str, dict[str, Any]]  # a data set as DICOM JSON
 IDENTITY: Final = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "NumberOfFrames"]
 
 
@@ -74,6 +84,7 @@ class Intake:
         """Write the next bytes of the instance."""
         assert self._part is not None
         self._part.write(data)
+        self._reception.wrote(len(data))
 
     def end(self) -> None:
         """Close and check the instance: keep it, leave it out, or note what is wrong with it."""
@@ -106,23 +117,27 @@ class Intake:
             "series": sorted({instance.series_uid for instance in self.stored}),
         }
 
-    def answer(self) -> tuple[HTTPStatus, Dataset]:
-        """The status and data set of the answer (PS3.18 tables 10.5.3-1 and I.1-1); raises EmptyInput for a request
-        without parts."""
+    def answer(self) -> tuple[HTTPStatus, list[bytes]]:
+        """The status of the answer, and its data set as DICOM JSON in pieces (PS3.18 tables 10.5.3-1 and I.1-1); raises
+        EmptyInput for a request without parts."""
         if not (self.stored or self.left_out or self.failed):
             raise EmptyInput(found="no bytes", expected="DICOM instances", remedy="Check that the files were attached.")
-        dataset = Dataset()
-        dataset.RetrieveURL = None  # of the stored study: sources are not kept
-        acknowledged = [_item(i) for i in self.stored] + [_item(i, warning=ELEMENTS_DISCARDED) for i in self.left_out]
-        if acknowledged:
-            dataset.ReferencedSOPSequence = acknowledged
-        if named := [_item(i, failure=reason) for i, reason in self.failed if i.is_named]:
-            dataset.FailedSOPSequence = named
-        if nameless := [_failure(reason) for i, reason in self.failed if not i.is_named]:
-            dataset.OtherFailuresSequence = nameless
-        if not acknowledged:
-            return HTTPStatus.CONFLICT, dataset
-        return HTTPStatus.ACCEPTED if self.left_out or self.failed else HTTPStatus.OK, dataset
+        status = HTTPStatus.ACCEPTED if self.left_out or self.failed else HTTPStatus.OK
+        if not (self.stored or self.left_out):
+            status = HTTPStatus.CONFLICT
+        acknowledged = chain(
+            (_item(instance) for instance in self.stored),
+            (_item(instance, warning=ELEMENTS_DISCARDED) for instance in self.left_out),
+        )
+        return status, list(
+            pieces_of(
+                {
+                    FAILED_SOPS: (_item(i, failure=reason) for i, reason in self.failed if i.is_named),
+                    REFERENCED_SOPS: acknowledged,
+                    OTHER_FAILURES: (_failure(reason) for i, reason in self.failed if not i.is_named),
+                }
+            )
+        )
 
     def _refusal(self, instance: Instance, path: Path) -> int | None:
         """Why an instance is not kept; None when it is."""
@@ -142,12 +157,12 @@ class Intake:
 def _instance(path: Path) -> Instance:
     """Read an instance's UIDs; all are empty for a file that is not DICOM."""
     try:
-        meta = pydicom.filereader.read_file_meta_info(path)
-        syntax = UID(Header(meta).text("TransferSyntaxUID") or "")
+        file = mapped_file(path)
+        syntax = UID(Header(read_file_meta(stream_of(file))).text("TransferSyntaxUID") or "")
         if syntax == DeflatedExplicitVRLittleEndian:
-            dataset = parse_dicom(path.read_bytes()).dataset
+            dataset = parse_dicom(file).dataset
         else:
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*IDENTITY])
+            dataset = read_attributes(stream_of(file), IDENTITY)
         header = Header(dataset)
         sop_class, uid, study_uid, series_uid = (header.text(keyword) or "" for keyword in IDENTITY[:4])
         frames = header.text("NumberOfFrames") or "1"
@@ -160,12 +175,12 @@ def _instance(path: Path) -> Instance:
 def _unreadable(path: Path) -> int | None:
     """Why a CT file cannot be read as an image, as far as that shows before decoding."""
     try:
-        image = DicomImage.parse(path.read_bytes())
+        image = DicomImage.parse(mapped_file(path))
     except WrongModality:
         return ELEMENTS_DISCARDED
     except UnsupportedInput:
         return UNSUPPORTED_TRANSFER_SYNTAX
-    except MalformedInput:
+    except (MalformedInput, DicomTooComplex):
         return CANNOT_UNDERSTAND
     except InputError:
         return DOES_NOT_MATCH_SOP_CLASS
@@ -176,19 +191,38 @@ def _unreadable(path: Path) -> int | None:
     return None
 
 
-def _item(instance: Instance, *, failure: int | None = None, warning: int | None = None) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = instance.sop_class, instance.uid
+def pieces_of(sequences: Mapping[str, Iterator[Item]]) -> Iterator[bytes]:
+    """A data set with these sequences by tag, as DICOM JSON (PS3.18 F.2) in pieces: no one of them takes long to write
+    or to send. A sequence without items is left out."""
+    written = ['{"' + RETRIEVE_URL + '":{"vr":"UR"}']  # of the stored study: sources are not kept
+    size = 0
+    for tag, items in sequences.items():
+        between = ',"' + tag + '":{"vr":"SQ","Value":['
+        for item in items:
+            written.append(between + json.dumps(item))
+            size += len(written[-1])
+            between = ","
+            if size > PIECE_BYTES:
+                yield "".join(written).encode()
+                written, size = [], 0
+        if between == ",":
+            written.append("]}")
+    yield "".join([*written, "}"]).encode()
+
+
+def _item(instance: Instance, *, failure: int | None = None, warning: int | None = None) -> Item:
+    item: Item = {"00081150": _value("UI", instance.sop_class), "00081155": _value("UI", instance.uid)}
     if failure is not None:
-        item.FailureReason = failure
-        return item
-    item.RetrieveURL = None
+        return item | _failure(failure)
+    item[RETRIEVE_URL] = {"vr": "UR"}
     if warning is not None:
-        item.WarningReason = warning
+        item["00081196"] = _value("US", warning)
     return item
 
 
-def _failure(reason: int) -> Dataset:
-    item = Dataset()
-    item.FailureReason = reason
-    return item
+def _failure(reason: int) -> Item:
+    return {"00081197": _value("US", reason)}
+
+
+def _value(vr: str, value: str | int) -> dict[str, Any]:
+    return {"vr": vr, "Value": [value]}

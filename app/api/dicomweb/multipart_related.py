@@ -6,9 +6,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
-from python_multipart.multipart import parse_options_header
-
-from app.api.uploads.multipart import MultipartReader
+from app.api.header_values import options_of
+from app.api.uploads.multipart import MAX_PARTS, MultipartReader, part_options
 from app.errors import UnsupportedMediaType
 
 DICOM: Final = "application/dicom"
@@ -34,17 +33,18 @@ class InstanceSink(Protocol):
 class RelatedReader:
     """Gives the DICOM instances of a body to a sink; a bare instance counts as one part."""
 
-    def __init__(self, content_type: str, sink: InstanceSink) -> None:
+    def __init__(self, content_type: str, sink: InstanceSink, most_parts: int = MAX_PARTS) -> None:
         """Raises UnsupportedMediaType for anything but application/dicom, and MalformedForm without a boundary."""
-        kind, options = parse_options_header(content_type)
+        kind, options = options_of(content_type)
         declared = options.get(b"type", DICOM.encode()).decode("latin-1").lower()
         if kind.lower() not in (DICOM.encode(), RELATED.encode()) or declared != DICOM:
             raise _unsupported()
         bare = kind.lower() == DICOM.encode()
-        self._reader = _Bare(sink) if bare else MultipartReader(content_type, _Instances(sink))
+        self._reader = _Bare(sink) if bare else MultipartReader(content_type, _Instances(sink), most_parts)
 
     def feed(self, chunk: bytes) -> None:
-        """Read the next bytes; raises MalformedForm, and UnsupportedMediaType for a part of another type."""
+        """Read the next bytes; raises MalformedForm, FormTooLarge, and UnsupportedMediaType for a part of another
+        type."""
         self._reader.feed(chunk)
 
     def finish(self) -> None:
@@ -60,7 +60,7 @@ class _Instances:
         self.write, self.end = sink.write, sink.end
 
     def begin(self, headers: Mapping[str, str]) -> None:
-        if parse_options_header(headers.get("content-type", DICOM))[0].lower() != DICOM.encode():
+        if part_options(headers.get("content-type", DICOM))[0].lower() != DICOM.encode():
             raise _unsupported()
         self._sink.begin()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Annotated, Any, Final
 
@@ -122,19 +122,26 @@ async def _store(request: Request, services: Services, delivery: Delivery, study
     with delivery.watch.guard():
         async with contextmanager_in_threadpool(delivery.spool.reception()) as reception:
             intake = await _read_instances(request, services, reception, study)
-            status, dataset = intake.answer()
+            status, pieces = await asyncio.to_thread(intake.answer)
             await asyncio.to_thread(reception.commit)
     delivery.watch.succeeded()
     for outcome, count in intake.counts().items():
         services.metrics.stow_instances(outcome).inc(count)
     await _put_on_record(services, request, "store", intake.subject(), intake.counts())
-    return _json(dataset.to_json_dict(), status)
+    if len(pieces) == 1:
+        return Response(pieces[0], status, media_type=JSON)
+    return StreamingResponse(_in_pieces(pieces), status, media_type=JSON)
+
+
+async def _in_pieces(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 async def _read_instances(request: Request, services: Services, reception: Reception, study: str | None) -> Intake:
     with closing(Intake(reception, study)) as intake:
-        reader = RelatedReader(request.headers.get("content-type", ""), intake)
-        async for chunk in body_chunks(request, services.study_limit):
+        reader = RelatedReader(request.headers.get("content-type", ""), intake, services.settings.max_parts)
+        async for chunk in body_chunks(request, services.store_limit):
             # It writes to disk, and parses what is complete.
             await asyncio.to_thread(reader.feed, chunk)
         await asyncio.to_thread(reader.finish)
@@ -250,13 +257,14 @@ async def _find(request: Request, services: Services, delivery: Delivery, level:
     query = Query.parse(request.query_params.multi_items())
     root = str(request.base_url).rstrip("/") + ROOT
 
-    def work() -> list[dict[str, Any]]:
-        return search(_attributes(delivery, delivery.store.find(*scope)), query, level, root)
+    def work() -> tuple[int, str]:
+        found = search(_attributes(delivery, delivery.store.find(*scope)), query, level, root)
+        return len(found), json.dumps(found, ensure_ascii=False)
 
     with delivery.watch.guard():
-        found = await asyncio.to_thread(work)
-    await _put_on_record(services, request, "find_results", _asked_for(request, *scope), {"found": len(found)})
-    return _json(found)
+        count, text = await asyncio.to_thread(work)
+    await _put_on_record(services, request, "find_results", _asked_for(request, *scope), {"found": count})
+    return Response(text, media_type=JSON)
 
 
 async def _describe(request: Request, services: Services, delivery: Delivery, *scope: str) -> Response:
@@ -306,7 +314,3 @@ def _found(delivery: Delivery, *scope: str) -> Sequence[str]:
 
 def _attributes(delivery: Delivery, uids: Sequence[str]) -> Iterator[str]:
     return (text for uid in uids if (text := delivery.store.attributes(uid)) is not None)
-
-
-def _json(content: dict[str, Any] | list[Any], status: int = 200) -> Response:
-    return Response(json.dumps(content, ensure_ascii=False), status, media_type=JSON)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Final
 
 import fastapi_standalone_docs
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from app import web
+from app.api import contract
 from app.api.page_policies import with_policy
 
 ASSETS: Final = Path(fastapi_standalone_docs.__file__).parent / "static"
@@ -43,6 +44,14 @@ async def index() -> RedirectResponse:
 async def without_slash(request: Request) -> RedirectResponse:
     """Redirect to the page's path with a slash, because the addresses in it are relative."""
     return RedirectResponse(f"../{request.url.path.split('/')[-2]}")
+
+
+@router.get("/" + CONTRACT_FROM_PAGE)
+async def openapi(request: Request) -> Response:
+    """The OpenAPI document, for clients that reach it below the root path of a proxy too."""
+    if root := request.scope.get("root_path", "").rstrip("/"):
+        return JSONResponse({**request.app.openapi(), "servers": [{"url": root}]})
+    return Response(contract.written(request.app), media_type="application/json")
 
 
 @router.get("/docs")

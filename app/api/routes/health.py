@@ -14,6 +14,14 @@ from app.api.schemas import Health
 router = APIRouter(tags=["operations"])
 OK: Final = {"example": {"status": "ok", "reason": "model ready"}}
 DOWN: Final = {"example": {"status": "unavailable", "reason": "model loading"}}
+LIVES: Final[dict[int | str, dict[str, object]]] = {
+    200: {"content": {"application/json": OK}},
+    503: {
+        "model": Health,
+        "description": "A thread has been at one slice for minutes.",
+        "content": {"application/json": {"example": {"status": "unavailable", "reason": "a thread stands still"}}},
+    },
+}
 NOT_READY: Final[dict[int | str, dict[str, object]]] = {
     200: {"content": {"application/json": OK}},
     503: {"model": Health, "description": "Not ready, and why.", "content": {"application/json": DOWN}},
@@ -26,10 +34,14 @@ async def health(services: ServicesDep, response: Response) -> Health:
     return await _readiness(services, response)
 
 
-@router.get("/health/live", summary="Is the process alive?", responses={200: {"content": {"application/json": OK}}})
-async def live() -> Health:
-    """Always 200 while the process answers; it does not depend on the model. Restart it when this fails."""
-    return Health(status="ok", reason="process answers")
+@router.get("/health/live", summary="Does the process do its work?", responses=LIVES)
+async def live(services: ServicesDep, response: Response) -> Health:
+    """200 while the process answers and no thread is stuck; it does not depend on the model. Restart it when this
+    fails."""
+    if not services.engine.stuck():
+        return Health(status="ok", reason="process answers")
+    response.status_code = 503
+    return Health(status="unavailable", reason="a thread stands still")
 
 
 @router.get("/health/ready", summary="May it get traffic?", responses=NOT_READY)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -15,12 +16,12 @@ from starlette.requests import ClientDisconnect
 from app import telemetry
 from app.api import events, problems
 from app.api.contract import CONTEXT_PART, query_parameters
-from app.api.deps import LanguageDep, Services, ServicesDep, SlotDep, actor_of, authorise
+from app.api.deps import LanguageDep, PlaceDep, Services, ServicesDep, actor_of, authorise
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
 from app.api.negotiation import LANGUAGE_PARAMETER, SERIES_CONTENT, headers, response, series_format
 from app.api.problems import responses_for
-from app.api.uploads.series import StudyUpload, read_study
+from app.api.uploads.series import StudyUpload, decode, read_study
 from app.errors import (
     DicomwebOff,
     FrameOutOfRange,
@@ -33,13 +34,14 @@ from app.errors import (
     UnknownMethod,
     UnsupportedCharset,
 )
-from app.inference.engine import SeriesSlot
+from app.imaging.volume import CTVolume
 from app.inference.series import Progress
+from app.inference.series_lane import SeriesSlot
 from app.inference.vocabulary import Language
 from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
 from app.judgement.beside_report import beside
-from app.judgement.formats import Format, render
+from app.judgement.formats import Format, Headers, render
 from app.judgement.parameters import KNOWN_OF_SERIES, Parameters, parse_series_parameters
 from app.judgement.records import Actor, Receipt
 
@@ -98,10 +100,14 @@ DESCRIPTION: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One series with its parameters and the digest of its files, the format and language of the answer, who asked,
-    and the time at which the request began."""
+    """One series, the milliseconds that decoding it took, the headers that were kept, and the report beside it; its
+    parameters and the digest of its files, the format and language of the answer, who asked, and the time at which the
+    request began."""
 
-    upload: StudyUpload
+    volume: CTVolume
+    decode_ms: float
+    headers: Headers
+    report: str | None
     parameters: Parameters
     format: Format
     language: Language
@@ -124,19 +130,33 @@ class _Asked:
     },
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, LANGUAGE_PARAMETER]},
 )
-async def judge_study(request: Request, services: ServicesDep, language: LanguageDep, slot: SlotDep) -> Response:
-    """Decode the files as they arrive, judge the series in its own lane, write the answer or stream it."""
+async def judge_study(request: Request, services: ServicesDep, language: LanguageDep, place: PlaceDep) -> Response:
+    """Receive the files; then, in a place for one series, decode and judge them, and write the answer or stream it."""
     began = time.perf_counter()
     wanted = series_format(request)
     services.records.require()
-    builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "fhir"))
-    upload = await read_study(request, builder, slot, services.study_limit, services.report_limit)
+    upload = await read_study(request, services.study_limit, services.report_limit, services.settings.max_parts)
     written: Format = "json" if wanted == "events" else wanted
     parameters = parse_series_parameters(upload.parameters)
     _require_json(upload, parameters, written)
     if parameters.second_opinion:
         services.judge.opinions.require()
-    asked = _Asked(upload, parameters, written, language, actor_of(request), began, builder.input_digest)
+    slot = place()
+    builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "fhir"))
+    decoding = slot.run(partial(decode, upload.files, builder, slot.cancelled))
+    volume, decode_ms = await _while_connected(request, slot, decoding)
+    asked = _Asked(
+        volume,
+        decode_ms,
+        builder.headers,
+        upload.report,
+        parameters,
+        written,
+        language,
+        actor_of(request),
+        began,
+        builder.input_digest,
+    )
     if wanted == "events":
         stream = _streamed(services, slot, asked)
         # No proxy may gather the lines before it passes them on.
@@ -147,33 +167,36 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
 
 
 async def _judge(services: Services, slot: SeriesSlot, asked: _Asked, progress: Progress) -> _Judged:
+    """The answer; the slot is free once it is written, however long the client takes to read it."""
     request_id = telemetry.request_id.get() or ""
     records, language = services.records, asked.language
 
     def work() -> _Judged:
-        upload = asked.upload
         judgement = services.judge.series(
-            upload.volume,
+            asked.volume,
             asked.parameters,
-            upload.decode_ms,
+            asked.decode_ms,
             progress,
             slot.cancelled,
             asked.began,
             asked.input_digest,
         )
-        report = None if upload.report is None else beside(judgement, upload.report, services.reader)
+        report = None if asked.report is None else beside(judgement, asked.report, services.reader)
         if asked.format == "json" and not records.kept:
             return (json_answer(judgement, language, request_id, report),), None
         files: tuple[bytes, ...] = ()
         if asked.format != "json":
-            files = render(judgement, asked.format, language, upload.headers, services.metrics)
+            files = render(judgement, asked.format, language, asked.headers, services.metrics)
         if not records.kept:
             return files, None
         attested = records.judged("judge_series", asked.actor, judgement, language, request_id, report)
         return files or (attested.answer,), attested.receipt
 
-    services.registry.models()
-    return await slot.run(work)
+    try:
+        services.registry.models()
+        return await slot.run(work)
+    finally:
+        slot.close()
 
 
 def _require_json(upload: StudyUpload, parameters: Parameters, wanted: Format) -> None:

@@ -8,7 +8,8 @@ import time
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from app.errors import (
     UnsupportedContentCoding,
     UploadTooSlow,
 )
+from app.inference.arrivals import Arrival, Arrivals
 from app.server.hooks import WHOLE_BODY, WholeBody
 
 MIN_RATE: Final = 32 * 1024  # bytes per second on average: a slice of 0.5 MB in 16 s, a series of 64 MB in half an hour
@@ -35,12 +37,14 @@ ZLIB_METHOD: Final = 8  # in the low half of a zlib stream's first byte, which n
 
 @dataclass(frozen=True, slots=True)
 class BodyLimit:
-    """The most bytes of a body, the setting that says so, and the longest pause in seconds between two of its
-    chunks."""
+    """The most bytes of a body, the setting that says so, the longest pause in seconds between two of its chunks, the
+    least bytes per second, and the bodies with which it shares memory. A body on its way to the disk shares none."""
 
     max_bytes: int
     setting: str
     patience_s: float
+    min_rate: int = MIN_RATE
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
 
 def announced_bytes(request: Request) -> int:
@@ -51,16 +55,16 @@ def announced_bytes(request: Request) -> int:
     return int(announced)
 
 
-async def read_body(request: Request, limit: BodyLimit) -> bytes | memoryview:
+async def read_body(request: Request, limit: BodyLimit, arrival: Arrival) -> bytes | memoryview:
     """A request's body as one piece; raises the errors of `bounded_body`, and ClientDisconnect."""
     whole = _whole_body(request)
     if whole is None:
-        return b"".join([chunk async for chunk in bounded_body(request, limit)])
+        return b"".join([chunk async for chunk in bounded_body(request, limit, arrival)])
     length = announced_bytes(request)
     check_size(length, limit)
     data = np.empty(length, np.uint8).data
-    with whole.into(data):
-        if not await _arrived(whole, limit):
+    with whole.into(data, arrival.grow):
+        if not await _arrived(whole, limit, arrival):
             raise ClientDisconnect
     return data
 
@@ -77,45 +81,67 @@ def _whole_body(request: Request) -> WholeBody | None:
     return found
 
 
-async def _arrived(body: WholeBody, limit: BodyLimit) -> bool:
+async def _arrived(body: WholeBody, limit: BodyLimit, arrival: Arrival) -> bool:
     now = asyncio.get_running_loop().time
     started = body.last_s = now()
     # What comes while it waits moves the deadline.
-    while (deadline := min(body.last_s, started + body.received / MIN_RATE) + limit.patience_s) > now():
+    while (deadline := min(body.last_s, started + body.received / limit.min_rate) + limit.patience_s) > now():
+        arrival.require()
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline):
-                return await body.arrived()
+            async with asyncio.timeout_at(deadline) as timeout:
+                arrival.stop = partial(timeout.reschedule, 0.0)
+                try:
+                    return await body.arrived()
+                finally:
+                    arrival.stop = _nothing
+    arrival.require()
     raise _too_slow(limit)
 
 
-async def bounded_body(request: Request, limit: BodyLimit) -> AsyncGenerator[bytes, None]:
-    """The chunks of a request's body, before its content coding is undone.
+async def bounded_body(
+    request: Request, limit: BodyLimit, arrival: Arrival | None = None, *, counted: bool = True
+) -> AsyncGenerator[bytes, None]:
+    """The chunks of a request's body, before its content coding is undone, which `arrival` counts where they are
+    `counted`.
 
-    Raises InputTooLarge as soon as Content-Length or the bytes received exceed the limit. Raises UploadTooSlow after a
-    pause longer than the limit's patience, and for an upload that took longer than that and came at less than MIN_RATE
-    on average. The time that the caller spends on a chunk does not count.
+    Raises InputTooLarge as soon as Content-Length or the bytes received exceed the limit, and Overloaded when others
+    need the memory. Raises UploadTooSlow after a pause longer than the limit's patience, and for an upload that took
+    longer than that and came at less than the least rate on average. The time that the caller spends on a chunk does
+    not count.
     """
     check_size(announced_bytes(request), limit)
+    arrival = arrival or Arrival(lambda _arrival, _count: None, 0.0)
     received, waited_s = 0, 0.0
     chunks = aiter(request.stream())
     while True:
         started = time.monotonic()
         try:
-            async with asyncio.timeout(limit.patience_s):
+            async with asyncio.timeout(limit.patience_s) as timeout:
+                arrival.stop = partial(timeout.reschedule, 0.0)
                 chunk = await anext(chunks)
         except StopAsyncIteration:
             return
         except TimeoutError:
+            arrival.require()
             raise _too_slow(limit) from None
+        finally:
+            arrival.stop = _nothing
         waited_s += time.monotonic() - started
         received += len(chunk)
+        if counted:
+            arrival.grow(len(chunk))
+        arrival.require()
         _check_pace(received, waited_s, limit)
         yield chunk
 
 
+def _nothing() -> None:
+    pass
+
+
 def _check_pace(received: int, waited_s: float, limit: BodyLimit) -> None:
     check_size(received, limit)
-    if waited_s > limit.patience_s + received / MIN_RATE:
+    if waited_s > limit.patience_s + received / limit.min_rate:
         raise _too_slow(limit)
 
 
@@ -131,7 +157,7 @@ def check_size(found: int, limit: BodyLimit) -> None:
 
 def _too_slow(limit: BodyLimit) -> UploadTooSlow:
     return UploadTooSlow(
-        found=f"a pause of {limit.patience_s:g} s, or less than {MIN_RATE // 1024} kB/s on average",
+        found=f"a pause of {limit.patience_s:g} s, or less than {limit.min_rate // 1024} kB/s on average",
         expected="a body that keeps coming",
         remedy="Send it again over a better connection; the operator can raise LUNGSCOPE_UPLOAD_PATIENCE_SECONDS.",
     )
@@ -145,28 +171,29 @@ def is_form(content_type: str) -> bool:
 async def body_of(request: Request, limit: BodyLimit) -> bytes | memoryview:
     """A request's body as one piece, without its content coding; raises the errors of `body_chunks`, and
     ClientDisconnect."""
-    if not _named(request):
-        return await read_body(request, limit)
-    return b"".join([chunk async for chunk in body_chunks(request, limit)])
+    with limit.arrivals.begin() as arrival:
+        if not _named(request):
+            return await read_body(request, limit, arrival)
+        return b"".join([chunk async for chunk in body_chunks(request, limit, arrival)])
 
 
-def body_chunks(request: Request, limit: BodyLimit) -> AsyncGenerator[bytes, None]:
-    """The chunks of a request's body, without its content coding.
+def body_chunks(request: Request, limit: BodyLimit, arrival: Arrival | None = None) -> AsyncGenerator[bytes, None]:
+    """The chunks of a request's body, without its content coding, which `arrival` counts.
 
     Raises the errors of `bounded_body`, InputTooLarge as soon as the decoded bytes exceed the limit too,
     UnsupportedContentCoding, and MalformedContentCoding.
     """
     coding = _named(request)
-    chunks = bounded_body(request, limit)
     if not coding:
-        return chunks
+        return bounded_body(request, limit, arrival)
     if coding not in CODINGS:
         raise UnsupportedContentCoding(
             found="a Content-Encoding that this service cannot decode",
             expected=READ_CODINGS,
             remedy="Send the bytes as they are.",
         )
-    return _expanded(chunks, CODINGS[coding], limit)
+    # What it becomes takes the memory.
+    return _expanded(bounded_body(request, limit, arrival, counted=False), CODINGS[coding], limit, arrival)
 
 
 def _named(request: Request) -> str:
@@ -178,12 +205,17 @@ def _named(request: Request) -> str:
     return ", ".join(coding for coding in every if coding not in ("", "identity"))
 
 
-async def _expanded(chunks: AsyncIterable[bytes], window: int, limit: BodyLimit) -> AsyncGenerator[bytes, None]:
+async def _expanded(
+    chunks: AsyncIterable[bytes], window: int, limit: BodyLimit, arrival: Arrival | None
+) -> AsyncGenerator[bytes, None]:
     expansion, size = _Expansion(window), 0
     async for chunk in chunks:
         for piece in expansion.pieces(chunk):
             size += len(piece)
             check_size(size, limit)
+            if arrival is not None:
+                arrival.grow(len(piece))
+                arrival.require()
             yield piece
             await asyncio.sleep(0)
     expansion.finish()

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
-from python_multipart.multipart import parse_options_header
-
 from app.api.uploads.file_buffer import FileBuffer
-from app.api.uploads.multipart import MultipartReader, malformed
+from app.api.uploads.multipart import MAX_PARTS, MultipartReader, malformed, part_options, too_large
 from app.errors import FileMissing, MalformedForm
 
 MAX_FIELDS: Final = 32
 MAX_FIELD_BYTES: Final = 4096
 # Parameters that are texts, with or without a file name, and their most bytes.
 TEXTS: Final = {"report": 1024 * 1024, "context": MAX_FIELD_BYTES}
+MANY_PARTS: Final = 64  # at once: a millisecond
+TURN_BYTES: Final = 8 * 1024  # of small parts, before others have their turn
 ONE_FILE: Final = "one file, under any field name"
 ADD_ONE: Final = "With curl: -F file=@slice.dcm (mind the @). Send several slices one by one."
 
@@ -97,7 +98,7 @@ class _Collector(Generic[C]):
 
     def begin(self, headers: Mapping[str, str]) -> None:
         disposition = headers.get("content-disposition", "")
-        name = parse_options_header(disposition)[1].get(b"name", b"")
+        name = part_options(disposition)[1].get(b"name", b"")
         if not name:
             raise malformed("a part without a name")
         self._name = name.decode("utf-8", "replace")
@@ -108,7 +109,7 @@ class _Collector(Generic[C]):
         self._content.append(data)
         most = TEXTS.get(self._name, MAX_FIELD_BYTES)
         if self._is_file is False and len(self._content) > most:
-            raise malformed(f"a field of more than {most} bytes")
+            raise too_large(f"a field of more than {most} bytes", f"{most} bytes")
 
     def end(self) -> None:
         content, self._content = self._content, self._new_content()
@@ -133,11 +134,11 @@ class _Collector(Generic[C]):
         if self._name in TEXTS and self._name in self._parameters:
             return False
         # RFC 7578 forbids filename* and some write it; python-multipart leaves it out.
-        if b"filename" in parse_options_header(disposition)[1] or "filename*" in disposition.lower():
+        if b"filename" in part_options(disposition)[1] or "filename*" in disposition.lower():
             return True
         if self._name in self._parameters:
             return False
-        kind = parse_options_header(content_type)[0]
+        kind = part_options(content_type)[0]
         return True if kind not in (b"", b"text/plain") else None
 
     def _add_file(self, content: C) -> None:
@@ -149,7 +150,7 @@ class _Collector(Generic[C]):
     def _add_field(self, text: str) -> None:
         self._fields += 1
         if self._fields > MAX_FIELDS:
-            raise malformed(f"more than {MAX_FIELDS} fields")
+            raise too_large(f"more than {MAX_FIELDS} fields", f"{MAX_FIELDS} fields")
         self.complete.append(Field(self._name, text))
 
 
@@ -159,7 +160,7 @@ def form_of_one(
     """The one file of a form that is in memory, as a view of the body, and the fields by name in their order.
 
     `parameters` are the names of parts that are files only if they have a file name. Raises MalformedForm for a form of
-    wrong syntax, and FileMissing for no file or more than one.
+    wrong syntax, FormTooLarge for too many or too long fields, and FileMissing for no file or more than one.
     """
     collector = _Collector(parameters, Pieces, most_files=1)
     reader = MultipartReader(content_type, collector)
@@ -172,19 +173,31 @@ def form_of_one(
 
 
 async def parts_of(
-    content_type: str, body: AsyncIterable[bytes], parameters: Collection[str]
+    content_type: str, body: AsyncIterable[bytes], parameters: Collection[str], most_parts: int = MAX_PARTS
 ) -> AsyncGenerator[File[FileBuffer] | Field, None]:
     """The parts of a form during its upload; reads at most one chunk beyond the last part that it has given.
 
-    `parameters` as in `form_of_one`. Raises MalformedForm, and whatever `body` raises.
+    `parameters` as in `form_of_one`. Raises MalformedForm, FormTooLarge, and whatever `body` raises.
     """
     collector = _Collector(parameters, FileBuffer)
-    reader = MultipartReader(content_type, collector)
+    reader = MultipartReader(content_type, collector, most_parts)
     async for chunk in body:
-        reader.feed(chunk)
-        while collector.complete:
-            yield collector.complete.popleft()
+        for piece in _in_turns(chunk):
+            reader.feed(piece)
+            while collector.complete:
+                yield collector.complete.popleft()
+            if piece is not chunk:
+                await asyncio.sleep(0)
     reader.finish()
+
+
+def _in_turns(chunk: bytes) -> Iterator[bytes | memoryview]:
+    """The chunk, or pieces of one that holds many parts, each of which takes as long as hundreds of kilobytes."""
+    if chunk.count(b"\n--") <= MANY_PARTS:
+        yield chunk
+    else:
+        view = memoryview(chunk)
+        yield from (view[start : start + TURN_BYTES] for start in range(0, len(view), TURN_BYTES))
 
 
 def _text(data: bytes) -> str | None:

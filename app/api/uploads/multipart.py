@@ -11,12 +11,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from python_multipart.multipart import parse_options_header
-
-from app.errors import MalformedForm
+from app.api.header_values import MAX_VALUE_CHARACTERS, options_of
+from app.errors import FormTooLarge, MalformedForm
 
 MAX_BOUNDARY_BYTES: Final = 256  # RFC 2046 allows 70; some senders write more
-MAX_HEADER_BYTES: Final = 16 * 1024  # all headers of one part, as of a request
+MAX_HEADER_BYTES: Final = 16 * 1024  # all headers of one part
+MAX_HEADERS: Final = 64  # of one part; senders write four
+MAX_PARTS: Final = 5200  # the files of a series and the fields beside them
+MAX_FALSE_BOUNDARIES: Final = 50_000  # lines that only begin as one: RFC 2046 5.1.1 forbids them in content
 # What may follow a boundary, and what of it may have come so far. More than the hyphens may follow the last one.
 LINE_END: Final = re.compile(rb"--|[ \t]{0,1024}\r\n")
 LINE_END_SO_FAR: Final = re.compile(rb"-|[ \t]{0,1024}\r?")
@@ -47,8 +49,11 @@ class MultipartReader:
     """Gives the parts of a body to a sink as they arrive. It holds only the headers of one part and a possible
     beginning of a boundary."""
 
-    def __init__(self, content_type: str, sink: PartSink) -> None:
+    def __init__(self, content_type: str, sink: PartSink, most_parts: int = MAX_PARTS) -> None:
         """Raises MalformedForm when the Content-Type has no usable boundary."""
+        self._parts_left = most_parts
+        self._most_parts = most_parts
+        self._false_boundaries = 0
         self._delimiter = b"\r\n--" + _boundary(content_type)
         self._sink = sink
         self._read: Callable[[bytes, int], tuple[int, bool]] = self._read_content  # of nobody: the preamble
@@ -60,7 +65,7 @@ class MultipartReader:
         self._no_content = 0
 
     def feed(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Read the next bytes; raises MalformedForm, and whatever the sink raises."""
+        """Read the next bytes; raises MalformedForm, FormTooLarge, and whatever the sink raises."""
         data = self._kept + chunk if self._kept or not isinstance(chunk, bytes) else chunk
         at, more = 0, True
         while more:
@@ -84,6 +89,9 @@ class MultipartReader:
             if LINE_END_SO_FAR.fullmatch(data, after):
                 break
             at = after  # a line that only begins as a boundary does is content
+            self._false_boundaries += 1
+            if self._false_boundaries > MAX_FALSE_BOUNDARIES:
+                raise malformed("content full of its own boundary")
         stop = found if found >= 0 else self._perhaps_delimiter(data, at)
         self._pass_on(data, start, stop)
         return stop, False
@@ -110,9 +118,12 @@ class MultipartReader:
         """Read the headers of a part, from the end of the boundary's line."""
         end = data.find(BLANK_LINE, start)
         if (end if end >= 0 else len(data) - len(BLANK_LINE)) - start > MAX_HEADER_BYTES:
-            raise malformed(f"a part with more than {MAX_HEADER_BYTES} bytes of headers")
+            raise too_large(f"a part with more than {MAX_HEADER_BYTES} bytes of headers", f"{MAX_HEADER_BYTES} bytes")
         if end < 0:
             return start, False
+        self._parts_left -= 1
+        if self._parts_left < 0:
+            raise too_large(f"more than {self._most_parts} parts", f"{self._most_parts} parts")
         self._sink.begin(_headers(data[start + 2 : end + 2]))
         self._within_part, self._no_content = True, 2
         self._read = self._read_content
@@ -132,17 +143,32 @@ def malformed(found: str) -> MalformedForm:
     )
 
 
+def too_large(found: str, most: str) -> FormTooLarge:
+    """The error for a body of more, or longer, parts than are read."""
+    return FormTooLarge(found=found, expected=f"at most {most}", remedy="Send less at once; a series also as one zip.")
+
+
+def part_options(value: str) -> tuple[bytes, dict[bytes, bytes]]:
+    """The value of a part's header without its parameters, and these by name; raises FormTooLarge."""
+    if len(value) > MAX_VALUE_CHARACTERS:
+        raise too_large(f"a part's header of {len(value)} characters", f"{MAX_VALUE_CHARACTERS} of one with parameters")
+    return options_of(value)
+
+
 def _boundary(content_type: str) -> bytes:
-    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    boundary = options_of(content_type)[1].get(b"boundary", b"")
     if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES or CONTROL.search(boundary):
         raise malformed(f"a multipart Content-Type without a boundary of 1 to {MAX_BOUNDARY_BYTES} characters")
     return boundary
 
 
 def _headers(block: bytes) -> dict[str, str]:
-    """The headers by name, from lines that each end in CRLF; raises MalformedForm."""
+    """The headers by name, from lines that each end in CRLF; raises MalformedForm and FormTooLarge."""
     headers: dict[str, str] = {}
-    for line in FOLD.sub(b"", block).split(b"\r\n")[:-1]:
+    lines = FOLD.sub(b"", block).split(b"\r\n")[:-1]
+    if len(lines) > MAX_HEADERS:
+        raise too_large(f"a part with {len(lines)} headers", f"{MAX_HEADERS} headers of a part")
+    for line in lines:
         header = HEADER.fullmatch(line)
         if header is None:
             raise malformed("a part with a line among its headers that is none")

@@ -8,8 +8,8 @@ from typing import Final, get_args
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
-from python_multipart.multipart import parse_options_header
 
+from app.api.header_values import options_of
 from app.api.uploads.body import BodyLimit, body_of
 from app.errors import EmptyInput, InvalidParameter, MalformedText, UnsupportedCharset, UnsupportedMediaType
 from app.text.statements import Language
@@ -45,7 +45,7 @@ async def read_report(request: Request, language: Language | None, limit: BodyLi
     Raises UnsupportedMediaType, UnsupportedCharset, MalformedText, EmptyInput, InvalidParameter and the errors of a
     body.
     """
-    kind, options = parse_options_header(request.headers.get("content-type", PLAIN))
+    kind, options = options_of(request.headers.get("content-type", PLAIN))
     media_type = kind.decode("latin-1").lower()
     _require_text(media_type, options.get(b"charset", b"utf-8").decode("latin-1").lower())
     body = bytes(await body_of(request, limit))

@@ -1,67 +1,89 @@
-"""Reads the files of a series during the upload: decodes each as soon as it is complete, and drops its bytes."""
+"""Receives the files of a series in memory, and decodes them once all are there: each is dropped when it is decoded."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Final
 
 from fastapi import Request
 
 from app.api.uploads.body import BodyLimit, body_chunks, check_size, is_form
 from app.api.uploads.file_buffer import FileBuffer
-from app.api.uploads.form_parts import Field, parts_of
+from app.api.uploads.form_parts import File, parts_of
 from app.api.uploads.report import require_characters
 from app.api.uploads.slice import merged, query_of, unique
-from app.errors import EmptyInput, InvalidParameter
+from app.errors import ArchiveTooLarge, EmptyInput, InputError, InvalidParameter
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
-from app.inference.engine import SeriesSlot
 from app.inference.series import Cancelled
-from app.judgement.formats import Headers
 from app.judgement.parameters import CONTEXT, KNOWN_OF_SERIES, REPORT
+
+MAX_INFLATED_BYTES: Final = 2 << 30  # of all files of a request, as of one archive
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyUpload:
-    """One series, the texts of its parameters, the milliseconds that decoding took, the headers that were kept, and the
-    text of the report that came with it."""
+    """The files of one series in memory, the texts of its parameters, and the text of the report that came with it."""
 
-    volume: CTVolume
+    files: deque[FileBuffer]
     parameters: dict[str, str]
-    decode_ms: float
-    headers: Headers
     report: str | None = None
 
 
-async def read_study(
-    request: Request, builder: SeriesBuilder, slot: SeriesSlot, limit: BodyLimit, report_limit: BodyLimit
-) -> StudyUpload:
-    """Read a series and its parameters from a request; raises the errors of `app.errors` for a body that is not a
-    series."""
+async def read_study(request: Request, limit: BodyLimit, report_limit: BodyLimit, most_parts: int) -> StudyUpload:
+    """Receive a series and its parameters; raises the errors of `app.errors` for a body that cannot be one."""
     query = query_of(request)
     content_type = request.headers.get("content-type", "")
-    body = body_chunks(request, limit)
     fields: list[tuple[str, str]] = []
+    files: deque[FileBuffer] = deque()
     report: str | None = None
-    decode_ms = 0.0
-    if is_form(content_type):
-        async for part in parts_of(content_type, body, (*KNOWN_OF_SERIES, REPORT, CONTEXT)):
-            if isinstance(part, Field) and part.name == REPORT:
-                report = _report(part.text, report, report_limit)
-            elif isinstance(part, Field):
-                fields.append((part.name, part.text))
-            else:
-                decode_ms += await slot.run(partial(_take, part.content, builder, slot))
-    else:
-        received = FileBuffer()
-        async for chunk in body:
-            received.append(chunk)
-        if not len(received):
-            raise EmptyInput(found="no bytes", expected="a CT series", remedy="Check that the files were attached.")
-        decode_ms += await slot.run(partial(_take, received, builder, slot))
-    parameters = merged(query, unique(fields))
-    return StudyUpload(await slot.run(builder.build), parameters, decode_ms, builder.headers, report)
+    with limit.arrivals.begin() as arrival:
+        body = body_chunks(request, limit, arrival)
+        if is_form(content_type):
+            async for part in parts_of(content_type, body, (*KNOWN_OF_SERIES, REPORT, CONTEXT), most_parts):
+                if isinstance(part, File):
+                    files.append(part.content)
+                elif part.name == REPORT:
+                    report = _report(part.text, report, report_limit)
+                else:
+                    fields.append((part.name, part.text))
+        else:
+            files.append(FileBuffer())
+            async for chunk in body:
+                files[0].append(chunk)
+            if not len(files[0]):
+                raise EmptyInput(found="no bytes", expected="a CT series", remedy="Check that the files were attached.")
+    return StudyUpload(files, merged(query, unique(fields)), report)
+
+
+def decode(files: deque[FileBuffer], builder: SeriesBuilder, cancelled: Callable[[], bool]) -> tuple[CTVolume, float]:
+    """The volume in the files, each of which is dropped once it is decoded, and the milliseconds that this took.
+
+    Raises the errors of a series that is none, ArchiveTooLarge for archives that inflate to too much together, and
+    Cancelled.
+    """
+
+    def go_on() -> None:
+        if cancelled():
+            raise Cancelled
+
+    started = time.perf_counter()
+    left = MAX_INFLATED_BYTES
+    while files:
+        for data in files.popleft().files():
+            go_on()
+            left -= 0 if isinstance(data, InputError) else len(data)
+            if left < 0:
+                raise ArchiveTooLarge(
+                    found=f"files of more than {MAX_INFLATED_BYTES >> 20} MB together",
+                    expected="the files of one CT series",
+                    remedy="Send one series at a time, without other files.",
+                )
+            builder.add(data, go_on=go_on)
+    return builder.build(), (time.perf_counter() - started) * 1000
 
 
 def _report(text: str, before: str | None, limit: BodyLimit) -> str | None:
@@ -73,13 +95,3 @@ def _report(text: str, before: str | None, limit: BodyLimit) -> str | None:
     check_size(len(text.encode()), limit)
     require_characters(text)
     return text
-
-
-def _take(received: FileBuffer, builder: SeriesBuilder, slot: SeriesSlot) -> float:
-    """Give a file, or every file of an archive, to the builder; returns milliseconds."""
-    started = time.perf_counter()
-    for data in received.files():
-        if slot.cancelled():
-            raise Cancelled
-        builder.add(data)
-    return (time.perf_counter() - started) * 1000

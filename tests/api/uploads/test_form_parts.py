@@ -11,7 +11,8 @@ import pytest
 
 from app.api.uploads.file_buffer import CHUNK_BYTES, FileBuffer
 from app.api.uploads.form_parts import MAX_FIELD_BYTES, MAX_FIELDS, Field, File, form_of_one, parts_of
-from app.errors import FileMissing, InputError, MalformedForm
+from app.api.uploads.multipart import MAX_HEADERS
+from app.errors import FileMissing, FormTooLarge, InputError, MalformedForm
 from app.imaging.chunked import ChunkedFile, piece_of
 from phantoms.series import zipped
 
@@ -132,15 +133,54 @@ def test_form_may_be_as_large_as_its_bounds() -> None:
         pytest.param(b"--x\r\n\r\n1,1\r\n", id="no headers"),
         pytest.param(part("form-data", b"1,1"), id="no name"),
         pytest.param(part('form-data; name=""', b"1,1"), id="empty name"),
-        pytest.param(part('form-data; name="roi"', LONG), id="long parameter"),
         pytest.param(part('form-data; name="roi"', NUL), id="parameter that is no text"),
         pytest.param(part('form-data; name="roi"', b"\xff"), id="parameter that is not UTF-8"),
-        pytest.param(part('form-data; name="a"', b"1") * (MAX_FIELDS + 1), id="too many"),
     ],
 )
 def test_form_that_cannot_be_used(sent: bytes) -> None:
     with pytest.raises(MalformedForm):
         asyncio.run(read([sent + END]))
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        pytest.param(part('form-data; name="roi"', LONG), "a field of more than", id="long parameter"),
+        pytest.param(part('form-data; name="a"', b"1") * (MAX_FIELDS + 1), "fields", id="fields"),
+        pytest.param(part('form-data; name="a"; filename="a"', b"") * 1001, "1000 parts", id="files"),
+        pytest.param(part('form-data; name="a"', b"1", *["A: b"] * MAX_HEADERS), "headers", id="headers of a part"),
+    ],
+)
+def test_form_beyond_its_bounds(sent: bytes, found: str) -> None:
+    async def scenario() -> None:
+        async for _ in parts_of(TYPE, chunks([sent + END]), PARAMETERS, 1000):
+            pass
+
+    with pytest.raises(FormTooLarge, match=found):
+        asyncio.run(scenario())
+
+
+def test_many_small_parts_leave_others_their_turn() -> None:
+    """A chunk of thousands is read a few at a time."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def scenario() -> int:
+        beside = asyncio.create_task(others())
+        sent = part('form-data; name="a"; filename="a"', b"1") * 1000 + END
+        count = 0
+        async for _ in parts_of(TYPE, chunks([sent]), PARAMETERS):
+            count += 1
+        beside.cancel()
+        return count
+
+    assert asyncio.run(scenario()) == 1000
+    assert turns >= 5
 
 
 def test_file_of_a_body_that_is_there_stays_where_it_lies() -> None:

@@ -15,8 +15,14 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.api.uploads.multipart import MAX_BOUNDARY_BYTES, MAX_HEADER_BYTES, MultipartReader
-from app.errors import MalformedForm
+from app.api.uploads.multipart import (
+    MAX_BOUNDARY_BYTES,
+    MAX_FALSE_BOUNDARIES,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    MultipartReader,
+)
+from app.errors import FormTooLarge, MalformedForm
 
 EXAMPLES = int(os.environ.get("MULTIPART_EXAMPLES", "200"))
 GENERATED = hypothesis_settings(
@@ -201,8 +207,6 @@ TYPE = "multipart/form-data; boundary=x"
         b"--x\r\nA: b\nB: c\r\n\r\n\r\n--x--",
         b"--x\r\nA: b\r\n--x--\r\n",
         b"--x\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n--x--",
-        b"--x\r\nA: " + b"a" * MAX_HEADER_BYTES + b"\r\n\r\n\r\n--x--",
-        b"--x\r\n" + b"A: b\r\n" * MAX_HEADER_BYTES,
         b"--x\n\nlone line feeds\n--x--\n",
         b"only a preamble",
     ],
@@ -241,7 +245,7 @@ def test_boundary_and_headers_may_be_as_long_as_their_bounds() -> None:
     assert part[0] == {"a": line[3:].decode()}
     with pytest.raises(MalformedForm):
         read(f"multipart/mixed; boundary={boundary}b", [body])
-    with pytest.raises(MalformedForm):
+    with pytest.raises(FormTooLarge):
         read(f"multipart/mixed; boundary={boundary}", [body.replace(b"A: ", b"A: aa")])
 
 
@@ -258,3 +262,32 @@ def test_memory_of_the_body_is_not_copied_piece_by_piece() -> None:
     sink = Counting()
     MultipartReader(TYPE, sink).feed(memoryview(b"--x\r\n\r\n" + b"\r\n--\r\r\n--xx\r\n--x-" * 10_000 + b"\r\n--x--"))
     assert sink.pieces == 1
+
+
+@pytest.mark.parametrize("most", [1, 7])
+def test_parts_are_as_many_as_may_be(most: int) -> None:
+    part = b"--x\r\n\r\na\r\n"
+    sink = Sink()
+    MultipartReader(TYPE, sink, most).feed(part * most + b"--x--")
+    assert len(sink.parts) == most
+    with pytest.raises(FormTooLarge, match=f"{most} parts"):
+        MultipartReader(TYPE, Sink(), most).feed(part * (most + 1) + b"--x--")
+
+
+def test_content_full_of_its_own_boundary_is_given_up() -> None:
+    """To look what follows each takes a thousand times as long as to look for it."""
+    with pytest.raises(MalformedForm, match="boundary"):
+        MultipartReader(TYPE, Sink()).feed(b"--x\r\n\r\n" + b"\r\n--xx" * (MAX_FALSE_BOUNDARIES + 1))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"--x\r\nA: " + b"a" * MAX_HEADER_BYTES + b"\r\n\r\n\r\n--x--",
+        b"--x\r\n" + b"A: b\r\n" * MAX_HEADER_BYTES,
+        b"--x\r\n" + b"A: b\r\n" * (MAX_HEADERS + 1) + b"\r\n\r\n--x--",
+    ],
+)
+def test_headers_of_a_part_are_bounded(data: bytes) -> None:
+    with pytest.raises(FormTooLarge, match="headers"):
+        read(TYPE, [data])

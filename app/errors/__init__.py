@@ -6,26 +6,19 @@ It knows nothing of HTTP: `app.api.problems` holds the one table from these clas
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-
-class LungscopeError(Exception):
-    """An error raised on purpose: what was `found`, what was `expected`, and the `remedy`.
-
-    `code` is the stable name by which clients know an error that can reach them.
-    """
-
-    code: ClassVar[str] = "internal_error"
-
-    def __init_subclass__(cls, code: str | None = None) -> None:
-        super().__init_subclass__()
-        cls.code = code or cls.code
-
-    def __init__(self, *, found: str, expected: str, remedy: str) -> None:
-        super().__init__(f"Found {found}; expected {expected}. {remedy}")
-        self.found = found
-        self.expected = expected
-        self.remedy = remedy
+from app.errors.base import LungscopeError as LungscopeError
+from app.errors.base import Unavailable as Unavailable
+from app.errors.connections import BadHost as BadHost
+from app.errors.connections import HeadTooLarge as HeadTooLarge
+from app.errors.connections import MalformedRequest as MalformedRequest
+from app.errors.connections import RequestTooSlow as RequestTooSlow
+from app.errors.connections import TooManyConnections as TooManyConnections
+from app.errors.connections import TooManyOfAddress as TooManyOfAddress
+from app.errors.connections import UnknownExpectation as UnknownExpectation
+from app.errors.connections import UnknownHost as UnknownHost
+from app.errors.connections import UnknownMethod as UnknownMethod
+from app.errors.connections import UnsupportedVersion as UnsupportedVersion
+from app.errors.connections import UrlTooLong as UrlTooLong
 
 
 class InputError(LungscopeError):
@@ -104,6 +97,10 @@ class InputTooLarge(InputError, code="input_too_large"):
     """More bytes than the service accepts."""
 
 
+class FormTooLarge(InputError, code="form_too_large"):
+    """A multipart body of too many parts, or with a part that is too long for what it is."""
+
+
 class ArchiveTooLarge(InputError, code="archive_too_large"):
     """A zip archive of too many files, or one that inflates to too much."""
 
@@ -118,6 +115,10 @@ class UploadTooSlow(InputError, code="upload_too_slow"):
 
 class UnfitInput(InputError):
     """Well-formed input from which no slice in HU can be made, or to which the request does not fit."""
+
+
+class DicomTooComplex(UnfitInput, code="dicom_too_complex"):
+    """A DICOM file of more elements, items or fragments than are read."""
 
 
 class WrongSopClass(UnfitInput, code="wrong_sop_class"):
@@ -256,30 +257,6 @@ class UnknownResult(LungscopeError, code="unknown_result"):
     """No result of that study, series or instance is here, or none any more."""
 
 
-class MalformedRequest(LungscopeError, code="malformed_request"):
-    """What came over the connection is no request, or it does not say where its body ends."""
-
-
-class BadHost(LungscopeError, code="bad_host"):
-    """The request does not name the one host that it is for."""
-
-
-class UnknownHost(LungscopeError, code="unknown_host"):
-    """The request is for a host that this service is not."""
-
-
-class UnknownExpectation(LungscopeError, code="unknown_expectation"):
-    """The request depends on something that is not known here."""
-
-
-class UnknownMethod(LungscopeError, code="unknown_method"):
-    """The request asks for something to be done that is not done for anything here."""
-
-
-class UnsupportedVersion(LungscopeError, code="unsupported_http_version"):
-    """The request is in a version of its protocol that is not spoken here."""
-
-
 class NotAcceptable(LungscopeError, code="not_acceptable"):
     """The caller accepts no format in which this can be answered."""
 
@@ -290,10 +267,6 @@ class DicomwebOff(LungscopeError, code="dicomweb_off"):
 
 class SecondOpinionOff(LungscopeError, code="second_opinion_off"):
     """The operator has no bundle that gives second opinions, or it cannot be used."""
-
-
-class Unavailable(LungscopeError):
-    """The service cannot answer now; the same request may succeed later."""
 
 
 class ModelLoading(Unavailable, code="model_loading"):
