@@ -14,6 +14,9 @@ FUZZ_FILES ?= $(DATA)/dicom-variants $(DATA)/malformed app/web/example-slice.dcm
 FUZZ_ROUNDS ?= 300
 MULTIPART_EXAMPLES ?= 20000
 MUTANTS ?= 10000
+FUZZ_MINUTES ?= 600
+GUIDED_MINUTES ?= 30
+SCHEMA_EXAMPLES ?= 300
 SEED ?= 1
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PYTEST_ARGS ?=
@@ -225,9 +228,43 @@ fuzz: $(DEV_READY) ## mutate the files in FUZZ_FILES and read them, each in a pr
 fuzz-service: $(DEV_READY) ## send MUTANTS requests made from SEED to a running service: docs/results/fuzz_service.json
 	$(BIN)/python -m benchmarks.fuzz --rounds $(MUTANTS) --seed $(SEED) --out docs/results/fuzz_service.json
 
+.PHONY: fuzz-long
+fuzz-long: $(DEV_READY) ## 100,000 mutants, or as many as FUZZ_MINUTES allow: two hours on two cores
+	$(BIN)/python -m benchmarks.fuzz --rounds 100000 --minutes $(FUZZ_MINUTES) --seed $(SEED) --out docs/results/fuzz_service.json
+
+.PHONY: fuzz-guided
+fuzz-guided: $(DEV_READY) build/guard/atheris/.installed ## coverage-guided fuzzing (atheris) of header, multipart and archive readers: GUIDED_MINUTES each
+	for target in header multipart archive; do \
+	  PYTHONPATH=. build/guard/atheris/bin/python -m benchmarks.guard.guided $$target build/guided/$$target \
+	    -max_total_time=$$(( $(GUIDED_MINUTES) * 60 )) -print_final_stats=1 || exit 1; \
+	done
+
+.PHONY: fuzz-schema
+fuzz-schema: $(DEV_READY) build/guard/schemathesis/.installed ## requests that schemathesis makes from the OpenAPI document, SCHEMA_EXAMPLES an operation: 5,000 and more
+	$(BIN)/python -m benchmarks.guard.schema --examples $(SCHEMA_EXAMPLES) --seed $(SEED) --out docs/results/fuzz_schema.json
+
+.PHONY: cell-cost
+cell-cost: $(DEV_READY) ## what decoding in a cell costs, by turns with decoding in process: docs/results/cell.json
+	$(BIN)/python -m benchmarks.cell --out docs/results/cell.json
+
 .PHONY: sweep-headers
 sweep-headers: $(DEV_READY) ## every header field that results take over with every odd value, one by one: a quarter of an hour
 	$(BIN)/python -m tests.reports.sweep_headers
+
+# What stands between a stranger and the service: bounded, seeded, without what a long run would find.
+GUARD_TESTS := tests/cell tests/security tests/audit tests/server/test_connection.py tests/server/test_connections.py \
+  tests/server/test_damaged_bundles.py tests/server/test_head_bounds.py tests/server/test_pulse.py tests/server/test_restarts.py \
+  tests/server/test_requests_of_any_client.py tests/server/test_tls.py tests/delivery/test_spool.py \
+  tests/imaging/test_archive.py tests/imaging/test_damaged_files.py tests/imaging/test_element_budget.py \
+  tests/imaging/test_odd_values.py tests/imaging/test_picture_parts.py tests/inference/test_arrivals.py \
+  tests/inference/test_graph_operations.py tests/inference/test_series_lane.py tests/api/uploads \
+  tests/api/test_callers.py tests/api/test_http.py tests/api/test_mutants.py tests/api/test_odd_headers.py \
+  tests/api/test_page_policies.py tests/api/test_records.py tests/api/test_room.py tests/api/test_scopes.py \
+  tests/api/test_undecodable.py tests/cli/test_receipt.py
+
+.PHONY: test-guard
+test-guard: $(DEV_READY) ## what guards the service: bounds, decoding apart, callers, audit, damaged models, 3,000 mutants; all of it is in make test too
+	$(BIN)/pytest -q $(GUARD_TESTS) $(PYTEST_ARGS)
 
 .PHONY: fuzz-multipart
 fuzz-multipart: $(DEV_READY) ## write bodies of several parts by their grammar, damage them, and read them; MULTIPART_EXAMPLES of each
@@ -281,3 +318,11 @@ build/peers/%/.installed: benchmarks/serving/peers/requirements/%.txt | $(DEV_RE
 	@mkdir -p $(@D)
 	@$(BIN)/uv venv --quiet --clear --python $(if $(filter triton,$*),$(TRITON_PYTHON),$(BIN)/python) $(@D) && \
 	  $(BIN)/uv pip install --quiet --python $(@D)/bin/python -r $< && touch $@ || echo "==> $* was not installed" >&2
+
+# What attacks the service is outside the locks: nothing of it is shipped, and no test of every change needs it.
+build/guard/%/.installed: benchmarks/guard/requirements/%.txt requirements/dev.lock | $(DEV_READY)
+	@echo "==> Installing $* for the guard"
+	@mkdir -p $(@D)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(if $(filter atheris,$*),$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes -r requirements/serve.lock)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -r $< && touch $@

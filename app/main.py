@@ -24,15 +24,17 @@ from app.api.optional_models import load_optional, report_reader, second_opinion
 from app.api.record_keeping import records_of
 from app.api.routes import dicomweb, docs, health, models, predict, reports, studies
 from app.api.routing import NoRoute
+from app.cell.cells import CellLimits, Cells, decoder_of
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.storage import readable_count
 from app.delivery.store import ResultStore
 from app.delivery.worker import Backoff, Delivery, DeliveryWork, SpoolWork
+from app.imaging.decoder import InProcess
 from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.arrivals import Arrivals
 from app.inference.backends import Backend
-from app.inference.bundle import VerifiedManifest
 from app.inference.engine import Engine
+from app.inference.naming import name_model, name_models
 from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.inference.second_opinion import SecondOpinions
 from app.inference.series_lane import SeriesLane
@@ -87,12 +89,13 @@ def create_app(
     sys.setswitchinterval(THREAD_SWITCH_S)
     registry = _registry(settings, backends)
     metrics = Metrics(metrics_folder)
+    decoder = _decoder(settings, metrics)
     # Another process has not the keys of a connection that is encrypted.
     passes = board is not None and "connection-passing" not in settings.without and settings.tls_certificate is None
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
     cores = _cores(settings, board, sharing)
     optional = report_reader(settings, tagger_backend), second_opinions(settings, sequence_backend)
-    services = _services(settings, registry, metrics, sharing, cores, *optional)
+    services = _services(settings, registry, metrics, sharing, cores, decoder, *optional)
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -102,7 +105,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # FastAPI would lead to whatever host the caller names
-        lifespan=_lifespan(services, sharing, cores, on_fatal, load_first=load_first),
+        lifespan=_lifespan(services, decoder, sharing, cores, on_fatal, load_first=load_first),
     )
     app.state.services = services
     off = [] if settings.spool_dir is not None else [dicomweb.ROOT]
@@ -143,6 +146,7 @@ def _services(
     metrics: Metrics,
     sharing: Sharing | None,
     cores: Cores,
+    decoder: Cells | InProcess,
     reader: ReportReader,
     opinions: SecondOpinions,
 ) -> Services:
@@ -164,6 +168,7 @@ def _services(
         opinions,
         deidentify=settings.deidentify,
         keep_digests=records.kept,
+        decoder=decoder,
     )
     delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics, records)
     callers = who_may_call(settings)
@@ -172,6 +177,11 @@ def _services(
     return Services(
         settings, registry, judge, engine, lane, metrics, received, callers, places, delivery, reader, records
     )
+
+
+def _decoder(settings: Settings, metrics: Metrics) -> Cells | InProcess:
+    limits = CellLimits(settings.decoder_mb * MEGABYTE, settings.decoder_seconds, settings.threads)
+    return decoder_of(settings.decoding, limits, lambda cause: metrics.decoders_lost(cause).inc())
 
 
 def _tell_nobody(_slices: int) -> None:
@@ -228,6 +238,7 @@ def _watch(spool: Spool, store: ResultStore, metrics: Metrics) -> None:
 
 def _lifespan(
     services: Services,
+    decoder: Cells | InProcess,
     sharing: Sharing | None,
     cores: Cores,
     on_fatal: Callable[[Exception], None] | None,
@@ -239,7 +250,7 @@ def _lifespan(
         # Its first writing takes a tenth of a second, which no request shall wait for.
         writing = asyncio.create_task(asyncio.to_thread(contract.written, app))
         services.records.start()
-        loading = asyncio.create_task(_get_ready(services, sharing, cores, on_fatal))
+        loading = asyncio.create_task(_get_ready(services, decoder, sharing, cores, on_fatal))
         if load_first:
             await loading
         yield _asked_of_server(services, sharing)
@@ -248,6 +259,7 @@ def _lifespan(
         await asyncio.gather(loading, writing)
         cores.stop()
         await _drain(services, sharing)
+        decoder.close()
 
     return lifespan
 
@@ -289,11 +301,16 @@ def _connections(settings: Settings, metrics: Metrics) -> Connections:
 
 
 async def _get_ready(
-    services: Services, sharing: Sharing | None, cores: Cores, on_fatal: Callable[[Exception], None] | None
+    services: Services,
+    decoder: Cells | InProcess,
+    sharing: Sharing | None,
+    cores: Cores,
+    on_fatal: Callable[[Exception], None] | None,
 ) -> None:
     """Load the models and begin what needs them, or report why that cannot be."""
     registry = services.registry
-    named = partial(_name_model, services.metrics)
+    decoder.launch()
+    named = partial(name_model, services.metrics)
     await asyncio.to_thread(load_optional, services.reader, services.judge.opinions, named)
     try:
         await asyncio.to_thread(registry.load)
@@ -303,33 +320,18 @@ async def _get_ready(
         if on_fatal is not None:
             on_fatal(error)
         return
-    _name_models(registry, services.metrics)
+    name_models(registry, services.metrics)
     if services.delivery is not None:
         services.delivery.start()
     if sharing is not None:
         await sharing.start()
+    await asyncio.to_thread(decoder.start)
     # Last: threads that a pinned event loop starts, those of the runtime and of deliveries, would keep to its core too.
     cores.start(services.engine.start())
     services.records.began(registry)
     services.metrics.ready.set(1)
     origin = "the bundle's" if registry.site_threshold is None else "set by LUNGSCOPE_OPERATING_POINT"
     logger.info("model ready; operating point %.4f, %s", registry.threshold, origin)
-
-
-def _name_models(registry: ModelRegistry, metrics: Metrics) -> None:
-    """Say in the metrics and the log which models were loaded, and on what."""
-    searching = (registry.detector_bundle, registry.second_look_bundle, registry.view_bundle)
-    for bundle, backend in (
-        (registry.bundle, registry.backend_name),
-        *((each, each.backend.name) for each in searching),
-    ):
-        _name_model(metrics, bundle.manifest, bundle.digest, backend)
-
-
-def _name_model(metrics: Metrics, manifest: VerifiedManifest, digest: str, backend: str) -> None:
-    identity = (manifest.name, str(manifest.version), digest, backend)
-    metrics.model(*identity).set(1)
-    logger.info("model loaded: %s/%s %s on %s", *identity)
 
 
 async def _drain(services: Services, sharing: Sharing | None) -> None:

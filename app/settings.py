@@ -128,6 +128,12 @@ class Settings(BaseSettings):
     without: Annotated[
         frozenset[Piece], NoDecode, Field(description="pieces of the server to do without, between commas")
     ] = frozenset()
+    decoding: Annotated[
+        Literal["cell", "process"],
+        Field(description="`cell` decodes what is compressed in confined processes, `process` in the server's own"),
+    ] = "cell"
+    decoder_mb: Annotated[int, Field(ge=64, le=8192, description="MB that a cell may take to decode one file")] = 512
+    decoder_seconds: Annotated[int, Field(ge=1, le=60, description="CPU seconds that it may take")] = 4
     drain_seconds: Annotated[int, Field(ge=0, le=600, description="time to finish requests after SIGTERM")] = 30
     api_token: Annotated[
         SecretStr | None, Field(description="when set, callers need Authorization: Bearer <it>, or another key")

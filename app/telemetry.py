@@ -112,6 +112,14 @@ class _RequestMetrics:
             "Slices that came to a busy worker and went to another, with their connection.",
             registry=registry,
         )
+        self.decoders_lost = _by_labels(
+            Counter(
+                "lungscope_decoders_lost",
+                "Processes that decode which ended, or were ended, before their time.",
+                ["cause"],
+                registry=registry,
+            )
+        )
         self.decisions = _by_labels(
             Counter("lungscope_decisions", "Predictions by decision.", ["decision"], registry=registry)
         )

@@ -12,6 +12,9 @@ from benchmarks.serving.service import Service
 from tests.clock import Clock
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# A template of cells takes half a second to start, and most tests make a service of their own. Those about cells, and
+# those of the running service, ask for them; tests/cell compares both ways of decoding.
+os.environ.setdefault("LUNGSCOPE_DECODING", "process")
 DATA = Path(os.environ.get("LUNGSCOPE_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
@@ -42,7 +45,7 @@ def server(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def service(server: str) -> Iterator[Service]:
     """The shipped bundles, ready behind a socket."""
-    service = Service(environment={"LUNGSCOPE_SERVER": server})
+    service = Service(environment={"LUNGSCOPE_SERVER": server, "LUNGSCOPE_DECODING": "cell"})
     service.wait_until_ready()
     yield service
     service.process.terminate()

@@ -22,6 +22,7 @@ CORE: Final = SHARED | {"explain", "imaging", "inference", "reports"}
 APP: Final = CORE | {
     "guidelines",
     "text",
+    "cell",
     "settings",
     "security",
     "server",
@@ -45,6 +46,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "settings": {"errors"},
     "security": {"errors", "private_files"},
     "imaging": {"errors"},
+    "cell": {"imaging", "errors"},
     "server": SHARED,
     "audit": {"errors", "locks", "private_files", "security", "signing"},
     "inference": {"imaging", "signing", "telemetry", "errors"},

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from app.cell.cells import CellLimits, decoder_of
 from app.cli.exits import OK, SOME_FAILED
 from app.cli.inputs import Selection, Task, is_same_file
 from app.cli.models import verified_registry
@@ -21,7 +22,7 @@ from app.inference.vocabulary import Language
 from app.judgement.answers import answer
 from app.judgement.judge import Judge, Judgement
 from app.judgement.parameters import CONTEXT, KNOWN, Parameters, parse_parameters
-from app.settings import Settings
+from app.settings import MEGABYTE, Settings
 from app.telemetry import Metrics
 
 
@@ -38,10 +39,14 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         tasks = list(selection.tasks(options.paths))
         _spare_inputs(tasks, output)
         output.begin()
-        registry.load()
-        judge = Judge(registry, Metrics(), settings.max_slices)
-        outcome_of = partial(_outcome, parameters=parameters, judge=judge, language=options.language)
-        return _judge_all(tasks, outcome_of, output)
+        limits = CellLimits(settings.decoder_mb * MEGABYTE, settings.decoder_seconds)
+        # In cells here too: a file at which a decoder crashes is one that failed, and the others are judged.
+        with decoder_of(settings.decoding, limits) as decoder:
+            decoder.launch()
+            registry.load()
+            judge = Judge(registry, Metrics(), settings.max_slices, decoder=decoder)
+            outcome_of = partial(_outcome, parameters=parameters, judge=judge, language=options.language)
+            return _judge_all(tasks, outcome_of, output)
 
 
 def _spare_inputs(tasks: Sequence[Task], output: Output) -> None:

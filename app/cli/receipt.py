@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.audit.receipts import Conditions, Receipt, digest_of, from_header
+from app.cell.cells import CellLimits, decoder_of
 from app.cli.exits import OK, SOME_FAILED
 from app.cli.inputs import Selection, Task
 from app.cli.models import verified_opinions, verified_registry
-from app.errors import InputError
+from app.errors import DecoderUnavailable, InputError
 from app.imaging.read import quiet_decoders
 from app.inference.registry import ModelRegistry
 from app.inference.vocabulary import Language
@@ -25,7 +26,7 @@ from app.judgement.judge import Judge, Judgement
 from app.judgement.parameters import parse_parameters, parse_series_parameters, with_unknown
 from app.judgement.repetition import compare
 from app.judgement.result_digest import result_bytes
-from app.settings import Settings
+from app.settings import MEGABYTE, Settings
 from app.signing import VerifyingKey
 from app.telemetry import Metrics
 
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         if options.image is None:
             return OK
         return _judge_again(document, options.image, settings)
-    except InputError as error:
+    except (DecoderUnavailable, InputError) as error:
         print(f"lungscope: {error}", file=sys.stderr)
         return SOME_FAILED
 
@@ -96,10 +97,13 @@ def _judge_again(document: Document, image: Path, settings: Settings) -> int:
         return SOME_FAILED
     print("models: those that were signed")
     quiet_decoders()
-    registry.load()
-    opinions.load()
-    judge = Judge(registry, Metrics(), settings.max_slices, opinions, keep_digests=True)
-    judgement = _judged(image, receipt, judge)
+    limits = CellLimits(settings.decoder_mb * MEGABYTE, settings.decoder_seconds)
+    with decoder_of(settings.decoding, limits) as decoder:
+        decoder.launch()
+        registry.load()
+        opinions.load()
+        judge = Judge(registry, Metrics(), settings.max_slices, opinions, keep_digests=True, decoder=decoder)
+        judgement = _judged(image, receipt, judge)
     if judgement.input_digest != receipt.text("input"):
         print("image: ANOTHER than the one that was judged")
         return SOME_FAILED

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -20,7 +20,8 @@ from uvicorn.supervisors import Multiprocess
 
 from app.cli.exits import CANNOT_START, OK
 from app.cli.models import verified_reader, verified_registry
-from app.errors import NoSharedRoom, SettingsError, StartupError
+from app.errors import SettingsError, StartupError
+from app.inference.registry import pinned_name
 from app.private_files import state_folder
 from app.security.hosts import is_loopback
 from app.server.load_board import LoadBoard
@@ -109,20 +110,36 @@ def _supervised(options: argparse.Namespace, settings: Settings, folder: Path, s
 
     # Here and not in every worker: once.
     require_room(folder, options.workers)
-    verified_registry(settings)
-    verified_reader(settings)
+    pinned = _pinned(settings)
     if "threads" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"threads": max(1, usable_cores() // options.workers)})
+        threads = {"threads": max(1, usable_cores() // options.workers)}
+        settings, pinned = (each.model_copy(update=threads) for each in (settings, pinned))
     board = None if settings.server == "stock" else _load_board(options.workers, folder)
-    config = _config(partial(worker_app, settings, folder, board), options, settings, factory=True)
+    config = _config(partial(worker_app, pinned, folder, board), options, settings, factory=True)
     config.workers = options.workers
     if board is None:
         supervisor = Multiprocess(config, sockets)
     else:
-        replacement = partial(worker_app, settings, folder, board, load_first=True)
-        supervisor = Supervisor(config, sockets, replacement, board, folder)
+        replacement = partial(worker_app, pinned, folder, board, load_first=True)
+
+        def renew() -> Callable[[], Any]:
+            return partial(worker_app, _pinned(settings), folder, board, load_first=True)
+
+        supervisor = Supervisor(config, sockets, replacement, board, folder, renew=renew)
     supervisor.run()
     return CANNOT_START if start_failed(supervisor) else OK
+
+
+def _pinned(settings: Settings) -> Settings:
+    """Settings that name the bundles which are the newest now, verified: workers replaced later serve the same. Raises
+    BundleError."""
+    registry, tagger = verified_registry(settings), verified_reader(settings).tagger
+    names = registry.pinned_names()
+    pins = {"model": names.classifier, "detector": names.detector}
+    pins |= {"second_look": names.second_look, "view": names.view}
+    if tagger is not None:
+        pins["tagger"] = pinned_name(tagger.path)
+    return settings.model_copy(update=pins)
 
 
 def _load_board(workers: int, folder: Path) -> LoadBoard:
@@ -133,7 +150,9 @@ def _load_board(workers: int, folder: Path) -> LoadBoard:
 
 
 def worker_app(settings: Settings, metrics_folder: Path, board: LoadBoard | None, *, load_first: bool = False) -> Any:
-    """The application of one worker, which ends with STARTUP_FAILURE when its models cannot be used."""
+    """The application of one worker. When its models cannot be used, one of the first ends with STARTUP_FAILURE; a
+    later one is tried again, while others serve what they have loaded."""
+    end_worker = partial(_end_worker, code=PASSING_FAILURE if load_first else STARTUP_FAILURE)
     hold(metrics_folder)  # until it ends
     end_with_parent()
     with long_lived_objects():
@@ -144,16 +163,14 @@ def worker_app(settings: Settings, metrics_folder: Path, board: LoadBoard | None
         try:
             reserve(metrics_folder)
             return create_app(
-                settings, on_fatal=_end_worker, metrics_folder=metrics_folder, board=board, load_first=load_first
+                settings, on_fatal=end_worker, metrics_folder=metrics_folder, board=board, load_first=load_first
             )
-        except NoSharedRoom as error:
-            _end_worker(error, PASSING_FAILURE if load_first else STARTUP_FAILURE)
         except StartupError as error:
-            _end_worker(error)
+            end_worker(error)
 
 
-def _end_worker(error: Exception, code: int = STARTUP_FAILURE) -> None:
-    """End at once, so that the supervisor sees this code and no other: the same would fail after every restart."""
+def _end_worker(error: Exception, code: int) -> None:
+    """End at once, so that the supervisor sees this code and no other."""
     print(f"lungscope: {error}", file=sys.stderr, flush=True)
     os._exit(code)
 

@@ -17,7 +17,7 @@ from app.delivery.destinations import Destination, Outcome
 from app.delivery.spool import HOUR_S, Spool
 from app.delivery.storage import StorageWatch, is_of_storage, pause_s
 from app.delivery.store import Due, ResultStore
-from app.errors import InputError, Overloaded, Unavailable
+from app.errors import DecoderUnavailable, InputError, Overloaded, Unavailable
 from app.inference.series import Cancelled
 from app.inference.series_lane import SeriesLane
 from app.locks import held_if_free
@@ -143,7 +143,7 @@ class SpoolWork:
             outcome = "unfit"
             # Its class only: a message counts files, and names nothing, but belongs to whoever sent them.
             logger.warning("a spooled series cannot be judged: %s", type(error).__name__)
-        except Cancelled:
+        except (Cancelled, DecoderUnavailable):
             outcome = "interrupted"
         except Unavailable:
             claim.forgive()

@@ -157,6 +157,10 @@ class ImageSizeOutOfRange(UnfitInput, code="image_size_out_of_range"):
     """Too many or too few rows or columns; tested before any memory is taken for pixels."""
 
 
+class Undecodable(UnfitInput, code="undecodable"):
+    """Compressed pixels, a picture or an archive whose decoder crashed, hung or took too much memory."""
+
+
 class FrameRequired(UnfitInput, code="frame_required"):
     """Several frames were sent and none was asked for."""
 
@@ -275,6 +279,10 @@ class ModelLoading(Unavailable, code="model_loading"):
 
 class Overloaded(Unavailable, code="overloaded"):
     """The bounded queue is full."""
+
+
+class DecoderUnavailable(Unavailable, code="decoder_unavailable"):
+    """No process to decode in can be started now."""
 
 
 class IdentityUnavailable(Unavailable, code="identity_unavailable"):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from app.errors import ArchiveTooLarge, InputError, MalformedArchive, UnsupportedArchive
-from app.imaging.chunked import LARGE_BYTES, ChunkedFile, FileBytes, piece_of
+from app.imaging.chunked import LARGE_BYTES, ChunkedFile, FileBytes, SeekableFile
 from app.imaging.formats import HEAD_BYTES, is_dicom
 
 ZIP_MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")  # a member, an empty archive, a spanned one
@@ -16,6 +16,7 @@ ZIP_MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")  # a member, an
 METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED: Final = 0x1  # general purpose bit 0 (APPNOTE 4.4.4)
 INFLATED_BYTES: Final = 1 << 20  # at once
+END_OF_FILE: Final = b""  # after the last piece of each file
 MAX_INFLATION: Final = 100  # deflate reaches 1032 on zeros, 2 to 5 on CT
 SMALL_BYTES: Final = 16 << 20  # an empty slice of the largest size inflates beyond MAX_INFLATION
 
@@ -35,15 +36,6 @@ def is_zip(start: bytes) -> bool:
     return start.startswith(ZIP_MAGIC) and not is_dicom(start)
 
 
-def files_of(file: ChunkedFile) -> Iterator[FileBytes | InputError]:
-    """The files of a zip, which shrinks on the way, or the file itself: in blocks, which may shrink too, where it is
-    larger than LARGE_BYTES, and whole otherwise. Raises the errors of `archive_files`."""
-    if is_zip(file.piece(0, HEAD_BYTES)):
-        yield from archive_files(file)
-    else:
-        yield file if len(file) > LARGE_BYTES else file.whole()
-
-
 def archive_files(archive: ChunkedFile, limits: ArchiveLimits | None = None) -> Iterator[FileBytes | InputError]:
     """The files of a zip in the order they lie in it, folders flattened; `archive` is released on the way.
 
@@ -55,22 +47,42 @@ def archive_files(archive: ChunkedFile, limits: ArchiveLimits | None = None) -> 
     Sizes are enforced on what is inflated, not on what the directory claims. Raises MalformedArchive for a zip without
     a directory, ArchiveTooLarge beyond `limits` or for more than MAX_INFLATION times the bytes that were sent.
     """
-    limits = limits or ArchiveLimits()
+    return gathered(pieces_of(archive, limits or ArchiveLimits()))
+
+
+def pieces_of(archive: SeekableFile, limits: ArchiveLimits) -> Iterator[bytes | InputError]:
+    """The files of a zip, each in pieces of at most INFLATED_BYTES and then END_OF_FILE, or an error in place of what
+    is left of it; see `archive_files`."""
     opened, members = _open(archive, limits)
     left = _inflated_limit(len(archive), limits.max_total_bytes)
     for ordinal, member in enumerate(members, 1):
         archive.release(member.header_offset)
-        limit = min(left, _inflated_limit(member.compress_size, limits.max_file_bytes))
-        data = _inflated(archive, opened, member, limit)
-        # What is damaged was inflated nevertheless, up to the size that the directory claims.
-        left -= min(limit, member.file_size) if isinstance(data, InputError) else len(data)
-        if not isinstance(data, InputError) and is_zip(bytes(piece_of(data, 0, HEAD_BYTES))):
-            data = _unsupported(f"an archive within the archive (file {ordinal})")
-        yield data
+        limit, taken = min(left, _inflated_limit(member.compress_size, limits.max_file_bytes)), 0
+        for piece in _pieces_of_member(archive, opened, member, limit, ordinal):
+            # What is damaged was inflated nevertheless, up to the size that the directory claims.
+            taken = min(limit, member.file_size) if isinstance(piece, InputError) else taken + len(piece)
+            yield piece
+        left -= taken
     archive.release(len(archive))
 
 
-def _open(archive: ChunkedFile, limits: ArchiveLimits) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
+def gathered(pieces: Iterable[bytes | InputError]) -> Iterator[FileBytes | InputError]:
+    """The files that come in `pieces` (`pieces_of`), one at a time."""
+    blocks, size = list[bytes](), 0
+    large: ChunkedFile | None = None
+    for piece in pieces:
+        size += 0 if isinstance(piece, InputError) else len(piece)
+        if isinstance(piece, bytes) and piece:
+            if size > LARGE_BYTES and large is None:
+                large, blocks = ChunkedFile(blocks), []
+            (blocks if large is None else large).append(piece)
+            continue
+        done = piece if isinstance(piece, InputError) else b"".join(blocks) if large is None else large
+        blocks, size, large = [], 0, None
+        yield done
+
+
+def _open(archive: SeekableFile, limits: ArchiveLimits) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
     try:
         opened = zipfile.ZipFile(archive)
         members = [member for member in opened.infolist() if not member.is_dir()]
@@ -88,38 +100,44 @@ def _inflated_limit(sent_bytes: int, most_bytes: int) -> int:
     return min(most_bytes, max(SMALL_BYTES, MAX_INFLATION * sent_bytes))
 
 
-def _inflated(
-    archive: ChunkedFile, opened: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int
-) -> FileBytes | InputError:
+def _pieces_of_member(
+    archive: SeekableFile, opened: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int, ordinal: int
+) -> Iterator[bytes | InputError]:
     if member.flag_bits & ENCRYPTED:
-        return _unsupported("an encrypted archive")
-    if member.compress_type not in METHODS:
-        return _unsupported(f"a file compressed by method {member.compress_type}")
-    try:
-        return _read_bounded(archive, opened, member, limit)
-    except (ArchiveTooLarge, MemoryError):
-        raise
-    # zipfile and zlib raise whatever they meet in damaged members.
-    except Exception as error:
-        return _malformed(f"a zip with a damaged file ({type(error).__name__})")
+        yield _unsupported("an encrypted archive")
+    elif member.compress_type not in METHODS:
+        yield _unsupported(f"a file compressed by method {member.compress_type}")
+    else:
+        try:
+            yield from _inflated(archive, opened, member, limit, ordinal)
+        except UnsupportedArchive as error:
+            yield error
+        except (ArchiveTooLarge, MemoryError):
+            raise
+        # zipfile and zlib raise whatever they meet in damaged members.
+        except Exception as error:
+            yield _malformed(f"a zip with a damaged file ({type(error).__name__})")
 
 
-def _read_bounded(archive: ChunkedFile, opened: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> FileBytes:
-    # A size that is not the one stated is an error in the end.
+def _inflated(
+    archive: SeekableFile, opened: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int, ordinal: int
+) -> Iterator[bytes]:
     large = member.file_size > LARGE_BYTES
-    blocks: list[bytes] | ChunkedFile = ChunkedFile() if large else []
     size = 0
     with opened.open(member) as stream:
         while block := stream.read(INFLATED_BYTES):
+            if not size and is_zip(block[:HEAD_BYTES]):
+                raise _unsupported(f"an archive within the archive (file {ordinal})")
             size += len(block)
             if size > limit:
                 raise _too_large(f"an archive that inflates to more than {limit >> 20} MB")
-            blocks.append(block)
+            yield block
             if large:
                 archive.release(archive.tell())
+    # A size that is not the one stated is an error in the end.
     if size != member.file_size:
         raise EOFError
-    return blocks if isinstance(blocks, ChunkedFile) else b"".join(blocks)
+    yield END_OF_FILE
 
 
 def _malformed(found: str) -> MalformedArchive:

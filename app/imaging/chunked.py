@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import partial
 from mmap import MADV_DONTNEED, PAGESIZE, mmap
@@ -18,7 +19,54 @@ LARGE_BYTES: Final = 12 << 20  # a slice of the largest size has 8; what has mor
 MAX_READ_BYTES: Final = 2 << 20  # zipfile reads the directory at once: 300 bytes for each of 7,000 members
 
 
-class ChunkedFile:
+class SeekableFile(ABC):
+    """A file of which any piece can be had, until it is released, read as a stream: what zipfile asks for."""
+
+    _at = 0
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Bytes in all."""
+
+    @abstractmethod
+    def piece(self, start: int, stop: int) -> bytes:
+        """The bytes from `start` up to `stop`, as far as there are; raises OSError for released ones."""
+
+    @abstractmethod
+    def release(self, before: int) -> None:
+        """Say that nothing before this place is read any more."""
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """The place that is read next."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move to a place; raises OSError for one before the beginning, as files do."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self)}[whence]
+        if start + offset < 0:
+            raise OSError("before the beginning")
+        self._at = start + offset
+        return self._at
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes from here; raises ArchiveTooLarge for more than MAX_READ_BYTES, OSError for released."""
+        end = min(len(self), self._at + size if size >= 0 else len(self))
+        if end - self._at > MAX_READ_BYTES:
+            raise ArchiveTooLarge(
+                found=f"an archive whose directory takes more than {MAX_READ_BYTES >> 20} MB",
+                expected="the files of one CT series",
+                remedy="Send one series at a time, without other files.",
+            )
+        piece = self.piece(self._at, end)
+        self._at += len(piece)
+        return piece
+
+
+class ChunkedFile(SeekableFile):
     """A file in memory that is written at its end, read anywhere, and given back from its beginning.
 
     Its blocks are mappings of their own: the operating system has them back at once, which is not so for what is
@@ -28,7 +76,7 @@ class ChunkedFile:
     def __init__(self, pieces: Iterable[bytes] = (), block_bytes: int = BLOCK_BYTES) -> None:
         self._block_bytes = block_bytes
         self._blocks: list[mmap | None] = []
-        self._size = self._at = self._released = 0
+        self._size = self._released = 0
         for piece in pieces:
             self.append(piece)
 
@@ -58,35 +106,6 @@ class ChunkedFile:
             self._held(len(self._blocks) - 1)[start : start + len(part)] = part
             self._size += len(part)
             rest = rest[len(part) :]
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def tell(self) -> int:
-        """The place that is read next."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move to a place; raises OSError for one before the beginning, as files do."""
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        if start + offset < 0:
-            raise OSError("before the beginning")
-        self._at = start + offset
-        return self._at
-
-    def read(self, size: int = -1, /) -> bytes:
-        """At most `size` bytes from here; raises ArchiveTooLarge for more than MAX_READ_BYTES, OSError for released."""
-        end = min(self._size, self._at + size if size >= 0 else self._size)
-        if end - self._at > MAX_READ_BYTES:
-            raise ArchiveTooLarge(
-                found=f"an archive whose directory takes more than {MAX_READ_BYTES >> 20} MB",
-                expected="the files of one CT series",
-                remedy="Send one series at a time, without other files.",
-            )
-        piece = self.piece(self._at, end)
-        self._at += len(piece)
-        return piece
 
     def piece(self, start: int, stop: int) -> bytes:
         """A copy of the bytes from `start` up to `stop`, as far as there are; raises OSError for released ones."""

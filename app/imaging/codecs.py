@@ -141,13 +141,9 @@ def decode_frame(transfer_syntax: UID, encoded: bytes, shape: FrameShape) -> NDA
     Raises UnsupportedTransferSyntax when no decoder is kept for it, and MalformedDicom when the bytes do not
     decode or decode to another shape than the data set states.
     """
-    decoder = DECODERS.get(transfer_syntax)
-    if decoder is None:
-        raise unsupported(transfer_syntax)
-    if len(encoded) > MAX_EXPANSION * shape.nbytes + ENCODED_SLACK_BYTES:
-        raise _broken_frame("more bytes than the frame's pixels can need")
+    require_encodable(transfer_syntax, encoded, shape)
     try:
-        values = decoder(encoded, shape)
+        values = DECODERS[transfer_syntax](encoded, shape)
     # Each codec has errors of its own for damaged bytes; only codecs run inside this block.
     except (MalformedDicom, MemoryError):
         raise
@@ -156,6 +152,15 @@ def decode_frame(transfer_syntax: UID, encoded: bytes, shape: FrameShape) -> NDA
     if values.shape != (shape.rows, shape.columns) or values.dtype.kind not in "iu" or values.dtype.itemsize > 2:
         raise _broken_frame(f"{values.dtype} values of shape {values.shape}")
     return values
+
+
+def require_encodable(transfer_syntax: UID, encoded: bytes, shape: FrameShape) -> None:
+    """Raise UnsupportedTransferSyntax when no decoder is kept for it, and MalformedDicom for more bytes than an
+    encoding of the frame can have."""
+    if transfer_syntax not in DECODERS:
+        raise unsupported(transfer_syntax)
+    if len(encoded) > MAX_EXPANSION * shape.nbytes + ENCODED_SLACK_BYTES:
+        raise _broken_frame("more bytes than the frame's pixels can need")
 
 
 def unsupported(transfer_syntax: UID) -> UnsupportedTransferSyntax:

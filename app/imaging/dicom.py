@@ -39,12 +39,14 @@ from app.imaging.ct import (
     PointMm,
     QualityNote,
 )
+from app.imaging.decoder import IN_PROCESS, Decoder
 from app.imaging.elements import plain_elements
 from app.imaging.frame_groups import FrameGroups
 from app.imaging.header import Header, PixelBytes, malformed, parse_dicom
 from app.imaging.identity import frame_of_reference_notes, refuse_odd_uids, scan_facts, slice_source
+from app.imaging.image_size import check_field
 from app.imaging.options import ReadOptions
-from app.imaging.pixels import PixelFormat, StoredValues, check_field, frames_held, stored_values
+from app.imaging.pixels import PixelFormat, StoredValues, frames_held, stored_values
 from app.imaging.rescale import rescale
 
 CT_SOP_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -55,10 +57,10 @@ UNENDED: Final = QualityNote(
 )
 
 
-def read_dicom(data: bytes | memoryview, options: ReadOptions) -> CTSlice:
+def read_dicom(data: bytes | memoryview, options: ReadOptions, decoder: Decoder = IN_PROCESS) -> CTSlice:
     """Read one frame of a DICOM CT image; raises the input errors of `app.errors`, each naming what was found."""
     image = DicomImage.parse(data)
-    return image.read(_chosen_frame(image.frames, options.frame), options)
+    return image.read(_chosen_frame(image.frames, options.frame), options, decoder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class DicomImage:
         if not self.transfer_syntax.is_encapsulated:
             self.pixel_data.release(frame * self.fmt.shape.nbytes)
 
-    def read(self, frame: int, options: ReadOptions) -> CTSlice:
+    def read(self, frame: int, options: ReadOptions, decoder: Decoder = IN_PROCESS) -> CTSlice:
         """One frame, 1-based.
 
         HU = stored value x Rescale Slope + Rescale Intercept (PS3.3 C.11.1); padding (C.7.5.1.1.2) becomes AIR_HU.
@@ -138,7 +140,7 @@ class DicomImage:
         spacing_mm, spacing_notes = _spacing(groups, options)
         check_field(fmt.shape.rows, fmt.shape.columns, spacing_mm)
         orientation = _orientation(groups)
-        values = stored_values(self.pixel_data, self.transfer_syntax, fmt, frame)
+        values = stored_values(self.pixel_data, self.transfer_syntax, fmt, frame, decoder)
         hu, hu_notes = _hounsfield(header, groups, fmt, values)
         thickness_mm, several = _thickness(groups), fmt.frames > 1
         facts = scan_facts(header, groups, thickness_mm)

@@ -183,8 +183,9 @@ CS: Final[Decoders] = {b"CS": _text}
 DS: Final[Decoders] = {b"DS": _text}
 IS: Final[Decoders] = {b"IS": _text}
 LO: Final[Decoders] = {b"LO": _text}
+SH: Final[Decoders] = {b"SH": _text}
 UI: Final[Decoders] = {b"UI": _text}
-SH: Final[Decoders] = {b"SH": _identifier, b"LO": _identifier}
+COMPARED: Final[Decoders] = {b"SH": _identifier, b"LO": _identifier}
 
 
 def _by_tag(attributes: dict[str, Decoders]) -> dict[int, tuple[str, Decoders]]:
@@ -201,7 +202,7 @@ READ: Final = _by_tag(
         "ImageType": CS,
         "SOPClassUID": UI,
         "SOPInstanceUID": UI,
-        "AccessionNumber": SH,
+        "AccessionNumber": COMPARED,
         "Modality": CS,
         "Manufacturer": LO,
         "PatientSex": CS,

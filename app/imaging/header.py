@@ -316,7 +316,11 @@ class Header:
 
     def _texts_as_written(self, keyword: str) -> tuple[str, ...]:
         """The values of what pydicom cannot convert, as texts; raises MalformedDicom for what is no text either."""
-        element = self.dataset.get_item(keyword) if isinstance(self.dataset, Dataset) else None
+        try:
+            element = self.dataset.get_item(keyword) if isinstance(self.dataset, Dataset) else None
+        # Of a representation that there is not, pydicom gives not even the bytes, and raises whatever it meets.
+        except Exception:
+            raise malformed(keyword, "a value of its own representation") from None
         written = element.value if isinstance(element, RawDataElement) else None
         try:
             text = (written or b"\xff").decode("ascii")

@@ -3,192 +3,39 @@ from the caller, or are assumed and said so."""
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Final
 
-import cv2
-import imagecodecs
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
-from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION as PHOTOMETRIC
 
-from app.errors import (
-    FrameOutOfRange,
-    FrameRequired,
-    ImageSizeOutOfRange,
-    InputError,
-    InputTooLarge,
-    MalformedPicture,
-    UnsupportedPixelFormat,
-)
-from app.imaging.codecs import too_many_scans
 from app.imaging.ct import CTSlice, QualityNote, SliceSource
+from app.imaging.decoder import IN_PROCESS, Decoder
+from app.imaging.image_size import check_field
 from app.imaging.options import ReadOptions, Window
-from app.imaging.picture_parts import PictureKind, check_parts, without_metadata
-from app.imaging.pixels import MAX_SIDE_PX, check_field, check_size
+from app.imaging.picture_parts import PictureKind
 
 DEFAULT_WINDOW: Final = Window(-600, 1500)  # the usual lung window
 ASSUMED_FIELD_OF_VIEW_MM: Final = 360.0  # a usual adult chest reconstruction: 0.70 mm at 512 pixels
-VALUE_BITS: Final = (8, 16)
-PNG_BIT_DEPTH_AT: Final = 24  # signature, chunk length, IHDR, width, height (PNG 11.2.1)
-WHITE_IS_ZERO: Final = 0  # TIFF 6.0, PhotometricInterpretation
-ORIENTATION: Final = 274  # TIFF 6.0
-TOP_LEFT: Final = 1
-TURNED: Final = range(2, 9)  # other values mean nothing (EXIF 2.32, 4.6.4)
-# Where a PNG may say how it is turned: PNG 11.3.4.5, and the texts that ImageMagick and Adobe's programs write.
-PNG_TURNED_BY: Final = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
-EXPORT: Final = "Export the slice as grey PNG or TIFF, or send DICOM."
-TURN: Final = "Save it as it is shown, without EXIF orientation, or send DICOM."
-MAX_PAGES: Final = 2000  # a long series; finding a page takes time for each before it
-VALUE_MAX: Final = {"uint8": 255, "uint16": 65535}
-MAX_CHANNEL_DIFFERENCE: Final = 3  # grey values stored as colour JPEG come back this close together
 LUNG_WINDOW_LOW_HU: Final = -900.0  # lung must not be black ...
 LUNG_WINDOW_HIGH_HU: Final = 0.0  # ... nor soft tissue white
 
 
-def read_picture(data: bytes, kind: PictureKind, options: ReadOptions) -> CTSlice:
-    """Read one 8- or 16-bit grey picture; raises MalformedPicture, UnsupportedPixelFormat, ImageSizeOutOfRange, or
-    InputTooLarge for one of too many parts."""
-    check_parts(data, kind)
-    pages, page = _check_header(data, kind, options.frame)
-    hu, vmax = _as_gray(_decode(without_metadata(data, kind), kind, page))
-    rows, columns = hu.shape
+def read_picture(data: bytes, kind: PictureKind, options: ReadOptions, decoder: Decoder = IN_PROCESS) -> CTSlice:
+    """Read one 8- or 16-bit grey picture; raises MalformedPicture, UnsupportedPixelFormat, ImageSizeOutOfRange,
+    InputTooLarge for one of too many parts, and what `decoder` raises."""
+    grey = decoder.picture(data, kind, options.frame)
+    rows, columns = grey.values.shape
     spacing_mm = options.pixel_spacing_mm or _assumed_spacing(rows, columns)
     check_field(rows, columns, spacing_mm)
     window = options.window or DEFAULT_WINDOW
-    hu *= np.float32(window.width_hu / vmax)
+    hu = grey.values.astype(np.float32)
+    hu *= np.float32(window.width_hu / grey.value_max)
     hu += np.float32(window.low_hu)
     return CTSlice(
         hu=hu,
         spacing_mm=spacing_mm,
-        source=SliceSource(kind=kind, rows=rows, columns=columns, frame=page if pages > 1 else None),
+        source=SliceSource(kind=kind, rows=rows, columns=columns, frame=grey.page if grey.pages > 1 else None),
         notes=_notes(options, window, _assumed_spacing(rows, columns)[0]),
     )
-
-
-def _check_header(data: bytes, kind: PictureKind, asked: int | None) -> tuple[int, int]:
-    """Number of pages and the chosen one, after testing the size and the bits that its header claims."""
-    try:
-        with Image.open(BytesIO(data), formats=(kind.upper(),)) as picture:
-            pages = _count_pages(picture)
-            page = _chosen_page(pages, asked)
-            picture.seek(page - 1)
-            (width, height), bits, turned = picture.size, _bits(picture, data), _is_turned(picture, data)
-    except InputError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageSizeOutOfRange(
-            found="a picture of more than ten million pixels",
-            expected=f"at most {MAX_SIDE_PX} on each side",
-            remedy="Send one whole CT slice at its own matrix size.",
-        ) from None
-    # Pillow's plug-ins raise whatever they meet in damaged bytes.
-    except Exception as error:
-        raise _broken(kind, type(error).__name__) from None
-    if turned:
-        raise _unsupported(f"a {kind} to be turned or mirrored for display", TURN)
-    check_size(height, width)
-    if bits not in VALUE_BITS:
-        raise _unsupported(f"{bits} bits for each value")
-    if kind == "jpeg" and too_many_scans(data):
-        raise _broken(kind, "too many scans")
-    return pages, page
-
-
-def _count_pages(picture: Image.Image) -> int:
-    if not isinstance(picture, TiffImageFile):
-        return 1
-    # Not by n_frames: it walks the whole chain of pages, and a file may hold a million empty ones.
-    for page in range(1, MAX_PAGES + 1):
-        try:
-            picture.seek(page)
-        except EOFError:
-            return page
-    raise InputTooLarge(
-        found=f"more than {MAX_PAGES} pages", expected=f"at most {MAX_PAGES}", remedy="Send the page to be judged."
-    )
-
-
-def _bits(picture: Image.Image, data: bytes) -> int:
-    """Bits of each value as stored: decoders widen 1, 2 and 4 bits to 8 in silence."""
-    if isinstance(picture, PngImageFile):
-        return data[PNG_BIT_DEPTH_AT]
-    if not isinstance(picture, TiffImageFile):
-        return 8
-    if picture.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-        raise _unsupported("a TIFF in which white is 0")
-    return int(max(picture.tag_v2.get(BITSPERSAMPLE, (1,))))
-
-
-def _is_turned(picture: Image.Image, data: bytes) -> bool:
-    """Whether viewers turn or mirror it: then a `roi` read off the screen is not that of the pixels as they were sent.
-
-    OpenCV turns a TIFF whatever it is told.
-    """
-    if isinstance(picture, TiffImageFile):
-        return bool(picture.tag_v2.get(ORIENTATION, TOP_LEFT) != TOP_LEFT)
-    # Pillow decodes a PNG to look for what is not there.
-    if isinstance(picture, PngImageFile) and not any(mark in data for mark in PNG_TURNED_BY):
-        return False
-    try:
-        return picture.getexif().get(ORIENTATION, TOP_LEFT) in TURNED
-    # Pillow raises whatever it meets in damaged EXIF, which viewers pass over.
-    except Exception:
-        return False
-
-
-def _chosen_page(pages: int, asked: int | None) -> int:
-    if asked is None and pages > 1:
-        raise FrameRequired(
-            found=f"{pages} pages and no `frame`", expected=f"`frame` from 1 to {pages}", remedy="Say which page."
-        )
-    if asked is not None and not 1 <= asked <= pages:
-        raise FrameOutOfRange(found=f"frame {asked} of {pages}", expected=f"1 to {pages}", remedy="Count from 1.")
-    return asked or 1
-
-
-def _decode(data: bytes, kind: PictureKind, page: int) -> NDArray[np.generic]:
-    """(rows, columns) or (rows, columns, channels), as stored."""
-    buffer = np.frombuffer(data, np.uint8)
-    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-    picture: NDArray[np.generic] | None
-    try:
-        if kind == "png":
-            # Not OpenCV: it takes the 2 GB that a chunk may claim before it looks for them.
-            picture = imagecodecs.png_decode(data)
-        elif page == 1:
-            picture = cv2.imdecode(buffer, flags)
-        else:
-            _, pictures = cv2.imdecodemulti(buffer, flags, range=(page - 1, page))
-            picture = pictures[0] if pictures else None
-    # Each decoder has errors of its own for damaged bytes; only decoders run inside this block.
-    except Exception as error:
-        raise _broken(kind, f"pixels that do not decode ({type(error).__name__})") from None
-    if picture is None:
-        raise _broken(kind, "pixels that do not decode")
-    check_size(*picture.shape[:2])
-    return picture
-
-
-def _as_gray(values: NDArray[np.generic]) -> tuple[NDArray[np.float32], int]:
-    """float32 (rows, columns) and the highest value the type holds; colour only if its channels agree."""
-    vmax = VALUE_MAX.get(values.dtype.name)
-    if vmax is None:
-        raise _unsupported(f"{values.dtype} values")
-    if values.ndim == 2:
-        return values.astype(np.float32), vmax
-    channels = values.astype(np.int32)
-    if values.shape[2] in (2, 4):
-        if channels[..., -1].min() != vmax:
-            raise _unsupported("a picture with transparency")
-        channels = channels[..., :-1]
-    if np.ptp(channels, axis=2).max() > MAX_CHANNEL_DIFFERENCE:
-        raise _unsupported("a colour picture")
-    # Green, of three, is what JPEG keeps most exactly.
-    return channels[..., channels.shape[2] // 2].astype(np.float32), vmax
 
 
 def _assumed_spacing(rows: int, columns: int) -> tuple[float, float]:
@@ -209,15 +56,3 @@ def _notes(options: ReadOptions, window: Window, assumed_mm: float) -> tuple[Qua
         message = f"The window spans {window.low_hu:g} to {window.high_hu:g} HU and cuts off lung or soft tissue."
         notes.append(QualityNote("window_clips_lung", "warning", message))
     return tuple(notes)
-
-
-def _broken(kind: str, found: str) -> MalformedPicture:
-    return MalformedPicture(
-        found=f"a {kind} with {found}",
-        expected="a complete PNG, JPEG or TIFF picture",
-        remedy="The file may be cut short or damaged; export it again.",
-    )
-
-
-def _unsupported(found: str, remedy: str = EXPORT) -> UnsupportedPixelFormat:
-    return UnsupportedPixelFormat(found=found, expected="8- or 16-bit grey values", remedy=remedy)

@@ -11,38 +11,16 @@ from pydicom.encaps import generate_fragments, get_frame, parse_basic_offsets
 from pydicom.uid import UID, ExplicitVRBigEndian
 
 from app.errors import ImageSizeOutOfRange, MalformedDicom, UnsupportedPixelFormat
-from app.imaging.codecs import DECODERS, FrameShape, decode_frame, unsupported
+from app.imaging.codecs import DECODERS, FrameShape, unsupported
+from app.imaging.decoder import IN_PROCESS, Decoder
 from app.imaging.header import Header, PixelBytes
+from app.imaging.image_size import check_size
 
 StoredValues = NDArray[np.integer[Any]]
 
-MIN_SIDE_PX: Final = 32  # smaller than one patch of any model
-MAX_SIDE_PX: Final = 2048  # ultra-high-resolution CT; nothing in clinical use is larger
-MAX_FIELD_MM: Final = 1600.0  # 512 pixels of the largest spacing; the widest bore reconstructs 850
 MAX_FRAMES: Final = 10_000  # PS3.3 sets no bound; stops a claim, not a scan
 MAX_PIXELS: Final = 1 << 30  # Rows x Columns x Frames: 4,096 frames of 512 x 512
 GRAYSCALE: Final = ("MONOCHROME1", "MONOCHROME2")
-
-
-def check_size(rows: int, columns: int) -> None:
-    """Raise ImageSizeOutOfRange unless both sides are MIN_SIDE_PX to MAX_SIDE_PX. Call before decoding."""
-    if not (MIN_SIDE_PX <= rows <= MAX_SIDE_PX and MIN_SIDE_PX <= columns <= MAX_SIDE_PX):
-        raise ImageSizeOutOfRange(
-            found=f"{columns} columns x {rows} rows",
-            expected=f"{MIN_SIDE_PX} to {MAX_SIDE_PX} on each side",
-            remedy="Send one whole CT slice at its own matrix size.",
-        )
-
-
-def check_field(rows: int, columns: int, spacing_mm: tuple[float, float]) -> None:
-    """Raise ImageSizeOutOfRange when the image is wider than MAX_FIELD_MM: work at a fixed spacing grows with it."""
-    height_mm, width_mm = rows * spacing_mm[0], columns * spacing_mm[1]
-    if max(height_mm, width_mm) > MAX_FIELD_MM:
-        raise ImageSizeOutOfRange(
-            found=f"an image of {width_mm:.0f} mm x {height_mm:.0f} mm",
-            expected=f"at most {MAX_FIELD_MM:.0f} mm on each side",
-            remedy="Check the pixel spacing: it is in millimetres.",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +114,18 @@ def frames_held(pixel_data: PixelBytes, transfer_syntax: UID, fmt: PixelFormat) 
         return 1
 
 
-def stored_values(pixel_data: PixelBytes, transfer_syntax: UID, fmt: PixelFormat, frame: int) -> StoredValues:
+def stored_values(
+    pixel_data: PixelBytes, transfer_syntax: UID, fmt: PixelFormat, frame: int, decoder: Decoder = IN_PROCESS
+) -> StoredValues:
     """Stored values of a 1-based frame: integers (rows, columns), perhaps a view of `pixel_data` and read-only.
 
-    Raises UnsupportedTransferSyntax, or MalformedDicom when the pixel data do not hold what the header claims.
+    Raises UnsupportedTransferSyntax, or MalformedDicom when the pixel data do not hold what the header claims, and
+    what `decoder` raises.
     """
     if not transfer_syntax.is_transfer_syntax or (transfer_syntax.is_encapsulated and transfer_syntax not in DECODERS):
         raise unsupported(transfer_syntax)
     if transfer_syntax.is_encapsulated:
-        raw = decode_frame(transfer_syntax, _encapsulated_frame(pixel_data, fmt, frame), fmt.shape)
+        raw = decoder.frame(transfer_syntax, _encapsulated_frame(pixel_data, fmt, frame), fmt.shape)
     else:
         raw = _native_frame(pixel_data, fmt, frame, big_endian=transfer_syntax == ExplicitVRBigEndian)
     return fmt.signed_values(raw)

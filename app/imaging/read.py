@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from typing import Final, Literal
 
 import cv2
 
 from app.errors import EmptyInput, MalformedDicom, UnsupportedMediaType
 from app.imaging.ct import CTSlice
+from app.imaging.decoder import IN_PROCESS, Decoder
 from app.imaging.dicom import read_dicom
 from app.imaging.formats import HEAD_BYTES, is_dicom, unread_format
 from app.imaging.header import quiet_pydicom
 from app.imaging.options import ReadOptions
 from app.imaging.picture import read_picture
 from app.imaging.picture_parts import PictureKind
+from app.imaging.quiet import quiet_image_libraries
 
 MAGIC: Final[tuple[tuple[bytes, PictureKind], ...]] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -29,16 +29,9 @@ BARE_DICOM: Final = (b"\x08\x00", b"\x02\x00", b"\x00\x08", b"\x00\x02")  # grou
 
 
 def quiet_decoders() -> None:
-    """Keep the decoders from writing about what they meet: call once at start-up (see `quiet_pydicom`).
-
-    Pillow logs the tags of a picture at debug level, and OpenCV prints to standard error, where no log format
-    and no request id apply.
-    """
+    """Keep the decoders from writing about what they meet: call once at start-up."""
     quiet_pydicom()
-    warnings.filterwarnings("ignore", module=r"PIL\b")
-    for name in ("PIL", "imagecodecs"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    quiet_image_libraries()
 
 
 def spare_threads() -> None:
@@ -69,10 +62,10 @@ def sniff(data: bytes | memoryview) -> Literal["dicom", "png", "jpeg", "tiff"]:
     raise UnsupportedMediaType(found=unread.name, expected="DICOM, PNG, JPEG or TIFF", remedy=unread.remedy)
 
 
-def read_slice(data: bytes | memoryview, options: ReadOptions | None = None) -> CTSlice:
+def read_slice(data: bytes | memoryview, options: ReadOptions | None = None, decoder: Decoder = IN_PROCESS) -> CTSlice:
     """Read one slice in HU from the bytes of one file. Raises the input errors of `app.errors`."""
     kind = sniff(data)
     options = options or ReadOptions()
     if kind == "dicom":
-        return read_dicom(data, options)
-    return read_picture(bytes(data), kind, options)
+        return read_dicom(data, options, decoder)
+    return read_picture(bytes(data), kind, options, decoder)

@@ -20,6 +20,7 @@ from app.errors import (
     NoCtSlices,
     SeriesTooLarge,
     TooFewSlices,
+    Undecodable,
     UnsupportedMediaType,
     WrongModality,
     WrongSopClass,
@@ -27,6 +28,7 @@ from app.errors import (
 from app.imaging.chunked import FileBytes, piece_of
 from app.imaging.content_digest import digest_of_files, file_digest
 from app.imaging.ct import CTSlice, PointMm, QualityNote, SliceSource
+from app.imaging.decoder import IN_PROCESS, Decoder
 from app.imaging.dicom import DicomImage
 from app.imaging.formats import TEXT, UNKNOWN
 from app.imaging.options import ReadOptions
@@ -73,9 +75,11 @@ class SeriesBuilder:
         options: ReadOptions | None = None,
         *,
         keep_headers: bool = False,
+        decoder: Decoder = IN_PROCESS,
         keep_digests: bool = False,
     ) -> None:
         self._limits = limits or SeriesLimits()
+        self.decoder = decoder
         self._options = options or ReadOptions()
         self._files = self._localizers = self._duplicates = 0
         self._name = ""
@@ -173,7 +177,10 @@ class SeriesBuilder:
         first, *others = frames
         digest = file_digest(file) if self._keep_digests else None
         try:
-            ct_slice = image.read(first, self._options)
+            ct_slice = image.read(first, self._options, self.decoder)
+        except Undecodable:
+            # Each such file takes a decoder's time and memory to the last of it: none is left out and the next tried.
+            raise
         except InputError as error:
             raise _Unreadable(error) from None
         if self._keep_headers:
@@ -184,7 +191,7 @@ class SeriesBuilder:
         image.release(first)
         for frame in others:
             go_on()
-            self._take(image.read(frame, self._options))
+            self._take(image.read(frame, self._options, self.decoder))
             image.release(frame)
 
     def _take(self, ct_slice: CTSlice) -> None:

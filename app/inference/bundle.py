@@ -267,6 +267,22 @@ def read_verified(path: Path, contract: type[M]) -> tuple[M, str]:
     return manifest, f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
+class _Digests(BaseModel):
+    """What every kind of manifest has in common here."""
+
+    digests: Mapping[str, Sha256]
+
+
+def require_undamaged(path: Path) -> None:
+    """Raise BundleError naming the file of a bundle of any kind that is damaged, or missing."""
+    try:
+        digests = _Digests.model_validate_json((path / MANIFEST_FILE).read_bytes()).digests
+    except (OSError, ValidationError):
+        raise _broken(path / MANIFEST_FILE, "no manifest that can be read", "a readable manifest") from None
+    for name, recorded in sorted(digests.items()):
+        _verify(path, name, recorded)
+
+
 def bundle_files(path: Path) -> set[str]:
     """Names, relative to `path`, of the files that need a digest: all but the manifest, its signature and the card."""
     names = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}

@@ -13,6 +13,7 @@ from app.inference.detector import Detector, DetectorManifest
 from app.inference.model import Model, create_backend
 from app.inference.signatures import find_signed
 from app.inference.suspicion import SecondLook
+from app.inference.unserved import UnservedBundles
 from app.inference.view import ViewCheck
 
 Status = Literal["loading", "ready", "failed", "stopping"]
@@ -60,6 +61,11 @@ class Models:
     view: ViewCheck
 
 
+def pinned_name(path: Path) -> str:
+    """The name by which a setting pins the bundle in `path`."""
+    return f"{path.parent.name}/{path.name}"
+
+
 class ModelRegistry:
     """Knows the four bundles from the start, and the running models once `load` is done.
 
@@ -83,6 +89,7 @@ class ModelRegistry:
         self.view_bundle = view
         self.site_threshold = site_threshold
         self.status: Status = "loading"
+        self.unserved = UnservedBundles([each.path for each in (bundle, detector, second_look, view)])
         self._backend = backend
         self._running: Models | None = None
 
@@ -124,6 +131,11 @@ class ModelRegistry:
         """The operating point in force."""
         own = self.bundle.manifest.operating_point.threshold
         return own if self.site_threshold is None else self.site_threshold
+
+    def pinned_names(self) -> BundleNames:
+        """The bundles' names with their versions."""
+        four = (self.bundle, self.detector_bundle, self.second_look_bundle, self.view_bundle)
+        return BundleNames(*(pinned_name(each.path) for each in four))
 
     def load(self) -> None:
         """Load all, run their golden cases and become ready. Blocking; raises BundleError and is `failed` then."""

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from app.imaging.archive import files_of
 from app.imaging.chunked import ChunkedFile
 from app.imaging.content_digest import file_digest, written
 from app.imaging.ct import CTSlice, SliceSource
+from app.imaging.decoder import IN_PROCESS, Decoder, files_of
 from app.imaging.pixel_stack import SeriesLimits
 from app.imaging.read import read_slice
 from app.imaging.series import SeriesBuilder
@@ -92,6 +92,7 @@ class Judge:
 
     `opinions` are those on a series' findings, for callers who ask for them. With `deidentify` no result names the
     patient, whoever asked for it and wherever it goes. With `keep_digests` a judgement has the digest of what was sent.
+    `decoder` decodes what is compressed.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Judge:
         *,
         deidentify: bool = False,
         keep_digests: bool = False,
+        decoder: Decoder = IN_PROCESS,
     ) -> None:
         self._deidentify = deidentify
         self.registry = registry
@@ -110,6 +112,7 @@ class Judge:
         self.opinions = opinions or SecondOpinions()
         self._limits = SeriesLimits(max_slices=max_slices)
         self._keep_digests = keep_digests
+        self._decoder = decoder
 
     def slice(self, data: bytes | memoryview, parameters: Parameters, began: float | None = None) -> Judgement:
         """Judge the image in a file. `began` is the time at which the request began (`time.perf_counter`), if before
@@ -119,7 +122,7 @@ class Judge:
         """
         models = self.registry.models()
         started = time.perf_counter()
-        image = read_slice(data, parameters.options)
+        image = read_slice(data, parameters.options, self._decoder)
         decode_ms = _since_ms(started)
         image = models.view.remarked(image)
         prediction = diagnose(image, parameters.roi_px, models.classifier, models.detector, models.second_look)
@@ -133,7 +136,11 @@ class Judge:
     def builder(self, parameters: Parameters, *, keep_headers: bool = False) -> SeriesBuilder:
         """A builder that takes the files of one series to be judged."""
         return SeriesBuilder(
-            self._limits, parameters.options, keep_headers=keep_headers, keep_digests=self._keep_digests
+            self._limits,
+            parameters.options,
+            keep_headers=keep_headers,
+            keep_digests=self._keep_digests,
+            decoder=self._decoder,
         )
 
     def series(
@@ -188,7 +195,7 @@ class Judge:
         began = time.perf_counter()
         builder = self.builder(parameters)
         for done, path in enumerate(paths, start=1):
-            for data in files_of(ChunkedFile.at(path)):
+            for data in files_of(ChunkedFile.at(path), self._decoder):
                 go_on()
                 builder.add(data, None if name is None else name(path), go_on)
             progress("read", done, len(paths))

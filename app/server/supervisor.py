@@ -17,6 +17,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
+from app.errors import StartupError
 from app.server.load_board import LoadBoard
 from app.server.metrics_folder import OF_SUPERVISOR, reserve, trim
 from app.server.pulse import START_S, Worker
@@ -38,7 +39,9 @@ class Supervisor(Multiprocess):
     SIGHUP replaces each worker by a new one that has loaded its models. A worker that dies is replaced, after a pause
     if it died soon after its start. If its exit code says that it can never start, the service ends. `replacement`
     makes the application of later workers: they take no request before they have loaded their models, while the first
-    workers answer that they are loading. `metrics_folder` holds the workers' counts.
+    workers answer that they are loading. `renew` gives the replacement to be used from a SIGHUP on, once the first
+    worker that it has made is ready; where it raises StartupError nothing is replaced. `metrics_folder` holds the
+    workers' counts.
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class Supervisor(Multiprocess):
         board: LoadBoard,
         metrics_folder: Path,
         restarts: Restarts | None = None,
+        renew: Callable[[], Callable[[], Any]] | None = None,
     ) -> None:
         super().__init__(config, sockets)
         self._replacement = replacement
+        self._renew = renew
         self._board = board
         self._metrics_folder = metrics_folder
         self._pauses = restarts or Restarts()
@@ -117,6 +122,11 @@ class Supervisor(Multiprocess):
     def restart_all(self) -> None:
         """Replace the workers one after the other, each by one that is ready; replace none if the first new one
         fails."""
+        try:
+            self.config.app = self._replacement if self._renew is None else self._renew()
+        except StartupError as error:
+            logger.error("nothing is reloaded, what is served goes on: %s", error)
+            return
         for place, old in enumerate(self.processes):
             new = self._started()
             if not new.wait_until_ready(START_S, self.should_exit):
@@ -125,10 +135,12 @@ class Supervisor(Multiprocess):
                 if not self.should_exit.is_set():
                     logger.error("worker %s was not ready in time; worker %s stays", new.pid, old.pid)
                 break
+            self._replacement = self.config.app
             old.terminate()
             old.join()
             self.processes[place] = new
             self._pauses.started(place)
+        self.config.app = self._replacement
         self._take_stock()
 
     def terminate_all(self) -> None:

@@ -30,11 +30,14 @@ MAX_SEARCHED: Final = 60  # requests to find which series of a wave could not be
 MEGABYTE: Final = 1e6
 
 
-def fuzz(service: Service, numbers: Sequence[int], tally: Tally) -> None:
+def fuzz(service: Service, numbers: Sequence[int], tally: Tally, minutes: float) -> None:
     """Send the mutants of these numbers, wave by wave, and find out what went wrong with each."""
+    until = time.monotonic() + 60 * minutes
     contract, lost, to_search = Contract(service.document()), 0, list[list[Mutant]]()
     with ThreadPoolExecutor(CLIENTS) as clients, tqdm(total=len(numbers), unit="mutant", file=sys.stderr) as bar:
         for at in range(0, len(numbers), WAVE):
+            if time.monotonic() > until:
+                break
             wave = [mutant(tally.seed, number) for number in numbers[at : at + WAVE]]
             replies = list(clients.map(service.send, wave))
             before, lost = lost, service.lost()
@@ -89,21 +92,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", type=int, nargs="+", help="numbers of the mutants to send, instead of --rounds")
+    parser.add_argument("--minutes", type=float, default=600, help="after which no further wave is sent")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     leave_nothing_behind()
     numbers = given.only or range(given.first, given.first + given.rounds)
     tally, started = Tally(given.seed), time.monotonic()
     with running(given.workers) as service:
-        before = service.resident()
-        fuzz(service, numbers, tally)
-        spooled, restarts = service.spooled(), service.restarts()
-        if restarts or set(before) - set(service.resident()):
+        fuzz(service, numbers, tally, given.minutes)
+        spooled, restarts, decoders = service.spooled(), service.restarts(), service.decoders_lost()
+        if restarts:
             tally.fault(f"{restarts} worker(s) died", None)
     result = {
         "command": f"python -m benchmarks.fuzz --rounds {len(numbers)} --first {given.first} --seed {given.seed}",
         "machine": machine.facts(),
-        "mutants": len(numbers),
+        "mutants": sum(tally.answers.values()),
         "seconds": round(time.monotonic() - started),
         "answers": tally.by_door(),
         "asked again when busy": service.busy,
@@ -111,6 +114,7 @@ def main() -> int:
         "slowest answer in s": round(tally.slowest_s, 2),
         "resident MB after each wave": tally.resident_mb,
         "worker restarts": restarts,
+        "decoders lost by cause": decoders,
         "faults": tally.causes(),
     }
     text = json.dumps(result, indent=1, ensure_ascii=False)

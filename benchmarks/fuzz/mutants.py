@@ -15,6 +15,7 @@ from benchmarks.fuzz.bodies import DICOM, FIELDS, Multipart, change, coded, form
 from benchmarks.fuzz.damage import damaged
 from benchmarks.fuzz.elements import mutated, tag_of
 from benchmarks.fuzz.pictures import mutated_picture
+from benchmarks.fuzz.pixels import codestream
 from benchmarks.fuzz.tree import Element, File
 from phantoms.slices import derived_uid
 
@@ -31,6 +32,7 @@ ACCEPTS: Final[dict[Door, tuple[str | None, ...]]] = {
     "studies": (*ANYWHERE, "application/x-ndjson", "application/x-ndjson"),
     "stow": (*[None, "*/*", "application/dicom+json"] * 3, "application/json"),
 }
+PLAIN_DOORS: Final[tuple[Door, ...]] = ("predict",) * 28 + ("studies", "stow")
 ODD_ACCEPTS: Final = ("", ";", "application/*;q=nan", "a/b", "*/*;q=0", "text/html,*/*;q=0.1", "image/png;q=2", "\xff")
 ODD_SHARE: Final = 0.03
 CODED_SHARE: Final = 0.04
@@ -59,17 +61,21 @@ class Mutant:
         return str(uuid.UUID(int=random.Random(f"id:{self.seed}:{self.number}").getrandbits(128), version=4))
 
 
-def mutant(seed: int, number: int) -> Mutant:
-    """The mutant of that number: the same on every run of the same code."""
+def mutant(seed: int, number: int, *, plain: bool = False) -> Mutant:
+    """The mutant of that number: the same on every run of the same code. A `plain` one is mostly a slice with a roi and
+    asks for the answer that takes least to write: the time goes into reading."""
     rng = random.Random(f"{seed}:{number}")
-    door = rng.choice(DOORS)
+    door = rng.choice(PLAIN_DOORS if plain else DOORS)
     accept = rng.choice(ODD_ACCEPTS) if rng.random() < ODD_SHARE else rng.choice(ACCEPTS[door])
+    accept = None if plain else accept
     kind, body, query, steps = MAKERS[door](rng, derived_uid(f"mutant {seed} {number}"))
     headers = {"Content-Type": kind, "Accept": accept, "Accept-Language": rng.choice(LANGUAGES)}
     if rng.random() < CODED_SHARE:
         headers["Content-Encoding"], body = coded(body, rng)
         steps = (*steps, "content coding")
     given = {name: text for name, text in headers.items() if text is not None}
+    if plain and door == "predict" and "roi" not in query:
+        query += f"{'&' if query else '?'}roi={sources.ON_NODULE}"
     return Mutant(seed, number, door, accept, steps, PATHS[door] + query, given, body)
 
 
@@ -87,13 +93,18 @@ def _predict(rng: random.Random, _uid: str) -> Made:
 
 def _image(rng: random.Random) -> tuple[bytes, Steps, bytes | None]:
     """A slice, what was done to it, and the frame to ask for where there are several."""
-    draw = rng.random()
+    draw, frame = rng.random(), None
     if draw < 0.2:
         name = rng.choice(sorted(sources.pictures()))
         frame = b"2" if name == "TIFF pages" else None
         data, steps = mutated_picture(sources.pictures()[name], rng)
+    elif draw < 0.4:
+        name = rng.choice(sorted(sources.encapsulated()))
+        file = sources.encapsulated()[name].copy()
+        codestream(file, rng)
+        data, steps = file.written(), ("codestream",)
     else:
-        among, frame = (sources.enhanced(), b"3") if draw < 0.27 else (sources.slices(), None)
+        among, frame = (sources.enhanced(), b"3") if draw < 0.47 else (sources.slices(), None)
         name = rng.choice(sorted(among))
         data, steps = mutated(among[name], rng)
         if rng.random() < 0.08:

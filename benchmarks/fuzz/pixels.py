@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.fuzz.codestreams import mutated_codestream
 from benchmarks.fuzz.tree import PIXEL_DATA, UNDEFINED, Element, File
 
 OFFSET_TABLES: Final = (0x7FE00001, 0x7FE00002)  # Extended Offset Table and its lengths
@@ -53,6 +54,14 @@ def pixel_bytes(file: File, rng: random.Random) -> None:
         element.tag, element.vr = rng.choice(((0x7FE00008, "OF"), (0x7FE00009, "OD")))
 
 
+def codestream(file: File, rng: random.Random) -> None:
+    """A compressed frame changed by its own structure."""
+    element = file.find(PIXEL_DATA)
+    if element is not None and element.fragments:
+        chosen = rng.randrange(1, len(element.fragments)) if len(element.fragments) > 1 else 0  # 0 is the offset table
+        element.fragments[chosen] = mutated_codestream(element.fragments[chosen], rng)
+
+
 def _change_fragments(file: File, fragments: list[bytes], element: Element, rng: random.Random) -> None:
     last = fragments[-1] if fragments else b""
     match rng.randrange(8):
@@ -72,7 +81,4 @@ def _change_fragments(file: File, fragments: list[bytes], element: Element, rng:
             )
             file.put(Element(OFFSET_TABLES[1], "OV", struct.pack("<Q", rng.choice((0, len(last), 1 << 63)))))
         case _:
-            codestream = bytearray(last)
-            for _ in range(rng.choice((1, 3))):
-                codestream[rng.randrange(min(len(codestream), 120))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF))
-            fragments[-1] = bytes(codestream)
+            fragments[-1] = mutated_codestream(last, rng)

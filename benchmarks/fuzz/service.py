@@ -25,6 +25,7 @@ MAX_TRIES: Final = 100
 POLL_S: Final = 0.1
 WAITING: Final = "lungscope_spooled_series_waiting"
 SPOOLED: Final = re.compile(r'^lungscope_spooled_series_total\{outcome="(\w+)"\} (\S+)', re.MULTILINE)
+DECODERS_LOST: Final = re.compile(r'^lungscope_decoders_lost_total\{cause="(\w+)"\} (\S+)', re.MULTILINE)
 SETTLED: Final = ("judged", "unfit", "interrupted")  # what was interrupted is taken up again
 RESULTS: Final = ("/dicom-web/studies", "/dicom-web/series", "/dicom-web/instances")
 RESTARTS: Final = "lungscope_worker_restarts_total"
@@ -59,6 +60,11 @@ class Service:
         self._log = log
         self._read = 0
         self.busy = 0
+
+    @property
+    def port(self) -> int:
+        """Where it answers on 127.0.0.1."""
+        return self._server.port
 
     def send(self, mutant: Mutant) -> Reply:
         """The answer; a busy service, which has looked at nothing of the mutant, is asked again."""
@@ -124,6 +130,10 @@ class Service:
         """Workers that died and were replaced."""
         found = re.search(rf"^{RESTARTS} (\S+)", self.get("/metrics").decode(), re.MULTILINE)
         return int(float(found[1])) if found else 0
+
+    def decoders_lost(self) -> dict[str, int]:
+        """Processes that decode which ended before their time, by cause."""
+        return {cause: int(float(count)) for cause, count in DECODERS_LOST.findall(self.get("/metrics").decode())}
 
     def failures(self) -> list[Failure]:
         """What was logged with an exception, or as no log line at all, since the last call."""

@@ -23,7 +23,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from benchmarks.fuzz.tree import File, in_syntax, taken_apart
+from benchmarks.fuzz.tree import PIXEL_DATA, File, in_syntax, taken_apart
 from phantoms.series import NODULE, SIZE_PX, SLICE_MM, SPACING_MM, slice_file
 from phantoms.slices import (
     ENCODERS,
@@ -122,6 +122,13 @@ def slices() -> dict[str, File]:
     files["HTJ2K"] = _encapsulated(HTJ2KLossless, _htj2k)
     apart = {name: taken_apart(data) for name, data in files.items()}
     return apart | {uid.keyword: in_syntax(apart[ExplicitVRLittleEndian.keyword], uid) for uid in NATIVE}
+
+
+@cache
+def encapsulated() -> dict[str, File]:
+    """Those of `slices` whose pixels are compressed."""
+    found = {name: file.find(PIXEL_DATA) for name, file in slices().items()}
+    return {name: slices()[name] for name, pixels in found.items() if pixels is not None and pixels.fragments}
 
 
 @cache

@@ -216,13 +216,18 @@ def test_form_needs_one_file(client: TestClient, suspicious: bytes) -> None:
         ("multipart/form-data", b"--x--"),
         ("multipart/form-data; boundary=x", b"no boundary here"),
         ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\nnameless\r\n--x--"),
-        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="roi"\r\n\r\n' + b"1" * 5000),
     ],
 )
 def test_malformed_forms(client: TestClient, content_type: str, body: bytes) -> None:
     response = client.post("/v1/predict", content=body, headers={"content-type": content_type})
     assert response.status_code == 400
     assert code(response) in ("malformed_form", "one_file_expected")
+
+
+def test_a_field_that_is_too_long_is_refused_for_its_length(client: TestClient) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="roi"\r\n\r\n' + b"1" * 5000
+    response = client.post("/v1/predict", content=body, headers={"content-type": "multipart/form-data; boundary=x"})
+    assert (response.status_code, response.json()["code"]) == (413, "form_too_large")
 
 
 def test_body_beyond_the_limit_is_refused_announced_or_not(client: TestClient) -> None:

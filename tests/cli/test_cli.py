@@ -138,7 +138,7 @@ def test_each_series_of_a_tree_is_judged(study: Path, slices: list[bytes], capsy
 
 
 def test_a_large_multi_frame_file_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.imaging.archive.LARGE_BYTES", 1000)
+    monkeypatch.setattr("app.imaging.decoder.LARGE_BYTES", 1000)
     files = taken_files(monkeypatch)
     (tmp_path / "enhanced.dcm").write_bytes(enhanced_file([0.0, 1.0, 2.0]))
     assert cli.main(["predict", str(tmp_path / "enhanced.dcm")]) == cli.OK

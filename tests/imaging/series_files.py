@@ -77,9 +77,9 @@ def taken_files(monkeypatch: pytest.MonkeyPatch) -> list[FileBytes]:
     taken: list[FileBytes] = []
     add = SeriesBuilder.add
 
-    def watched(builder: SeriesBuilder, file: FileBytes, name: str | None = None) -> None:
+    def watched(builder: SeriesBuilder, file: FileBytes, *others: Any, **named: Any) -> None:
         taken.append(file)
-        add(builder, file, name)
+        add(builder, file, *others, **named)
 
     monkeypatch.setattr(SeriesBuilder, "add", watched)
     return taken

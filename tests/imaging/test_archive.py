@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import ArchiveTooLarge, InputError, MalformedArchive, UnsupportedArchive
-from app.imaging.archive import ArchiveLimits, archive_files, files_of, is_zip
+from app.imaging.archive import ArchiveLimits, archive_files, is_zip
 from app.imaging.chunked import LARGE_BYTES, ChunkedFile, piece_of
+from app.imaging.decoder import files_of
 from tests.imaging.refusals import assert_explains
 from tests.imaging.series_files import built, series_files, slice_file, zipped
 from tests.imaging.test_damaged_files import changes, damaged

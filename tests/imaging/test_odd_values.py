@@ -22,7 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from app.errors import MalformedDicom, NoPixelSpacing
+from app.errors import InputError, MalformedDicom, NoPixelSpacing
 from app.imaging.ct import CTSlice
 from app.imaging.header import quiet_pydicom
 from app.imaging.read import read_slice
@@ -232,3 +232,11 @@ def test_a_series_is_built_with_the_remarks_of_its_slices() -> None:
     volume = built(files)
     assert volume.spacing_mm[0] == pytest.approx(STEP_MM)
     assert {note.code for note in volume.notes} == {"decimal_comma_read"}
+
+
+@pytest.mark.parametrize("representation", [b"U\0", b"??", b"\xff\xff"])
+def test_a_representation_that_there_is_not_is_refused(representation: bytes) -> None:
+    data = dicom(HU)
+    at = data.rindex(b"\x08\x00\x16\x00UI") + 4
+    with pytest.raises(InputError):
+        read_slice(data[:at] + representation + b"\0\0" + data[at + 2 :])

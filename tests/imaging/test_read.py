@@ -19,7 +19,7 @@ from PIL import Image
 from pydicom.dataelem import DataElement
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-from app.errors import EmptyInput, InputError, MalformedDicom, UnsupportedMediaType, WrongSopClass
+from app.errors import EmptyInput, InputError, MalformedDicom, UnsupportedMediaType
 from app.imaging.options import ReadOptions
 from app.imaging.read import quiet_decoders, read_slice, sniff
 from phantoms.slices import SECRET_ID, PixelCoding, derived_uid, dicom, picture, small
@@ -75,7 +75,7 @@ def test_content_decides(data: bytes, kind: str) -> None:
         (b"DICM", UnsupportedMediaType),
         (dicom(HU)[132:], MalformedDicom),
         (b"\0" * 128 + b"DICM", MalformedDicom),
-        (b"\0" * 128 + b"DICM" + b"\0" * 1000, WrongSopClass),
+        (b"\0" * 128 + b"DICM" + b"\0" * 1000, MalformedDicom),
         (b"\0" * 128 + b"DICM" + b"\xff" * 1000, MalformedDicom),
     ],
     ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else "",

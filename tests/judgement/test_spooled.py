@@ -28,7 +28,7 @@ from tests.imaging.series_files import enhanced_file, taken_files
 
 
 def test_a_large_multi_frame_file_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.imaging.archive.LARGE_BYTES", 1000)
+    monkeypatch.setattr("app.imaging.decoder.LARGE_BYTES", 1000)
     files = taken_files(monkeypatch)
     write_models(tmp_path)
     settings = Settings(models_dir=tmp_path, spool_dir=tmp_path / "state", settle_seconds=0, threads=1)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from app.errors import InputError
 from app.imaging.ct import CTSlice, SliceSource
+from app.imaging.image_size import check_field, check_size
 from app.imaging.options import ReadOptions, Window
-from app.imaging.pixels import check_field, check_size
 from training.data.leaks import pixel_digest
 from training.data.native_patches import read_image
 from training.data.nodules import DatasetMalformed

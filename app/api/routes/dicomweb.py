@@ -23,7 +23,14 @@ from app.api.uploads.body import body_chunks
 from app.audit.event import Operation
 from app.delivery.spool import Reception
 from app.delivery.worker import Delivery
-from app.errors import DicomwebOff, SecondOpinionOff, UnknownModel, UnknownResult, UnreadableText
+from app.errors import (
+    DecoderUnavailable,
+    DicomwebOff,
+    SecondOpinionOff,
+    UnknownModel,
+    UnknownResult,
+    UnreadableText,
+)
 
 JSON: Final = "application/dicom+json"
 ROOT: Final = "/dicom-web"
@@ -51,7 +58,9 @@ STORED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "All instances are stored.", "content": {JSON: DATASET}},
     202: {"description": "Some failed, or are no CT images and are not kept (B006).", "content": {JSON: SOME_FAILED}},
     409: {"description": "None is stored.", "content": {JSON: SOME_FAILED}},
-    **responses_for(400, 406, 408, 413, 415, 501, 503, 507, 500, without=(SecondOpinionOff, UnreadableText)),
+    **responses_for(
+        400, 406, 408, 413, 415, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnreadableText)
+    ),
 }
 REQUEST_BODY: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}}
@@ -63,15 +72,15 @@ STORE: Final = (
 )
 FOUND: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "What matches; may be empty.", "content": {JSON: DATASETS}},
-    **responses_for(400, 406, 501, 503, 507, 500, without=(SecondOpinionOff, UnreadableText)),
+    **responses_for(400, 406, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnreadableText)),
 }
 RETRIEVED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects.", "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}},
-    **responses_for(404, 406, 501, 503, 507, 500, without=(SecondOpinionOff, UnknownModel)),
+    **responses_for(404, 406, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnknownModel)),
 }
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects' attributes without pixels.", "content": {JSON: DATASETS}},
-    **responses_for(404, 406, 501, 503, 507, 500, without=(SecondOpinionOff, UnknownModel)),
+    **responses_for(404, 406, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnknownModel)),
 }
 
 router = APIRouter(prefix=ROOT, tags=["dicomweb"], dependencies=[Depends(authorise)])

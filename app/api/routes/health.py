@@ -47,7 +47,8 @@ async def live(services: ServicesDep, response: Response) -> Health:
 @router.get("/health/ready", summary="May it get traffic?", responses=NOT_READY)
 async def ready(services: ServicesDep, response: Response) -> Health:
     """200 once the model has passed its golden case; 503 with the reason before that, while stopping, and while the
-    disk of spool and results, or that of the audit trail where it must be written, cannot be."""
+    disk of spool and results, or that of the audit trail where it must be written, cannot be. The reason also names
+    newer bundles on the disk that are damaged."""
     return await _readiness(services, response)
 
 
@@ -76,7 +77,9 @@ async def _readiness(services: Services, response: Response) -> Health:
         trail = services.records.trail
         unrecorded = None if trail is None or trail.trouble is None else f"audit cannot be written: {trail.trouble}"
         if trouble is None and services.records.may_begin():
-            return Health(status="ok", reason=reason if unrecorded is None else f"{reason}; {unrecorded}")
+            damaged = await asyncio.to_thread(services.registry.unserved.damaged)
+            remarks = [*([] if unrecorded is None else [unrecorded]), *(f"not served: {each}" for each in damaged)]
+            return Health(status="ok", reason="; ".join([reason, *remarks]))
         reason = unrecorded if trouble is None and unrecorded else f"spool and results cannot be written: {trouble}"
     response.status_code = 503
     response.headers["Retry-After"] = "2"

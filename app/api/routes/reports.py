@@ -21,6 +21,7 @@ from app.api.uploads.report import PLAIN, ReportIn, read_report
 from app.audit.receipts import digest_of
 from app.errors import (
     ArchiveTooLarge,
+    DecoderUnavailable,
     FileMissing,
     MalformedArchive,
     MalformedDicom,
@@ -50,6 +51,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
 }
 OF_OTHERS: Final = (
     ArchiveTooLarge,
+    DecoderUnavailable,
     FileMissing,
     MalformedArchive,
     MalformedDicom,

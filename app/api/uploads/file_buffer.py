@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from app.errors import InputError
-from app.imaging.archive import files_of
 from app.imaging.chunked import ChunkedFile, FileBytes
+from app.imaging.decoder import IN_PROCESS, Decoder, files_of
 
 CHUNK_BYTES: Final = 64 * 1024
 
@@ -38,10 +38,10 @@ class FileBuffer:
         if len(self._gathered) >= CHUNK_BYTES:
             self._flush()
 
-    def files(self) -> Iterator[FileBytes | InputError]:
+    def files(self, decoder: Decoder = IN_PROCESS) -> Iterator[FileBytes | InputError]:
         """The file itself, or the files of the archive that it is; see `files_of`."""
         self._flush()
-        return files_of(self._take())
+        return files_of(self._take(), decoder)
 
     def taken(self) -> bytes:
         """All bytes as one piece; the buffer gives them up."""

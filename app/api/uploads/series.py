@@ -73,7 +73,7 @@ def decode(files: deque[FileBuffer], builder: SeriesBuilder, cancelled: Callable
     started = time.perf_counter()
     left = MAX_INFLATED_BYTES
     while files:
-        for data in files.popleft().files():
+        for data in files.popleft().files(builder.decoder):
             go_on()
             left -= 0 if isinstance(data, InputError) else len(data)
             if left < 0:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from app.errors import BundleError
 from app.inference.backends import Outputs
 from app.inference.backends.openvino_graph import join_doublings, narrow_by_phases
+from app.inference.graph_operations import require_computing
 
 # Patches of one inference, largest first. Fixed shapes run up to twice as fast as a free batch axis and need no new
 # kernels for a new batch size; more patches at once leave the cache (docs/decisions/0008).
@@ -44,7 +45,8 @@ class OpenVINOBackend:
         return importlib.util.find_spec("openvino") is not None
 
     def load(self, path: Path) -> None:
-        """Load the SavedModel in `path`; raises BundleError when OpenVINO cannot read it."""
+        """Load the SavedModel in `path`; raises BundleError when OpenVINO cannot read it, or may not."""
+        require_computing(path)
         try:
             import openvino
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from app.errors import BundleError
 from app.inference.backends import Outputs
+from app.inference.graph_operations import require_computing
 
 SIGNATURE = "serving_default"
 
@@ -33,7 +34,8 @@ class TensorFlowBackend:
         return importlib.util.find_spec("tensorflow") is not None
 
     def load(self, path: Path) -> None:
-        """Load the SavedModel in `path`; raises BundleError when TensorFlow cannot read it."""
+        """Load the SavedModel in `path`; raises BundleError when TensorFlow cannot read it, or may not."""
+        require_computing(path)
         # Read by TensorFlow's C++ when it is imported; without it every start prints a page of notices.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import tensorflow as tf

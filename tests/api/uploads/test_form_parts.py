@@ -207,7 +207,7 @@ def test_what_is_received_is_held_in_large_pieces_and_given_back_once() -> None:
 
 
 def test_a_large_file_is_given_back_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.imaging.archive.LARGE_BYTES", 3 * CHUNK_BYTES)
+    monkeypatch.setattr("app.imaging.decoder.LARGE_BYTES", 3 * CHUNK_BYTES)
     for size, whole in ((3 * CHUNK_BYTES, True), (3 * CHUNK_BYTES + 1, False)):
         received = FileBuffer()
         for start in range(0, size, 1000):
