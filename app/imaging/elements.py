@@ -156,7 +156,7 @@ def _text(value: bytes) -> Value:
 
 
 def _identifier(value: bytes) -> Value:
-    """A text that is only ever compared: one in another character set is no reason to parse the whole file."""
+    """A text that is only ever compared or shown: one in another character set is no reason to parse the whole file."""
     return value.decode("utf-8", "surrogateescape").strip(" \0")
 
 
