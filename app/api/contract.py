@@ -29,7 +29,8 @@ BOUNDS: Final = (408, 414, 429, 431)  # of any request: see `app.server.hooks.An
 LANGUAGE: Final = {"Content-Language": "The language of the words: `en` or `zh`."}
 CONTEXT_PART: Final[dict[str, Any]] = {
     "type": "string",
-    # With `contentMediaType` as well, the docs page would ask for a file.
+    # With `contentMediaType` as well, the docs page would ask for a file; without an example it would send "string".
+    "example": "{}",
     "contentSchema": ContextIn.model_json_schema(),
     "description": f"What is known of the patient, for `guidelines`, as JSON: `{EXAMPLE}`. In a form alone, never in "
     "the address. Age and sex are otherwise those of the DICOM header.",
