@@ -51,7 +51,8 @@ from benchmarks.planted import BANDS, TARGET
 from training.data.datasets import read_dataset
 from training.data.nodules import Nodule
 from training.data.scans import read_scan
-from training.second_look.artefacts import KerasBackend, LookRun, filter_of, read_network
+from training.fitting.network_backend import NetworkBackend
+from training.second_look.artefacts import LookRun, filter_of, look_backend, read_network
 from training.second_look.card import curve_table, figures_table, scans_table, series_table
 from training.second_look.chest import TABLE, patient_parts
 from training.second_look.config import LookConfig
@@ -235,7 +236,7 @@ def _chest_row(case: ChestCase, network: str, looks: Mapping[str, Looks]) -> Che
     )
 
 
-def look_of(network: KerasBackend) -> Looks:
+def look_of(network: NetworkBackend) -> Looks:
     """A network as a function of fields."""
 
     def look(fields: Fields) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -264,7 +265,7 @@ def main() -> None:
         contract=shipped.config.input,
     )
     cases = read_cases(given.data, shipped.config, gate)
-    looks = {name: look_of(KerasBackend(network)) for name, (network, _) in read.items()}
+    looks = {name: look_of(look_backend(network)) for name, (network, _) in read.items()}
     results = measure(cases, looks, {name: run for name, (_, run) in read.items()}, shipped.config)
     given.out.write_text(results.model_dump_json(indent=1) + "\n", "utf-8")
     if given.pictures is not None:

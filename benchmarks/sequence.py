@@ -36,6 +36,7 @@ from training.data.nodules import FOLDS
 from training.data.scans import read_volume
 from training.evaluation.calibration import sigmoid
 from training.evaluation.metrics import auc, bootstrap_all
+from training.fitting.network_backend import NetworkBackend, Outputs
 from training.second_look.config import load_look_config
 from training.sequence.artefacts import SHIPPED, TrainedSequences, read_sequences
 from training.sequence.fit import logits
@@ -92,26 +93,14 @@ class ContextResults(_Frozen):
     scans: dict[str, list[ScanFinding]]
 
 
-@dataclass(slots=True)
-class KerasBackend:
-    """A trained network as the service runs one."""
+def sequence_backend(network: Any, line: Line) -> NetworkBackend:
+    """A trained network as the service runs one: stacks to calibrated probabilities (N,)."""
 
-    network: Any
-    line: Line
-    name: str = "keras"
+    def answer(hu: NDArray[np.float32]) -> Outputs:
+        _, together = logits(network, hu)
+        return {OUTPUT: sigmoid(line.slope * together + line.intercept).astype(np.float32)}
 
-    @staticmethod
-    def is_available() -> bool:
-        """Always: training has Keras."""
-        return True
-
-    def load(self, path: Path) -> None:
-        """Nothing: it is loaded."""
-
-    def run(self, hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Calibrated probabilities (N,) of stacks."""
-        _, together = logits(self.network, hu)
-        return {OUTPUT: sigmoid(self.line.slope * together + self.line.intercept).astype(np.float32)}
+    return NetworkBackend(answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +113,7 @@ class Opinions:
 
     def network(self, name: str) -> NoduleSequence:
         """One of them."""
-        backend = KerasBackend(self.trained.networks[name], self.line)
+        backend = sequence_backend(self.trained.networks[name], self.line)
         return NoduleSequence(self.shipped.path, self.shipped.manifest, self.shipped.digest, backend)
 
 

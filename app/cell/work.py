@@ -100,6 +100,7 @@ class _RemoteFile(SeekableFile):
         return self._size
 
     def piece(self, start: int, stop: int) -> bytes:
+        """The bytes from `start` to `stop`, asked for a window at a time; raises OSError once they are released."""
         stop = min(stop, self._size)
         if start >= stop:
             return b""
@@ -114,6 +115,7 @@ class _RemoteFile(SeekableFile):
         return self._window[at : at + stop - start]
 
     def release(self, before: int) -> None:
+        """Say that nothing `before` will be asked for again."""
         self._say({"release": before})
 
 

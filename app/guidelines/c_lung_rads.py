@@ -7,6 +7,7 @@ from typing import Final
 
 from app.guidelines.assessment import Assessment, Row, assess_nodule, overall
 from app.guidelines.case import Case, Nodule, possibilities
+from app.guidelines.size_table import SizeTable
 from app.inference.prediction import AttenuationClass
 
 NAME: Final = "c-lung-rads"
@@ -22,7 +23,7 @@ SOLID: Final = (
     (18.0, Row("4", 4, "solid, >= 18 mm")),
 )
 SMALL_PART_SOLID: Final = Row("1", 1, "part-solid, < 6 mm in all")
-PART_SOLID_BELOW_MM: Final = 6.0
+PART_SOLID_FROM_MM: Final = 6.0
 PART_SOLID: Final = (
     (0.0, Row("2", 2, "part-solid, >= 6 mm in all with a solid part < 6 mm")),
     (6.0, Row("3", 3, "part-solid, >= 6 mm in all with a solid part of 6 to < 10 mm")),
@@ -33,18 +34,13 @@ NON_SOLID: Final = (
     (6.0, Row("2", 2, "non-solid, 6 to < 20 mm")),
     (20.0, Row("3", 3, "non-solid, >= 20 mm")),
 )
+TABLE: Final = SizeTable(CALCIFIED, SOLID, NON_SOLID, PART_SOLID, PART_SOLID_FROM_MM, SMALL_PART_SOLID)
 ALWAYS: Final = ("later_steps", "prior_ct", "fat_and_calcium_pattern")
 
 
 def row_of(kind: AttenuationClass, mean_mm: float, solid_mm: float = 0.0) -> Row:
     """The row of a nodule in the first step."""
-    if kind == "calcified":
-        return CALCIFIED
-    if kind == "solid":
-        return _reached(SOLID, mean_mm)
-    if kind == "non_solid":
-        return _reached(NON_SOLID, mean_mm)
-    return SMALL_PART_SOLID if mean_mm < PART_SOLID_BELOW_MM else _reached(PART_SOLID, solid_mm)
+    return TABLE.row_of(kind, mean_mm, solid_mm)
 
 
 def assess(case: Case) -> Assessment:
@@ -56,10 +52,6 @@ def assess(case: Case) -> Assessment:
         category, possible = NO_NODULE.category, (NO_NODULE.category,)
     missing = ALWAYS if case.whole_lungs else ("whole_lungs", *ALWAYS)
     return Assessment(NAME, SOURCE, True, None, category, possible, nodules, missing=missing)
-
-
-def _reached(rows: tuple[tuple[float, Row], ...], mm: float) -> Row:
-    return [row for border, row in rows if mm >= border][-1]
 
 
 def _rows(nodule: Nodule) -> list[Row]:

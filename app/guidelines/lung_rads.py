@@ -10,6 +10,7 @@ from typing import Final
 
 from app.guidelines.assessment import Assessment, NoduleAssessment, Row, assess_nodule, not_for, overall, unknown
 from app.guidelines.case import Case, Nodule, possibilities
+from app.guidelines.size_table import SizeTable
 from app.inference.prediction import AttenuationClass
 
 NAME: Final = "lung-rads"
@@ -19,14 +20,14 @@ NO_NODULE: Final = Row("1", 1, "no nodule found")
 CALCIFIED: Final = Row("1", 1, "nodule of calcium")
 SUSPICIOUS: Final = Row("4X", 6, "category 3 or 4 with a feature that raises suspicion: spiculation")
 INCOMPLETE: Final = "0"
-# (from mm, row), the lowest first: a nodule is in the last row whose border it reaches.
+# (from mm, row), the lowest first.
 SOLID: Final = (
     (0.0, Row("2", 2, "solid, < 6 mm")),
     (6.0, Row("3", 3, "solid, 6 to < 8 mm")),
     (8.0, Row("4A", 4, "solid, 8 to < 15 mm")),
     (15.0, Row("4B", 5, "solid, >= 15 mm")),
 )
-PART_SOLID_BELOW_MM: Final = 6.0
+PART_SOLID_FROM_MM: Final = 6.0
 SMALL_PART_SOLID: Final = Row("2", 2, "part-solid, < 6 mm in all")
 PART_SOLID: Final = (
     (0.0, Row("3", 3, "part-solid, >= 6 mm in all with a solid part < 6 mm")),
@@ -37,6 +38,7 @@ NON_SOLID: Final = (
     (0.0, Row("2", 2, "non-solid, < 30 mm")),
     (30.0, Row("3", 3, "non-solid, >= 30 mm")),
 )
+TABLE: Final = SizeTable(CALCIFIED, SOLID, NON_SOLID, PART_SOLID, PART_SOLID_FROM_MM, SMALL_PART_SOLID)
 HALF_STEP_MM: Final = 0.05  # diameters are rounded to 0.1 mm before they are compared
 ALWAYS: Final = (
     "prior_ct",
@@ -52,13 +54,7 @@ ALWAYS: Final = (
 def row_of(kind: AttenuationClass, mean_mm: float, solid_mm: float = 0.0) -> Row:
     """The row of a nodule at baseline; `solid_mm` is the mean diameter of a part-solid nodule's solid part."""
     mean_mm, solid_mm = (int(each * 10 + 0.5 + 1e-9) / 10 for each in (mean_mm, solid_mm))
-    if kind == "calcified":
-        return CALCIFIED
-    if kind == "solid":
-        return _reached(SOLID, mean_mm)
-    if kind == "non_solid":
-        return _reached(NON_SOLID, mean_mm)
-    return SMALL_PART_SOLID if mean_mm < PART_SOLID_BELOW_MM else _reached(PART_SOLID, solid_mm)
+    return TABLE.row_of(kind, mean_mm, solid_mm)
 
 
 def assess(case: Case) -> Assessment:
@@ -76,10 +72,6 @@ def assess(case: Case) -> Assessment:
     elif not case.nodules:
         category, possible = NO_NODULE.category, (NO_NODULE.category,)
     return Assessment(NAME, SOURCE, True, None, category, possible, tuple(nodules), missing=missing)
-
-
-def _reached(rows: tuple[tuple[float, Row], ...], mm: float) -> Row:
-    return [row for border, row in rows if mm >= border][-1]
 
 
 def _rows(nodule: Nodule) -> list[Row]:

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Self, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Final, Self
 
 from app.errors import InputError
-from app.inference.backends import Backend
 from app.inference.bundle import load_bundle, read_verified
 from app.inference.detector import Detector
 from app.inference.model import Model, create_backend
@@ -20,7 +16,8 @@ from app.inference.view import OUTPUT, ViewCheck, ViewManifest
 from benchmarks.fold_classifiers import LEFT_OUT, bundle_of
 from benchmarks.scan.answers import Judge
 from benchmarks.scan.known import SCANS
-from training.second_look.artefacts import KerasBackend, LookRun, read_network
+from training.fitting.network_backend import NetworkBackend
+from training.second_look.artefacts import LookRun, look_backend, read_network
 from training.second_look.chest import patient_parts
 from training.sight.fit import logits
 from training.sight.runs import trained
@@ -64,31 +61,17 @@ def require_unseen(run: LookRun, trial: Trial) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ViewNetwork:
-    """A trained network of the view check as the service runs one."""
-
-    network: Any
-    name: str = "keras"
-
-    @staticmethod
-    def is_available() -> bool:
-        """Always: training has Keras."""
-        return True
-
-    def load(self, path: Path) -> None:
-        """Nothing: it is loaded."""
-
-    def run(self, hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Logits (N,) of float32 (N, size, size, 1) thumbnails in HU."""
-        return {OUTPUT: logits(self.network, list(hu[..., 0]))}
+def view_backend(network: Any) -> NetworkBackend:
+    """A trained network of the view check as the service runs one: float32 (N, size, size, 1) thumbnails in HU to
+    logits (N,)."""
+    return NetworkBackend(lambda hu: {OUTPUT: logits(network, list(hu[..., 0]))})
 
 
 def read_views(folder: Path, bundle: Path = CHEST_VIEW) -> dict[int, ViewCheck]:
     """The view check's networks by the fold of scans and patients that each has not seen (`make sight`), with the
     thresholds of the shipped bundle; raises BundleError without it."""
     manifest, digest = read_verified(bundle, ViewManifest)
-    networks = {fold: cast(Backend, ViewNetwork(trained(folder, f"fold{fold}"))) for fold in FOLDS}
+    networks = {fold: view_backend(trained(folder, f"fold{fold}")) for fold in FOLDS}
     return {fold: ViewCheck(folder, manifest, digest, network) for fold, network in networks.items()}
 
 
@@ -115,7 +98,7 @@ class Panel:
         for record in sorted(folder.glob("*.json")):
             network, run = read_network(folder, record.stem)
             look = SecondLook(folder, manifest.model_copy(update={"filter_digest": run.filter_digest}), digest,
-                              cast(Backend, KerasBackend(network)))  # fmt: skip
+                              look_backend(network))  # fmt: skip
             look.require_filter(detector.digest)
             if run.name in LEFT_OUT:
                 model = Model.load(load_bundle(bundle_of(classifiers, run.name)), create_backend("auto", THREADS))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any  # keras is untyped
 
@@ -20,6 +19,7 @@ from training.data.datasets import read_dataset
 from training.data.scans import read_scan
 from training.detector.identity import weights_digest
 from training.fitting.checkpoints import CHECKPOINT_FILE, Checkpoint
+from training.fitting.network_backend import NetworkBackend, Outputs
 from training.reporting.export import load_graph
 from training.second_look.chest import read_chest_slices
 from training.second_look.config import LookConfig
@@ -47,25 +47,15 @@ class LookRun(BaseModel):
     data: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class KerasBackend:
-    """A trained network as the service runs one: `run` takes float32 (N, size, size, 2) in HU to logits (N,)."""
+def look_backend(network: Any) -> NetworkBackend:
+    """A trained network as the service runs one: float32 (N, size, size, 2) in HU to logits (N,) of `suspicious` and of
+    `nodule`."""
 
-    network: Any
-    name: str = "keras"
-
-    @staticmethod
-    def is_available() -> bool:
-        """Always: training has Keras."""
-        return True
-
-    def load(self, path: Path) -> None:
-        """Nothing: it is loaded."""
-
-    def run(self, hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Logits (N,) of `suspicious` and of `nodule`."""
-        said = self.network(hu, training=False)
+    def answer(hu: NDArray[np.float32]) -> Outputs:
+        said = network(hu, training=False)
         return {name: ops.convert_to_numpy(said[name])[:, 0] for name in OUTPUTS}
+
+    return NetworkBackend(answer)
 
 
 def train_networks(

@@ -15,7 +15,7 @@ from app.inference.suspicion import NAME as BUNDLE
 from app.inference.suspicion import ScanPoint, ScoreRule, SecondLook
 from tests.training.second_look.conftest import NAME
 from training.data.nodules import DatasetMalformed
-from training.second_look.artefacts import KerasBackend, read_network
+from training.second_look.artefacts import look_backend, read_network
 from training.second_look.export import export_second_look
 from training.second_look.report import LookResults
 
@@ -55,7 +55,7 @@ def bundle(undisturbed: Path, results: LookResults, tmp_path_factory: pytest.Tem
 
 def test_both_runtimes_answer_as_the_trained_network(undisturbed: Path, bundle: Path) -> None:
     hu = np.random.default_rng(1).normal(-500, 400, (5, 48, 48, 2)).astype(np.float32)
-    expected = KerasBackend(read_network(undisturbed, NAME)[0]).run(hu)
+    expected = look_backend(read_network(undisturbed, NAME)[0]).run(hu)
     for backend in (OpenVINOBackend(1), TensorFlowBackend(1)):
         look = SecondLook.verified(bundle, backend)
         look.load()
