@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any, Final  # keras is untyped
 
 import keras
-import numpy as np
 from keras import layers, ops
-from tqdm import tqdm
 
 from app.inference.suspicion import OUTPUTS
-from training.fitting.averaging import WeightAverage
-from training.fitting.checkpoints import Checkpoint, TrainingState
-from training.fitting.loading import batches_ahead
+from training.fitting.checkpoints import Checkpoint
+from training.fitting.fit_loop import fit_batches
 from training.second_look.config import LookConfig
 from training.second_look.pools import TrainingSet
 from training.second_look.samples import LookBatches
@@ -64,7 +61,15 @@ def train_network(
     killed, where it has a `checkpoint`. Raises OtherRun when that is of another run."""
     network = build_network(config)
     _compile(network, config)
-    _fit(network, LookBatches(seen.pools, config), config, label, checkpoint)
+    fit_batches(
+        network,
+        LookBatches(seen.pools, config),
+        config.learning.steps,
+        ema_momentum=config.learning.ema_momentum,
+        checkpoint=checkpoint,
+        checkpoint_steps=config.checkpoint_steps,
+        label=label,
+    )
     return network
 
 
@@ -87,21 +92,3 @@ def _compile(network: Any, config: LookConfig) -> None:
         run_eagerly=not learning.compiled,
     )
     network.optimizer.build(network.trainable_variables)
-
-
-def _fit(network: Any, source: LookBatches, config: LookConfig, label: str, checkpoint: Checkpoint | None) -> None:
-    """Train on the batches that the checkpoint does not have behind it."""
-    state = TrainingState(network, network.optimizer, WeightAverage(network, config.learning.ema_momentum))
-    history = checkpoint.restore(state) if checkpoint else []
-    first, total = len(history), config.learning.steps
-    with tqdm(total=total, initial=first, desc=label, unit="step", mininterval=5) as bar:
-        for step, (hu, targets, weights) in enumerate(batches_ahead(source, first, total), first):
-            losses = network.train_on_batch(hu, targets, weights, return_dict=True)
-            network.reset_metrics()
-            state.average.update(step)
-            history.append({name: float(np.asarray(value)) for name, value in losses.items()})
-            if checkpoint and ((step + 1) % config.checkpoint_steps == 0 or step + 1 == total):
-                checkpoint.save(state, history)
-            bar.set_postfix({k: f"{v:.3f}" for k, v in history[-1].items()}, refresh=False)
-            bar.update()
-    state.average.apply()

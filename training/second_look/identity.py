@@ -10,7 +10,7 @@ import numpy as np
 
 from app.imaging import patches
 from training.detector import samples as detector_samples
-from training.fitting import averaging
+from training.fitting import averaging, fit_loop
 from training.fitting import samples as fitting_samples
 from training.fitting.identity import Facts, code_facts, data_digest, recipe_facts
 from training.second_look import fit, samples
@@ -19,7 +19,14 @@ from training.second_look.pools import TrainingSet
 from training.second_look.samples import Sample
 
 RECIPE: Final = {"seed", "input", "sources", "augment", "edges", "domes", "labels", "scanner", "mining", "learning"}
-CODE: Final = (fit.__file__, samples.__file__, detector_samples.__file__, averaging.__file__, fitting_samples.__file__)
+CODE: Final = (
+    fit.__file__,
+    samples.__file__,
+    detector_samples.__file__,
+    averaging.__file__,
+    fit_loop.__file__,
+    fitting_samples.__file__,
+)
 SERVING_CODE: Final = (patches.__file__,)  # cuts the patches
 
 

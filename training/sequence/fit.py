@@ -8,11 +8,9 @@ from typing import Any  # keras is untyped
 import keras
 import numpy as np
 from keras import ops
-from tqdm import tqdm
 
-from training.fitting.averaging import WeightAverage
-from training.fitting.checkpoints import Checkpoint, TrainingState
-from training.fitting.loading import batches_ahead
+from training.fitting.checkpoints import Checkpoint
+from training.fitting.fit_loop import fit_batches
 from training.sequence.config import SequenceConfig
 from training.sequence.network import SEQUENCE, SLICES, build_network
 from training.sequence.samples import Floats, Sample, StackBatches
@@ -28,20 +26,15 @@ def train_network(
     network = build_network(config, config.seed)
     batches = StackBatches(samples, config, config.seed)
     _compile(network, config, batches.total)
-    state = TrainingState(network, network.optimizer, WeightAverage(network, config.learning.ema_momentum))
-    history = checkpoint.restore(state) if checkpoint else []
-    first, total = len(history), batches.total
-    with tqdm(total=total, initial=first, desc=label, unit="step", mininterval=5) as bar:
-        for step, (stacks, targets, weights) in enumerate(batches_ahead(batches, first, total), first):
-            losses = network.train_on_batch(stacks, targets, weights, return_dict=True)
-            network.reset_metrics()
-            state.average.update(step)
-            history.append({name: float(np.asarray(value)) for name, value in losses.items()})
-            if checkpoint and ((step + 1) % config.checkpoint_steps == 0 or step + 1 == total):
-                checkpoint.save(state, history)
-            bar.set_postfix({k: f"{v:.3f}" for k, v in history[-1].items()}, refresh=False)
-            bar.update()
-    state.average.apply()
+    fit_batches(
+        network,
+        batches,
+        batches.total,
+        ema_momentum=config.learning.ema_momentum,
+        checkpoint=checkpoint,
+        checkpoint_steps=config.checkpoint_steps,
+        label=label,
+    )
     return network
 
 

@@ -7,13 +7,13 @@ from typing import Final
 
 from app.imaging import patches
 from app.inference import sequence
-from training.fitting import averaging
+from training.fitting import averaging, fit_loop
 from training.fitting.identity import Facts, code_facts, recipe_facts
 from training.sequence import fit, network, samples, stacks
 from training.sequence.config import SequenceConfig
 
 RECIPE: Final = {"seed", "input", "network", "augment", "learning"}
-MODULES: Final = (fit, network, samples, stacks, averaging, sequence, patches)
+MODULES: Final = (fit, network, samples, stacks, averaging, fit_loop, sequence, patches)
 
 
 def sequence_facts(data: str, left_out: int | None, config: SequenceConfig) -> Facts:
