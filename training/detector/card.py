@@ -8,6 +8,7 @@ from pathlib import Path
 from app.inference.bundle import Interval
 from app.inference.detector import DetectorManifest, ScoreThreshold
 from training.detector.report import Band, DetectorResults, WholeScan
+from training.reporting.markdown import bullets
 
 SHOWN_RATES = ("0.125", "0.25", "0.5", "1", "1.5", "2", "4", "8")
 
@@ -18,8 +19,8 @@ def write_detector_card(path: Path, manifest: DetectorManifest, results: Detecto
         f"# {manifest.name} {manifest.version}\n\n**Research use only. Not a medical device.**",
         manifest.description,
         f"## Intended use\n\n{manifest.intended_use}",
-        f"## Known risks and limitations\n\n{_bullets(_risks(manifest))}",
-        f"## Thresholds\n\n{_bullets(_thresholds(manifest))}",
+        f"## Known risks and limitations\n\n{bullets(_risks(manifest))}",
+        f"## Thresholds\n\n{bullets(_thresholds(manifest))}",
         f"## Training data\n\n{_training_data(manifest)}",
         f"## Sensitivity by false positives per slice\n\n{results.protocol}\n\n{froc_table(results.bands)}",
         f"## Native held-out patches\n\nThe same thresholds; nothing to merge.\n\n{native_table(results.bands)}",
@@ -119,7 +120,3 @@ def scans_table(scans: Sequence[WholeScan]) -> str:
 def said(figure: Interval, digits: int = 3) -> str:
     """A figure and its interval in words."""
     return f"{figure.value:.{digits}f} ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)

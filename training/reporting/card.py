@@ -18,6 +18,7 @@ from training.evaluation.results import Evaluation
 from training.evaluation.subgroups import MIN_OF_CLASS, NEEDS, Subgroup
 from training.evaluation.targets import Target
 from training.fitting.artefacts import Run
+from training.reporting.markdown import bullets
 
 DEVELOPER = "The Lungscope developers"
 CONTACT = "the issue tracker of the repository this bundle came with"
@@ -105,8 +106,8 @@ def _warnings(manifest: Manifest, evaluation: Evaluation) -> str:
         *_uneven(evaluation.subgroups),
     ]
     return (
-        f"## Warnings\n\n### Known risks and limitations\n\n{_bullets(risks)}\n\n"
-        f"### Known biases or ethical considerations\n\n{_bullets(biases)}\n\n"
+        f"## Warnings\n\n### Known risks and limitations\n\n{bullets(risks)}\n\n"
+        f"### Known biases or ethical considerations\n\n{bullets(biases)}\n\n"
         "### Clinical risk level\n\nNot assessed: there is no clinical use."
     )
 
@@ -207,7 +208,7 @@ def _metrics(evaluation: Evaluation) -> str:
     return "\n\n".join(
         [
             f"## Key metrics\n\nTest type: internal. {tested}",
-            *([f"How many:\n\n{_bullets(counts)}"] if counts else []),
+            *([f"How many:\n\n{bullets(counts)}"] if counts else []),
             f"### Usefulness, usability and efficacy\n\n{_reading(figures)}\n\n{useful}",
             *_pathology(figures),
             f"### Fairness and equity\n\n{_fairness(evaluation.subgroups)}",
@@ -243,7 +244,7 @@ def _reading(figures: Mapping[str, Interval]) -> str:
         if gain is not None:
             verdict = "above" if gain.low > 0 else "below" if gain.high < 0 else "not distinguishable from"
             lines.append(f"AUC is {verdict} that of {baseline} (gain {_said(gain)}).")
-    return _bullets(["Goal: rank suspicious above benign nodules better than their size does.", *lines])
+    return bullets(["Goal: rank suspicious above benign nodules better than their size does.", *lines])
 
 
 def _fairness(subgroups: Sequence[Subgroup]) -> str:
@@ -316,7 +317,3 @@ def _said(figure: Interval, digits: int = 3) -> str:
 
 def _list(pairs: Iterable[Heading]) -> str:
     return "\n".join(f"- **{name}:** {text}" for name, text in pairs)
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.inference.suspicion import ScanPoint, SuspicionManifest
 from training.detector.card import said
+from training.reporting.markdown import bullets
 from training.second_look.report import CurvePoint, LookResults, SeriesFigures
 
 CHEST_HEAD = "| slice | region | reading | network | best finding | at the mark | decision by score |"
@@ -18,8 +19,8 @@ def write_look_card(path: Path, manifest: SuspicionManifest, results: LookResult
         f"# {manifest.name} {manifest.version}\n\n**Research use only. Not a medical device.**",
         manifest.description,
         f"## Intended use\n\n{manifest.intended_use}",
-        f"## Known risks and limitations\n\n{_bullets(_risks(results))}",
-        f"## Score and points\n\n{_rule(manifest)}\n\n{_bullets(_points(manifest))}",
+        f"## Known risks and limitations\n\n{bullets(_risks(results))}",
+        f"## Score and points\n\n{_rule(manifest)}\n\n{bullets(_points(manifest))}",
         f"## Training data\n\n{_training_data(manifest)}",
         f"## Figures\n\n{results.protocol}\n\n{figures_table(results)}",
         f"## Slices, scan by scan\n\n{scans_table(results)}",
@@ -133,7 +134,3 @@ def _decision(score: float | None, point: ScanPoint) -> str:
     if score is None or score < point.open_from:
         return "normal"
     return "suspected" if score >= point.suspected_from else "open"
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)

@@ -8,6 +8,7 @@ from typing import Final
 
 from app.inference.bundle import Interval
 from app.inference.sequence import SequenceManifest
+from training.reporting.markdown import bullets
 from training.sequence.held_out import GRU, POOLINGS, WAYS
 from training.sequence.study import SequenceResults
 
@@ -40,7 +41,7 @@ def write_sequence_card(path: Path, manifest: SequenceManifest, results: Sequenc
         f"# {manifest.name} {manifest.version}\n\n**Research use only. Not a medical device.**",
         manifest.description,
         f"## Intended use\n\n{manifest.intended_use}",
-        f"## Known risks and limitations\n\n{_bullets(RISKS)}",
+        f"## Known risks and limitations\n\n{bullets(RISKS)}",
         f"## Input\n\n{_input(manifest)}",
         f"## Training data\n\n{data.source}. {data.licence}. {data.items} stacks of {data.patients} patients, "
         f"{data.split}.",
@@ -112,7 +113,3 @@ def _input(manifest: SequenceManifest) -> str:
         f"the outline (clipped to {spec.clip_hu[0]:g} to {spec.clip_hu[1]:g} in the graph), the outline, and the "
         "distance to the slice before in mm."
     )
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)

@@ -8,6 +8,7 @@ from typing import Final
 
 from app.inference.bundle import Interval
 from app.text.tagger import TaggerManifest
+from training.reporting.markdown import bullets
 from training.text.reports import LABELS
 from training.text.study import MACRO, LanguageResults, TaggerResults
 
@@ -31,12 +32,12 @@ def write_tagger_card(path: Path, manifest: TaggerManifest, results: TaggerResul
         f"# {manifest.name} {manifest.version}\n\n**Research use only. Not a medical device.**",
         manifest.description,
         f"## Intended use\n\n{manifest.intended_use}",
-        f"## Known risks and limitations\n\n{_bullets(RISKS)}",
+        f"## Known risks and limitations\n\n{bullets(RISKS)}",
         f"## Labels\n\n{_labels(manifest)}",
         f"## Training data\n\n{data.source}. {data.licence}. {data.items} reports, {data.split}.",
         f"## Figures\n\n{results.protocol}\n\n{comparison_table(results)}",
         f"## F1 of each label\n\n{label_table(results)}",
-        f"## Sentences\n\n{_bullets(_sentences(results))}",
+        f"## Sentences\n\n{bullets(_sentences(results))}",
         f"## Reproduce\n\n`{results.command}`; docs/reports.md says how it was trained.",
     ]
     path.write_text("\n\n".join(parts) + "\n", "utf-8")
@@ -94,7 +95,3 @@ def _sentences(results: TaggerResults) -> Iterable[str]:
             f"sentences of val and makes {found['own']}; figures above are on the official ones. "
             f"{each.seen_verbatim} of {each.sentences} occur word for word in train."
         )
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
