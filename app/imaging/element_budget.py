@@ -86,9 +86,16 @@ def counted_sequence(raw: Any, encoding: Any) -> Any:  # what pydicom hands to i
 
 
 def complexity_in(error: BaseException) -> DicomTooComplex | None:
-    """The error of a budget that is spent, in what pydicom made of it: it says OSError of whatever stops an item."""
-    found = error if isinstance(error, DicomTooComplex) else error.__context__
-    return found if isinstance(found, DicomTooComplex) else None
+    """The error of a budget that is spent, or of the interpreter's depth, in what pydicom made of it: it says OSError
+    of whatever stops an item."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, DicomTooComplex):
+            return found
+        if isinstance(found, RecursionError):
+            return too_complex("sequences within sequences beyond count", "a few levels")
+        found = found.__context__
+    return None
 
 
 def refuse_many_items(file: FileBytes) -> None:

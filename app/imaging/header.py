@@ -23,7 +23,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from app.errors import DicomTooComplex, InputTooLarge, MalformedDicom
 from app.imaging.characters import ignore_odd_character_sets
 from app.imaging.chunked import ChunkedFile, FileBytes, piece_of, stream_of, stream_within
-from app.imaging.element_budget import CountedStream, complexity_in, in_order, refuse_many_items, too_complex
+from app.imaging.element_budget import CountedStream, complexity_in, in_order, refuse_many_items
 from app.imaging.elements import Elements
 from app.imaging.formats import PREAMBLE_BYTES, PREFIX
 from app.imaging.fragments import UNDEFINED_LENGTH, end_of_fragments
@@ -128,8 +128,6 @@ def _only_our_errors(*others: type[Exception]) -> Iterator[None]:
         yield
     except (InputTooLarge, MemoryError):
         raise
-    except RecursionError:
-        raise too_complex("sequences within sequences beyond count", "a few levels") from None
     except Exception as error:
         if (complexity := complexity_in(error)) is not None:
             raise complexity from None

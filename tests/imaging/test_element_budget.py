@@ -166,18 +166,32 @@ def test_one_element_over_and_over_is_refused(syntax: UID) -> None:
     parse_dicom(writer.file(again * 10))
 
 
-@pytest.mark.parametrize("defined", [False, True])
-def test_sequences_within_sequences_are_bounded(defined: bool) -> None:
+def nested(*, defined: bool) -> bytes:
+    """A file of 400 sequences, each within the next."""
     writer = Writer(ExplicitVRLittleEndian)
-    nested = b""
+    sequence = b""
     for _ in range(400):
-        content = nested + (b"" if defined else writer.head(0xFFFE, 0xE00D, 0))
-        item = writer.item(content, None if defined else UNDEFINED)
-        nested = writer.sequence(item, defined=defined)
-    if defined:
-        parse_dicom(writer.file(nested))  # one level at a time, each when it is asked for
-    else:
-        refused(writer.file(nested), DicomTooComplex)
+        content = sequence + (b"" if defined else writer.head(0xFFFE, 0xE00D, 0))
+        sequence = writer.sequence(writer.item(content, None if defined else UNDEFINED), defined=defined)
+    return writer.file(sequence)
+
+
+def test_sequences_of_defined_length_are_read_one_level_at_a_time() -> None:
+    parse_dicom(nested(defined=True))
+
+
+def test_sequences_within_sequences_are_bounded() -> None:
+    """Whatever pydicom was doing where the interpreter's depth ended: it makes an OSError of it within an item."""
+    data = nested(defined=False)
+
+    def from_depth(depth: int) -> None:
+        if depth:
+            from_depth(depth - 1)
+        else:
+            refused(data, DicomTooComplex)
+
+    for depth in range(12):
+        from_depth(depth)
 
 
 def encapsulated(fragments: bytes, offsets: bytes = b"") -> bytes:

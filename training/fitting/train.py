@@ -180,7 +180,8 @@ def _traits_loss(weights: Mapping[Trait, float]) -> Callable[[Any, Any], Any]:
     shares = given / given.mean()
 
     def loss(target: Any, logit: Any) -> Any:
-        return ops.mean(shares * ops.binary_crossentropy(target, logit, from_logits=True), axis=-1)
+        entropy = ops.binary_crossentropy(target, logit, from_logits=True)
+        return ops.mean(ops.multiply(shares, entropy), axis=-1)
 
     return loss
 
