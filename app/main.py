@@ -17,12 +17,13 @@ from app import __version__
 from app.api import contract, problems
 from app.api.deps import Services, actor_of
 from app.api.destinations import destinations_of
+from app.api.dialects.served import networks_of
 from app.api.early_answers import EarlyAnswers, malformed_answers
 from app.api.guard import quota, refused_with, trusted_hosts, who_may_call
 from app.api.middleware import HeadAsGet, RequestContext, WellFormed
 from app.api.optional_models import load_optional, report_reader, second_opinions
 from app.api.record_keeping import records_of
-from app.api.routes import dicomweb, docs, health, models, predict, reports, studies
+from app.api.routes import dialects, dicomweb, docs, health, models, predict, reports, studies
 from app.api.routing import NoRoute
 from app.cell.cells import CellLimits, Cells, decoder_of
 from app.delivery.spool import Spool, SpoolLimits
@@ -128,7 +129,7 @@ def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
     app.add_middleware(WellFormed, metrics=metrics, hosts=hosts)
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
-    for module in (predict, studies, reports, models, health, dicomweb, docs):
+    for module in (predict, studies, reports, models, dialects, health, dicomweb, docs):
         app.include_router(module.router)
     docs.mount_assets(app)
     app.router.default = NoRoute(app.router)
@@ -174,8 +175,9 @@ def _services(
     callers = who_may_call(settings)
     received = Arrivals(settings.study_queue_mb * MEGABYTE)
     places = quota(callers, settings)
+    networks = networks_of(registry, reader, opinions)
     return Services(
-        settings, registry, judge, engine, lane, metrics, received, callers, places, delivery, reader, records
+        settings, registry, judge, engine, lane, metrics, received, callers, places, networks, delivery, reader, records
     )
 
 

@@ -107,6 +107,8 @@ class Settings(BaseSettings):
     max_body_mb: Annotated[int, Field(ge=1, le=2048, description="largest request body in MB")] = 64
     max_study_mb: Annotated[int, Field(ge=1, le=8192, description="largest body of a series in MB")] = 1024
     max_report_kb: Annotated[int, Field(ge=1, le=1024, description="largest body of a report in kB")] = 100
+    max_json_mb: Annotated[int, Field(ge=1, le=64, description="largest JSON of a request for inference in MB")] = 8
+    max_patches: Annotated[int, Field(ge=1, le=4096, description="most inputs of a network in one request")] = 256
     max_slices: Annotated[int, Field(ge=2, le=5000, description="most slices of a series")] = 1500
     max_series: Annotated[int, Field(ge=1, le=64, description="series in memory at once")] = 2
     study_queue_mb: Annotated[int, Field(ge=1, description="MB that series being received may hold")] = 1024

@@ -344,7 +344,7 @@ def detector_manifest(path: Path) -> DetectorManifest:
         golden=GoldenCase(
             description="a disc",
             hu=EncodedArray.encode(hu),
-            outputs={"nodule": EncodedArray.encode(outputs["nodule"])},
+            outputs={"nodule": EncodedArray.encode(outputs["nodule"][0])},
             tolerance=1e-3,
         ),
         digests={name: file_digest(path / name) for name in bundle_files(path)},

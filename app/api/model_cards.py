@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final, Literal
+
 from app.api.schemas import (
     DetectorDetail,
     ModelDetail,
@@ -9,11 +11,13 @@ from app.api.schemas import (
     SecondLookDetail,
     SequenceDetail,
     TaggerDetail,
+    VersionError,
+    VersionStatus,
     ViewDetail,
 )
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
-from app.inference.registry import ModelRegistry
+from app.inference.registry import ModelRegistry, Status
 from app.inference.second_opinion import SecondOpinions
 from app.inference.sequence import NoduleSequence
 from app.inference.suspicion import SecondLook
@@ -21,6 +25,13 @@ from app.inference.view import ViewCheck
 from app.judgement.answers import identity
 from app.text.reader import ReportReader
 from app.text.tagger import Tagger
+
+STATES: Final[dict[Status, Literal["LOADING", "AVAILABLE", "UNLOADING", "END"]]] = {
+    "loading": "LOADING",
+    "ready": "AVAILABLE",
+    "stopping": "UNLOADING",
+    "failed": "END",
+}
 
 
 def model_summary(registry: ModelRegistry) -> ModelSummary:
@@ -50,7 +61,7 @@ def model_detail(registry: ModelRegistry) -> ModelDetail:
     """The classifier's manifest without arrays and file digests, and the operating point in force."""
     manifest = registry.bundle.manifest
     return ModelDetail(
-        **model_summary(registry).model_dump(),
+        **_described(model_summary(registry)),
         intended_use=manifest.intended_use,
         created=manifest.created.isoformat(),
         input=manifest.input.model_dump(),
@@ -68,7 +79,7 @@ def detector_detail(registry: ModelRegistry) -> DetectorDetail:
     """The detector's manifest without arrays and file digests."""
     manifest = registry.detector_bundle.manifest
     return DetectorDetail(
-        **detector_summary(registry).model_dump(),
+        **_described(detector_summary(registry)),
         intended_use=manifest.intended_use,
         created=manifest.created.isoformat(),
         input=manifest.input.model_dump(),
@@ -85,7 +96,7 @@ def second_look_detail(registry: ModelRegistry) -> SecondLookDetail:
     """The second look's manifest without arrays and file digests."""
     manifest = registry.second_look_bundle.manifest
     return SecondLookDetail(
-        **second_look_summary(registry).model_dump(),
+        **_described(second_look_summary(registry)),
         intended_use=manifest.intended_use,
         created=manifest.created.isoformat(),
         input=manifest.input.model_dump(),
@@ -103,7 +114,7 @@ def view_detail(registry: ModelRegistry) -> ViewDetail:
     """The view check's manifest without arrays and file digests."""
     manifest = registry.view_bundle.manifest
     return ViewDetail(
-        **view_summary(registry).model_dump(),
+        **_described(view_summary(registry)),
         intended_use=manifest.intended_use,
         created=manifest.created.isoformat(),
         input=manifest.input.model_dump(),
@@ -131,7 +142,7 @@ def tagger_detail(reader: ReportReader, tagger: Tagger) -> TaggerDetail:
     """The tagger's manifest without arrays and file digests."""
     manifest = tagger.manifest
     return TaggerDetail(
-        **tagger_summary(reader, tagger).model_dump(),
+        **_described(tagger_summary(reader, tagger)),
         intended_use=manifest.intended_use,
         created=manifest.created.isoformat(),
         input=manifest.input.model_dump(),
@@ -157,13 +168,27 @@ def sequence_detail(opinions: SecondOpinions, network: NoduleSequence) -> Sequen
     """The recurrent network's manifest without arrays and file digests."""
     manifest = network.manifest
     return SequenceDetail(
-        **sequence_summary(opinions, network).model_dump(),
+        **_described(sequence_summary(opinions, network)),
         intended_use=manifest.intended_use,
         created=manifest.created.isoformat(),
         input=manifest.input.model_dump(),
         training_data=list(manifest.training_data),
         performance=manifest.performance,
     )
+
+
+def version_status(version: str, state: Status) -> VersionStatus:
+    """The state of a version as TensorFlow Serving says it."""
+    failed = state == "failed"
+    error = VersionError(
+        error_code="INTERNAL" if failed else "OK", error_message="it could not be loaded" if failed else ""
+    )
+    return VersionStatus(version=version, state=STATES[state], status=error)
+
+
+def _described(summary: ModelSummary) -> dict[str, Any]:
+    status = version_status(summary.version, summary.status)
+    return {**summary.model_dump(), "model_version_status": [status]}
 
 
 def _summary(registry: ModelRegistry, bundle: Bundle | Detector | SecondLook | ViewCheck, backend: str) -> ModelSummary:

@@ -37,7 +37,32 @@ class ModelList(_Schema):
     models: list[ModelSummary]
 
 
-class ModelDetail(ModelSummary):
+class VersionError(_Schema):
+    """Why a version cannot run; OK where nothing has failed."""
+
+    error_code: Literal["OK", "INTERNAL"]
+    error_message: str
+
+
+class VersionStatus(_Schema):
+    """State of one version, in the words of TensorFlow Serving."""
+
+    version: str
+    state: Literal["LOADING", "AVAILABLE", "UNLOADING", "END"]
+    status: VersionError
+
+
+class StatusAnswer(_Schema):
+    """What TensorFlow Serving says of the state of a model."""
+
+    model_version_status: list[VersionStatus]
+
+
+class Described(ModelSummary, StatusAnswer):
+    """What is said of a model of any kind."""
+
+
+class ModelDetail(Described):
     """Everything about a model but its weights."""
 
     intended_use: str
@@ -54,7 +79,7 @@ class ModelDetail(ModelSummary):
     performance: Performance
 
 
-class DetectorDetail(ModelSummary):
+class DetectorDetail(Described):
     """Everything about the detector but its weights."""
 
     intended_use: str
@@ -68,7 +93,7 @@ class DetectorDetail(ModelSummary):
     performance: DetectorPerformance
 
 
-class SecondLookDetail(ModelSummary):
+class SecondLookDetail(Described):
     """Everything about the second look but its weights."""
 
     intended_use: str
@@ -83,7 +108,7 @@ class SecondLookDetail(ModelSummary):
     performance: DetectorPerformance
 
 
-class ViewDetail(ModelSummary):
+class ViewDetail(Described):
     """Everything about the check whether there is a chest to be searched but its weights."""
 
     intended_use: str
@@ -95,7 +120,7 @@ class ViewDetail(ModelSummary):
     performance: ViewPerformance
 
 
-class TaggerDetail(ModelSummary):
+class TaggerDetail(Described):
     """Everything about the tagger of reports but its weights and its vocabulary."""
 
     intended_use: str
@@ -108,7 +133,7 @@ class TaggerDetail(ModelSummary):
     performance: TaggerPerformance
 
 
-class SequenceDetail(ModelSummary):
+class SequenceDetail(Described):
     """Everything about the recurrent network over slices but its weights."""
 
     intended_use: str

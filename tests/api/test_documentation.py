@@ -113,3 +113,12 @@ def test_operations_name_no_codes_of_others(settings: Settings) -> None:
     assert "`unknown_result`" not in model
     assert "`roi_outside_image`" in predict
     assert "`missing_slices`" in studies
+
+
+def test_every_row_of_the_dialects_is_a_test() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (REPOSITORY / "docs" / "dialects.md").read_text("utf-8")))
+    files = ("api/test_open_inference.py", "api/test_tensorflow_serving.py", "server/test_dialects.py")
+    texts = [(REPOSITORY / "tests" / file).read_text("utf-8") for file in files]
+    there = {name for text in texts for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)}
+    assert len(named) > 30
+    assert named <= there

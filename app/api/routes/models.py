@@ -12,7 +12,7 @@ from app.api import model_cards, schemas
 from app.api.deps import Services, ServicesDep, authorise
 from app.api.examples import MODEL, MODELS
 from app.api.problems import responses_for
-from app.errors import UnknownModel, UnknownResult
+from app.errors import UnknownModel, UnknownResult, UnknownVersion
 from app.inference.bundle import CARD_FILE
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(authorise)])
@@ -23,7 +23,7 @@ LISTED: Final[dict[int | str, dict[str, Any]]] = {
 }
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/json": MODEL}},
-    **responses_for(404, 500, without=(UnknownResult,)),
+    **responses_for(404, 500, without=(UnknownResult, UnknownVersion)),
 }
 Detail = (
     schemas.ModelDetail
@@ -82,7 +82,7 @@ async def describe_model(name: Name, services: ServicesDep) -> Detail:
             "description": "The model card, Markdown.",
             "content": {"text/markdown": {"schema": {"type": "string"}, "example": "# nodule-classifier 1"}},
         },
-        **responses_for(404, 500, without=(UnknownResult,)),
+        **responses_for(404, 500, without=(UnknownResult, UnknownVersion)),
     },
 )
 async def model_card(name: Name, services: ServicesDep) -> Response:

@@ -33,6 +33,7 @@ from app.errors import (
     StorageFull,
     UnknownMethod,
     UnsupportedCharset,
+    UnusableTensors,
 )
 from app.imaging.volume import CTVolume
 from app.inference.series import Progress
@@ -85,6 +86,7 @@ OF_OTHERS: Final = (
     StorageFull,
     UnknownMethod,
     UnsupportedCharset,
+    UnusableTensors,
 )
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
