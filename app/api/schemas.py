@@ -58,8 +58,10 @@ class StatusAnswer(_Schema):
     model_version_status: list[VersionStatus]
 
 
-class Described(ModelSummary, StatusAnswer):
-    """What is said of a model of any kind."""
+class Described(ModelSummary):
+    """What is said of a model of any kind, with what clients of TensorFlow Serving look for."""
+
+    model_version_status: list[VersionStatus]
 
 
 class ModelDetail(Described):

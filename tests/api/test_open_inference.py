@@ -311,11 +311,11 @@ def test_bytes_that_do_not_fit_their_json_are_problems(served: TestClient) -> No
         (b"", "0", "malformed_json"),
         (b"\xff\xfe", "2", "malformed_json"),
     ):
-        answer = served.post(INFER, content=content, headers={JSON_LENGTH: stated.encode()})
+        answer = served.post(INFER, content=content, headers={JSON_LENGTH.encode(): stated.encode()})
         assert problem_of(answer) == (400, code), (len(content), stated)
     for element in (b"", b"\x00", b"\x05\x00\x00\x00abc"):
-        stated = {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(element)}}
-        content, headers = binary_body({"inputs": [stated]}, element)
+        image = {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(element)}}
+        content, headers = binary_body({"inputs": [image]}, element)
         assert problem_of(served.post(SLICE_INFER, content=content, headers=headers)) == (400, "invalid_tensor")
     for data in (["not base64!"], [1], [], ["QQ==", "QQ=="]):
         file = {"name": "image", "shape": [1], "datatype": "BYTES", "data": data}
