@@ -34,6 +34,7 @@ from app.imaging.decoder import InProcess
 from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.arrivals import Arrivals
 from app.inference.backends import Backend
+from app.inference.canaries import load_canaries
 from app.inference.engine import Engine
 from app.inference.naming import name_model, name_models
 from app.inference.registry import Backends, BundleNames, ModelRegistry
@@ -175,10 +176,9 @@ def _services(
     callers = who_may_call(settings)
     received = Arrivals(settings.study_queue_mb * MEGABYTE)
     places = quota(callers, settings)
-    networks = networks_of(registry, reader, opinions)
-    return Services(
-        settings, registry, judge, engine, lane, metrics, received, callers, places, networks, delivery, reader, records
-    )
+    networks, beside = networks_of(registry, reader, opinions, settings)
+    served = (networks, beside, delivery, reader, records)
+    return Services(settings, registry, judge, engine, lane, metrics, received, callers, places, *served)
 
 
 def _decoder(settings: Settings, metrics: Metrics) -> Cells | InProcess:
@@ -313,6 +313,7 @@ async def _get_ready(
     registry = services.registry
     decoder.launch()
     named = partial(name_model, services.metrics)
+    await asyncio.to_thread(load_canaries, services.canaries, named)
     await asyncio.to_thread(load_optional, services.reader, services.judge.opinions, named)
     try:
         await asyncio.to_thread(registry.load)

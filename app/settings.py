@@ -92,6 +92,9 @@ class Settings(BaseSettings):
         "report-tagger"
     )
     sequence: Annotated[str, Field(description="bundle that gives second opinions, if it is there")] = "nodule-sequence"
+    canary: Annotated[
+        frozenset[str], NoDecode, Field(description="name/version of bundles loaded beside, between commas")
+    ] = frozenset()
     trusted_key: Annotated[
         FilePath | None, Field(description="Ed25519 public key (PEM): only bundles signed by it are loaded")
     ] = None
@@ -198,7 +201,7 @@ class Settings(BaseSettings):
     ] = None
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="log level")] = "info"
 
-    @field_validator("without", "trusted_hosts", "trusted_proxies", mode="before")
+    @field_validator("canary", "without", "trusted_hosts", "trusted_proxies", mode="before")
     @classmethod
     def _between_commas(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -14,6 +14,7 @@ from app.api.negotiation import preferred_language
 from app.api.uploads.body import BodyLimit
 from app.delivery.worker import Delivery
 from app.inference.arrivals import Arrivals
+from app.inference.canaries import Canary
 from app.inference.engine import Engine
 from app.inference.networks import Networks
 from app.inference.registry import ModelRegistry
@@ -44,6 +45,7 @@ class Services:
     callers: Callers
     quota: Quota
     networks: Networks
+    canaries: tuple[Canary, ...] = ()
     delivery: Delivery | None = None
     reader: ReportReader = field(default_factory=ReportReader)
     records: Records = field(default_factory=Records)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from app.api.schemas import (
     DetectorDetail,
@@ -61,7 +61,7 @@ def model_detail(registry: ModelRegistry) -> ModelDetail:
     """The classifier's manifest without arrays and file digests, and the operating point in force."""
     manifest = registry.bundle.manifest
     return ModelDetail(
-        **_described(model_summary(registry)),
+        **model_summary(registry).model_dump(),
         intended_use=manifest.intended_use,
         created=manifest.created.isoformat(),
         input=manifest.input.model_dump(),
@@ -79,7 +79,7 @@ def detector_detail(registry: ModelRegistry) -> DetectorDetail:
     """The detector's manifest without arrays and file digests."""
     manifest = registry.detector_bundle.manifest
     return DetectorDetail(
-        **_described(detector_summary(registry)),
+        **detector_summary(registry).model_dump(),
         intended_use=manifest.intended_use,
         created=manifest.created.isoformat(),
         input=manifest.input.model_dump(),
@@ -96,7 +96,7 @@ def second_look_detail(registry: ModelRegistry) -> SecondLookDetail:
     """The second look's manifest without arrays and file digests."""
     manifest = registry.second_look_bundle.manifest
     return SecondLookDetail(
-        **_described(second_look_summary(registry)),
+        **second_look_summary(registry).model_dump(),
         intended_use=manifest.intended_use,
         created=manifest.created.isoformat(),
         input=manifest.input.model_dump(),
@@ -114,7 +114,7 @@ def view_detail(registry: ModelRegistry) -> ViewDetail:
     """The view check's manifest without arrays and file digests."""
     manifest = registry.view_bundle.manifest
     return ViewDetail(
-        **_described(view_summary(registry)),
+        **view_summary(registry).model_dump(),
         intended_use=manifest.intended_use,
         created=manifest.created.isoformat(),
         input=manifest.input.model_dump(),
@@ -142,7 +142,7 @@ def tagger_detail(reader: ReportReader, tagger: Tagger) -> TaggerDetail:
     """The tagger's manifest without arrays and file digests."""
     manifest = tagger.manifest
     return TaggerDetail(
-        **_described(tagger_summary(reader, tagger)),
+        **tagger_summary(reader, tagger).model_dump(),
         intended_use=manifest.intended_use,
         created=manifest.created.isoformat(),
         input=manifest.input.model_dump(),
@@ -168,7 +168,7 @@ def sequence_detail(opinions: SecondOpinions, network: NoduleSequence) -> Sequen
     """The recurrent network's manifest without arrays and file digests."""
     manifest = network.manifest
     return SequenceDetail(
-        **_described(sequence_summary(opinions, network)),
+        **sequence_summary(opinions, network).model_dump(),
         intended_use=manifest.intended_use,
         created=manifest.created.isoformat(),
         input=manifest.input.model_dump(),
@@ -184,11 +184,6 @@ def version_status(version: str, state: Status) -> VersionStatus:
         error_code="INTERNAL" if failed else "OK", error_message="it could not be loaded" if failed else ""
     )
     return VersionStatus(version=version, state=STATES[state], status=error)
-
-
-def _described(summary: ModelSummary) -> dict[str, Any]:
-    status = version_status(summary.version, summary.status)
-    return {**summary.model_dump(), "model_version_status": [status]}
 
 
 def _summary(registry: ModelRegistry, bundle: Bundle | Detector | SecondLook | ViewCheck, backend: str) -> ModelSummary:

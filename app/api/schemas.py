@@ -58,10 +58,26 @@ class StatusAnswer(_Schema):
     model_version_status: list[VersionStatus]
 
 
+class ModelVersion(_Schema):
+    """A version of a model that is loaded: `stable` judges, a `canary` stands beside it."""
+
+    version: str
+    label: str
+    digest: str
+    backend: str
+    status: Status
+
+
+class VersionList(_Schema):
+    """The versions of a model, the one that judges first."""
+
+    versions: list[ModelVersion]
+
+
 class Described(ModelSummary):
     """What is said of a model of any kind, with what clients of TensorFlow Serving look for."""
 
-    model_version_status: list[VersionStatus]
+    model_version_status: list[VersionStatus] = Field(default_factory=list)
 
 
 class ModelDetail(Described):

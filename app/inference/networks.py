@@ -155,5 +155,5 @@ class Networks:
         raise UnknownVersion(
             found="a version or label of a model that this service does not have",
             expected=" or ".join(there),
-            remedy="GET /v1/models/{name} lists the versions.",
+            remedy="GET /v1/models/{name}/versions lists them.",
         )

@@ -40,6 +40,7 @@ OPERATIONS: Final[dict[tuple[str, str], Access]] = {
     ("POST", "/v1/reports"): "reports",
     ("GET", "/v1/models"): "known",
     ("GET", "/v1/models/{name}/card"): "known",
+    ("GET", "/v1/models/{name}/versions"): "known",
     **{("GET", f"{model}{what}"): "known" for model in SERVED for what in ("", "/metadata")},
     **{("POST", f"{model}:predict"): "predict" for model in SERVED},
     ("GET", "/v2"): "known",
