@@ -42,8 +42,13 @@ def networks_of(
     judging = tuple(_networks(registry, reader, opinions))
     contracts = {each.manifest.name: type(each.manifest) for each in _bundles(registry, reader, opinions)}
     inputs = {each.name: each.input_name for each in judging}
-    found = [_canary(name, judging, contracts, settings) for name in sorted(settings.canary, reverse=True)]
+    found = [_canary(name, judging, contracts, settings) for name in sorted(settings.canary, key=_newest_first)]
     return Networks((*judging, *(each.network(inputs[each.manifest.name]) for each in found))), tuple(found)
+
+
+def _newest_first(name: str) -> tuple[str, int]:
+    model, _, version = name.partition("/")
+    return model, -int(version) if version.isdecimal() else 0
 
 
 def _canary(
@@ -54,7 +59,7 @@ def _canary(
         raise SettingsError(
             found=f"LUNGSCOPE_CANARY with {name}",
             expected=f"name/version of another version of {', '.join(contracts)}",
-            remedy="The version that judges is that of LUNGSCOPE_MODEL and its like.",
+            remedy="The version that judges is the highest, or the one that LUNGSCOPE_MODEL and its like name.",
         )
     path = find_signed(settings.models_dir, name, settings.trusted_key)
     manifest, digest = read_verified(path, contracts[model])
