@@ -76,8 +76,8 @@ def find_volume_candidates(
 ) -> tuple[VolumeCandidate, ...]:
     """Candidates in and at most MARGIN_MM beside `lungs` (of the same volume), strongest first.
 
-    At most MAX_PER_SLICE times the number of slices. Memory beyond the volume grows by a bit for a pixel of the lungs' masks. `progress` is
-    called with the slices done; what it raises ends the search.
+    At most MAX_PER_SLICE times the number of slices. Memory beyond the volume grows by a bit for a pixel of the lungs'
+    masks. `progress` is called with the slices done; what it raises ends the search.
     """
     if not lungs.any():
         return ()
