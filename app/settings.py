@@ -21,6 +21,12 @@ KILOBYTE = 1024
 MEGABYTE = 1024 * KILOBYTE
 
 
+def shipped_bundles() -> Path:
+    """The folder of the bundles that come with the code: in an installed wheel its own, else that of the checkout."""
+    of_wheel = Path(__file__).parent / "bundles"
+    return of_wheel if of_wheel.is_dir() else REPOSITORY / "models"
+
+
 def usable_cores(root: Path = Path("/")) -> int:
     """Cores this process may keep busy: those it may be scheduled on, or fewer under a container's CPU quota.
 
@@ -83,7 +89,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LUNGSCOPE_", frozen=True, extra="ignore")
 
-    models_dir: Annotated[Path, Field(description="folder of model bundles")] = REPOSITORY / "models"
+    models_dir: Annotated[Path, Field(description="folder of model bundles")] = Field(default_factory=shipped_bundles)
     model: Annotated[str, Field(description="bundle that judges nodules, or its name/version")] = "nodule-classifier"
     detector: Annotated[str, Field(description="bundle that finds candidates, or its name/version")] = "nodule-detector"
     second_look: Annotated[str, Field(description="bundle that scores what the detector finds")] = "nodule-suspicion"
