@@ -276,4 +276,4 @@ def test_nothing_is_logged(bundle: Bundle, caplog: pytest.LogCaptureFixture) -> 
 def test_highdicom_sees_no_patient(bundle: Bundle) -> None:
     report = slice_report("normal", bundle)
     (shown,) = report.slices()
-    assert phantom.SECRET_ID not in str(reference(shown, report))
+    assert phantom.SECRET_ID not in str(reference(shown.image, report))
