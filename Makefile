@@ -95,7 +95,7 @@ $(SR_READERS)/.installed: $(wildcard tests/reports/readers/*) | interop-packages
 	touch $@
 
 $(DCMQI)/.installed: tests/reports/readers/dcmqi.txt | $(DEV_READY)
-	$(BIN)/uv pip install --quiet --target $(@D) -r $<
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(@D) -r $<
 	touch $@
 
 .PHONY: test-interop

@@ -43,28 +43,38 @@ def write_structured_report(report: Report) -> Dataset:
     What was not judged has no number: its probability is the code "measurement not attempted". An indeterminate
     answer's numbers carry the qualifier "value indeterminate".
     """
-    shown, made_by = report.slices(), algorithm(report)
-    sources = {finding.id: on.source for on in shown for finding in on.findings}
+    first, root = report.slices()[0], _root(report)
+    # highdicom copies, rebuilds and searches its content, two thirds of the time: it is given a root without any.
+    bare = ContainerContentItem(root.name, template_id="1500")
+    bare.ContentSequence = ContentSequence()
+    instance = Comprehensive3DSR(
+        evidence=_evidence(report),
+        content=bare,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        coding_schemes=_schemes(),
+        **identity(report, "sr", first),
+    )
+    instance.ContentSequence = root.ContentSequence
+    return finish(instance, report, first, image=False)
+
+
+def _root(report: Report) -> ContainerContentItem:
+    """The content of the report."""
+    made_by = algorithm(report)
+    sources = {finding.id: on.source for on in report.slices() for finding in on.findings}
     groups: list[Group] = [_decision_group(report, made_by)]
     for finding in report.findings:
         groups += finding_groups(report, sources[finding.id], finding, made_by)
-    content = MeasurementReport(
+    (root,) = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=_observer(report)),
         procedure_reported=codes.CT_CHEST,
         imaging_measurements=groups,
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(LANGUAGE),
     )
-    _put_first(content[0].ContentSequence, _summary(report), image_library(report))
-    instance = Comprehensive3DSR(
-        evidence=_evidence(report),
-        content=content,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-        coding_schemes=_schemes(),
-        **identity(report, "sr", shown[0]),
-    )
-    return finish(instance, report, shown[0], image=False)
+    _put_first(root.ContentSequence, _summary(report), image_library(report))
+    return root
 
 
 def _put_first(items: ContentSequence, *before: ContainerContentItem) -> None:
