@@ -17,6 +17,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -124,15 +126,20 @@ def pixels_of(response: Any) -> NDArray[np.uint8]:
 
 
 def instances_of(answer: dict[str, Any], asked: Asked) -> list[str]:
-    """The instance that each finding lies on."""
+    """The instance that each finding lies on which other formats show."""
     if asked.path == "/v1/predict":
-        return [derived_uid("slice 8") for _ in answer["findings"]]
-    return [finding["slice"]["sop_instance_uid"] for finding in answer["findings"]]
+        return [derived_uid("slice 8") for _ in shown_of(answer, asked)]
+    return [finding["slice"]["sop_instance_uid"] for finding in shown_of(answer, asked)]
 
 
-def diameters_of(answer: dict[str, Any]) -> list[float]:
-    """The mean diameters of the findings, in mm."""
-    return [finding["size"]["mean_diameter_mm"]["value"] for finding in answer["findings"]]
+def shown_of(answer: dict[str, Any], asked: Asked) -> list[dict[str, Any]]:
+    """The findings that other formats show: not those of low suspicion, unless somebody pointed at them."""
+    return [finding for finding in answer["findings"] if asked is AT_ROI or finding.get("suspicion") != "low"]
+
+
+def diameters_of(findings: list[dict[str, Any]]) -> list[float]:
+    """The mean diameters of some findings, in mm."""
+    return [finding["size"]["mean_diameter_mm"]["value"] for finding in findings]
 
 
 @EACH
@@ -141,9 +148,10 @@ def test_structured_report(client: TestClient, asked: Asked) -> None:
     (report,) = objects_of(asked.send(client, DICOM))[Comprehensive3DSRStorage]
     assert answer["decision"] == "cancer_suspected"
     assert next(items(report, FINDING)).ConceptCodeSequence[0].CodeValue == SUSPECTED
-    said = [answer["probability"], *(finding["probability"] for finding in answer["findings"])]
+    shown = shown_of(answer, asked)
+    said = [answer["probability"], *(finding["probability"] for finding in shown)]
     assert numbers(report, PROBABILITY) == pytest.approx([100 * each for each in said], rel=DIGITS)
-    assert numbers(report, DIAMETER) == pytest.approx(diameters_of(answer), rel=DIGITS)
+    assert numbers(report, DIAMETER) == pytest.approx(diameters_of(shown), rel=DIGITS)
     assert report.StudyInstanceUID == derived_uid("study")
     assert report.PatientID == SECRET_ID
     evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
@@ -158,10 +166,11 @@ def test_segmentation_and_map(client: TestClient, asked: Asked) -> None:
     answer = asked.json(client)
     objects = objects_of(asked.send(client, RELATED))
     (segmentation,), (evidence,) = objects[SegmentationStorage], objects[ParametricMapStorage]
-    assert len(segmentation.SegmentSequence) == len(answer["findings"])
+    shown = shown_of(answer, asked)
+    assert len(segmentation.SegmentSequence) == len(shown)
     rows_mm, columns_mm = answer["source"]["pixel_spacing_mm"]
     largest_mm = 2 * np.sqrt(segmentation.pixel_array.sum(axis=(-1, -2)).max() * rows_mm * columns_mm / np.pi)
-    assert largest_mm == pytest.approx(max(f["diameter_mm"] for f in answer["findings"]), abs=rows_mm / 2)
+    assert largest_mm == pytest.approx(max(f["diameter_mm"] for f in shown), abs=rows_mm / 2)
     for instance in (segmentation, evidence):
         series = instance.ReferencedSeriesSequence[0]
         assert series.SeriesInstanceUID == derived_uid("series")
@@ -176,7 +185,8 @@ def test_fhir_bundle(client: TestClient, asked: Asked) -> None:
     resources = bundle_of(asked.send(client, FHIR))
     (report,), (study,) = of_type(resources, "DiagnosticReport"), of_type(resources, "ImagingStudy")
     assert report["conclusionCode"][0]["coding"][0]["code"] == SUSPECTED
-    said = [answer["probability"], *(finding["probability"] for finding in answer["findings"])]
+    shown = shown_of(answer, asked)
+    said = [answer["probability"], *(finding["probability"] for finding in shown)]
     observations = of_type(resources, "Observation")
     values = [observation["valueQuantity"]["value"] for observation in observations]
     assert values == pytest.approx([100 * each for each in said], rel=DIGITS)
@@ -186,7 +196,7 @@ def test_fhir_bundle(client: TestClient, asked: Asked) -> None:
         for component in observation.get("component", ())
         if component["code"]["coding"][0]["code"] == DIAMETER
     ]
-    assert diameters == pytest.approx(diameters_of(answer), rel=DIGITS)
+    assert diameters == pytest.approx(diameters_of(shown), rel=DIGITS)
     assert study["identifier"][0]["value"] == f"urn:oid:{derived_uid('study')}"
     (series,) = study["series"]
     assert series["uid"] == derived_uid("series")
@@ -203,6 +213,24 @@ def test_picture_is_that_of_the_secondary_capture(client: TestClient, asked: Ask
     (capture,) = objects[SecondaryCaptureImageStorage]
     assert np.array_equal(picture, picture_of(capture))
     assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == derived_uid("slice 8")
+
+
+@pytest.mark.parametrize(
+    ("syntaxes", "kept"),
+    [
+        (("1.2.840.10008.1.2.1",), ExplicitVRLittleEndian),
+        (("1.2.840.10008.1.2.1", "*"), JPEGLSLossless),
+        (("1.2.840.10008.1.2.4.80",), JPEGLSLossless),
+    ],
+)
+def test_who_reads_no_jpeg_ls_gets_pictures_uncompressed(
+    client: TestClient, syntaxes: tuple[str, ...], kept: str
+) -> None:
+    accept = ", ".join(f"{DICOM}; transfer-syntax={syntax}" for syntax in syntaxes)
+    (capture,) = objects_of(AT_ROI.send(client, accept))[SecondaryCaptureImageStorage]
+    assert capture.file_meta.TransferSyntaxUID == kept
+    pixels = capture.pixel_array if kept == ExplicitVRLittleEndian else picture_of(capture)
+    assert np.array_equal(pixels, pixels_of(AT_ROI.send(client, PNG)))
 
 
 def test_captures_show_the_slices_with_findings(client: TestClient) -> None:

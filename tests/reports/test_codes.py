@@ -53,6 +53,12 @@ def test_every_scheme_has_a_fhir_system() -> None:
     assert used == set(codes.FHIR_SYSTEMS)
 
 
+def test_every_value_fits_its_attribute() -> None:
+    """A longer one would be a Long Code Value (PS3.3 8.1), which few readers look for."""
+    ratings = [code for scale in codes.RATINGS.values() for code in scale]
+    assert all(len(code.value) <= 16 for code in (*ALL, *codes.ATTENUATIONS.values(), *ratings))
+
+
 def test_every_trait_has_a_concept_and_one_for_each_rating() -> None:
     assert set(codes.TRAITS) == set(codes.RATINGS) == set(TRAIT_WORDS)
     for name, scale in codes.RATINGS.items():

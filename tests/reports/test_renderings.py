@@ -400,7 +400,7 @@ def value_code(component: dict[str, Any]) -> str:
 
 def fhir_numbers(components: dict[str, dict[str, Any]]) -> Numbers:
     found: Numbers = {}
-    intervals = {"mean": "diameter-interval", "solid": "solid-part-interval", "volume": "volume-interval"}
+    intervals = {"mean": "mean-interval", "solid": "solid-interval", "volume": "volume-interval"}
     for code, name in SR_NAMES.items():
         if code in components:
             found[name] = components[code]["valueQuantity"]["value"]
