@@ -194,7 +194,7 @@ def response(written: Format, files: tuple[bytes, ...], language: Language, rece
     """The response with one file, or with several as multipart/related; the receipt, if it is not in the JSON, in a
     header.
 
-    The files are never joined in memory: the pictures of a series have tens of megabytes.
+    The files are never joined in memory: those of a series have megabytes.
     """
     own = headers(language)
     if receipt is not None and written != "json":

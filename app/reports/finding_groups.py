@@ -49,37 +49,46 @@ Said = tuple[list[Measurement], list[QualitativeEvaluation]]
 
 def finding_groups(
     report: Report, source: SliceSource, finding: Finding, algorithm: AlgorithmIdentification
-) -> Iterator[Group]:
+) -> list[Group]:
     """The group of the outline, and where there are axes theirs: each thing is said in one of them."""
-    area, said = _area(finding.size), _said(report, source, finding)
-    measurements, evaluations = (area, []) if finding.size is not None else said
-    name = f"Finding {finding.id}"
-    tracking_uid, sites = report.tracking_uid(finding), [_site(finding.location)]
-    outline = Outline(
-        tracking_identifier=TrackingIdentifier(tracking_uid, name),
+    said = _said(report, source, finding)
+    if finding.size is None:
+        return [_outline_group(report, source, finding, algorithm, said)]
+    area: Said = ([Measurement(codes.AREA, significant(finding.size.area_mm2), codes.SQUARE_MILLIMETRE)], [])
+    return [_outline_group(report, source, finding, algorithm, area), _axes_group(report, finding, said)]
+
+
+def _outline_group(
+    report: Report, source: SliceSource, finding: Finding, algorithm: AlgorithmIdentification, said: Said
+) -> Outline:
+    group = Outline(
+        tracking_identifier=TrackingIdentifier(report.tracking_uid(finding), _name(finding)),
         referenced_region=_region(finding, source),
         finding_type=codes.NODULE,
-        finding_sites=sites,
+        finding_sites=[_site(finding.location)],
         algorithm_id=algorithm,
-        measurements=measurements,
-        qualitative_evaluations=evaluations,
+        measurements=said[0],
+        qualitative_evaluations=said[1],
     )
-    counts = standing(finding)
-    words = f"{name}: {location(report, finding)}."
-    outline[0].ContentSequence.append(comment(words if counts is None else f"{words} {counts}"))
-    yield outline
-    if finding.size is None:
-        return
-    measurements, evaluations = said
-    axes = Axes(
-        tracking_identifier=TrackingIdentifier(tracking_uid, BIDIRECTIONAL),
+    words, counts = f"{_name(finding)}: {location(report, finding)}.", standing(finding)
+    group[0].ContentSequence.append(comment(words if counts is None else f"{words} {counts}"))
+    return group
+
+
+def _axes_group(report: Report, finding: Finding, said: Said) -> Axes:
+    group = Axes(
+        tracking_identifier=TrackingIdentifier(report.tracking_uid(finding), BIDIRECTIONAL),
         finding_type=codes.NODULE,
-        finding_sites=sites,
-        measurements=measurements,
-        qualitative_evaluations=evaluations,
+        finding_sites=[_site(finding.location)],
+        measurements=said[0],
+        qualitative_evaluations=said[1],
     )
-    axes[0].ContentSequence.append(comment(name))  # what OHIF writes beside the axes
-    yield axes
+    group[0].ContentSequence.append(comment(_name(finding)))  # what OHIF writes beside the axes
+    return group
+
+
+def _name(finding: Finding) -> str:
+    return f"Finding {finding.id}"
 
 
 def probability(report: Report, value: float | None) -> Said:
@@ -129,10 +138,6 @@ def _sizes(size: Size) -> Iterator[Measurement]:
     yield Measurement(codes.MEDIAN_ATTENUATION, significant(size.attenuation.median_hu), codes.HOUNSFIELD)
     if size.attenuation.solid_mm is not None:
         yield _with_margins(codes.SOLID_PART, size.attenuation.solid_mm, codes.MILLIMETRE)
-
-
-def _area(size: Size | None) -> list[Measurement]:
-    return [] if size is None else [Measurement(codes.AREA, significant(size.area_mm2), codes.SQUARE_MILLIMETRE)]
 
 
 def _with_margins(concept: Code, measured: Measured, unit: Code, derivation: Code | None = None) -> Measurement:

@@ -60,7 +60,7 @@ def write_structured_report(report: Report) -> Dataset:
     return finish(instance, report, first, image=False)
 
 
-def _root(report: Report) -> ContainerContentItem:
+def _root(report: Report) -> Dataset:
     """The content of the report."""
     made_by = algorithm(report)
     sources = {finding.id: on.source for on in report.slices() for finding in on.findings}

@@ -60,7 +60,6 @@ def _title(report: Report, finding: Finding) -> str:
 def _count(report: Report) -> str:
     shown = len(report.findings)
     hidden = len(report.prediction.findings) - shown
-    words = f"{shown} finding{'' if shown == 1 else 's'} shown, the most suspicious first."
-    if not shown:
-        words = "No finding shown."
+    few = {0: "No finding shown.", 1: "1 finding shown."}
+    words = few.get(shown, f"{shown} findings shown, the most suspicious first.")
     return f"{words} {hidden} of low suspicion left out." if hidden else words

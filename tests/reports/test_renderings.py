@@ -29,6 +29,7 @@ from app.reports import codes
 from app.reports.fhir import write_bundle
 from app.reports.report import Report
 from tests.reports.cases import DECISIONS, empty_report, series_report, slice_report
+from tests.reports.numbers import Numbers, fhir_numbers, json_numbers, numbers_of, sr_numbers
 from tests.reports.written import Make, Written, picture_of
 
 EXACT: Final = 1e-9
@@ -37,7 +38,6 @@ SNOMED: Final = {"cancer_suspected": "162573006", "normal": "17621005", "indeter
 
 FOR_ALL: Final = pytest.mark.parametrize("make", [slice_report, series_report, empty_report])
 DECIDED: Final = pytest.mark.parametrize("decision", DECISIONS)
-Numbers = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,6 @@ def expected(report: Report) -> dict[int, Said]:
         f.id: Said(f.probability, f.slice.sop_instance_uid if f.slice else uid, f.location.side, numbers_of(f))
         for f in report.findings
     }
-
-
-def numbers_of(finding: Finding) -> Numbers:
-    size = finding.size
-    if size is None:
-        return {}
-    found = {"long": size.axes.long_mm, "short": size.axes.short_mm, "area": size.area_mm2}
-    found["hu"] = size.attenuation.median_hu
-    measured = {"mean": size.mean_mm, "solid": size.attenuation.solid_mm, "volume": size.volume_mm3}
-    for name, each in measured.items():
-        if each is not None:
-            found |= {name: each.value, f"{name} low": each.low, f"{name} high": each.high}
-    return found
 
 
 def near(value: float | None) -> Any:
@@ -113,20 +100,6 @@ def test_json(make: Make, decision: Decision, bundle: Bundle) -> None:
     assert_same(found, report)
 
 
-def json_numbers(size: dict[str, Any] | None) -> Numbers:
-    if size is None:
-        return {}
-    density = size["attenuation"]
-    found = {"long": size["long_axis_mm"], "short": size["short_axis_mm"], "area": size["area_mm2"]}
-    found["hu"] = density["median_hu"]
-    measured = {"mean": size["mean_diameter_mm"], "solid": density["solid_part_mm"], "volume": size.get("volume_mm3")}
-    for name, each in measured.items():
-        if each is not None:
-            low, high = each["interval"]
-            found |= {name: each["value"], f"{name} low": low, f"{name} high": high}
-    return found
-
-
 @FOR_ALL
 @DECIDED
 def test_structured_report(make: Make, decision: Decision, written: Written) -> None:
@@ -157,34 +130,6 @@ def test_structured_report(make: Make, decision: Decision, written: Written) -> 
     assert_same(found, report)
     referenced = {i.ReferencedSOPInstanceUID for i in evidence_items(instance)}
     assert referenced == {s.sop_instance_uid for s in report.sources}
-
-
-SR_NAMES: Final = {
-    "103339001": "long",
-    "103340004": "short",
-    "81827009": "mean",
-    "42798000": "area",
-    "118565006": "volume",
-    "112182": "hu",
-    "solid-part": "solid",
-}
-
-
-def sr_numbers(group: Any) -> Numbers:
-    found: Numbers = {}
-    for measured in group.get_measurements():
-        name = SR_NAMES.get(measured.name.value)
-        if name is None:
-            continue
-        assert float(f"{measured.value:.3g}") == measured.value
-        found[name] = float(measured.value)
-        reach = {i.name.value: float(i.value) for i in measured[0].get("ContentSequence", ()) if i.ValueType == "NUM"}
-        if reach:
-            found |= {
-                f"{name} low": measured.value - reach[codes.BELOW.value],
-                f"{name} high": measured.value + reach[codes.ABOVE.value],
-            }
-    return found
 
 
 def assert_once(*groups: Any) -> None:
@@ -396,19 +341,6 @@ def test_fhir(make: Make, decision: Decision, bundle: Bundle) -> None:
 
 def value_code(component: dict[str, Any]) -> str:
     return str(component["valueCodeableConcept"]["coding"][0]["code"])
-
-
-def fhir_numbers(components: dict[str, dict[str, Any]]) -> Numbers:
-    found: Numbers = {}
-    intervals = {"mean": "mean-interval", "solid": "solid-interval", "volume": "volume-interval"}
-    for code, name in SR_NAMES.items():
-        if code in components:
-            found[name] = components[code]["valueQuantity"]["value"]
-    for name, code in intervals.items():
-        if code in components:
-            interval = components[code]["valueRange"]
-            found |= {f"{name} low": interval["low"]["value"], f"{name} high": interval["high"]["value"]}
-    return found
 
 
 def fhir_probability(observation: dict[str, Any], decision: Decision) -> float | None:
