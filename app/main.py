@@ -44,6 +44,7 @@ from app.judgement.judge import Judge
 from app.judgement.records import Records
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
+from app.reports.report import ResultOptions
 from app.reports.result import ObjectKind
 from app.security.hosts import TrustedHosts
 from app.server.bounds import ConnectionBounds
@@ -169,6 +170,7 @@ def _services(
         settings.max_slices,
         opinions,
         deidentify=settings.deidentify,
+        results=ResultOptions(settings.max_pictures, settings.fhir_patient_system, settings.fhir_accession_system),
         keep_digests=records.kept,
         decoder=decoder,
     )

@@ -17,6 +17,7 @@ from app.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIN_TOKEN_LENGTH = 16
+FHIR_SYSTEM = r"^(https?://|urn:)\S+$"
 KILOBYTE = 1024
 MEGABYTE = 1024 * KILOBYTE
 
@@ -171,6 +172,13 @@ class Settings(BaseSettings):
         FilePath | None, Field(description="authorities of the client certificates that are then asked for")
     ] = None
     deidentify: Annotated[bool, Field(description="results without patient and dates")] = False
+    max_pictures: Annotated[int, Field(ge=1, le=100, description="most pictures (secondary captures) of a series")] = 5
+    fhir_patient_system: Annotated[
+        str | None, Field(pattern=FHIR_SYSTEM, description="FHIR system (URI) of the patients' numbers")
+    ] = None
+    fhir_accession_system: Annotated[
+        str | None, Field(pattern=FHIR_SYSTEM, description="FHIR system (URI) of the accession numbers")
+    ] = None
     spool_dir: Annotated[Path | None, Field(description="folder for what DICOMweb brings and for results")] = None
     spool_mb: Annotated[int, Field(ge=1, description="most MB of instances waiting to be judged")] = 20_480
     spool_hours: Annotated[int, Field(ge=1, le=8760, description="age at which an unjudged series is dropped")] = 24

@@ -144,7 +144,7 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
     if parameters.second_opinion:
         services.judge.opinions.require()
     slot = place()
-    builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "fhir"))
+    builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "uncompressed_dicom", "fhir"))
     decoding = slot.run(partial(decode, upload.files, builder, slot.cancelled))
     volume, decode_ms = await _while_connected(request, slot, decoding)
     asked = _Asked(
