@@ -109,7 +109,8 @@ def test_outline_is_a_light_line_and_the_axes_are_drawn_as_measured(model: Model
     on_line = np.round(scale.to_picture(finding.outline_px)).astype(int)
     assert (rgb[on_line[:, 1], on_line[:, 0]].min(axis=1) > 150).mean() > 0.9
     for ends in (finding.size.axes.long_px, finding.size.axes.short_px):
-        along = np.linspace(*scale.to_picture(np.array(ends)), 50)[5:-5]  # between the ends, where the outline is
+        first, last = scale.to_picture(np.array(ends))
+        along = np.linspace(first, last, 50)[5:-5]  # between the ends, where the outline is
         columns, rows = np.round(along).astype(int).T
         beside = np.max([rgb[rows + down, columns].min(axis=1) for down in (-1, 0, 1)], axis=0)
         assert (beside > 150).mean() > 0.8  # but where the other axis crosses

@@ -181,10 +181,11 @@ def test_no_more_findings_have_pictures_than_a_reader_looks_at(bundle: Bundle) -
 
 
 def test_why_and_what_to_bear_in_mind_is_said_in_words(bundle: Bundle) -> None:
-    for language, why, note in (
-        ("en", "Too near the threshold to decide", "Thick slices: small nodules fade"),
-        ("zh", "过于接近判定阈值", "层厚较大，小结节可能不可见"),
-    ):
+    words: dict[Language, tuple[str, str]] = {
+        "en": ("Too near the threshold to decide", "Thick slices: small nodules fade"),
+        "zh": ("过于接近判定阈值", "层厚较大，小结节可能不可见"),
+    }
+    for language, (why, note) in words.items():
         text = in_html(case_page(judged(slice_report("indeterminate", bundle)), language, WRITTEN))
         assert why in text
         assert note in text
