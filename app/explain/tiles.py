@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from app.explain.canvas import Points, Rgb, draw_line, draw_text
 from app.explain.captions import CAPTIONS, Caption
+from app.explain.figures import SPACING_ASSUMED
 from app.explain.marks import draw_shape, draw_sides
 from app.explain.palette import FOR
 from app.explain.window import LUNG, MEDIASTINUM, Window
@@ -153,7 +154,8 @@ def _crop_tile(
     draw_text(tile, f"{CAPTIONS[caption][language]} {window.centre_hu:g}/{window.width_hu:g}", (GAP_PX, GAP_PX), size)
     bottom, right = float(crop.side_px - 2 * GAP_PX), float(crop.side_px - 2 * GAP_PX)
     draw_line(tile, np.array([(right - BAR_MM * crop.per_mm, bottom), (right, bottom)]), width_px=2)
-    words = f"{BAR_MM:g} mm"
+    rough = "~" if any(note.code == SPACING_ASSUMED for note in ct_slice.notes) else ""
+    words = f"{rough}{BAR_MM:g} mm"
     draw_text(tile, words, (crop.side_px, bottom - 1.8 * size), size)
     return tile
 

@@ -10,12 +10,13 @@ from app import __version__
 from app.explain.canvas import MIN_WIDTH_PX, to_png
 from app.explain.captions import CAPTIONS, SUSPICION_WORDS
 from app.explain.figures import percent, series_hash
+from app.explain.legend import headline
 from app.explain.marks import is_faint
 from app.explain.overlay import USUAL_WIDTH_PX, draw_anatomy, findings_on
 from app.explain.tiles import Locator, draw_tiles, locator_of
 from app.imaging.ct import CTSlice
 from app.imaging.volume import CTVolume
-from app.inference.finding_words import COMMA, place_words
+from app.inference.finding_words import place_words
 from app.inference.prediction import Finding
 from app.inference.reason_words import reason_words
 from app.inference.vocabulary import Language
@@ -62,7 +63,7 @@ class _Page:
             case=self._case(),
             leading=percent(leading.probability) if leading is not None and leading.probability is not None else "",
             leading_caption=self._caption(leading) if leading is not None and told else "",
-            decision=self._decision(),
+            decision=headline(self._judgement.prediction, self._language),
             sentences=self._sentences(leading),
             first=tuple(filter(None, (self._why(), self._findings(), self._caveats()))),
             cards=self._cards(counted),
@@ -85,11 +86,6 @@ class _Page:
         told = series_hash(self._judgement.sources[0].series_instance_uid)
         series = [] if told is None else [f"{CAPTIONS['series'][self._language]} {told}."]
         return " ".join([*series, self._word("no_patient")])
-
-    def _decision(self) -> str:
-        said, series = self._answer, self._judgement.prediction.series
-        words = f"{self._word('whole' if series is not None else 'whole_slice')}: {said['display']}"
-        return words if said["probability"] is None else f"{words}{COMMA[self._language]}{percent(said['probability'])}"
 
     def _sentences(self, leading: Finding | None) -> tuple[str, ...]:
         findings = self._answer["findings"]
@@ -191,7 +187,7 @@ class _Page:
         anatomy = draw_anatomy(
             ct_slice, prediction, prediction.findings, language=self._language, min_width_px=MIN_WIDTH_PX
         )
-        return Card(self._word("whole_slice"), "", "", (), Picture(to_png(anatomy), self._answer["display"]), None)
+        return Card(self._word("slice"), "", "", (), Picture(to_png(anatomy), self._answer["display"]), None)
 
     def _lungs(self) -> Section | None:
         lungs = self._answer.get("lungs")

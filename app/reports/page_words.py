@@ -11,7 +11,6 @@ PageWord = Literal[
     "no_patient",
     "disclaimer",
     "whole",
-    "whole_slice",
     "of_malignancy",
     "count",
     "counted",
@@ -68,7 +67,6 @@ PAGE_WORDS: Final[dict[PageWord, dict[Language, str]]] = {
         "zh": "仅供研究使用，非医疗器械。不得用于诊断或治疗。",
     },
     "whole": {"en": "Whole series", "zh": "整个序列"},
-    "whole_slice": {"en": "Slice", "zh": "层面"},
     "of_malignancy": {"en": "probability of malignancy", "zh": "恶性概率"},
     "count": {
         "en": "Findings: {all}, of which {counted} count in the decision.",
