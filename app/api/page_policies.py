@@ -9,8 +9,12 @@ from typing import Final
 
 from fastapi.responses import HTMLResponse
 
+from app.reports.page_html import POLICY
+
 # Of every answer that is no page: shown in a browser it loads nothing, runs nothing, and stands in no frame.
 NOTHING: Final = "default-src 'none'; frame-ancestors 'none'"
+# Of a case report: its own style and its pictures, which stand in it.
+REPORT: Final = f"{POLICY}; frame-ancestors 'none'"
 HEADER: Final = "content-security-policy"
 INLINE_SCRIPT: Final = re.compile(r"<script(?: type=\"module\")?>(.*?)</script>", re.DOTALL)
 

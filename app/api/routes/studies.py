@@ -93,8 +93,8 @@ DESCRIPTION: Final = (
     "followed through the slices. A form may have the parameters as fields instead, and the text of a `report`: the "
     "answer then says where its nodules and the findings agree.\n\n"
     "With `Accept: application/x-ndjson` the answer is one JSON object a line: `progress` events while it is judged, "
-    "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects or a FHIR bundle. To "
-    "go away stops the work.\n\n"
+    "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects, a FHIR bundle, or "
+    "a case report as HTML or PDF. To go away stops the work.\n\n"
     "To try it here: download [a phantom series](docs/example-series.zip), add it as the only one of `files`, and "
     "execute."
 )
