@@ -28,12 +28,15 @@ RESULTS: Final = (
 )
 PAGES: Final = (
     *("/", "/docs", "/docs/", "/redoc", "/redoc/", "/redoc/logo-mini.svg", "/favicon.ico", "/openapi.json"),
-    *("/docs/assets", "/docs/example-slice.dcm", "/docs/example-series.zip"),
+    *("/docs/assets", "/docs/example-slice.dcm", "/docs/example-series.zip", "/viewer"),
 )
 # By method and path template. HEAD is asked as GET. A test compares this table with the routes.
 OPERATIONS: Final[dict[tuple[str, str], Access]] = {
     ("POST", "/v1/predict"): "predict",
     ("POST", "/v1/studies"): "studies",
+    # Who may have an image judged may see it.
+    ("POST", "/v1/predict/pixels"): "predict",
+    ("POST", "/v1/studies/pixels"): "studies",
     ("POST", "/v1/reports"): "reports",
     ("GET", "/v1/models"): "known",
     ("GET", "/v1/models/{name}"): "known",
