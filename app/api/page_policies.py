@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Collection
 from typing import Final, Literal
 
 from fastapi.responses import HTMLResponse
 
+NOBODY: Final = "'none'"
 # Of every answer that is no page: shown in a browser it loads nothing, runs nothing, and stands in no frame.
 NOTHING: Final = "default-src 'none'; frame-ancestors 'none'"
 HEADER: Final = "content-security-policy"
@@ -25,11 +27,13 @@ def with_policy(
     images: str = "data:",
     workers: str = "'none'",
     styles: Literal["everywhere", "attributes"] = "everywhere",
+    frames: Collection[str] = (),
 ) -> HTMLResponse:
     """A page that runs the service's own scripts and those that stand in it now, each known by its digest.
 
     What others put into it later runs nothing and asks nobody but the service. Styles may stand in the page: both of
     the documentation's programs write them there. With "attributes" they may stand in attributes alone.
+    `frames` are the origins whose pages may hold it.
     """
     text = bytes(page.body).decode("utf-8")
     digests = (hashlib.sha256(script.encode("utf-8")).digest() for script in INLINE_SCRIPT.findall(text))
@@ -45,7 +49,7 @@ def with_policy(
             f"worker-src {workers}",
             "base-uri 'none'",
             "form-action 'none'",
-            "frame-ancestors 'none'",
+            f"frame-ancestors {' '.join(sorted(frames)) or NOBODY}",
         )
     )
     return page

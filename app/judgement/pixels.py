@@ -7,14 +7,14 @@ to bottom, as int16 in HU, little-endian.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 from pydantic_core import to_json
 from typing_extensions import TypedDict  # pydantic takes this one only before Python 3.12
 
-from app.imaging.ct import CTSlice, Orientation, PointMm, SourceKind
+from app.imaging.ct import CTSlice, Orientation, PointMm, SliceSource, SourceKind
 from app.imaging.options import Window
 from app.imaging.picture import DEFAULT_WINDOW
 from app.imaging.pixel_stack import rounded_hu
@@ -89,8 +89,12 @@ def _compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _head(image: CTSlice | CTVolume, window: Window) -> PixelsOut:
-    is_slice = isinstance(image, CTSlice)
-    sources = (image.source,) if is_slice else image.sources
+    if isinstance(image, CTSlice):
+        sources: Sequence[SliceSource] = (image.source,)
+        positions: list[PointMm | None] = [image.position_mm]
+        slice_spacing_mm = None
+    else:
+        sources, positions, slice_spacing_mm = image.sources, [*image.positions_mm], image.spacing_mm[0]
     first = sources[0]
     return PixelsOut(
         kind=first.kind,
@@ -101,9 +105,9 @@ def _head(image: CTSlice | CTVolume, window: Window) -> PixelsOut:
         byte_order="little",
         unit="HU",
         pixel_spacing_mm=(image.spacing_mm[-2], image.spacing_mm[-1]),
-        slice_spacing_mm=None if is_slice else image.spacing_mm[0],
+        slice_spacing_mm=slice_spacing_mm,
         orientation=_cosines(image.orientation),
-        positions_mm=[image.position_mm] if is_slice else list(image.positions_mm),
+        positions_mm=positions,
         window=WindowOut(center_hu=window.centre_hu, width_hu=window.width_hu),
         sources=[PixelSourceOut(sop_instance_uid=each.sop_instance_uid, frame=each.frame) for each in sources],
         quality=[QualityOut(code=n.code, severity=n.severity, message=n.message) for n in image.notes],

@@ -7,7 +7,12 @@ import hashlib
 import re
 
 import pytest
+from pydantic import ValidationError
 from starlette.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from tests.fakes import arithmetic_backends
 
 
 def policy(client: TestClient, path: str) -> dict[str, list[str]]:
@@ -40,6 +45,20 @@ def test_the_viewer_runs_files_of_the_service_alone_and_asks_nobody_else(client:
     assert allowed["script-src"] == allowed["connect-src"] == allowed["style-src"] == ["'self'"]
     page = client.get("/").text
     assert not re.findall(r"<script(?![^>]* src=)|<style| style=", page)
+
+
+def test_the_viewer_stands_in_frames_of_those_who_are_named(settings: Settings) -> None:
+    hosts = "https://pacs.example.org, https://*.example.net:8443"
+    named = Settings.model_validate({**settings.model_dump(), "frame_hosts": hosts})
+    with TestClient(create_app(named, backends=arithmetic_backends())) as client:
+        assert policy(client, "/")["frame-ancestors"] == ["https://*.example.net:8443", "https://pacs.example.org"]
+        assert policy(client, "/docs")["frame-ancestors"] == ["'none'"]
+
+
+@pytest.mark.parametrize("host", ["pacs.example.org", "https://pacs.example.org; script-src *", "https://*", "*"])
+def test_what_is_no_origin_is_not_let_into_the_policy(settings: Settings, host: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({**settings.model_dump(), "frame_hosts": host})
 
 
 def test_files_of_the_viewer_are_asked_about_each_time(client: TestClient) -> None:

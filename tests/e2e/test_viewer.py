@@ -181,9 +181,9 @@ ORIENTATIONS = {
 }
 
 
-def planted(rows: int, columns: int) -> tuple[NDArray[np.float32], tuple[float, float]]:
+def planted(rows: int, columns: int) -> tuple[NDArray[np.int16], tuple[float, float]]:
     """Lung with one bright square, and its middle as (column, row)."""
-    hu = np.full((rows, columns), -850, np.float32)
+    hu = np.full((rows, columns), -850, np.int16)
     hu[90:99, 130:139] = 1000
     return hu, (134.0, 94.0)
 

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from app import web
+from app.api.deps import ServicesDep
 from app.api.page_policies import with_policy
 
 FILES: Final = Path(web.__file__).parent / "viewer"
@@ -24,7 +25,12 @@ def mount_assets(app: FastAPI) -> None:
 
 
 @router.get("/")
-async def page() -> HTMLResponse:
+async def page(services: ServicesDep) -> HTMLResponse:
     """The page; addresses in it are relative to it, whatever proxy it comes through."""
     # The library's cursors are pictures that it makes, and its texts have attributes of style.
-    return with_policy(HTMLResponse(PAGE.read_text("utf-8")), images="data: blob:", styles="attributes")
+    return with_policy(
+        HTMLResponse(PAGE.read_text("utf-8")),
+        images="data: blob:",
+        styles="attributes",
+        frames=services.settings.frame_hosts,
+    )

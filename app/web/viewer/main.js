@@ -284,7 +284,7 @@ async function askGuidelines() {
   const names = [...byId("guidelines").querySelectorAll("input:checked")].map((box) => box.value);
   if (!names.length) return;
   await judgeAll({ guidelines: names.join(",") });
-  if (answer?.guidelines) showGuidelines(byId("assessments"), answer.guidelines, (id) => id);
+  if (answer?.guidelines) showGuidelines(byId("assessments"), answer.guidelines);
 }
 
 function showGuidelineChoices() {

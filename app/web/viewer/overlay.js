@@ -25,7 +25,7 @@ export class Overlay {
     this.#canvas.height = Math.round(height * dense);
     const ink = this.#canvas.getContext("2d");
     ink.scale(dense, dense);
-    ink.font = "600 14px system-ui, sans-serif";
+    ink.font = font();
     const own = shown.find(({ key, here }) => key === chosen && here)?.finding.evidence;
     if (own && layers.evidence) this.#evidence(ink, dense, own, layers.opacity);
     for (const entry of layers.outline ? shown : []) {
@@ -114,12 +114,12 @@ export class Overlay {
   #letters(ink, head, width, height) {
     const at = letters(head);
     if (!at) return;
-    ink.font = "600 16px system-ui, sans-serif";
+    ink.font = font(1.1);
     text(ink, at.left, EDGE, height / 2, LIGHT, "center");
     text(ink, at.right, width - EDGE, height / 2, LIGHT, "center");
     text(ink, at.top, width / 2, EDGE + 6, LIGHT, "center");
     text(ink, at.bottom, width / 2, height - EDGE, LIGHT, "center");
-    ink.font = "600 14px system-ui, sans-serif";
+    ink.font = font();
   }
 
   #bar(ink, head, width, height) {
@@ -136,6 +136,9 @@ export class Overlay {
     text(ink, `${BAR_MM} mm`, x + length / 2, y - 9, LIGHT, "center");
   }
 }
+
+const rem = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+const font = (size = 1) => `600 ${size * rem()}px system-ui, sans-serif`;
 
 function mark(ink, [x, y]) {
   ink.moveTo(x - 8, y);
@@ -164,11 +167,12 @@ function text(ink, words, x, y, colour, align = "left") {
 }
 
 function legend(ink, width) {
-  ink.font = "13px system-ui, sans-serif";
+  const line = 1.4 * rem();
+  ink.font = font(0.9);
   [[FOR, "legend_for"], [AGAINST, "legend_against"]].forEach(([colour, key], n) => {
-    const words = say(key), y = 24 + 20 * n, x = width - 34 - ink.measureText(words).width;
+    const words = say(key), y = 10 + line * (n + 1), x = width - 34 - ink.measureText(words).width;
     ink.fillStyle = `rgb(${colour.join(" ")})`;
-    ink.fillRect(x - 18, y - 11, 12, 12);
+    ink.fillRect(x - line, y - 0.75 * rem(), 0.8 * rem(), 0.8 * rem());
     text(ink, words, x, y, LIGHT);
   });
 }

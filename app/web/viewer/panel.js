@@ -138,6 +138,7 @@ function more(entry, act) {
     "div",
     { class: "more" },
     why,
+    finding.suspicion === "low" && finding.probability >= answer.operating_point ? element("p", { class: "small" }, say("low_what")) : null,
     element("dl", { class: "facts" }, rows.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
     traits(finding, entry.language),
     reviewing(entry, act),
@@ -187,17 +188,19 @@ function reviewing(entry, act) {
 }
 
 /** Fill `section` with what the guidelines said. */
-export function showGuidelines(section, { assessments }, labels) {
+export function showGuidelines(section, { assessments }) {
   section.replaceChildren(
     ...assessments.map((each) => {
       const missing = each.missing.map(({ message }) => message);
       const lines = [];
       if (!each.applies) lines.push(`${say("guideline_not")}: ${each.reason}`);
       else if (!each.probabilities) lines.push(`${say("guideline_category")}: ${each.category ?? say("guideline_none")}${others(each)}`);
-      for (const row of each.findings ?? []) lines.push(`${labels(row.finding)}: ${row.category} — ${row.rule}`);
+      for (const row of each.findings ?? []) lines.push(`${row.finding}: ${row.category} — ${row.rule}`);
       for (const row of each.probabilities ?? []) {
         const between = row.interval ? ` (${row.interval.map(percent).join("–")})` : "";
-        lines.push(`${labels(row.finding)}: ${row.probability === null ? "" : percent(row.probability)}${between}`);
+        const none = between ? "" : say("guideline_no_number");
+        const given = row.probability === null ? none : percent(row.probability);
+        lines.push(`${row.finding}: ${given}${between} ${row.missing.map(({ message }) => message).join(" ")}`);
       }
       return element(
         "div",
