@@ -14,7 +14,9 @@ const { metafile } = await build({
   legalComments: "none",
   logLevel: "warning",
   metafile: true,
-  banner: { js: "// Built by `make web` from viewer/; licences: LICENCES.txt" },
+  // The libraries would keep their log level and what the graphics card can do in the browser's storage: in memory instead.
+  define: { "window.localStorage": "storedNowhere" },
+  banner: { js: "// Built by `make web` from viewer/; licences: LICENCES.txt\nconst storedNowhere = {};" },
 });
 
 // Of some packages the licence stands in package.json alone: this is the text that it names.

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Download, FilePayload, Page, Route, expect
 
+from app.api.examples import SUSPECTED
 from app.api.routes.docs import EXAMPLE_SERIES
 from benchmarks.serving.service import Service
 from phantoms.series import NODULE_SLICES, SLICES
@@ -131,16 +133,15 @@ def test_a_slice_inside_a_zip_can_be_pointed_at(page: Page) -> None:
     expect(page.locator("#findings li.chosen .number")).to_have_text("A")
 
 
-def test_stop_ends_what_the_service_does(page: Page) -> None:
+def test_stop_ends_the_request_and_says_so(page: Page) -> None:
+    """That the service then stops its work is a test of tests/api/test_studies.py."""
     page.route("**/v1/studies?*", lambda _route: None)  # it is never answered
-    ended: list[str] = []
-    page.on("requestfailed", lambda request: ended.append(request.url))
     choose(page, "series.zip", EXAMPLE_SERIES.read_bytes())
     expect(page.locator("#busy-text")).to_have_text("Judging")
     show(page, "progress")
-    page.get_by_role("button", name="Stop").click()
+    with page.expect_event("requestfailed", lambda request: "/v1/studies?" in request.url):
+        page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("alert")).to_have_text("Stopped. The service has stopped its work, too.")
-    assert any("/v1/studies?" in url for url in ended)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,7 @@ def test_a_token_is_asked_for_and_kept_in_memory_alone(page: Page) -> None:
 
 # Geometry ----------------------------------------------------------------------------------------------------------
 
+SIDE_PX = 9  # of the planted square, and of each cell of its evidence
 ORIENTATIONS = {
     "as usual": (512, 512, (0.7, 0.7), [1, 0, 0, 0, 1, 0]),
     "rotated": (512, 512, (0.7, 0.7), [0, 1, 0, -1, 0, 0]),
@@ -184,35 +186,74 @@ ORIENTATIONS = {
 def planted(rows: int, columns: int) -> tuple[NDArray[np.int16], tuple[float, float]]:
     """Lung with one bright square, and its middle as (column, row)."""
     hu = np.full((rows, columns), -850, np.int16)
-    hu[90:99, 130:139] = 1000
+    hu[90 : 90 + SIDE_PX, 130 : 130 + SIDE_PX] = 1000
     return hu, (134.0, 94.0)
 
 
+def about(middle: tuple[float, float]) -> dict[str, Any]:
+    """An answer with one finding: outlined along the edge of the square, with evidence two cells to its right, and two
+    above it."""
+    column, row = middle
+    half = SIDE_PX / 2
+    corners = [(column + x * half, row + y * half) for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    values = np.full((7, 7), 0.5)
+    values[3, 5] = values[1, 3] = 1
+    reach = 3.5 * SIDE_PX
+    rectangle = (column - reach, row - reach, column + reach, row + reach)
+    evidence = {"shape": (7, 7), "rectangle_px": rectangle, "values": values.tolist()}
+    finding = {**SUSPECTED["findings"][0], "center_px": middle, "outline_px": corners, "evidence": evidence}
+    return {**SUSPECTED, "findings": [finding]}
+
+
 @pytest.mark.parametrize("name", ORIENTATIONS)
-def test_marks_lie_on_what_they_mark(page: Page, name: str) -> None:
-    """The crosshair on a planted square: their middles on the screen differ by less than half a pixel of the image."""
+def test_outline_and_evidence_lie_on_what_they_are_about(page: Page, name: str) -> None:
+    """Each within one pixel of the image, measured on the screen."""
     rows, columns, spacing_mm, cosines = ORIENTATIONS[name]
     hu, middle = planted(rows, columns)
     data = dicom(hu, spacing_mm=spacing_mm[0], PixelSpacing=list(spacing_mm), ImageOrientationPatient=cosines)
-    page.route("**/v1/predict?*", lambda route: route.abort())  # of this nothing is to be judged
+    page.route("**/v1/predict?*", lambda route: route.fulfill(json=about(middle)))
     choose(page, "planted.dcm", data)
-    expect(page.get_by_role("alert")).to_be_visible()
-    point_at(page, left=columns // 2 - round(middle[0]), up=rows // 2 - round(middle[1]))
-    expect(page.locator("#told")).to_have_text(f"Crosshair at column {middle[0]:.0f}, row {middle[1]:.0f}")
-    expect(page.locator("#corner")).to_contain_text("1000 HU")
+    judged(page)
+    expect(page.locator("#findings .pick")).to_be_visible()
     screen = cv2.imdecode(np.frombuffer(page.locator("#stage").screenshot(), np.uint8), cv2.IMREAD_COLOR)
     assert screen is not None
-    blue, green, red = (screen[..., n].astype(int) for n in range(3))
-    square = middle_of((red > 225) & (green > 225) & (blue > 225), around=middle_of((blue > 200) & (red < 150)))
-    cross = middle_of((blue > 200) & (red < 150))
-    assert np.abs(np.subtract(square, cross)).max() < 1.0
     show(page, f"geometry-{name.replace(' ', '-')}")
+    blue, green, red = (screen[..., n].astype(int) for n in range(3))
+    here = box_of((red > 225) & (green > 225) & (blue > 225), rows_from=40, columns_from=20)
+    line = box_of((red > 230) & (green > 200) & (blue < 130))
+    orange = (red - blue > 70) & (red < 230)
+    image = box_of(green > 60)  # lung is 85 in this window, and beside the image it is black
+    across, down = image.width / columns, image.height / rows  # of one pixel, on the screen
+    x, y = here.middle
+    left, top = image.middle[0] - image.width / 2, image.middle[1] - image.height / 2
+    assert x - left == pytest.approx((middle[0] + 0.5) * across, abs=across)
+    assert y - top == pytest.approx((middle[1] + 0.5) * down, abs=down)
+    assert line.middle == pytest.approx((x, y), abs=1)
+    cell, rise = SIDE_PX * across, SIDE_PX * down
+    right = box_of(mask_within(orange, x + cell, x + 3 * cell, y - rise / 2, y + rise / 2)).middle[0]
+    above = box_of(mask_within(orange, x - cell / 2, x + cell / 2, y - 3 * rise, y - rise)).middle[1]
+    assert right - x == pytest.approx(2 * cell, abs=across)
+    assert y - above == pytest.approx(2 * rise, abs=down)
 
 
-def middle_of(mask: NDArray[np.bool_], around: tuple[float, float] | None = None) -> tuple[float, float]:
-    """The middle of the rectangle around what is true, within 24 pixels of a place if that is given."""
-    rows, columns = np.nonzero(mask)
-    if around is not None:
-        near = (np.abs(columns - around[0]) < 24) & (np.abs(rows - around[1]) < 24)
-        rows, columns = rows[near], columns[near]
-    return (columns.min() + columns.max()) / 2, (rows.min() + rows.max()) / 2
+class Box(NamedTuple):
+    """A rectangle on the screen."""
+
+    middle: tuple[float, float]
+    width: int
+    height: int
+
+
+def mask_within(mask: NDArray[np.bool_], left: float, right: float, top: float, bottom: float) -> NDArray[np.bool_]:
+    within = np.zeros_like(mask)
+    part = np.s_[round(top) : round(bottom), round(left) : round(right)]
+    within[part] = mask[part]
+    return within
+
+
+def box_of(mask: NDArray[np.bool_], rows_from: int = 0, columns_from: int = 0) -> Box:
+    """The rectangle around the largest connected part of what is true, in a given part of the screen."""
+    part = mask[rows_from:, columns_from:].astype(np.uint8)
+    _, _, found, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
+    left, top, width, height, _ = max(found[1:].tolist(), key=lambda each: each[cv2.CC_STAT_AREA])
+    return Box((left + columns_from + (width - 1) / 2, top + rows_from + (height - 1) / 2), width, height)
