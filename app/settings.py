@@ -18,6 +18,8 @@ from app.errors import SettingsError
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIN_TOKEN_LENGTH = 16
 FHIR_SYSTEM = r"^(https?://|urn:)\S+$"
+# What a policy takes as a source of frames, and no more: a semicolon in it would begin another rule.
+Origin = Annotated[str, Field(pattern=r"^https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
 KILOBYTE = 1024
 MEGABYTE = 1024 * KILOBYTE
 
@@ -163,6 +165,11 @@ class Settings(BaseSettings):
     trusted_hosts: Annotated[
         frozenset[str], NoDecode, Field(description="names in Host that are answered, between commas")
     ] = frozenset()
+    frame_hosts: Annotated[
+        frozenset[Origin],
+        NoDecode,
+        Field(description="origins whose pages may frame the viewer, between commas"),
+    ] = frozenset()
     trusted_proxies: Annotated[
         frozenset[str], NoDecode, Field(description="addresses and networks of proxies, between commas")
     ] = frozenset({"127.0.0.1", "::1"})
@@ -215,7 +222,7 @@ class Settings(BaseSettings):
     ] = None
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="log level")] = "info"
 
-    @field_validator("canary", "without", "trusted_hosts", "trusted_proxies", mode="before")
+    @field_validator("canary", "without", "trusted_hosts", "trusted_proxies", "frame_hosts", mode="before")
     @classmethod
     def _between_commas(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

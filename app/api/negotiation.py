@@ -158,6 +158,13 @@ def read_weight(text: str | bytes) -> float:
         return 0.0
 
 
+def accepts_gzip(request: Request) -> bool:
+    """Whether the client takes an answer in gzip (Accept-Encoding, RFC 9110 12.5.3). Raises HeadTooLarge."""
+    header = within_bounds(",".join(request.headers.getlist("accept-encoding")))
+    entries = (part.strip().lower().partition(";") for part in header.split(","))
+    return any(coding.strip() == "gzip" and _weight(parameter) > 0 for coding, _, parameter in entries)
+
+
 @lru_cache(maxsize=KNOWN_HEADERS)
 def preferred_language(accept_language: str | None) -> Language:
     """The known language with the highest weight; English when the client prefers none or the header is malformed."""
