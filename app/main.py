@@ -23,7 +23,7 @@ from app.api.guard import quota, refused_with, trusted_hosts, who_may_call
 from app.api.middleware import HeadAsGet, RequestContext, WellFormed
 from app.api.optional_models import load_optional, report_reader, second_opinions
 from app.api.record_keeping import records_of
-from app.api.routes import dialects, dicomweb, docs, health, models, predict, reports, studies
+from app.api.routes import dialects, dicomweb, docs, health, models, pixels, predict, reports, studies, viewer
 from app.api.routing import NoRoute
 from app.cell.cells import CellLimits, Cells, decoder_of
 from app.delivery.spool import Spool, SpoolLimits
@@ -44,6 +44,7 @@ from app.judgement.judge import Judge
 from app.judgement.records import Records
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
+from app.reports.report import ResultOptions
 from app.reports.result import ObjectKind
 from app.security.hosts import TrustedHosts
 from app.server.bounds import ConnectionBounds
@@ -130,9 +131,10 @@ def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
     app.add_middleware(WellFormed, metrics=metrics, hosts=hosts)
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
-    for module in (predict, studies, reports, models, dialects, health, dicomweb, docs):
+    for module in (predict, studies, pixels, reports, models, dialects, health, dicomweb, docs, viewer):
         app.include_router(module.router)
     docs.mount_assets(app)
+    viewer.mount_assets(app)
     app.router.default = NoRoute(app.router)
 
 
@@ -169,6 +171,7 @@ def _services(
         settings.max_slices,
         opinions,
         deidentify=settings.deidentify,
+        results=ResultOptions(settings.max_pictures, settings.fhir_patient_system, settings.fhir_accession_system),
         keep_digests=records.kept,
         decoder=decoder,
     )

@@ -17,6 +17,9 @@ from app.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIN_TOKEN_LENGTH = 16
+FHIR_SYSTEM = r"^(https?://|urn:)\S+$"
+# What a policy takes as a source of frames, and no more: a semicolon in it would begin another rule.
+Origin = Annotated[str, Field(pattern=r"^https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
 KILOBYTE = 1024
 MEGABYTE = 1024 * KILOBYTE
 
@@ -162,6 +165,11 @@ class Settings(BaseSettings):
     trusted_hosts: Annotated[
         frozenset[str], NoDecode, Field(description="names in Host that are answered, between commas")
     ] = frozenset()
+    frame_hosts: Annotated[
+        frozenset[Origin],
+        NoDecode,
+        Field(description="origins whose pages may frame the viewer, between commas"),
+    ] = frozenset()
     trusted_proxies: Annotated[
         frozenset[str], NoDecode, Field(description="addresses and networks of proxies, between commas")
     ] = frozenset({"127.0.0.1", "::1"})
@@ -171,6 +179,13 @@ class Settings(BaseSettings):
         FilePath | None, Field(description="authorities of the client certificates that are then asked for")
     ] = None
     deidentify: Annotated[bool, Field(description="results without patient and dates")] = False
+    max_pictures: Annotated[int, Field(ge=1, le=100, description="most pictures (secondary captures) of a series")] = 5
+    fhir_patient_system: Annotated[
+        str | None, Field(pattern=FHIR_SYSTEM, description="FHIR system (URI) of the patients' numbers")
+    ] = None
+    fhir_accession_system: Annotated[
+        str | None, Field(pattern=FHIR_SYSTEM, description="FHIR system (URI) of the accession numbers")
+    ] = None
     spool_dir: Annotated[Path | None, Field(description="folder for what DICOMweb brings and for results")] = None
     spool_mb: Annotated[int, Field(ge=1, description="most MB of instances waiting to be judged")] = 20_480
     spool_hours: Annotated[int, Field(ge=1, le=8760, description="age at which an unjudged series is dropped")] = 24
@@ -207,7 +222,7 @@ class Settings(BaseSettings):
     ] = None
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="log level")] = "info"
 
-    @field_validator("canary", "without", "trusted_hosts", "trusted_proxies", mode="before")
+    @field_validator("canary", "without", "trusted_hosts", "trusted_proxies", "frame_hosts", mode="before")
     @classmethod
     def _between_commas(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

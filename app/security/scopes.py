@@ -28,7 +28,7 @@ RESULTS: Final = (
 )
 PAGES: Final = (
     *("/", "/docs", "/docs/", "/redoc", "/redoc/", "/redoc/logo-mini.svg", "/favicon.ico", "/openapi.json"),
-    *("/docs/assets", "/docs/example-slice.dcm", "/docs/example-series.zip"),
+    *("/docs/assets", "/docs/example-slice.dcm", "/docs/example-series.zip", "/viewer"),
 )
 # What other model servers call a model, or one version of it.
 SERVED: Final = tuple(f"/v1/models/{{name}}{which}" for which in ("", "/versions/{version}", "/labels/{label}"))
@@ -37,6 +37,9 @@ NAMED: Final = tuple(f"/v2/models/{{name}}{which}" for which in ("", "/versions/
 OPERATIONS: Final[dict[tuple[str, str], Access]] = {
     ("POST", "/v1/predict"): "predict",
     ("POST", "/v1/studies"): "studies",
+    # Who may have an image judged may see it.
+    ("POST", "/v1/predict/pixels"): "predict",
+    ("POST", "/v1/studies/pixels"): "studies",
     ("POST", "/v1/reports"): "reports",
     ("GET", "/v1/models"): "known",
     ("GET", "/v1/models/{name}/card"): "known",

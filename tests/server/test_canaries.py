@@ -95,7 +95,8 @@ def good_requests() -> Iterator[Asked]:
     series = [canary_slice(index, StudyInstanceUID=STUDY) for index in range(SLICES)]
     multipart = ("Content-Type", f"multipart/form-data; boundary={FORM}")
     stow = ("Content-Type", f'multipart/related; type="application/dicom"; boundary={FORM}')
-    for accept in ("application/json", "application/dicom", "application/fhir+json", "image/png"):
+    pages = ("text/html", "application/pdf")
+    for accept in ("application/json", "application/dicom", "application/fhir+json", "image/png", *pages):
         yield Asked("POST", "/v1/predict", canary_slice(), (("Accept", accept),), good=True)
     yield Asked("POST", f"/v1/predict?{WORD}={NAME}", form(("file", canary_slice())), (multipart,), good=True)
     for kind in ("png", "jpeg", "tiff"):
@@ -104,7 +105,7 @@ def good_requests() -> Iterator[Asked]:
     of_v2 = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [b64encode(canary_slice()).decode()]}
     request = json.dumps({"id": NAME, "inputs": [of_v2], "parameters": {WORD: NAME}}).encode()
     yield Asked("POST", "/v2/models/lungscope-slice/infer", request, good=True)
-    for accept in ("application/json", "application/x-ndjson", "application/fhir+json"):
+    for accept in ("application/json", "application/x-ndjson", "application/fhir+json", *pages):
         yield Asked("POST", "/v1/studies", zipped(series), (("Accept", accept),), good=True)
     report = f"{NAME} {PATIENT_ID}: an 8 mm nodule. {WORD}.".encode()
     yield Asked("POST", "/v1/studies", form(*(("files", data) for data in series), ("report", report)), (multipart,))

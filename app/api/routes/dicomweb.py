@@ -33,6 +33,7 @@ from app.errors import (
     UnreadableText,
     UnusableTensors,
 )
+from app.reports.transfer_syntax import uncompressed
 
 JSON: Final = "application/dicom+json"
 ROOT: Final = "/dicom-web"
@@ -294,7 +295,8 @@ async def _retrieve(request: Request, services: Services, delivery: Delivery, *s
     with delivery.watch.guard():
         found = await asyncio.to_thread(_found, delivery, *scope)
         await _put_on_record(services, request, "retrieve_results", _subject(*scope), {"instances": len(found)})
-        files = (content for uid in found if (content := delivery.store.content(uid)) is not None)
+        kept = (content for uid in found if (content := delivery.store.content(uid)) is not None)
+        files = map(uncompressed, kept) if wanted.uncompressed else kept
         if len(found) == 1 and wanted.prefers(DICOM, RELATED):
             return Response(await asyncio.to_thread(b"".join, files), media_type=DICOM)
     wanted.require(RELATED)

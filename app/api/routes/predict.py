@@ -56,7 +56,8 @@ ANSWERS: Final = {"application/json": PREDICT_ANSWERS, **SLICE_CONTENT}
 DESCRIPTION: Final = (
     "Post one CT slice as a form or as a raw body. With `roi` the nodule there is judged; without it every candidate "
     "found in the lungs, and the slice as a whole. A form may have the parameters of the query as fields instead.\n\n"
-    "`Accept` chooses the format of the answer: JSON, DICOM objects, a FHIR bundle, or the slice as a picture.\n\n"
+    "`Accept` chooses the format of the answer: JSON, DICOM objects, a FHIR bundle, the slice as a picture, or a "
+    "case report as HTML or PDF.\n\n"
     "To try it here: download [a phantom slice](docs/example-slice.dcm), choose it as `file`, fill in `148,240` as "
     "`roi`, where its nodule is, and execute."
 )
