@@ -52,7 +52,7 @@ test: $(DEV_READY) ## run the tests and measure branch coverage of app/
 	$(BIN)/pytest -m "not e2e and not interop" --cov=app --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
 
 .PHONY: test-e2e
-test-e2e: $(DEV_READY) ## drive the docs page in a headless Chromium
+test-e2e: $(DEV_READY) ## drive the viewer and the docs page in a headless Chromium; screenshots go to build/screenshots
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
 .PHONY: test-floors
@@ -97,6 +97,20 @@ $(SR_READERS)/.installed: $(wildcard tests/reports/readers/*) | interop-packages
 $(DCMQI)/.installed: tests/reports/readers/dcmqi.txt | $(DEV_READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(@D) -r $<
 	touch $@
+# What is built into the viewer page: exactly what the lock names. npm takes it from wherever it is set up to.
+.PHONY: web-build
+web-build: interop-packages
+	rm -rf build/viewer && mkdir -p build/viewer/built
+	cp viewer/* viewer/.npmrc build/viewer/
+	cd build/viewer && npm ci --silent && node build.mjs built
+
+.PHONY: web
+web: web-build ## rebuild the viewer's libraries from viewer/package-lock.json: app/web/viewer/cornerstone.js and LICENCES.txt
+	cp build/viewer/built/* app/web/viewer/
+
+.PHONY: web-check
+web-check: web-build ## fail when what is committed of the viewer's libraries is not what the lock builds
+	for file in build/viewer/built/*; do cmp $$file app/web/viewer/$${file##*/} || exit 1; done
 
 .PHONY: test-interop
 test-interop: $(DEV_READY) interop-tools ## exchange images and results with a real Orthanc, and check objects with DCMTK and dicom3tools

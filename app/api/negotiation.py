@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
-from app.api import events
+from app.api import events, page_policies
 from app.api.dicomweb.multipart_related import DICOM, RELATED, related
 from app.api.header_values import options_of, within_bounds
 from app.audit.receipts import header_value
@@ -39,16 +39,32 @@ LANGUAGES: Final[dict[str, Language]] = {"en": "en", "zh": "zh"}
 JSON: Final = "application/json"
 FHIR: Final = "application/fhir+json"
 PNG: Final = "image/png"
+HTML: Final = "text/html"
+PDF: Final = "application/pdf"
 # Progress events are of the wire alone: what is judged is then written as JSON.
 SeriesFormat: TypeAlias = Format | Literal["events"]
-FORMATS: Final[dict[str, Format]] = {JSON: "json", DICOM: "dicom", RELATED: "dicom", FHIR: "fhir", PNG: "picture"}
-TYPES: Final[dict[Format, str]] = {"json": JSON, "fhir": FHIR, "picture": PNG}
-OF_SERIES: Final = (JSON, DICOM, RELATED, FHIR)
+FORMATS: Final[dict[str, Format]] = {
+    JSON: "json",
+    DICOM: "dicom",
+    RELATED: "dicom",
+    FHIR: "fhir",
+    HTML: "html",
+    PDF: "pdf",
+    PNG: "picture",
+}
+TYPES: Final[dict[Format, str]] = {"json": JSON, "fhir": FHIR, "html": HTML, "pdf": PDF, "picture": PNG}
+OF_SERIES: Final = (JSON, DICOM, RELATED, FHIR, HTML, PDF)
 OF_SLICE: Final = (*OF_SERIES, PNG)
 
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 BUNDLE: Final = {"schema": {"type": "object", "description": "A FHIR R4 Bundle."}}
-SERIES_CONTENT: Final[dict[str, Any]] = {f'{RELATED}; type="{DICOM}"': BINARY, FHIR: BUNDLE}
+PAGE: Final = {"schema": {"type": "string", "description": "A case report for people, with its pictures in it."}}
+SERIES_CONTENT: Final[dict[str, Any]] = {
+    f'{RELATED}; type="{DICOM}"': BINARY,
+    FHIR: BUNDLE,
+    HTML: PAGE,
+    PDF: BINARY,
+}
 SLICE_CONTENT: Final[dict[str, Any]] = {**SERIES_CONTENT, PNG: BINARY}
 
 # FastAPI would write that it may be null, which no header can be.
@@ -56,7 +72,7 @@ LANGUAGE_PARAMETER: Final = {
     "name": "Accept-Language",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "zh gives Chinese words in `display`, anything else English ones.",
+    "description": "zh gives Chinese words in `display`, pictures and case reports, anything else English ones.",
 }
 
 
@@ -142,6 +158,13 @@ def read_weight(text: str | bytes) -> float:
         return 0.0
 
 
+def accepts_gzip(request: Request) -> bool:
+    """Whether the client takes an answer in gzip (Accept-Encoding, RFC 9110 12.5.3). Raises HeadTooLarge."""
+    header = within_bounds(",".join(request.headers.getlist("accept-encoding")))
+    entries = (part.strip().lower().partition(";") for part in header.split(","))
+    return any(coding.strip() == "gzip" and _weight(parameter) > 0 for coding, _, parameter in entries)
+
+
 @lru_cache(maxsize=KNOWN_HEADERS)
 def preferred_language(accept_language: str | None) -> Language:
     """The known language with the highest weight; English when the client prefers none or the header is malformed."""
@@ -199,6 +222,8 @@ def response(written: Format, files: tuple[bytes, ...], language: Language, rece
     own = headers(language)
     if receipt is not None and written != "json":
         own[RECEIPT_HEADER] = header_value(receipt)
+    if written == "html":
+        own[page_policies.HEADER] = page_policies.REPORT
     if written in TYPES:
         (content,) = files
         return Response(content, media_type=TYPES[written], headers=own)

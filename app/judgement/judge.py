@@ -119,6 +119,10 @@ class Judge:
         self._keep_digests = keep_digests
         self._decoder = decoder
 
+    def read(self, data: bytes | memoryview, parameters: Parameters) -> CTSlice:
+        """The image in a file, as it is judged; raises the errors of reading."""
+        return read_slice(data, parameters.options, self._decoder)
+
     def slice(self, data: bytes | memoryview, parameters: Parameters, began: float | None = None) -> Judgement:
         """Judge the image in a file. `began` is the time at which the request began (`time.perf_counter`), if before
         this call.
@@ -127,7 +131,7 @@ class Judge:
         """
         models = self.registry.models()
         started = time.perf_counter()
-        image = read_slice(data, parameters.options, self._decoder)
+        image = self.read(data, parameters)
         decode_ms = _since_ms(started)
         image = models.view.remarked(image)
         prediction = diagnose(image, parameters.roi_px, models.classifier, models.detector, models.second_look)

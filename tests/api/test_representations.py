@@ -25,18 +25,23 @@ from pydicom.uid import (
 )
 from starlette.testclient import TestClient
 
+from app.explain.figures import percent
+from app.inference.vocabulary import DECISION_WORDS
 from app.main import create_app
 from app.settings import Settings
 from phantoms.series import NODULE, SLICES, slice_file, zipped
 from phantoms.slices import SECRET_ID, derived_uid, water
 from tests.api.conftest import ON_NODULE, wait_until_ready
 from tests.fakes import arithmetic_backends, write_models
+from tests.reports.pdf_text import pages_of
 from tests.reports.written import picture_of
 
 DICOM: Final = "application/dicom"
 RELATED: Final = 'multipart/related; type="application/dicom"'
 FHIR: Final = "application/fhir+json"
 PNG: Final = "image/png"
+HTML: Final = "text/html"
+PDF: Final = "application/pdf"
 PROBABILITY, DIAMETER, FINDING = "111047", "81827009", "121071"  # DCM, SCT, DCM
 CONCLUSION: Final = "121077"  # DCM
 INDETERMINATE, SUSPECTED = "82334004", "162573006"  # SCT
@@ -274,9 +279,12 @@ def test_a_picture_as_source_has_no_dicom_but_the_rest(client: TestClient, suspi
         ("", "application/json"),
         ("application/*", "application/json"),
         ("image/*", PNG),
-        ("text/html, */*;q=0.8", "application/json"),
+        ("text/html, */*;q=0.8", HTML),
+        ("text/plain, */*;q=0.8", "application/json"),
+        ("text/*", HTML),
+        (f"{PDF}, {HTML};q=0.9", PDF),
         (f"application/json;q=0.5, {FHIR}", FHIR),
-        (f"{FHIR};q=0.1, image/png;q=0.2, text/html", PNG),
+        (f"{FHIR};q=0.1, image/png;q=0.2, text/plain", PNG),
         (f"{FHIR}; fhirVersion=4.0", FHIR),
         (f"*/*, {FHIR};q=0.1, application/json;q=0, image/png;q=0", "multipart/related"),
         (f"{FHIR};q=7, application/json;q=9", "application/json"),
@@ -294,9 +302,9 @@ def test_accept_chooses(client: TestClient, accept: str, content_type: str) -> N
 @pytest.mark.parametrize(
     "accept",
     [
-        "text/html",
+        "text/plain",
         "application/json;q=0",
-        "video/mp4, text/*",
+        "video/mp4, audio/*",
         'multipart/related; type="image/jpeg"',
         "multipart/related; type=application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50",
     ],
@@ -307,7 +315,7 @@ def test_406_when_no_format_is_accepted(client: TestClient, asked: Asked, accept
 
 
 def test_accept_may_come_in_several_lines(client: TestClient) -> None:
-    lines = [("accept", "text/html"), ("accept", f"{FHIR};q=0.5"), ("accept", "image/png;q=0.4")]
+    lines = [("accept", "text/plain"), ("accept", f"{FHIR};q=0.5"), ("accept", "image/png;q=0.4")]
     response = client.post("/v1/predict", content=SLICE.body, headers=lines)
     assert response.headers["content-type"] == FHIR
 
@@ -315,6 +323,24 @@ def test_accept_may_come_in_several_lines(client: TestClient) -> None:
 def test_length_of_several_files_is_told(client: TestClient) -> None:
     response = SLICE.send(client, DICOM)
     assert int(response.headers["content-length"]) == len(response.content)
+
+
+@pytest.mark.parametrize("asked", [SLICE, AT_ROI, SERIES, REJECTED], ids=["slice", "roi", "series", "rejected"])
+def test_a_case_report_is_for_people(client: TestClient, asked: Asked) -> None:
+    answer = asked.json(client)
+    page = asked.send(client, HTML, **{"accept-language": "zh"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-language"] == "zh"
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline'; img-src")
+    assert DECISION_WORDS[answer["decision"]]["zh"] in page.text
+    for finding in answer["findings"]:
+        assert percent(finding["probability"]) in page.text
+    assert SECRET_ID not in page.text
+    paper = asked.send(client, PDF)
+    assert paper.headers["content-type"] == PDF
+    words = " ".join(pages_of(paper.content))
+    assert "Research use only." in words
+    assert answer["display"].split()[0] in words
 
 
 def test_a_series_is_no_picture(client: TestClient) -> None:
@@ -337,6 +363,6 @@ def test_events_are_one_format_of_a_series(client: TestClient, accept: str, cont
 def test_the_contract_names_every_format(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     of_slice, of_series = (paths[path]["post"]["responses"] for path in ("/v1/predict", "/v1/studies"))
-    assert set(of_slice["200"]["content"]) == {"application/json", RELATED, FHIR, PNG}
-    assert set(of_series["200"]["content"]) == {"application/json", "application/x-ndjson", RELATED, FHIR}
+    assert set(of_slice["200"]["content"]) == {"application/json", RELATED, FHIR, HTML, PDF, PNG}
+    assert set(of_series["200"]["content"]) == {"application/json", "application/x-ndjson", RELATED, FHIR, HTML, PDF}
     assert "no_dicom_source" in of_slice["406"]["description"]

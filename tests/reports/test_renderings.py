@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,9 +15,11 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from app.explain.canvas import draw_text, text_size, text_width
-from app.explain.captions import SUSPICION_WORDS
-from app.explain.legend import percent
+from app.explain.canvas import draw_text, text_size, text_width, wrapped
+from app.explain.figures import percent
+from app.explain.legend import ALONE, BESIDE, LARGE, MARGIN_PX, finding_line, headline
+from app.explain.marks import colour_of, is_faint
+from app.explain.palette import OUTLINE, Colour
 from app.imaging.ct import CTSlice
 from app.imaging.raster import spread
 from app.inference.bundle import Bundle
@@ -282,26 +285,38 @@ def test_picture(make: Make, decision: Decision, written: Written) -> None:
         s.source.sop_instance_uid for s in shown
     ]
     for capture, on in zip(captures, shown, strict=True):
-        pixels, probability = picture_of(capture), report.prediction.probability
-        words = ("Whole series: " if report.prediction.series else "") + DECISION_WORDS[decision]["en"]
-        headline = words if probability is None else f"{words} · {percent(probability)}"
-        assert is_written(pixels, headline, 1.3)
-        assert is_written(pixels, "Research use only. Not a medical device.", 1.0)
-        for finding in on.findings:
-            said = "not judged" if finding.probability is None else percent(finding.probability)
-            size = f" · {finding.diameter_mm:.1f} mm" if finding.diameter_mm is not None else ""
-            counts = "" if finding.suspicion is None else f" · {SUSPICION_WORDS[finding.suspicion]['en']}"
-            assert is_written(pixels, f"Finding {finding.id}: {said}{size}{counts}", 1.0)
-        assert not is_written(pixels, f"{words} · 55 %", 1.3)
+        pixels = picture_of(capture)
+        assert_written(pixels, report, on.findings)
         factor = pixels.shape[1] // on.image.hu.shape[1]
         assert capture.PixelSpacing == pytest.approx([s / factor for s in on.image.spacing_mm])
 
 
-def is_written(pixels: NDArray[np.uint8], words: str, relative_size: float) -> bool:
+def assert_written(pixels: NDArray[np.uint8], report: Report, findings: Sequence[Finding]) -> None:
+    """The words below the slice: the first finding's probability in the largest type, beside it the decision; the
+    decision alone where nothing was found that counts."""
+    prediction, size, room = report.prediction, text_size(pixels), pixels.shape[1] - 2 * MARGIN_PX
+    own = findings[0] if findings else None
+    alone = own is None or own.probability is None or (prediction.decision == "normal" and is_faint(own))
+    beside = room
+    if own is not None and own.probability is not None and not alone:
+        first = f"Finding {own.id}: {percent(own.probability)}"
+        assert is_written(pixels, first, LARGE, colour_of(own))
+        beside = room - math.ceil(text_width(first, round(LARGE * size))) - 2 * MARGIN_PX
+    relative = ALONE if alone else BESIDE
+    for line in wrapped(headline(prediction, "en"), round(relative * size), beside):
+        assert is_written(pixels, line, relative)
+    for finding in findings:
+        for line in wrapped(finding_line(finding, prediction, "en"), size, room):
+            assert is_written(pixels, line, 1.0, colour_of(finding))
+    assert is_written(pixels, "Research use only. Not a medical device.", 1.0)
+    assert not is_written(pixels, "Finding 1: 55 %", LARGE)
+
+
+def is_written(pixels: NDArray[np.uint8], words: str, relative_size: float, colour: Colour = OUTLINE) -> bool:
     """Whether exactly these words stand on black somewhere in the picture."""
     size = round(relative_size * text_size(pixels))
     template = np.zeros((round(1.2 * size), math.ceil(text_width(words, size)), 3), np.uint8)
-    draw_text(template, words, (0, 0), size)
+    draw_text(template, words, (0, 0), size, colour, cased=False)
     return float(cv2.matchTemplate(pixels, template, cv2.TM_SQDIFF_NORMED).min()) < 1e-6
 
 

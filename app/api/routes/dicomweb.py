@@ -29,7 +29,9 @@ from app.errors import (
     SecondOpinionOff,
     UnknownModel,
     UnknownResult,
+    UnknownVersion,
     UnreadableText,
+    UnusableTensors,
 )
 from app.reports.transfer_syntax import uncompressed
 
@@ -55,13 +57,13 @@ FAILED: Final = {
     }
 }
 SOME_FAILED: Final = {**DATASET, "example": FAILED}
+NOT_OF_RESULTS: Final = (DecoderUnavailable, SecondOpinionOff, UnknownModel, UnknownVersion)
+OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnreadableText, UnusableTensors)
 STORED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "All instances are stored.", "content": {JSON: DATASET}},
     202: {"description": "Some failed, or are no CT images and are not kept (B006).", "content": {JSON: SOME_FAILED}},
     409: {"description": "None is stored.", "content": {JSON: SOME_FAILED}},
-    **responses_for(
-        400, 406, 408, 413, 415, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnreadableText)
-    ),
+    **responses_for(400, 406, 408, 413, 415, 501, 503, 507, 500, without=OF_OTHERS),
 }
 REQUEST_BODY: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}}
@@ -73,15 +75,15 @@ STORE: Final = (
 )
 FOUND: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "What matches; may be empty.", "content": {JSON: DATASETS}},
-    **responses_for(400, 406, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnreadableText)),
+    **responses_for(400, 406, 501, 503, 507, 500, without=OF_OTHERS),
 }
 RETRIEVED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects.", "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}},
-    **responses_for(404, 406, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnknownModel)),
+    **responses_for(404, 406, 501, 503, 507, 500, without=NOT_OF_RESULTS),
 }
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects' attributes without pixels.", "content": {JSON: DATASETS}},
-    **responses_for(404, 406, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnknownModel)),
+    **responses_for(404, 406, 501, 503, 507, 500, without=NOT_OF_RESULTS),
 }
 
 router = APIRouter(prefix=ROOT, tags=["dicomweb"], dependencies=[Depends(authorise)])
