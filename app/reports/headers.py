@@ -57,9 +57,15 @@ def nameless(source: SliceSource) -> Dataset:
 
     highdicom checks, and logs, what it is given, and a source need not be flawless to be reported on.
     """
-    dataset = Dataset()
+    dataset = identified(source)
     for keyword in TYPE_2:
         setattr(dataset, keyword, None)
+    return dataset
+
+
+def identified(source: SliceSource) -> Dataset:
+    """A data set with the UIDs of one source alone."""
+    dataset = Dataset()
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = source.study_instance_uid, source.series_instance_uid
     dataset.SOPClassUID, dataset.SOPInstanceUID = source.sop_class_uid or CTImageStorage, source.sop_instance_uid
     return dataset

@@ -27,7 +27,7 @@ from pydicom.dataset import Dataset
 from app.reports import codes
 from app.reports.authorship import algorithm, finish, identity
 from app.reports.finding_groups import Group, comment, finding_groups, probability
-from app.reports.headers import nameless
+from app.reports.headers import identified, nameless
 from app.reports.image_library import image_library
 from app.reports.report import MANUFACTURER, Report
 from app.reports.source_images import address
@@ -107,8 +107,9 @@ def _decision_group(report: Report, made_by: AlgorithmIdentification) -> Measure
 
 
 def _evidence(report: Report) -> list[Dataset]:
-    """All sources, as highdicom wants them; a multi-frame image once."""
-    return [nameless(source) for source in {s.sop_instance_uid: s for s in report.sources}.values()]
+    """All sources, a multi-frame image once; of the first highdicom wants the patient as well."""
+    first, *others = {source.sop_instance_uid: source for source in report.sources}.values()
+    return [nameless(first), *map(identified, others)]
 
 
 def _observer(report: Report) -> ObserverContext:
