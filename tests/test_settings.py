@@ -58,6 +58,8 @@ def test_a_short_secret_from_a_file_is_refused_too(tmp_path: Path, monkeypatch: 
         ({"TRUSTED_PROXIES": "10.0.0.0/8,proxy.example"}, "LUNGSCOPE_TRUSTED_PROXIES"),
         ({"CALLER_SHARE": "0"}, "LUNGSCOPE_CALLER_SHARE"),
         ({"CALLER_RATE": "-1"}, "LUNGSCOPE_CALLER_RATE"),
+        ({"MAX_PICTURES": "0"}, "LUNGSCOPE_MAX_PICTURES"),
+        ({"FHIR_PATIENT_SYSTEM": "our hospital"}, "LUNGSCOPE_FHIR_PATIENT_SYSTEM"),
         ({"CALLER_BURST": "0"}, "LUNGSCOPE_CALLER_BURST"),
     ],
     ids=str,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
 from app.api import events, page_policies
 from app.api.dicomweb.multipart_related import DICOM, RELATED, related
@@ -24,7 +24,7 @@ ANYTHING: Final = "*/*"
 KNOWN_HEADERS: Final = 64  # a client sends the same ones each time
 # What parts and files of results are, and so what a range for DICOM may ask for (PS3.18 8.7.3.5.1 and .2).
 PARTS: Final = (DICOM, "application/*", ANYTHING)
-SYNTAXES: Final = (ExplicitVRLittleEndian, "*")
+SYNTAXES: Final = (ExplicitVRLittleEndian, JPEGLSLossless, "*")
 IN_WORDS: Final = {
     RELATED: f'{RELATED}; type="{DICOM}"; transfer-syntax={ExplicitVRLittleEndian}',
     DICOM: f"{DICOM}; transfer-syntax={ExplicitVRLittleEndian}",
@@ -79,9 +79,13 @@ LANGUAGE_PARAMETER: Final = {
 @dataclass(frozen=True, slots=True)
 class MediaRanges:
     """The media ranges of an Accept header with their weights, without ranges for kinds of DICOM that results are
-    not."""
+    not.
+
+    `uncompressed` asks for DICOM in Explicit VR Little Endian and in no other transfer syntax.
+    """
 
     weights: dict[str, float]
+    uncompressed: bool = False
 
     def weight(self, media_type: str) -> float:
         """The weight of the most specific range that fits, from 0 to 1; 0 when none does."""
@@ -124,10 +128,12 @@ def read_media_ranges(header: str) -> MediaRanges:
     parts = header.split(",")
     ranges = [(kind.decode("latin-1").lower(), options) for kind, options in map(options_of, parts) if kind]
     weights: dict[str, float] = {}
+    syntaxes: set[str] = set()
     for name, options in ranges:
         if _can_be_given(name, options):
             weights[name] = max(weights.get(name, 0.0), read_weight(options.get(b"q", b"1")))
-    return MediaRanges(weights if ranges else {ANYTHING: 1.0})
+            syntaxes |= {_syntax(options)} if name in (RELATED, DICOM) else set()
+    return MediaRanges(weights if ranges else {ANYTHING: 1.0}, syntaxes == {ExplicitVRLittleEndian})
 
 
 def _can_be_given(name: str, options: Mapping[bytes, bytes]) -> bool:
@@ -136,7 +142,12 @@ def _can_be_given(name: str, options: Mapping[bytes, bytes]) -> bool:
     asked = {option: value.decode("latin-1").lower() for option, value in options.items()}
     if name == RELATED and asked.get(b"type", DICOM) not in PARTS:
         return False
-    return name not in (RELATED, DICOM) or asked.get(b"transfer-syntax", "*") in SYNTAXES
+    return name not in (RELATED, DICOM) or _syntax(options) in SYNTAXES
+
+
+def _syntax(options: Mapping[bytes, bytes]) -> str:
+    """The transfer syntax that a range for DICOM names; any where it names none."""
+    return options.get(b"transfer-syntax", b"*").decode("latin-1")
 
 
 def read_weight(text: str | bytes) -> float:
@@ -145,6 +156,13 @@ def read_weight(text: str | bytes) -> float:
         return min(max(float(text), 0.0), 1.0)
     except ValueError:
         return 0.0
+
+
+def accepts_gzip(request: Request) -> bool:
+    """Whether the client takes an answer in gzip (Accept-Encoding, RFC 9110 12.5.3). Raises HeadTooLarge."""
+    header = within_bounds(",".join(request.headers.getlist("accept-encoding")))
+    entries = (part.strip().lower().partition(";") for part in header.split(","))
+    return any(coding.strip() == "gzip" and _weight(parameter) > 0 for coding, _, parameter in entries)
 
 
 @lru_cache(maxsize=KNOWN_HEADERS)
@@ -172,15 +190,22 @@ def slice_format(request: Request) -> Format:
 
 @lru_cache(maxsize=KNOWN_HEADERS)
 def _slice_format(header: str) -> Format:
-    return FORMATS[read_media_ranges(header).best(*OF_SLICE)]
+    return _format(read_media_ranges(header), OF_SLICE)
 
 
 def series_format(request: Request) -> SeriesFormat:
     """The format of the answer for a series; events only for a client that names their type. Raises NotAcceptable."""
-    if not events.wanted(request.headers.get("accept")):
-        return FORMATS[media_ranges(request).best(*OF_SERIES)]
-    best = media_ranges(request).best(events.MEDIA_TYPE, *OF_SERIES)
-    return "events" if best == events.MEDIA_TYPE else FORMATS[best]
+    ranges = media_ranges(request)
+    if events.wanted(request.headers.get("accept")) and (
+        ranges.best(events.MEDIA_TYPE, *OF_SERIES) == events.MEDIA_TYPE
+    ):
+        return "events"
+    return _format(ranges, OF_SERIES)
+
+
+def _format(ranges: MediaRanges, offered: Sequence[str]) -> Format:
+    best = FORMATS[ranges.best(*offered)]
+    return "uncompressed_dicom" if best == "dicom" and ranges.uncompressed else best
 
 
 def headers(language: Language) -> dict[str, str]:
@@ -192,7 +217,7 @@ def response(written: Format, files: tuple[bytes, ...], language: Language, rece
     """The response with one file, or with several as multipart/related; the receipt, if it is not in the JSON, in a
     header.
 
-    The files are never joined in memory: the pictures of a series have tens of megabytes.
+    The files are never joined in memory: those of a series have megabytes.
     """
     own = headers(language)
     if receipt is not None and written != "json":

@@ -36,9 +36,10 @@ from app.reports.page import CasePage
 from app.reports.page_html import write_html
 from app.reports.report import Report, ReportedSlice
 from app.reports.result import ObjectKind, ResultObject
+from app.reports.transfer_syntax import uncompressed
 from app.telemetry import Metrics
 
-Format: TypeAlias = Literal["json", "dicom", "fhir", "picture", "html", "pdf"]
+Format: TypeAlias = Literal["json", "dicom", "uncompressed_dicom", "fhir", "picture", "html", "pdf"]
 # The data sets, without pixels, of the source instances with these SOP Instance UIDs; none for a picture.
 Headers: TypeAlias = Callable[[Collection[str | None]], Sequence[Dataset]]
 logger = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ def render(
     report = judgement.report(shown, datetime.now().astimezone(), language)
     if wanted == "fhir":
         return (fhir_bundle(report, metrics),)
-    return tuple(dicom_files(report, metrics))
+    files = dicom_files(report, metrics)
+    return tuple(map(uncompressed, files) if wanted == "uncompressed_dicom" else files)
 
 
 def _picture(judgement: Judgement, language: Language) -> bytes:

@@ -38,7 +38,7 @@ class SpooledJudge:
         """
         judgement = self._only_slice(paths) or self.judge.files(paths, Parameters(), _no_progress, cancelled)
         self.judged(judgement)
-        report = judgement.report(_headers(paths, judgement.shown_instances), arrived)
+        report = judgement.report(headers_in(paths, judgement.shown_instances), arrived)
         return result_objects(report, wanted, self.judge.metrics)
 
     def _only_slice(self, paths: Sequence[Path]) -> Judgement | None:
@@ -55,11 +55,14 @@ def _no_progress(_stage: str, _done: int, _of: int) -> None:
     pass
 
 
-def _headers(paths: Sequence[Path], uids: set[str | None]) -> list[Dataset]:
-    found: list[Dataset] = []
+def headers_in(paths: Sequence[Path], uids: set[str | None]) -> list[Dataset]:
+    """The headers of the instances with these SOP Instance UIDs, among some files."""
+    found: dict[str | None, Dataset] = {}
     for path in paths:
+        if uids <= found.keys():
+            break
         with path.open("rb") as stream:
             header = read_header(stream)
-        if Header(header).text("SOPInstanceUID") in uids:
-            found.append(header)
-    return found
+        if (uid := Header(header).text("SOPInstanceUID")) in uids:
+            found[uid] = header
+    return list(found.values())

@@ -17,6 +17,7 @@ from benchmarks.serving.service import Service, eventually, free_port
 from tests.interop.conftest import Orthanc, require_orthanc
 
 pytestmark = pytest.mark.interop
+LARGEST_SHARE = 0.1  # of the source, for all results
 TOKEN = secrets.token_hex(16)
 
 
@@ -47,6 +48,9 @@ def test_series_comes_back_as_results_in_its_own_study(pair: Orthanc, lidc_0012:
     (study,) = pair.json("/studies")
     results = results_in(pair, study)
     assert {Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage} <= results.keys()
+    source_bytes = sum(map(len, lidc_0012))
+    stored_bytes = sum(each["FileSize"] for each in pair.json(f"/studies/{study}/instances"))
+    assert stored_bytes - source_bytes <= LARGEST_SHARE * source_bytes
     assert len(pair.json("/studies")) == 1
     assert len(pair.json("/patients")) == 1
     picture = pair.get(f"/instances/{results[SecondaryCaptureImageStorage]}/preview", Accept="image/png")

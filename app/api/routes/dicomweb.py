@@ -29,8 +29,11 @@ from app.errors import (
     SecondOpinionOff,
     UnknownModel,
     UnknownResult,
+    UnknownVersion,
     UnreadableText,
+    UnusableTensors,
 )
+from app.reports.transfer_syntax import uncompressed
 
 JSON: Final = "application/dicom+json"
 ROOT: Final = "/dicom-web"
@@ -54,13 +57,13 @@ FAILED: Final = {
     }
 }
 SOME_FAILED: Final = {**DATASET, "example": FAILED}
+NOT_OF_RESULTS: Final = (DecoderUnavailable, SecondOpinionOff, UnknownModel, UnknownVersion)
+OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnreadableText, UnusableTensors)
 STORED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "All instances are stored.", "content": {JSON: DATASET}},
     202: {"description": "Some failed, or are no CT images and are not kept (B006).", "content": {JSON: SOME_FAILED}},
     409: {"description": "None is stored.", "content": {JSON: SOME_FAILED}},
-    **responses_for(
-        400, 406, 408, 413, 415, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnreadableText)
-    ),
+    **responses_for(400, 406, 408, 413, 415, 501, 503, 507, 500, without=OF_OTHERS),
 }
 REQUEST_BODY: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}}
@@ -72,15 +75,15 @@ STORE: Final = (
 )
 FOUND: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "What matches; may be empty.", "content": {JSON: DATASETS}},
-    **responses_for(400, 406, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnreadableText)),
+    **responses_for(400, 406, 501, 503, 507, 500, without=OF_OTHERS),
 }
 RETRIEVED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects.", "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}},
-    **responses_for(404, 406, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnknownModel)),
+    **responses_for(404, 406, 501, 503, 507, 500, without=NOT_OF_RESULTS),
 }
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects' attributes without pixels.", "content": {JSON: DATASETS}},
-    **responses_for(404, 406, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnknownModel)),
+    **responses_for(404, 406, 501, 503, 507, 500, without=NOT_OF_RESULTS),
 }
 
 router = APIRouter(prefix=ROOT, tags=["dicomweb"], dependencies=[Depends(authorise)])
@@ -292,7 +295,8 @@ async def _retrieve(request: Request, services: Services, delivery: Delivery, *s
     with delivery.watch.guard():
         found = await asyncio.to_thread(_found, delivery, *scope)
         await _put_on_record(services, request, "retrieve_results", _subject(*scope), {"instances": len(found)})
-        files = (content for uid in found if (content := delivery.store.content(uid)) is not None)
+        kept = (content for uid in found if (content := delivery.store.content(uid)) is not None)
+        files = map(uncompressed, kept) if wanted.uncompressed else kept
         if len(found) == 1 and wanted.prefers(DICOM, RELATED):
             return Response(await asyncio.to_thread(b"".join, files), media_type=DICOM)
     wanted.require(RELATED)
