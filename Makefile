@@ -50,7 +50,7 @@ serve: $(SERVE_READY) ## answer over HTTP on HOST:PORT, 127.0.0.1:8000; another 
 
 .PHONY: test
 test: $(DEV_READY) ## run the tests and measure branch coverage of app/
-	$(BIN)/pytest -m "not e2e and not interop" --cov=app --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not e2e and not interop and not faults" --cov=app --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
 
 .PHONY: test-e2e
 test-e2e: $(DEV_READY) ## drive the docs page in a headless Chromium
@@ -271,6 +271,10 @@ GUARD_TESTS := tests/cell tests/security tests/audit tests/server/test_connectio
 .PHONY: test-guard
 test-guard: $(DEV_READY) ## what guards the service: bounds, decoding apart, callers, audit, damaged models, 3,000 mutants; all of it is in make test too
 	$(BIN)/pytest -q $(GUARD_TESTS) $(PYTEST_ARGS)
+
+.PHONY: test-faults
+test-faults: $(DEV_READY) ## a running service while processes are killed and stopped, disks fill and files are damaged: as root, some minutes
+	$(BIN)/pytest -q -m faults tests/faults $(PYTEST_ARGS)
 
 .PHONY: fuzz-multipart
 fuzz-multipart: $(DEV_READY) ## write bodies of several parts by their grammar, damage them, and read them; MULTIPART_EXAMPLES of each
