@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from app.delivery.clock_steps import ClockReading
 from app.delivery.quarantine import delete
 from app.delivery.storage import StorageWatch, result_code
 from app.errors import SettingsError
@@ -41,6 +42,8 @@ CREATE TABLE IF NOT EXISTS deliveries (
 CREATE TABLE IF NOT EXISTS judged (claim TEXT PRIMARY KEY, expires_at REAL NOT NULL);
 COMMIT;
 """
+# Beside them, as files of earlier versions have none: to whom a step of the clock was told last.
+CLOCK: Final = "CREATE TABLE IF NOT EXISTS clock (boot TEXT NOT NULL, ahead_s REAL NOT NULL)"
 COLUMNS: Final = """
 SELECT tables.name, columns.name, columns.type, columns.pk
 FROM sqlite_schema AS tables JOIN pragma_table_info(tables.name) AS columns
@@ -162,6 +165,24 @@ class ResultStore:
             connection.execute("DELETE FROM objects WHERE expires_at <= ?", (now,))
             connection.execute("DELETE FROM judged WHERE expires_at <= ?", (now,))
         return int(undelivered)
+
+    def follow_clock(self, reading: ClockReading, *, now: float, keep_s: float) -> float:
+        """Have everything expire as late as before the clock was set, `keep_s` from now at the latest, and deliver at
+        once what waits; returns by how many seconds it was set since any process looked."""
+        with self._transaction() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(CLOCK)
+            last = connection.execute("SELECT boot, ahead_s FROM clock").fetchone()
+            step_s = 0.0 if last is None else reading.step_since(ClockReading(*last))
+            if last is None or step_s or last[0] != reading.boot:
+                connection.execute("DELETE FROM clock")
+                connection.execute("INSERT INTO clock VALUES (?, ?)", (reading.boot, reading.ahead_s))
+            if step_s:
+                later, latest = max(step_s, 0.0), now + keep_s
+                for table in ("objects", "judged"):
+                    connection.execute(f"UPDATE {table} SET expires_at = min(expires_at + ?, ?)", (later, latest))
+                connection.execute("UPDATE deliveries SET due_at = min(due_at, ?)", (now,))
+        return step_s
 
     def forget_damaged(self, before: float) -> None:
         """Delete damaged databases that were renamed before the given time."""
