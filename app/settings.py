@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from app.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIN_TOKEN_LENGTH = 16
+ROOT_PATH = r"^((/[A-Za-z0-9._~-]+)+)?$"
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")  # RFC 6454 6.2
 KILOBYTE = 1024
 MEGABYTE = 1024 * KILOBYTE
 
@@ -154,6 +157,14 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[
         frozenset[str], NoDecode, Field(description="addresses and networks of proxies, between commas")
     ] = frozenset({"127.0.0.1", "::1"})
+    root_path: Annotated[
+        str, Field(pattern=ROOT_PATH, description="path at which a proxy shows the service, which it may strip")
+    ] = ""
+    cors_origins: Annotated[
+        frozenset[str],
+        NoDecode,
+        Field(description="origins of pages whose scripts may call, between commas; * for any"),
+    ] = frozenset()
     tls_certificate: Annotated[FilePath | None, Field(description="certificate chain (PEM) to serve https with")] = None
     tls_key: Annotated[FilePath | None, Field(description="its key, where it is not in the same file")] = None
     tls_client_ca: Annotated[
@@ -196,7 +207,7 @@ class Settings(BaseSettings):
     ] = None
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="log level")] = "info"
 
-    @field_validator("without", "trusted_hosts", "trusted_proxies", mode="before")
+    @field_validator("without", "trusted_hosts", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _between_commas(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -206,6 +217,13 @@ class Settings(BaseSettings):
     def _are_networks(cls, value: frozenset[str]) -> frozenset[str]:
         for each in value:
             TypeAdapter(IPvAnyNetwork).validate_python(each)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: frozenset[str]) -> frozenset[str]:
+        if any(each != "*" and ORIGIN.fullmatch(each) is None for each in value):
+            raise ValueError("origins are written https://viewer.example or http://127.0.0.1:3000, without a path")
         return value
 
     @classmethod

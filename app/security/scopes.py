@@ -24,7 +24,8 @@ RESULTS: Final = (
     *("/studies", "/series", "/instances", "/studies/{study}", "/studies/{study}/metadata", "/studies/{study}/series"),
     *("/studies/{study}/instances", "/studies/{study}/series/{series}", "/studies/{study}/series/{series}/metadata"),
     *("/studies/{study}/series/{series}/instances", "/studies/{study}/series/{series}/instances/{instance}"),
-    "/studies/{study}/series/{series}/instances/{instance}/metadata",
+    *("/studies/{study}/series/{series}/instances/{instance}/" + part for part in ("metadata", "rendered")),
+    *("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}" + part for part in ("", "/rendered")),
 )
 PAGES: Final = (
     *("/", "/docs", "/docs/", "/redoc", "/redoc/", "/redoc/logo-mini.svg", "/favicon.ico", "/openapi.json"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree
 
 import pytest
 from dicomweb_client.api import DICOMwebClient
@@ -18,6 +19,7 @@ from pydicom.uid import CTImageStorage, MRImageStorage
 from starlette.testclient import TestClient
 
 from app.api.dicomweb.multipart_related import RelatedReader
+from app.api.dicomweb.native_xml import NAMESPACE
 from app.errors import MalformedForm
 from app.main import create_app
 from app.settings import Settings
@@ -194,8 +196,18 @@ def test_415_for_a_part_of_another_type(client: TestClient, settings: Settings, 
     assert not spooled(settings)
 
 
-def test_406_when_dicom_json_is_not_accepted(client: TestClient, series: list[bytes]) -> None:
-    assert problem(client, related(series[:1]), Accept="application/dicom+xml") == (406, "not_acceptable")
+def test_406_when_no_data_set_is_accepted(client: TestClient, series: list[bytes]) -> None:
+    assert problem(client, related(series[:1]), Accept="text/html") == (406, "not_acceptable")
+
+
+def test_what_was_stored_is_told_in_xml_to_who_accepts_that(client: TestClient, series: list[bytes]) -> None:
+    headers = {"Content-Type": RELATED, "Accept": "application/dicom+xml"}
+    # A preamble, and white space after boundaries (RFC 2046 5.1.1).
+    body = b"for who reads no MIME\r\n" + related(series[:1]).replace(f"--{B}".encode(), f"--{B} \t".encode(), 1)
+    answer = client.post(STUDIES, content=body, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/dicom+xml")
+    told = [element.text for element in ElementTree.fromstring(answer.content).iter(f"{{{NAMESPACE}}}Value")]
+    assert told == [CTImageStorage, uid_of(series[0])]
 
 
 def test_a_bare_instance_is_accepted(client: TestClient, series: list[bytes]) -> None:
