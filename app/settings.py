@@ -176,7 +176,15 @@ class Settings(BaseSettings):
     spool_hours: Annotated[int, Field(ge=1, le=8760, description="age at which an unjudged series is dropped")] = 24
     settle_seconds: Annotated[float, Field(ge=0, le=600, description="pause after a request with a series")] = 3
     quiet_seconds: Annotated[float, Field(ge=0, le=3600, description="pause after instances sent one by one")] = 30
+    late_hours: Annotated[
+        int, Field(ge=0, le=8760, description="for which a judged series is kept, for instances that come late")
+    ] = 24
+    report_unprocessed: Annotated[bool, Field(description="a result object also for what cannot be judged")] = True
     result_hours: Annotated[int, Field(ge=1, le=8760, description="age at which a result is dropped")] = 72
+    delivered_hours: Annotated[int, Field(ge=0, le=8760, description="the same, once everybody has it")] = 24
+    results_mb: Annotated[int, Field(ge=64, description="most MB of results; nothing more is judged beyond it")] = (
+        10_240
+    )
     retry_seconds: Annotated[float, Field(gt=0, le=3600, description="pause after a first failed delivery")] = 5
     pacs_url: Annotated[HttpUrl | None, Field(description="DICOMweb root to which results are sent")] = None
     pacs_token: Annotated[SecretStr | None, Field(description="bearer token for it")] = None

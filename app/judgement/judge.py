@@ -106,7 +106,7 @@ class Judge:
         keep_digests: bool = False,
         decoder: Decoder = IN_PROCESS,
     ) -> None:
-        self._deidentify = deidentify
+        self.deidentify = deidentify
         self.registry = registry
         self.metrics = metrics
         self.opinions = opinions or SecondOpinions()
@@ -221,7 +221,7 @@ class Judge:
             models.detector if searched else None,
             models.second_look if searched else None,
             timing_ms,
-            self._deidentify,
+            self.deidentify,
             input_digest,
             models.view,
         )

@@ -22,6 +22,7 @@ SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 ADMIN: Final = "admin"  # implies all others
 RESULTS: Final = (
     *("/studies", "/series", "/instances", "/studies/{study}", "/studies/{study}/metadata", "/studies/{study}/series"),
+    "/studies/{study}/status",
     *("/studies/{study}/instances", "/studies/{study}/series/{series}", "/studies/{study}/series/{series}/metadata"),
     *("/studies/{study}/series/{series}/instances", "/studies/{study}/series/{series}/instances/{instance}"),
     *("/studies/{study}/series/{series}/instances/{instance}/" + part for part in ("metadata", "rendered")),

@@ -17,13 +17,14 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
 
 from app.delivery.destinations import Access, FhirDestination, Outcome, StowDestination
+from app.delivery.judging import MAX_ATTEMPTS, SpoolWork
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.store import ResultStore
-from app.delivery.worker import MAX_ATTEMPTS, Backoff, DeliveryWork, SpoolWork
+from app.delivery.worker import Backoff, DeliveryWork
 from app.errors import GantryTilt
 from app.inference.series import Cancelled
 from app.inference.series_lane import SeriesLane
-from app.reports.result import ObjectKind, ResultObject
+from app.reports.result import ObjectKind, ResultObject, SeriesResult
 from app.telemetry import Metrics
 from benchmarks.serving.receiver import Receiver, receiving
 from benchmarks.serving.service import Service, eventually
@@ -59,11 +60,13 @@ def put(store: ResultStore, *objects: ResultObject, expires_at: float = LATER) -
 
 
 def test_results_are_stored_owed_and_the_series_is_gone(tmp_path: Path, store: ResultStore) -> None:
-    def judge(paths: Sequence[Path], arrived: datetime, _: object, wanted: frozenset[ObjectKind]) -> list[ResultObject]:
+    def judge(
+        paths: Sequence[Path], arrived: datetime, _: object, wanted: frozenset[ObjectKind], __: object
+    ) -> SeriesResult:
         assert len(paths) == 2
         assert arrived.tzinfo is not None
         assert wanted == {"dicom", "fhir"}
-        return [result(), result("2.25.9", "fhir")]
+        return SeriesResult([result(), result("2.25.9", "fhir")])
 
     worker = judging(tmp_path, store, judge)
     receive(worker.spool, "1", "2")
@@ -74,7 +77,7 @@ def test_results_are_stored_owed_and_the_series_is_gone(tmp_path: Path, store: R
 
 
 def test_an_unfit_series_is_dropped_and_counted(tmp_path: Path, store: ResultStore) -> None:
-    def judge(*_: object) -> list[ResultObject]:
+    def judge(*_: object) -> SeriesResult:
         raise GantryTilt(found="a tilt", expected="none", remedy="Send another.")
 
     metrics = Metrics()
@@ -88,7 +91,7 @@ def test_an_unfit_series_is_dropped_and_counted(tmp_path: Path, store: ResultSto
 def test_what_fails_every_time_is_dropped(tmp_path: Path, store: ResultStore) -> None:
     attempts = []
 
-    def judge(*_: object) -> list[ResultObject]:
+    def judge(*_: object) -> SeriesResult:
         attempts.append(1)
         raise ZeroDivisionError
 
@@ -102,7 +105,7 @@ def test_what_fails_every_time_is_dropped(tmp_path: Path, store: ResultStore) ->
 
 
 def test_an_interruption_costs_no_attempt(tmp_path: Path, store: ResultStore) -> None:
-    def judge(*_: object) -> list[ResultObject]:
+    def judge(*_: object) -> SeriesResult:
         raise Cancelled
 
     worker = judging(tmp_path, store, judge)
@@ -113,7 +116,7 @@ def test_an_interruption_costs_no_attempt(tmp_path: Path, store: ResultStore) ->
 
 
 def test_a_full_lane_leaves_the_series_for_later(tmp_path: Path, store: ResultStore) -> None:
-    worker = judging(tmp_path, store, lambda *_: [result()])
+    worker = judging(tmp_path, store, lambda *_: SeriesResult([result()]))
     receive(worker.spool, "1")
     with worker.lane.slot():
         assert not worker.step(LATER)

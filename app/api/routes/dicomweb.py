@@ -100,9 +100,11 @@ async def _store(request: Request, services: Services, delivery: Delivery, study
     services.records.require()
     await asyncio.to_thread(delivery.watch.require)
     with delivery.watch.guard():
+        await asyncio.to_thread(delivery.require_room)
         async with contextmanager_in_threadpool(delivery.spool.reception()) as reception:
             intake = await _read_instances(request, services, reception, study)
             status, pieces = await asyncio.to_thread(intake.answer)
+            await asyncio.to_thread(delivery.received, intake.series())
             await asyncio.to_thread(reception.commit)
     delivery.watch.succeeded()
     for outcome, count in intake.counts().items():

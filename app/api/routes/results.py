@@ -1,12 +1,14 @@
-"""QIDO-RS (PS3.18 10.6): which results there are."""
+"""QIDO-RS (PS3.18 10.6): which results there are; and beside it, where the series of a study stand."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
 
 from app.api.deps import Services, ServicesDep, authorise
 from app.api.dicomweb.answers import CONTENT_OF_MANY, format_of_many, many
@@ -14,8 +16,9 @@ from app.api.dicomweb.queries import Level, Query, search
 from app.api.dicomweb.stored import attributes_of, subject
 from app.api.problems import responses_for
 from app.api.routes.dicomweb import OF_STUDY, ROOT, DeliveryDep, put_on_record
+from app.delivery.series_states import SeriesStatus, State
 from app.delivery.worker import Delivery
-from app.errors import DecoderUnavailable, SecondOpinionOff, UnreadableText
+from app.errors import DecoderUnavailable, SecondOpinionOff, UnknownModel, UnknownResult, UnreadableText
 
 QUERIED: Final = {"study": "StudyInstanceUID", "accession": "AccessionNumber", "patient": "PatientID"}
 # PS3.18 8.3.4.4: said to who asks for what cannot be had.
@@ -26,6 +29,31 @@ FOUND: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "What matches; may be empty.", "content": CONTENT_OF_MANY},
     **responses_for(400, 406, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnreadableText)),
 }
+STATUS: Final = (
+    "What became of each series of a study that came in: `waiting` for more or to be judged, `judging`, `judged`, "
+    "`delivering`, `delivered` to every destination, `unfit` (`code` says why it cannot be judged), `left_out` (a "
+    "scout, or a view that is not axial) or `failed`. It is known as long as results are kept."
+)
+
+
+class SeriesStatusOut(BaseModel):
+    """Where one series stands."""
+
+    series_instance_uid: str
+    state: State
+    code: str | None = Field(description="why it was not judged, or not with its last instances")
+    changed: datetime
+    waiting: dict[str, int] = Field(description="results that a destination still has to get")
+    refused_by: list[str] = Field(description="destinations that do not take one of its results")
+    unwritten: list[str] = Field(description="kinds of results that could not be written")
+
+
+class StudyStatusOut(BaseModel):
+    """Where the series of one study stand, in the order in which they came."""
+
+    study_instance_uid: str
+    series: list[SeriesStatusOut]
+
 
 router = APIRouter(prefix=ROOT, tags=["dicomweb"], dependencies=[Depends(authorise)])
 
@@ -68,6 +96,40 @@ async def find_instances_of_series(
 ) -> Response:
     """QIDO-RS."""
     return await _find(request, services, delivery, "instances", study, series)
+
+
+@router.get(
+    OF_STUDY + "/status",
+    summary="Ask what became of a study",
+    description=STATUS,
+    response_model=StudyStatusOut,
+    responses=responses_for(404, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnknownModel)),
+)
+async def study_status(request: Request, services: ServicesDep, delivery: DeliveryDep, study: str) -> StudyStatusOut:
+    """Where the series of a study stand."""
+    services.records.require()
+    with delivery.watch.guard():
+        found = await asyncio.to_thread(delivery.statuses, study)
+    await put_on_record(services, request, "find_results", {"study": study}, {"found": len(found)})
+    if not found:
+        raise UnknownResult(
+            found="no series of that study that came in",
+            expected="a study that was sent here and whose results are kept",
+            remedy="Send it by STOW-RS; what became of it is forgotten with its results.",
+        )
+    return StudyStatusOut(study_instance_uid=study, series=[_status(each) for each in found])
+
+
+def _status(status: SeriesStatus) -> SeriesStatusOut:
+    return SeriesStatusOut(
+        series_instance_uid=status.series_uid,
+        state=status.state,
+        code=status.code or None,
+        changed=datetime.fromtimestamp(status.changed_at, UTC),
+        waiting=dict(status.waiting),
+        refused_by=list(status.refused_by),
+        unwritten=list(status.unwritten),
+    )
 
 
 async def _find(request: Request, services: Services, delivery: Delivery, level: Level, *scope: str) -> Response:

@@ -93,10 +93,14 @@ def problem(client: TestClient, body: bytes, content_type: str = RELATED, **head
 
 
 def spooled(settings: Settings) -> list[Path]:
-    """Instances anywhere in the spool."""
+    """Instances anywhere in the spool but where those of judged series are kept."""
     assert settings.spool_dir is not None
     folder = settings.spool_dir / "spool"
-    return [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".") and "judged" not in path.parts
+    ]
 
 
 def results(client: TestClient, count: int) -> list[dict[str, Any]]:
