@@ -13,6 +13,7 @@ from app.delivery.kept import KeptSeries
 from app.delivery.quarantine import Quarantine
 
 COUNT_BYTES: Final = 16  # of the attempts, in a claim's lock
+MAX_COUNT: Final = 99  # a series is set apart long before: more is no number of ours
 SEPARATOR: Final = "."  # between the name of a series and what tells its claims apart
 
 
@@ -50,9 +51,9 @@ class Claim:
     @property
     def attempts(self) -> int:
         """The number of attempts so far, those of processes that are dead among them."""
-        # 0 if the lock file holds no number.
         text = os.pread(self._lock, COUNT_BYTES, 0).strip()
-        return int(text) if text.isdigit() else 0
+        count = int(text) if text.isdigit() else 0
+        return count if count <= MAX_COUNT else 0
 
     def begin(self) -> int:
         """Count an attempt before it can kill the process, or the machine; returns its number, 1 for the first."""

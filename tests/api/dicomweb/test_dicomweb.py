@@ -306,6 +306,40 @@ def test_a_single_slice_is_judged_alone(client: TestClient, settings: Settings, 
     assert eventually(lambda: not spooled(settings))
 
 
+def test_a_late_slice_is_reported_with_its_series_and_the_status_says_where_that_stands(
+    client: TestClient, series: list[bytes]
+) -> None:
+    study = str(dcmread(DicomBytesIO(series[0]), stop_before_pixels=True).StudyInstanceUID)
+    assert client.get(f"{STUDIES}/{study}/status").json()["code"] == "unknown_result"
+
+    def state(state: str) -> dict[str, Any] | None:
+        (told,) = client.get(f"{STUDIES}/{study}/status").json()["series"]
+        return told if told["state"] == state else None
+
+    post(client, series[1:])
+    eventually(lambda: state("judged"))
+    (first,) = client.get("/dicom-web/instances", params={"Modality": "SR"}).json()
+    post(client, series[:1])
+    eventually(lambda: 'lungscope_spooled_series_total{outcome="judged"} 2.0' in client.get("/metrics").text)
+    (report,) = client.get(f"{STUDIES}/{study}/instances?Modality=SR&includefield=all").json()
+    document = Dataset.from_json(report)
+    (before,) = document.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
+    assert before.ReferencedSOPInstanceUID == first["00080018"]["Value"][0]
+    evidence = document.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    assert len(evidence.ReferencedSOPSequence) == SLICES
+
+
+def test_a_series_that_cannot_be_judged_says_why(client: TestClient, series: list[bytes]) -> None:
+    post(client, [series[0], series[9]])
+    (report,) = results(client, 1)
+    assert report["00080060"]["Value"] == ["SR"]
+    study = report["0020000D"]["Value"][0]
+    (told,) = client.get(f"{STUDIES}/{study}/status").json()["series"]
+    assert (told["state"], told["code"]) == ("unfit", "too_few_slices")
+    (metadata,) = client.get(f"{STUDIES}/{study}/metadata").json()
+    assert "(too_few_slices)" in str(metadata["0040A730"])
+
+
 def test_our_own_results_do_not_go_round(client: TestClient, settings: Settings, series: list[bytes]) -> None:
     post(client, series)
     files = []
