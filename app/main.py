@@ -97,7 +97,6 @@ def create_app(
         openapi_url=None,  # the docs pages bring it, written once
         docs_url=None,
         redoc_url=None,
-        root_path=settings.root_path,
         redirect_slashes=False,  # FastAPI would lead to whatever host the caller names
         lifespan=_lifespan(services, decoder, sharing, cores, on_fatal, load_first=load_first),
     )

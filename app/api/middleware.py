@@ -161,9 +161,11 @@ class BelowRoot:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; everything but HTTP passes through."""
-        if scope["type"] == "http" and not scope["path"].startswith(f"{self._root_path}/"):
-            # In place: who is outside reads in the scope which route was found.
-            scope["path"] = self._root_path + scope["path"]
+        # In place: who is outside reads in the scope which route was found.
+        if scope["type"] == "http":
+            scope["root_path"] = self._root_path
+            if not scope["path"].startswith(f"{self._root_path}/"):
+                scope["path"] = self._root_path + scope["path"]
         await self._app(scope, receive, send)
 
 

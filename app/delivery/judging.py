@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Final
 
 from app.delivery.claim import Claim
 from app.delivery.kept import HOUR_S
-from app.delivery.series_states import KnownSeries, Settled, Verdict
+from app.delivery.series_states import DROPPED, KnownSeries, Settled, Verdict
 from app.delivery.spool import Spool
 from app.delivery.storage import is_of_storage
 from app.delivery.store import ResultStore
@@ -78,7 +79,7 @@ class SpoolWork:
         now = time.time() if now is None else now
         watch = self.store.watch
         if not watch.may_work():
-            with suppress(OSError):
+            with suppress(OSError, sqlite3.Error):
                 self._sweep_spool(now)
             return False
         try:
@@ -223,5 +224,7 @@ class SpoolWork:
 
     def _sweep_spool(self, now: float) -> None:
         if dropped := self.spool.sweep(now):
-            logger.error("%d spooled series were too old to be judged and are dropped", dropped)
-            self.metrics.spooled_series("expired").inc(dropped)
+            logger.error("%d spooled series were too old to be judged and are dropped", len(dropped))
+            self.metrics.spooled_series("expired").inc(len(dropped))
+        for name, instances in dropped.items():
+            self.store.drop(Settled(name, "failed", instances, DROPPED), now=now, keep_s=self.keep_hours * HOUR_S)

@@ -92,6 +92,11 @@ class SeriesStates(Database):
         with self._transaction() as connection:
             connection.execute("UPDATE series SET code = ?, changed_at = ? WHERE name = ?", (LATE, now, name))
 
+    def drop(self, settled: Settled, *, now: float, keep_s: float) -> None:
+        """Note that a series was deleted without a result."""
+        with self._transaction() as connection:
+            self._settle_series(connection, settled, [], 0, now=now, expires_at=now + keep_s)
+
     def statuses(self, study_uid: str, in_spool: Mapping[str, Literal["waiting", "judging"]]) -> list[SeriesStatus]:
         """Where each series of a study stands, in the order of arrival; `in_spool` says so of those in the spool, by
         name."""

@@ -220,25 +220,29 @@ class Spool:
                         return claim
         return None
 
-    def sweep(self, now: float) -> int:
-        """Delete what dead processes left behind, and series older than the limit; returns the number of these
-        series."""
+    def sweep(self, now: float) -> dict[str, frozenset[str]]:
+        """Delete what dead processes left behind, and series older than the limit; returns the names of these series,
+        and of their instances."""
         for entry in self._trash.iterdir():
             delete(entry)
         self.quarantine.expire(now - self._limits.keep_hours * HOUR_S)
+        dropped: dict[str, frozenset[str]] = {}
         with self.gate():
             self._kept.expire(now)
             for folder in self._incoming.iterdir():
                 self._sweep_reception(folder)
-            old = [series for series in self.series.iterdir() if self._is_old(series, now)]
-            for series in old:
+            for series in [series for series in self.series.iterdir() if self._is_old(series, now)]:
+                names: frozenset[str] = frozenset()
+                with self.quarantine.instead_of(series):
+                    names = frozenset(path.name for path in self.quarantine.usable(series))
                 delete(series)
-        dropped = sum(not series.exists() for series in old)
+                if not series.exists():
+                    dropped[series.name] = names
         for folder in [folder for folder in self._judging.iterdir() if self._is_old(folder, now)]:
             with self.quarantine.instead_of(folder):
                 if (claim := self._claimed(folder)) is not None:
+                    dropped[claim.series or claim.id] = claim.instances
                     claim.done()
-                    dropped += 1
         return dropped
 
     def _sweep_reception(self, folder: Path) -> None:

@@ -301,6 +301,18 @@ def test_where_nobody_wants_to_know_nothing_is_said_of_what_is_unfit(site: Site)
     assert (site.status().state, site.due()) == ("unfit", [])
 
 
+def test_of_what_was_too_old_to_be_judged_no_late_slice_is_judged_alone(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    limits = SpoolLimits(1 << 20, 1, 1e9, 1e9)
+    site.bring("a")
+    waiting = replace(site.work, spool=Spool(site.folder, limits))
+    waiting.step(time.time() + 2 * HOUR_S)
+    assert (site.status().state, site.status().code, site.count("expired")) == ("failed", "dropped", 1)
+    site.bring("b")
+    site.run()
+    assert (site.judged, site.count("late")) == ([], 1)
+
+
 def test_where_a_series_stands(site: Site) -> None:
     site.store.received([SeriesName("never there", STUDY, "1.5")], now=time.time(), expires_at=LATER)
     assert (site.status().state, site.status().code) == ("failed", "dropped")

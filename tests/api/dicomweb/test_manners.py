@@ -39,12 +39,13 @@ def picture() -> Dataset:
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, "1.4"
+    dataset.SOPClassUID = SecondaryCaptureImageStorage
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2", "1.3"
     dataset.Modality, dataset.PatientName = "OT", "Wang^Xiaodong=王^小东"
     dataset.ReferencedStudySequence = [Dataset()]
     dataset.ReferencedStudySequence[0].ReferencedSOPInstanceUID = "1.9"
     set_pixel_data(dataset, RGB, "RGB", bits_stored=8)
+    dataset.SOPInstanceUID = "1.4"  # it was given another
     return dataset
 
 
@@ -201,8 +202,7 @@ def test_below_a_path_addresses_are_those_that_clients_see(folder: Path) -> None
             (found,) = client.get(f"{before}/dicom-web/studies").json()
             assert found["00081190"]["Value"] == ["http://testserver/hospital/lungscope/dicom-web/studies/1.2"]
             assert client.get(f"{before}/openapi.json").json()["servers"] == [{"url": "/hospital/lungscope"}]
-            style = client.get(f"{before}/docs/assets/swagger/swagger-ui.css")
-            assert (style.status_code, style.headers.get("cache-control")) == (200, None)
+            assert client.get(f"{before}/docs/assets/swagger/swagger-ui.css").status_code == 200
             slashed = client.get(f"{before}/docs/", follow_redirects=False)
             assert slashed.headers["location"] == "../docs"
             assert client.put(f"{before}/dicom-web/studies").headers["allow"] == "GET, HEAD, POST"
