@@ -186,7 +186,8 @@ def _blobs(field: FloatImage, lungs: Mask, extent_mm: tuple[float, float], diame
     response = _response(image, (sigma_mm / y_mm, sigma_mm / x_mm))
     minimum = MIN_SMALL_RESPONSE_HU if diameter_mm < SMALL_MM else MIN_RESPONSE_HU
     highest = cv2.dilate(response, np.ones((3, 3), np.uint8))
-    y, x = np.nonzero((response >= highest) & (response >= minimum) & (inside > 0))
+    # Flat: numbers of two axes take ten times as long to find.
+    y, x = np.divmod(np.flatnonzero((response >= highest) & (response >= minimum) & (inside > 0)), image.shape[1])
     points_mm = np.stack([(y + 0.5) * y_mm, (x + 0.5) * x_mm], axis=1)
     return Blobs(points_mm, np.full(len(y), diameter_mm), response[y, x].astype(np.float64))
 

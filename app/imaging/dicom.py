@@ -81,11 +81,11 @@ class DicomImage:
         if plain is not None:
             meta, header = map(Header, plain)
             values = header.data("PixelData")
-            return cls._checked(meta, header, ExplicitVRLittleEndian, PixelBytes(values, 0, len(values)))
+            return cls._checked(meta, header, _syntax(meta), PixelBytes(values, 0, len(values)))
         dataset, pixels, ended = parse_dicom(file)
         meta, header = Header(dataset.file_meta), Header(dataset)
         notes = () if ended else (UNENDED,)
-        return cls._checked(meta, header, UID(meta.text("TransferSyntaxUID") or ""), pixels, notes)
+        return cls._checked(meta, header, _syntax(meta), pixels, notes)
 
     @classmethod
     def _checked(
@@ -161,6 +161,10 @@ class DicomImage:
                 *self.notes,
             ),
         )
+
+
+def _syntax(meta: Header) -> UID:
+    return UID(meta.text("TransferSyntaxUID") or "")
 
 
 def _thickness(groups: FrameGroups) -> float | None:

@@ -92,7 +92,7 @@ def _closed(lung: ByteMask, reach_mm: float, pixel_mm: float) -> ByteMask:
     if not part.any():
         return lung
     # A border as wide as the closing: without it closing eats what touches the edge.
-    padded = np.pad(part, border)
+    padded = np.asarray(cv2.copyMakeBorder(part, border, border, border, border, cv2.BORDER_CONSTANT), np.uint8)
     # Distances take a fifth of the time of OpenCV's closing with a disc as large.
     near = (_distance(padded == 0) <= reach_px).view(np.uint8)
     filled = (_distance(near) > reach_px).view(np.uint8) | padded

@@ -78,39 +78,56 @@ def extract_patch(ct_slice: CTSlice, centre_px: PointPx, spec: PatchSpec) -> Pat
 def resample(
     image: NDArray[np.float32], spacing_mm: tuple[float, float], centre_px: PointPx, spec: PatchSpec
 ) -> tuple[FloatImage, float]:
-    """Resample a square around a (column, row) point of a float32 (rows, columns) image.
+    """Resample a square around a (column, row) point of a float32 (rows, columns) image (see `AxisSamples`).
 
-    Separable triangle filter: linear interpolation where the patch is as fine as the source or finer,
-    widened to the patch's pixel where it is coarser, so that nothing aliases. Beyond the edge the outermost
-    pixel is repeated. Returns float32 (size, size) and the fraction of the patch beyond the edge.
+    Returns float32 (size, size) and the fraction of the patch beyond the edge.
     """
     column, row = centre_px
-    first_row, by_row, outside_rows = _axis_weights(row, spacing_mm[0], image.shape[0], spec)
-    first_column, by_column, outside_columns = _axis_weights(column, spacing_mm[1], image.shape[1], spec)
-    crop = _crop(image, first_row, by_row.shape[1], first_column, by_column.shape[1])
-    inside = (1 - outside_rows) * (1 - outside_columns)
-    return np.ascontiguousarray(by_row @ crop @ by_column.T), 1 - inside
+    down = AxisSamples.around(row, spacing_mm[0], image.shape[0], spec)
+    across = AxisSamples.around(column, spacing_mm[1], image.shape[1], spec)
+    return down.by(across, image), 1 - (1 - down.outside) * (1 - across.outside)
 
 
-def _crop(image: FloatImage, top: int, rows: int, left: int, columns: int) -> FloatImage:
-    """A copy of a rectangle of `image`, the outermost pixels repeated beyond its edge."""
+@dataclass(frozen=True, slots=True, eq=False)
+class AxisSamples:
+    """Where a patch's pixels lie along one axis of what it is cut from: float32 `weights` (size, n) of the n source
+    pixels from number `first`, which may lie beyond an edge, and the fraction of the patch `outside`.
+
+    A triangle filter: linear interpolation where the patch is as fine as the source or finer, widened to the patch's
+    pixel where it is coarser, so that nothing aliases. Beyond the edge the outermost pixel is repeated.
+    """
+
+    first: int
+    weights: NDArray[np.float32]
+    outside: float
+
+    @classmethod
+    def around(cls, centre: float, source_mm: float, length: int, spec: PatchSpec) -> AxisSamples:
+        """Samples around a place, in pixels, on an axis of `length` pixels of `source_mm`."""
+        scale = spec.spacing_mm / source_mm
+        samples = centre + (np.arange(spec.size_px) - spec.middle_px) * scale
+        reach = max(1.0, scale)
+        first, last = math.floor(samples[0] - reach), math.ceil(samples[-1] + reach)
+        weights = np.abs(np.arange(first, last + 1) - samples[:, None])
+        weights /= -reach
+        weights += 1
+        np.maximum(weights, 0, out=weights)
+        weights /= weights.sum(axis=1, keepdims=True)
+        outside = np.count_nonzero((samples < -0.5) | (samples > length - 0.5)) / spec.size_px
+        return cls(first, weights.astype(np.float32), outside)
+
+    def by(self, across: AxisSamples, image: FloatImage | NDArray[np.int16]) -> FloatImage:
+        """The patch, float32 (size, size), of these rows of `image` by these columns."""
+        rows, columns = self.weights.shape[1], across.weights.shape[1]
+        crop = _crop(image, self.first, rows, across.first, columns)
+        return np.ascontiguousarray(self.weights @ crop @ across.weights.T)
+
+
+def _crop(image: FloatImage | NDArray[np.int16], top: int, rows: int, left: int, columns: int) -> FloatImage:
+    """A float32 copy of a rectangle of `image`, the outermost pixels repeated beyond its edge."""
     height, width = image.shape
     if 0 <= top <= height - rows and 0 <= left <= width - columns:
-        return image[top : top + rows, left : left + columns].copy()
+        return image[top : top + rows, left : left + columns].astype(np.float32)
     down = np.clip(np.arange(top, top + rows), 0, height - 1)
     along = np.clip(np.arange(left, left + columns), 0, width - 1)
-    return image[down[:, None], along]
-
-
-def _axis_weights(
-    centre: float, source_mm: float, length: int, spec: PatchSpec
-) -> tuple[int, NDArray[np.float32], float]:
-    """First source index along one axis, float32 (size, indices) weights, and the fraction of samples outside."""
-    scale = spec.spacing_mm / source_mm
-    samples = centre + (np.arange(spec.size_px) - spec.middle_px) * scale
-    reach = max(1.0, scale)
-    first, last = math.floor(samples[0] - reach), math.ceil(samples[-1] + reach)
-    weights = np.maximum(0.0, 1 - np.abs(np.arange(first, last + 1) - samples[:, None]) / reach)
-    weights /= weights.sum(axis=1, keepdims=True)
-    outside = np.count_nonzero((samples < -0.5) | (samples > length - 0.5)) / spec.size_px
-    return first, weights.astype(np.float32), outside
+    return image[down[:, None], along].astype(np.float32)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Final
 
 import cv2
@@ -30,7 +29,7 @@ from app.imaging.candidates import (
 )
 from app.imaging.ct import FloatImage, PointPx
 from app.imaging.lung_closing import ByteMask
-from app.imaging.lungs import WORK_SPACING_MM, shrink
+from app.imaging.lungs import WORK_SPACING_MM, Mask, shrink
 from app.imaging.memory import mapped_zeros
 from app.imaging.volume import CTVolume
 from app.imaging.volume_lungs import Progress, VolumeLungs
@@ -77,8 +76,8 @@ def find_volume_candidates(
 ) -> tuple[VolumeCandidate, ...]:
     """Candidates in and at most MARGIN_MM beside `lungs` (of the same volume), strongest first.
 
-    At most MAX_PER_SLICE times the number of slices. Memory beyond the volume does not grow with it. `progress` is
-    called with the slices done; what it raises ends the search.
+    At most MAX_PER_SLICE times the number of slices. Memory beyond the volume grows by a bit for a pixel of the lungs'
+    masks. `progress` is called with the slices done; what it raises ends the search.
     """
     if not lungs.any():
         return ()
@@ -88,12 +87,10 @@ def find_volume_candidates(
     memory = mapped_zeros((most,), np.float32)
     found: list[Blobs] = []
     for turn, sizes in enumerate(TURNS):
-        of_turn: list[Blobs] = []
         for done, blobs in enumerate(_search(field, sizes, memory), start=1):
-            of_turn += blobs
+            found += blobs
             if progress is not None and (done % TOLD_EVERY == 0 or done == field.planes):
                 progress(round(len(volume) * (turn + done / field.planes) / len(TURNS)))
-        found.append(Blobs.joined(of_turn))
     inside = field.lying_inside(Blobs.joined(found))
     return tuple(
         _candidate(inside.points_mm[k], float(inside.diameters_mm[k]), float(inside.responses_hu[k]), volume, field)
@@ -116,6 +113,7 @@ class _Field:
         self.plane_mm = slice_mm * self.grouped
         self.pixel_mm = (row_mm * volume.hu.shape[1] / rows, column_mm * volume.hu.shape[2] / columns)
         self._volume, self._lungs = volume, lungs
+        self._inner: dict[int, NDArray[np.uint8]] = {}  # by slice, eight pixels a byte: a third of a search to find
         self.window = _window(lungs)
         self.shape = tuple(axis.stop - axis.start for axis in self.window)
 
@@ -124,9 +122,14 @@ class _Field:
         images = [shrink(self._volume.hu[k], self._volume.spacing_mm[1:])[self.window] for k in self._slices(number)]
         masks = [self._lungs.work_mask(k)[self.window] for k in self._slices(number)]
         if not walls:
-            masks = [without_walls(image, mask, WORK_SPACING_MM) for image, mask in zip(images, masks, strict=True)]
+            masks = [self._without_walls(*each) for each in zip(self._slices(number), images, masks, strict=True)]
         fields = [search_field(image, mask) for image, mask in zip(images, masks, strict=True)]
         return np.asarray(np.mean(fields, axis=0) - OUTSIDE_HU, np.float32)
+
+    def _without_walls(self, index: int, image: FloatImage, mask: Mask) -> Mask:
+        if index not in self._inner:
+            self._inner[index] = np.packbits(without_walls(image, mask, WORK_SPACING_MM))
+        return np.unpackbits(self._inner[index], count=mask.size).view(np.bool_).reshape(mask.shape)
 
     def lying_inside(self, blobs: Blobs) -> Blobs:
         """Those in the lungs and at most MARGIN_MM beside them."""
@@ -179,8 +182,22 @@ def _search(field: _Field, sizes: Sequence[tuple[float, float]], memory: NDArray
         scale.hold_in(memory[: scale.values])
         memory = memory[scale.values :]
     for number in range(field.planes):
-        plane = field.plane(number, walls=max(sizes)[0] >= WALL_MM)
+        plane = _Reduced(field.plane(number, walls=max(sizes)[0] >= WALL_MM))
         yield [blobs for scale in scales for blobs in scale.search(number, plane)]
+
+
+class _Reduced:
+    """A plane on pixels as coarse as each scale wants them, made once for all that want the same."""
+
+    def __init__(self, plane: FloatImage) -> None:
+        self._of_shape = {plane.shape: plane}
+
+    def to(self, shape: tuple[int, ...]) -> FloatImage:
+        """Means on `shape` pixels."""
+        if shape not in self._of_shape:
+            plane = next(iter(self._of_shape.values()))
+            self._of_shape[shape] = np.asarray(cv2.resize(plane, shape[::-1], interpolation=cv2.INTER_AREA), np.float32)
+        return self._of_shape[shape]
 
 
 class _Scale:
@@ -207,13 +224,13 @@ class _Scale:
         self._held_shape = (min(held, self._planes), self._shape[0] + 2, self._shape[1] + 2)
         self.values = math.prod(self._held_shape)
         self._smooth: Stack = np.zeros((0, 0, 0), np.float32)
-        self._latest: deque[FloatImage] = deque()
+        self._latest: deque[tuple[FloatImage, FloatImage]] = deque()  # responses, and the highest around each
 
     def hold_in(self, memory: NDArray[np.float32]) -> None:
         """Take this memory, of finite numbers: planes that have not come count with a weight of 0."""
         self._smooth = memory.reshape(self._held_shape)
 
-    def search(self, number: int, plane: FloatImage) -> Iterator[Blobs]:
+    def search(self, number: int, plane: _Reduced) -> Iterator[Blobs]:
         """Take the next plane; yields what is found at the heights for which nothing is missing any more."""
         self._smooth[number % len(self._smooth)] = self._smoothed(plane)
         ready = self._last
@@ -221,16 +238,16 @@ class _Scale:
             ready = math.floor((number * self._plane_mm - self._reach_mm) / self._step_mm)
         # One height at a time: more are no faster, and take memory.
         for height in range(self._next, ready + 1):
-            self._latest.append(self._response(height))
+            response = self._response(height)
+            self._latest.append((response, np.asarray(cv2.dilate(response, NEIGHBOURS), np.float32)))
             if len(self._latest) == HEIGHTS_OF_MAXIMUM:
                 yield self._maxima(height - 1)
                 self._latest.popleft()
         self._next = max(self._next, ready + 1)
 
-    def _smoothed(self, plane: FloatImage) -> FloatImage:
+    def _smoothed(self, plane: _Reduced) -> FloatImage:
         """With a border of one pixel."""
-        image = cv2.resize(plane, self._shape[::-1], interpolation=cv2.INTER_AREA)
-        sigma_y, sigma_x = self._sigmas_px
+        image, (sigma_y, sigma_x) = plane.to(self._shape), self._sigmas_px
         # Outside the field is 0, as outside the lungs: what is at its edge does not go on.
         smooth = cv2.GaussianBlur(image, (0, 0), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_CONSTANT)
         return np.asarray(cv2.copyMakeBorder(smooth, 1, 1, 1, 1, cv2.BORDER_REPLICATE), np.float32)
@@ -241,8 +258,12 @@ class _Scale:
 
     def _maxima(self, height: int) -> Blobs:
         """Local maxima at the middle one of the latest heights, which is `height`."""
-        response, around = self._latest[1], reduce(np.maximum, map(_highest_around, self._latest))
-        y, x = np.nonzero((response >= around) & (response >= self._minimum))
+        response, _ = self._latest[1]
+        flat = response.ravel()
+        found = np.flatnonzero(flat >= self._minimum)
+        for _, highest in self._latest:
+            found = found[flat[found] >= highest.ravel()[found]]
+        y, x = np.divmod(found, response.shape[1])
         z_mm = np.full(len(y), height * self._step_mm)
         points_mm = np.stack([z_mm, (y + 0.5) * self._pixel_mm[0], (x + 0.5) * self._pixel_mm[1]], axis=1)
         return Blobs(points_mm, np.full(len(y), self._diameter_mm), response[y, x].astype(np.float64))
@@ -265,17 +286,11 @@ def _weights(across_mm: NDArray[np.float64], sigma_mm: float, plane_mm: float) -
     the second difference of the Gaussian's second antiderivative.
     """
     t, h = across_mm / sigma_mm, plane_mm / sigma_mm
-
-    def density(u: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi), np.float64)
-
-    def second_antiderivative(u: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(u * ndtr(u) + density(u), np.float64)
-
-    def hat(f: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Stack:
-        return np.asarray((f(t + h) - 2 * f(t) + f(t - h)) / h, np.float32)
-
-    return np.stack([hat(second_antiderivative), hat(lambda u: np.asarray(ndtr(u), np.float64)), hat(density)])
+    u = np.stack([t + h, t, t - h])
+    density, below = np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi), ndtr(u)
+    # The Gaussian's second antiderivative, its first, and itself.
+    above, middle, beneath = np.stack([u * below + density, below, density], axis=1)
+    return np.asarray((above - 2 * middle + beneath) / h, np.float32)
 
 
 def _response(derivatives: Stack, sigmas_px: tuple[float, ...], minimum: float) -> FloatImage:
@@ -286,17 +301,19 @@ def _response(derivatives: Stack, sigmas_px: tuple[float, ...], minimum: float) 
     """
     value, first, second = derivatives
     sigma_y, sigma_x = map(np.float32, sigmas_px)
-    centre = value[1:-1, 1:-1]
-    dense_xx = (value[1:-1, 2:] + value[1:-1, :-2] - 2 * centre) * sigma_x**2
-    dense_yy = (value[2:, 1:-1] + value[:-2, 1:-1] - 2 * centre) * sigma_y**2
-    dense_zz = second[1:-1, 1:-1]
-    response = np.zeros(centre.size, np.float32)
+    rows, columns = value.shape[0] - 2, value.shape[1] - 2
     # No mean exceeds the arithmetic one: elsewhere the rest need not be computed.
-    inner = np.flatnonzero(dense_xx + dense_yy + dense_zz <= -minimum)
+    kernel = np.array([[0, sigma_y**2, 0], [sigma_x**2, 0, sigma_x**2], [0, sigma_y**2, 0]], np.float32)
+    kernel[1, 1] = -kernel.sum()
+    dense = cv2.filter2D(value, cv2.CV_32F, kernel)[1:-1, 1:-1] + second[1:-1, 1:-1]
+    inner = np.flatnonzero(dense <= -minimum)
     row, column = value.shape[1], 1
-    at = (inner // centre.shape[1] + 1) * row + inner % centre.shape[1] + column
-    xx, yy, zz = dense_xx.ravel()[inner], dense_yy.ravel()[inner], dense_zz.ravel()[inner]
+    at = (inner // columns + 1) * row + inner % columns + column
     flat, slope = value.ravel(), first.ravel()
+    twice = 2 * flat[at]
+    xx = (flat[at + column] + flat[at - column] - twice) * sigma_x**2
+    yy = (flat[at + row] + flat[at - row] - twice) * sigma_y**2
+    zz = second.ravel()[at]
     corners = flat[at + row + column] + flat[at - row - column] - flat[at + row - column] - flat[at - row + column]
     xy = corners * (sigma_x * sigma_y / 4)
     xz = (slope[at + column] - slope[at - column]) * (sigma_x / 2)
@@ -305,9 +322,6 @@ def _response(derivatives: Stack, sigmas_px: tuple[float, ...], minimum: float) 
     determinant = xx * minor_x - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz)
     minors = minor_x + minor_y + minor_z
     bright = (minors > 0) & (determinant < 0)
+    response = np.zeros(rows * columns, np.float32)
     response[inner[bright]] = -9 * determinant[bright] / minors[bright]
-    return response.reshape(centre.shape)
-
-
-def _highest_around(response: FloatImage) -> FloatImage:
-    return np.asarray(cv2.dilate(response, NEIGHBOURS), np.float32)
+    return response.reshape(rows, columns)

@@ -107,7 +107,7 @@ def test_what_lies_above_does_not_change_what_is_found(slice_mm: float) -> None:
     assert longer.centre_px == pytest.approx(strongest.centre_px)
 
 
-def test_memory_does_not_grow_with_the_series(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_grows_by_a_bit_a_pixel_with_the_series(monkeypatch: pytest.MonkeyPatch) -> None:
     mapped: list[int] = []
 
     def counted(shape: tuple[int, ...], dtype: type[np.float32]) -> NDArray[np.float32]:
@@ -122,7 +122,7 @@ def test_memory_does_not_grow_with_the_series(monkeypatch: pytest.MonkeyPatch) -
         tracemalloc.start()
         try:
             assert find_volume_candidates(volume, lungs)
-            return tracemalloc.get_traced_memory()[1] + mapped.pop()
+            return tracemalloc.get_traced_memory()[1] + mapped.pop() - lungs.packed.nbytes
         finally:
             tracemalloc.stop()
 
