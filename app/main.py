@@ -118,6 +118,7 @@ def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
     for error, handler in problems.handlers(metrics, refused).items():
         app.add_exception_handler(error, handler)
     if root_path := services.settings.root_path:
+        require_free(root_path)
         app.add_middleware(BelowRoot, root_path=root_path)
     app.add_middleware(HeadAsGet)
     app.add_middleware(WellFormed, metrics=metrics, hosts=hosts)
@@ -128,7 +129,6 @@ def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
     for module in (predict, studies, reports, models, health, dicomweb, results, retrieval, docs):
         app.include_router(module.router)
     docs.mount_assets(app)
-    require_free(services.settings.root_path)
     app.router.default = NoRoute(app.router)
 
 

@@ -18,7 +18,7 @@ from app.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIN_TOKEN_LENGTH = 16
-ROOT_PATH = r"^((/[A-Za-z0-9._~-]+)+)?$"
+ROOT_PATH = r"^(/[A-Za-z0-9._~-]+)+$"
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")  # RFC 6454 6.2
 KILOBYTE = 1024
 MEGABYTE = 1024 * KILOBYTE
@@ -158,8 +158,8 @@ class Settings(BaseSettings):
         frozenset[str], NoDecode, Field(description="addresses and networks of proxies, between commas")
     ] = frozenset({"127.0.0.1", "::1"})
     root_path: Annotated[
-        str, Field(pattern=ROOT_PATH, description="path at which a proxy shows the service, which it may strip")
-    ] = ""
+        str | None, Field(pattern=ROOT_PATH, description="path at which a proxy shows the service; it may strip it")
+    ] = None
     cors_origins: Annotated[
         frozenset[str],
         NoDecode,

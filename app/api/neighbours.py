@@ -30,7 +30,7 @@ def allow_scripts_of(app: FastAPI, origins: Collection[str]) -> None:
 
 def require_free(root_path: str) -> None:
     """Raise SettingsError where a path of the service begins as the root path does: it would be taken for stripped."""
-    if root_path and any(path.startswith(f"{root_path}/") for _, path in OPERATIONS):
+    if any(path.startswith(f"{root_path}/") for _, path in OPERATIONS):
         raise SettingsError(
             found="a LUNGSCOPE_ROOT_PATH that is the beginning of paths of the service itself",
             expected="another one, such as /lungscope",

@@ -21,6 +21,7 @@ from starlette.testclient import TestClient
 
 from app.api.dicomweb.native_xml import NAMESPACE
 from app.delivery.store import ResultStore
+from app.errors import SettingsError
 from app.main import create_app
 from app.reports.frames import Frames
 from app.reports.result import ResultObject
@@ -207,3 +208,8 @@ def test_below_a_path_addresses_are_those_that_clients_see(folder: Path) -> None
             assert slashed.headers["location"] == "../docs"
             assert client.put(f"{before}/dicom-web/studies").headers["allow"] == "GET, HEAD, POST"
             assert client.get(f"{before}/no/such").status_code == 404
+
+
+def test_a_path_of_the_service_cannot_be_that_of_a_proxy(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="LUNGSCOPE_ROOT_PATH"):
+        served(folder, root_path="/dicom-web")
