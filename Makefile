@@ -60,7 +60,7 @@ test-floors: $(DEV_READY) ## run the server's tests with the lowest versions tha
 	sh requirements/floors.sh build/floors
 	build/floors/bin/python -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning tests/server $(PYTEST_ARGS)
 
-INTEROP_TOOLS := Orthanc dciodvfy dsrdump nginx npm
+INTEROP_TOOLS := Orthanc dciodvfy dsrdump storescu nginx npm
 FHIR_SCHEMA := build/interop/fhir.schema.json
 FHIR_DEFINITIONS := 4.5.2
 .PHONY: interop-tools

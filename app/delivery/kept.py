@@ -21,6 +21,7 @@ class KeptSeries:
     def __init__(self, folder: Path, hours: float) -> None:
         self._folder = folder
         self._hours = hours
+        self._sizes: dict[tuple[str, int], int] = {}  # by name, and when it was put here: it does not change
 
     def keep(self, name: str, series: Path) -> bool:
         """Move the folder of a series here; whether it was, and need not be deleted."""
@@ -43,6 +44,18 @@ class KeptSeries:
                 instance.rename(series / instance.name)
         delete(place)
 
+    def used_bytes(self) -> int:
+        """The bytes of all that is kept. Thousands of files: it looks at those of a series once, however often a sender
+        makes it ask."""
+        sizes = {}
+        for series in self._folder.iterdir():
+            with suppress(FileNotFoundError):
+                key = (series.name, series.lstat().st_mtime_ns)
+                known = self._sizes.get(key)
+                sizes[key] = bytes_in(series) if known is None else known
+        self._sizes = sizes
+        return sum(sizes.values())
+
     def expire(self, now: float) -> None:
         """Delete what was kept for long enough."""
         for series in self._folder.iterdir():
@@ -56,3 +69,14 @@ class KeptSeries:
         if oldest is not None:
             delete(oldest)
         return oldest is not None
+
+
+def bytes_in(folder: Path) -> int:
+    """The bytes of all files below a folder, as far as they stay there."""
+    used = 0
+    # Others rename and delete meanwhile: os.walk passes over what has gone, where Path.rglob raises.
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                used += Path(where, name).lstat().st_size
+    return used

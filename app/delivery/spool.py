@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 from app.delivery.claim import SEPARATOR, Claim
-from app.delivery.kept import HOUR_S, KeptSeries
+from app.delivery.kept import HOUR_S, KeptSeries, bytes_in
 from app.delivery.quarantine import Quarantine, delete
 from app.errors import SpoolFull
 from app.locks import held, held_if_free, try_lock
@@ -308,13 +308,8 @@ class Spool:
                 )
 
     def _used_bytes(self) -> int:
-        used = 0
-        # Others rename and delete meanwhile: os.walk passes over what has gone, where Path.rglob raises.
-        for folder, _, names in os.walk(self._folder):
-            for name in names:
-                with suppress(OSError):
-                    used += Path(folder, name).lstat().st_size
-        return used
+        at_work = (self._incoming, self.series, self._judging, self._trash, self.quarantine.folder)
+        return sum(map(bytes_in, at_work)) + self._kept.used_bytes()
 
     def _read_salt(self) -> bytes:
         path = self._folder / SALT

@@ -88,4 +88,4 @@ def _prepare(report: Report) -> None:
 
 
 def _structured_report(report: Report) -> Dataset:
-    return replacing(write_structured_report(report), report.predecessor)
+    return replacing(write_structured_report(report), report.replaced)

@@ -8,7 +8,7 @@ from app.reports.result import ReportReference
 
 
 def replacing(report: Dataset, predecessor: ReportReference | None) -> Dataset:
-    """The report, with its predecessor if it has one: the same report, written again, is none."""
+    """The report, which names its predecessor if it has one; it is never its own."""
     if predecessor is None or predecessor.uid == report.SOPInstanceUID:
         return report
     instance, series, study = Dataset(), Dataset(), Dataset()

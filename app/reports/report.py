@@ -28,6 +28,9 @@ Kind = Literal["sr", "capture", "map", "segmentation"]
 OfReport = Kind | Literal["fhir"]
 MANUFACTURER: Final = "Lungscope"
 DISCLAIMER: Final = "Research use only. Not a medical device."
+REPLACES: Final = QualityNote(
+    "replaces_report", "warning", "This replaces an earlier report, from before all instances of the series had come."
+)
 UID_NAMESPACE: Final = uuid.UUID("5c1ff1a4-1f43-5d5e-9a0c-6f7b4a3c2d10")  # ours alone: the same name, the same UID
 
 
@@ -82,8 +85,15 @@ class Report:
 
     @property
     def notes(self) -> tuple[QualityNote, ...]:
-        """The remarks about the image, and about its header."""
-        return (*self.prediction.quality, *remarks_on(self.source_headers))
+        """The remarks about the image, and about its header; and that the report replaces one, if it does."""
+        replaced = () if self.replaced is None else (REPLACES,)
+        return (*replaced, *self.prediction.quality, *remarks_on(self.source_headers))
+
+    @property
+    def replaced(self) -> ReportReference | None:
+        """The earlier report that this one replaces: the same one, written again, does not replace itself."""
+        before = self.predecessor
+        return None if before is None or before.uid == self.instance_uid("sr") else before
 
     @property
     def sources(self) -> tuple[SliceSource, ...]:

@@ -24,7 +24,7 @@ class Orthanc:
     docs/pacs.md, forwarding to the service at `lungscope_port`."""
 
     def __init__(self, folder: Path, lungscope_port: int, token: str) -> None:
-        self.port = free_port()
+        self.port, self.dicom_port = free_port(), free_port()
         self.root = f"http://127.0.0.1:{self.port}"
         self._http = urllib3.PoolManager(timeout=PATIENCE_S, retries=urllib3.Retry(connect=200, backoff_factor=0.1))
         etc = folder / "etc"
@@ -38,7 +38,7 @@ class Orthanc:
         replace_in(etc / "dicomweb.json", {":8000/": f":{lungscope_port}/"})
         own = {
             '"HttpPort" : 8042': f'"HttpPort" : {self.port}',
-            '"DicomServerEnabled" : true': '"DicomServerEnabled" : false',
+            '"DicomPort" : 4242': f'"DicomPort" : {self.dicom_port}',
             "/var/lib/orthanc/db-v6": str(folder / "storage"),
             '"StableAge" : 15': '"StableAge" : 1',
         }
@@ -59,6 +59,10 @@ class Orthanc:
     def upload(self, data: bytes) -> None:
         """Store one instance."""
         assert self._http.request("POST", self.root + "/instances", body=data).status == 200
+
+    def store(self, files: list[Path]) -> None:
+        """Send files by C-STORE, as a modality does."""
+        subprocess.run(["storescu", "-aec", "ORTHANC", "127.0.0.1", str(self.dicom_port), *map(str, files)], check=True)
 
     def end(self) -> None:
         self.process.terminate()

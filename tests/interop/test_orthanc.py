@@ -62,9 +62,12 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     pair.orthanc.end()
 
 
-def test_what_was_sent_while_the_service_was_down_is_sent_again(pair: Pair) -> None:
-    for index in range(SLICES):
-        pair.orthanc.upload(slice_file(index))
+def test_what_a_modality_sent_while_the_service_was_down_is_sent_again(pair: Pair, tmp_path: Path) -> None:
+    files = [tmp_path / f"{index}.dcm" for index in range(SLICES)]
+    for index, path in enumerate(files):
+        path.write_bytes(slice_file(index))
+    assert pair.orthanc.json("/system")["DicomAet"] == "ORTHANC"
+    pair.orthanc.store(files)
     (study,) = pair.orthanc.json("/studies")
     eventually(lambda: [job for job in pair.orthanc.json("/jobs?expand") if job["State"] == "Failure"])
     pair.resend()  # nobody is there
