@@ -28,9 +28,7 @@ Kind = Literal["sr", "capture", "map", "segmentation"]
 OfReport = Kind | Literal["fhir"]
 MANUFACTURER: Final = "Lungscope"
 DISCLAIMER: Final = "Research use only. Not a medical device."
-REPLACES: Final = QualityNote(
-    "replaces_report", "warning", "This replaces an earlier report, from before all instances of the series had come."
-)
+REPLACES: Final = QualityNote("replaces_report", "warning", "This replaces an earlier report on the same series.")
 UID_NAMESPACE: Final = uuid.UUID("5c1ff1a4-1f43-5d5e-9a0c-6f7b4a3c2d10")  # ours alone: the same name, the same UID
 
 
