@@ -16,13 +16,27 @@ from fastapi import FastAPI, Request
 from app import __version__
 from app.api import contract, problems
 from app.api.deps import Services, actor_of
+from app.api.dialects.served import networks_of
 from app.api.early_answers import EarlyAnswers, malformed_answers
 from app.api.guard import quota, refused_with, trusted_hosts, who_may_call
 from app.api.middleware import BelowRoot, HeadAsGet, RequestContext, WellFormed
 from app.api.neighbours import allow_scripts_of, require_free
 from app.api.optional_models import load_optional, report_reader, second_opinions
 from app.api.record_keeping import records_of
-from app.api.routes import dicomweb, docs, health, models, predict, reports, results, retrieval, studies
+from app.api.routes import (
+    dialects,
+    dicomweb,
+    docs,
+    health,
+    models,
+    pixels,
+    predict,
+    reports,
+    results,
+    retrieval,
+    studies,
+    viewer,
+)
 from app.api.routing import NoRoute
 from app.api.spooling import delivery_of
 from app.cell.cells import CellLimits, Cells, decoder_of
@@ -30,12 +44,14 @@ from app.imaging.decoder import InProcess
 from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.arrivals import Arrivals
 from app.inference.backends import Backend
+from app.inference.canaries import load_canaries
 from app.inference.engine import Engine
 from app.inference.naming import name_model, name_models
 from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.inference.second_opinion import SecondOpinions
 from app.inference.series_lane import SeriesLane
 from app.judgement.judge import Judge
+from app.reports.report import ResultOptions
 from app.security.hosts import TrustedHosts
 from app.server.bounds import ConnectionBounds
 from app.server.connections import Connections, Reason
@@ -126,9 +142,11 @@ def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
         allow_scripts_of(app, origins)
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
-    for module in (predict, studies, reports, models, health, dicomweb, results, retrieval, docs):
+    of_dicomweb = (dicomweb, results, retrieval)
+    for module in (predict, studies, pixels, reports, models, dialects, health, *of_dicomweb, docs, viewer):
         app.include_router(module.router)
     docs.mount_assets(app)
+    viewer.mount_assets(app)
     app.router.default = NoRoute(app.router)
 
 
@@ -165,6 +183,7 @@ def _services(
         settings.max_slices,
         opinions,
         deidentify=settings.deidentify,
+        results=ResultOptions(settings.max_pictures, settings.fhir_patient_system, settings.fhir_accession_system),
         keep_digests=records.kept,
         decoder=decoder,
     )
@@ -172,9 +191,9 @@ def _services(
     callers = who_may_call(settings)
     received = Arrivals(settings.study_queue_mb * MEGABYTE)
     places = quota(callers, settings)
-    return Services(
-        settings, registry, judge, engine, lane, metrics, received, callers, places, delivery, reader, records
-    )
+    networks, beside = networks_of(registry, reader, opinions, settings)
+    served = (networks, beside, delivery, reader, records)
+    return Services(settings, registry, judge, engine, lane, metrics, received, callers, places, *served)
 
 
 def _decoder(settings: Settings, metrics: Metrics) -> Cells | InProcess:
@@ -272,6 +291,7 @@ async def _get_ready(
     registry = services.registry
     decoder.launch()
     named = partial(name_model, services.metrics)
+    await asyncio.to_thread(load_canaries, services.canaries, named)
     await asyncio.to_thread(load_optional, services.reader, services.judge.opinions, named)
     try:
         await asyncio.to_thread(registry.load)

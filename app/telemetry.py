@@ -120,6 +120,14 @@ class _RequestMetrics:
                 registry=registry,
             )
         )
+        self.network_inputs = _by_labels(
+            Counter(
+                "lungscope_network_inputs",
+                "Inputs that clients had a network run on, without a judgement.",
+                ["model", "version"],
+                registry=registry,
+            )
+        )
         self.decisions = _by_labels(
             Counter("lungscope_decisions", "Predictions by decision.", ["decision"], registry=registry)
         )

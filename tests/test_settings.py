@@ -61,6 +61,8 @@ def test_a_short_secret_from_a_file_is_refused_too(tmp_path: Path, monkeypatch: 
         ({"ROOT_PATH": "/lungscope/"}, "LUNGSCOPE_ROOT_PATH"),
         ({"CORS_ORIGINS": "https://viewer.example/ohif"}, "LUNGSCOPE_CORS_ORIGINS"),
         ({"CALLER_RATE": "-1"}, "LUNGSCOPE_CALLER_RATE"),
+        ({"MAX_PICTURES": "0"}, "LUNGSCOPE_MAX_PICTURES"),
+        ({"FHIR_PATIENT_SYSTEM": "our hospital"}, "LUNGSCOPE_FHIR_PATIENT_SYSTEM"),
         ({"CALLER_BURST": "0"}, "LUNGSCOPE_CALLER_BURST"),
     ],
     ids=str,

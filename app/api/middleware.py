@@ -28,7 +28,11 @@ STATIC_HEADERS: Final = (
     (page_policies.HEADER.encode(), page_policies.NOTHING.encode()),
 )
 SECURITY_HEADERS: Final = (*STATIC_HEADERS, (b"cache-control", b"no-store"))
-STATIC_PREFIX: Final = "/docs/assets/"  # the docs pages' files may be cached
+# The docs pages' files may be cached, and the viewer's where the service says that they have not changed.
+STATIC: Final = {
+    "/docs/assets/": STATIC_HEADERS,
+    "/viewer/": (*STATIC_HEADERS, (b"cache-control", b"no-cache")),
+}
 KNOWN_EXPECTATIONS: Final = (
     b"",
     b"100-continue",
@@ -55,7 +59,7 @@ class RequestContext:
         request_id = id_of(scope)
         token = telemetry.request_id.set(request_id)
         started = time.perf_counter()
-        own = STATIC_HEADERS if scope["path"].startswith(STATIC_PREFIX) else SECURITY_HEADERS
+        own = next((h for path, h in STATIC.items() if scope["path"].startswith(path)), SECURITY_HEADERS)
         status: int | None = None
 
         async def send_with_headers(message: Message) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from app.delivery.claim import Claim
+from app.delivery.clock_steps import ClockReading, read_clock
 from app.delivery.kept import HOUR_S
 from app.delivery.series_states import DROPPED, KnownSeries, Settled, Verdict
 from app.delivery.spool import Spool
@@ -69,25 +70,30 @@ class SpoolWork:
     may_begin: Callable[[], bool] = always
     say_why_not: SayWhyNot | None = None
     most_bytes: int = NO_LIMIT_BYTES
+    read_clock: Callable[[], ClockReading | None] = read_clock
 
     def step(self, now: float | None = None) -> bool:
         """Sweep the spool, and judge one series if one is complete; returns whether there was one.
 
-        While the disk cannot be written it only deletes what is too old: it would judge a series in vain, over and
-        over.
+        What can be judged is, however old a clock that was set makes it look; what is too old is dropped where there
+        is nothing to judge. While the disk cannot be written nothing is judged: it would be in vain, over and over.
         """
         now = time.time() if now is None else now
         watch = self.store.watch
         if not watch.may_work():
             with suppress(OSError, sqlite3.Error):
-                self._sweep_spool(now)
+                self.spool.sweep(now)
+                self._drop_old(now)
             return False
         try:
             with watch.guard():
                 self._sweep(now)
                 may_begin = self.may_begin() and self.store.make_room(self.most_bytes)
                 claim = self.spool.claim(now) if may_begin else None
-                return claim is not None and self._judge_in_turn(claim)
+                if claim is not None and self._judge_in_turn(claim):
+                    return True
+                self._drop_old(now)
+                return False
         except Unavailable:  # as the watch has said
             return False
 
@@ -217,13 +223,21 @@ class SpoolWork:
         self.store.forget(claim.id)
 
     def _sweep(self, now: float) -> None:
-        self._sweep_spool(now)
+        self.spool.sweep(now)
+        self._follow_clock(now)
         if expired := self.store.expire(now):
             logger.error("%d results could not be delivered in time and are dropped", expired)
         self.store.forget_damaged(now - self.keep_hours * HOUR_S)
 
-    def _sweep_spool(self, now: float) -> None:
-        if dropped := self.spool.sweep(now):
+    def _follow_clock(self, now: float) -> None:
+        reading = self.read_clock()
+        if reading is None:
+            return
+        if step_s := self.store.follow_clock(reading, now=now, keep_s=self.keep_hours * HOUR_S):
+            logger.warning("the system's clock was set by %.0f s: results are kept as long as before", step_s)
+
+    def _drop_old(self, now: float) -> None:
+        if dropped := self.spool.drop_old(now):
             logger.error("%d spooled series were too old to be judged and are dropped", len(dropped))
             self.metrics.spooled_series("expired").inc(len(dropped))
         for name, instances in dropped.items():

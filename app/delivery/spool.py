@@ -220,17 +220,20 @@ class Spool:
                         return claim
         return None
 
-    def sweep(self, now: float) -> dict[str, frozenset[str]]:
-        """Delete what dead processes left behind, and series older than the limit; returns the names of these series,
-        and of their instances."""
+    def sweep(self, now: float) -> None:
+        """Delete what dead processes left behind, and what has been in quarantine for too long."""
         for entry in self._trash.iterdir():
             delete(entry)
         self.quarantine.expire(now - self._limits.keep_hours * HOUR_S)
-        dropped: dict[str, frozenset[str]] = {}
         with self.gate():
             self._kept.expire(now)
             for folder in self._incoming.iterdir():
                 self._sweep_reception(folder)
+
+    def drop_old(self, now: float) -> dict[str, frozenset[str]]:
+        """Delete series older than the limit; returns their names, and those of their instances."""
+        dropped: dict[str, frozenset[str]] = {}
+        with self.gate():
             for series in [series for series in self.series.iterdir() if self._is_old(series, now)]:
                 names: frozenset[str] = frozenset()
                 with self.quarantine.instead_of(series):
@@ -290,7 +293,10 @@ class Spool:
         limits = self._limits
         patience_s = limits.settle_s if (series / WHOLE).exists() else limits.quiet_s
         arriving = any(request for request in self._incoming.iterdir() if (request / series.name).exists())
-        return not arriving and _age_s(series, now) >= patience_s
+        age_s = _age_s(series, now)
+        if age_s < 0:  # the clock was set back: how old it is nobody knows, and it must not wait until it is that time
+            os.utime(series, (now, now))
+        return not arriving and age_s >= patience_s
 
     def _is_old(self, folder: Path, now: float) -> bool:
         return _age_s(folder, now) > self._limits.keep_hours * HOUR_S

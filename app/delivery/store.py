@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from app.delivery.clock_steps import ClockReading
 from app.delivery.series_states import SeriesStates, Settled
 from app.errors import SpoolFull
 from app.reports.result import ObjectKind, ResultObject
 
+# Beside the others, as files of earlier versions have none: to whom a step of the clock was told last.
+CLOCK: Final = "CREATE TABLE IF NOT EXISTS clock (boot TEXT NOT NULL, ahead_s REAL NOT NULL)"
 DROPPED_AT_ONCE: Final = 50  # results, when room is made: a transaction that keeps nobody waiting for long
 
 
@@ -103,6 +106,24 @@ class ResultStore(SeriesStates):
             for table in ("objects", "judged", "series", "known_series"):
                 connection.execute(f"DELETE FROM {table} WHERE expires_at <= ?", (now,))
         return int(undelivered)
+
+    def follow_clock(self, reading: ClockReading, *, now: float, keep_s: float) -> float:
+        """Have everything expire as late as before the clock was set, `keep_s` from now at the latest, and deliver at
+        once what waits; returns by how many seconds it was set since any process looked."""
+        with self._transaction() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(CLOCK)
+            last = connection.execute("SELECT boot, ahead_s FROM clock").fetchone()
+            step_s = 0.0 if last is None else reading.step_since(ClockReading(*last))
+            if last is None or step_s or last[0] != reading.boot:
+                connection.execute("DELETE FROM clock")
+                connection.execute("INSERT INTO clock VALUES (?, ?)", (reading.boot, reading.ahead_s))
+            if step_s:
+                later, latest = max(step_s, 0.0), now + keep_s
+                for table in ("objects", "judged", "series"):
+                    connection.execute(f"UPDATE {table} SET expires_at = min(expires_at + ?, ?)", (later, latest))
+                connection.execute("UPDATE deliveries SET due_at = min(due_at, ?)", (now,))
+        return step_s
 
     def make_room(self, most_bytes: int) -> bool:
         """Whether the results take less than that; where not, after those have been deleted that were delivered, the

@@ -1,4 +1,4 @@
-"""Writes a judgement in formats other than JSON: DICOM objects, a FHIR bundle, a picture.
+"""Writes a judgement in formats other than JSON: DICOM objects, a FHIR bundle, a picture, a case report for people.
 
 Writing takes tenths of a second, and the first DICOM objects of a process half a second more to import their library.
 So call these functions in the thread that judges, not in the event loop.
@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from io import BytesIO
 from typing import Literal, TypeAlias
 
@@ -20,20 +21,26 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from app.errors import ResultNotWritten
-from app.explain.canvas import to_png
+from app.explain.canvas import font_bytes, to_png
 from app.explain.overlay import draw
+from app.explain.tiles import Locator, locator_of
 from app.imaging.ct import CTSlice
 from app.imaging.header import read_header
 from app.imaging.read import sniff
+from app.imaging.volume import CTVolume
 from app.inference.prediction import SliceRef
 from app.inference.vocabulary import Language
+from app.judgement.case_page import case_page
 from app.judgement.judge import Judgement
+from app.reports.page import CasePage
+from app.reports.page_html import write_html
 from app.reports.predecessor import reference_to
 from app.reports.report import Report, ReportedSlice
 from app.reports.result import ObjectKind, ReportReference, ResultObject, SeriesResult
+from app.reports.transfer_syntax import uncompressed
 from app.telemetry import Metrics
 
-Format: TypeAlias = Literal["json", "dicom", "fhir", "picture"]
+Format: TypeAlias = Literal["json", "dicom", "uncompressed_dicom", "fhir", "picture", "html", "pdf"]
 # The data sets, without pixels, of the source instances with these SOP Instance UIDs; none for a picture.
 Headers: TypeAlias = Callable[[Collection[str | None]], Sequence[Dataset]]
 logger = logging.getLogger(__name__)
@@ -49,11 +56,15 @@ def render(
     """
     if wanted == "picture":
         return (_picture(judgement, language),)
+    if wanted in ("html", "pdf"):
+        page = case_page(judgement, language, datetime.now().astimezone())
+        return (write_html(page) if wanted == "html" else page_as_pdf(page),)
     shown = headers(judgement.shown_instances)
     report = judgement.report(shown, datetime.now().astimezone(), language)
     if wanted == "fhir":
         return (fhir_bundle(report, metrics),)
-    return tuple(dicom_files(report, metrics))
+    files = dicom_files(report, metrics)
+    return tuple(map(uncompressed, files) if wanted == "uncompressed_dicom" else files)
 
 
 def _picture(judgement: Judgement, language: Language) -> bytes:
@@ -68,10 +79,25 @@ def headers_of(data: bytes | memoryview) -> Headers:
     return lambda _: [read_header(BytesIO(data))] if sniff(data) == "dicom" else []
 
 
-def draw_slice(report: Report, shown: ReportedSlice) -> NDArray[np.uint8]:
-    """uint8 RGB (rows, columns, 3): the evidence on one slice of a report."""
-    ref = None if report.prediction.series is None else SliceRef(shown.index, shown.source.sop_instance_uid)
-    return draw(shown.image, report.prediction, model=report.model_line, language=report.language, slice_ref=ref)
+def page_as_pdf(page: CasePage) -> bytes:
+    """A case report as a PDF file."""
+    # Imports reportlab, half a second: for those who want PDF.
+    from app.reports.page_pdf import write_pdf
+
+    return write_pdf(page, font_bytes())
+
+
+def draw_slice(report: Report, shown: ReportedSlice, locator: Locator | None = None) -> NDArray[np.uint8]:
+    """uint8 RGB (rows, columns, 3): one slice of a report, with its evidence; `locator` shows where in the series it
+    lies."""
+    return draw(
+        shown.image,
+        report.prediction,
+        model=report.model_line,
+        language=report.language,
+        slice_ref=None if report.prediction.series is None else SliceRef(shown.index, shown.source.sop_instance_uid),
+        locator=locator,
+    )
 
 
 def dicom_files(report: Report, metrics: Metrics) -> list[bytes]:
@@ -132,7 +158,8 @@ def _dicom_files(
         _note_unwritten(metrics, kind, error)
         told(kind)
 
-    files = write_files(report, draw_slice, failed)
+    locator = locator_of(report.image) if isinstance(report.image, CTVolume) else None
+    files = write_files(report, partial(draw_slice, locator=locator), failed)
     if not files:
         raise _unwritten("a prediction that cannot be written as DICOM")
     return files

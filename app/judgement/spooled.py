@@ -46,7 +46,7 @@ class SpooledJudge:
         """
         judgement = self._only_slice(paths) or self.judge.files(paths, Parameters(), _no_progress, cancelled)
         self.judged(judgement)
-        report = judgement.report(_headers(paths, judgement.shown_instances), arrived)
+        report = judgement.report(headers_in(paths, judgement.shown_instances), arrived)
         report = replace(report, predecessor=predecessor, lasting=True)
         return series_result(report, wanted, self.judge.metrics)
 
@@ -87,8 +87,16 @@ def _no_progress(_stage: str, _done: int, _of: int) -> None:
     pass
 
 
-def _headers(paths: Sequence[Path], uids: set[str | None]) -> list[Dataset]:
-    return [header for path in paths if Header(header := _read(path)).text("SOPInstanceUID") in uids]
+def headers_in(paths: Sequence[Path], uids: set[str | None]) -> list[Dataset]:
+    """The headers of the instances with these SOP Instance UIDs, among some files."""
+    found: dict[str | None, Dataset] = {}
+    for path in paths:
+        if uids <= found.keys():
+            break
+        header = _read(path)
+        if (uid := Header(header).text("SOPInstanceUID")) in uids:
+            found[uid] = header
+    return list(found.values())
 
 
 def _readable_headers(paths: Sequence[Path]) -> list[Dataset]:

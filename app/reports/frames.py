@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
 
 from app.errors import UnknownResult
+from app.reports.transfer_syntax import uncompressed
 
 PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 MAX_GREY: Final = 255
@@ -24,7 +25,7 @@ class Frames:
     """The frames of one DICOM file; `len()` is their number, 0 for an object without pixels."""
 
     def __init__(self, content: bytes) -> None:
-        self._dataset: Dataset = pydicom.dcmread(BytesIO(content))
+        self._dataset: Dataset = pydicom.dcmread(BytesIO(uncompressed(content)))
         has_pixels = any(keyword in self._dataset for keyword in PIXELS)
         self._count = int(self._dataset.get("NumberOfFrames") or 1) if has_pixels else 0
 

@@ -28,6 +28,7 @@ Kind = Literal["sr", "capture", "map", "segmentation"]
 OfReport = Kind | Literal["fhir"]
 MANUFACTURER: Final = "Lungscope"
 DISCLAIMER: Final = "Research use only. Not a medical device."
+MAX_PICTURES: Final = 5
 REPLACES: Final = QualityNote("replaces_report", "warning", "This replaces an earlier report on the same series.")
 UID_NAMESPACE: Final = uuid.UUID("5c1ff1a4-1f43-5d5e-9a0c-6f7b4a3c2d10")  # ours alone: the same name, the same UID
 
@@ -45,6 +46,16 @@ class ReportedSlice:
     def source(self) -> SliceSource:
         """Where it came from."""
         return self.image.source
+
+
+@dataclass(frozen=True, slots=True)
+class ResultOptions:
+    """What a site chooses about its results: how many pictures there are at most, and the FHIR systems (URIs) in which
+    its patient and accession numbers are unique."""
+
+    max_pictures: int = MAX_PICTURES
+    patient_system: str | None = None
+    accession_system: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +79,7 @@ class Report:
     searched: Mapping[str, str] = field(default_factory=dict)
     language: Language = "en"
     deidentified: bool = False
+    options: ResultOptions = ResultOptions()
     predecessor: ReportReference | None = None
     lasting: bool = False
 
@@ -80,6 +92,11 @@ class Report:
         """What is valid of each of `headers`, in their order; of a deidentified report without the patient."""
         valid = tuple(map(SourceHeader.of, self.headers))
         return tuple(map(without_patient, valid)) if self.deidentified else valid
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings that results show, the one that weighs most in the decision first (`shown_findings`)."""
+        return shown_findings(self.prediction, self.roi_px)
 
     @property
     def notes(self) -> tuple[QualityNote, ...]:
@@ -115,12 +132,27 @@ class Report:
         return derived_uid("device", __version__, self.bundle.digest, *self.searched.values())
 
     def slices(self) -> tuple[ReportedSlice, ...]:
-        """The slices with findings in spatial order; without findings the middle one.
+        """The slices to which the findings shown belong, in spatial order; without such findings the middle one.
 
         Raises NoDicomSource when the header of one of them is missing.
         """
-        shown = sorted({self._index_of(finding) for finding in self.prediction.findings})
+        shown = sorted({self.index_of(finding) for finding in self.findings})
         return tuple(self._slice(index) for index in shown or [len(self.sources) // 2])
+
+    def pictured(self) -> tuple[ReportedSlice, ...]:
+        """Those of `slices` of which there is a picture: the first finding's first, and no more than the options
+        allow."""
+        shown = {on.index: on for on in self.slices()}
+        first = dict.fromkeys(self.index_of(finding) for finding in self.findings) or shown
+        return tuple(shown[index] for index in first)[: self.options.max_pictures]
+
+    def image_at(self, index: int) -> CTSlice:
+        """The slice with this 0-based index in spatial order."""
+        return self.image.slice_at(index) if isinstance(self.image, CTVolume) else self.image
+
+    def index_of(self, finding: Finding) -> int:
+        """The 0-based index of the slice to which a finding belongs."""
+        return 0 if finding.slice is None else finding.slice.index
 
     def instance_uid(self, kind: OfReport, *parts: object) -> str:
         """SOP Instance UID of one result: the same whenever the same question is put to the same model."""
@@ -149,12 +181,9 @@ class Report:
             remedy="Send the image as DICOM, or ask for another format.",
         )
 
-    def _index_of(self, finding: Finding) -> int:
-        return 0 if finding.slice is None else finding.slice.index
-
     def _slice(self, index: int) -> ReportedSlice:
-        image = self.image.slice_at(index) if isinstance(self.image, CTVolume) else self.image
-        findings = tuple(f for f in self.prediction.findings if self._index_of(f) == index)
+        image = self.image_at(index)
+        findings = tuple(f for f in self.findings if self.index_of(f) == index)
         for header, valid in zip(self.headers, self.source_headers, strict=True):
             if Header(header).text("SOPInstanceUID") == image.source.sop_instance_uid:
                 return ReportedSlice(index, image, valid, findings)
@@ -176,6 +205,13 @@ COUNTS: Final[dict[Suspicion, str]] = {
     "open": "Leaves the decision open",
     "low": "Does not count in the decision",
 }
+
+
+def shown_findings(prediction: Prediction, roi_px: PointPx | None) -> tuple[Finding, ...]:
+    """What was pointed at; of a search what at least leaves the decision open. The others are in the JSON answer
+    alone."""
+    found = prediction.findings
+    return found if roi_px is not None else tuple(finding for finding in found if finding.suspicion != "low")
 
 
 def standing(finding: Finding) -> str | None:

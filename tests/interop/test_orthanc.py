@@ -21,6 +21,7 @@ from tests.conftest import REPOSITORY
 from tests.interop.conftest import Orthanc, require_orthanc
 
 pytestmark = pytest.mark.interop
+LARGEST_SHARE = 0.1  # of the source, for all results
 TOKEN = secrets.token_hex(16)
 
 
@@ -87,6 +88,9 @@ def test_series_comes_back_as_results_in_its_own_study(pair: Pair, lidc_0012: li
     (study,) = orthanc.json("/studies")
     results = results_in(orthanc, study)
     assert {Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage} <= results.keys()
+    source_bytes = sum(map(len, lidc_0012))
+    stored_bytes = sum(each["FileSize"] for each in orthanc.json(f"/studies/{study}/instances"))
+    assert stored_bytes - source_bytes <= LARGEST_SHARE * source_bytes
     assert len(orthanc.json("/studies")) == 1
     assert len(orthanc.json("/patients")) == 1
     picture = orthanc.get(f"/instances/{results[SecondaryCaptureImageStorage]}/preview", Accept="image/png")

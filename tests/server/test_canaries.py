@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from app.api.routes.docs import EXAMPLE_SLICE
 from app.security.scopes import OPERATIONS
+from benchmarks.serving.processes import tree_of
 from benchmarks.serving.service import PATIENCE_S, Service, eventually
 from phantoms.series import SLICES, slice_file, zipped
 from tests.servers import OURS
@@ -94,13 +96,17 @@ def good_requests() -> Iterator[Asked]:
     series = [canary_slice(index, StudyInstanceUID=STUDY) for index in range(SLICES)]
     multipart = ("Content-Type", f"multipart/form-data; boundary={FORM}")
     stow = ("Content-Type", f'multipart/related; type="application/dicom"; boundary={FORM}')
-    for accept in ("application/json", "application/dicom", "application/fhir+json", "image/png"):
+    pages = ("text/html", "application/pdf")
+    for accept in ("application/json", "application/dicom", "application/fhir+json", "image/png", *pages):
         yield Asked("POST", "/v1/predict", canary_slice(), (("Accept", accept),), good=True)
     yield Asked("POST", f"/v1/predict?{WORD}={NAME}", form(("file", canary_slice())), (multipart,), good=True)
     for kind in ("png", "jpeg", "tiff"):
         for accept in ("application/json", "image/png"):
             yield Asked("POST", "/v1/predict", canary_picture(kind), (("Accept", accept),), good=True)
-    for accept in ("application/json", "application/x-ndjson", "application/fhir+json"):
+    of_v2 = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [b64encode(canary_slice()).decode()]}
+    request = json.dumps({"id": NAME, "inputs": [of_v2], "parameters": {WORD: NAME}}).encode()
+    yield Asked("POST", "/v2/models/lungscope-slice/infer", request, good=True)
+    for accept in ("application/json", "application/x-ndjson", "application/fhir+json", *pages):
         yield Asked("POST", "/v1/studies", zipped(series), (("Accept", accept),), good=True)
     report = f"{NAME} {PATIENT_ID}: an 8 mm nodule. {WORD}.".encode()
     yield Asked("POST", "/v1/studies", form(*(("files", data) for data in series), ("report", report)), (multipart,))
@@ -161,7 +167,7 @@ def bad_requests() -> Iterator[Asked]:
         yield Asked("GET", path, headers=(("Host", f"{WORD}.example"),))
     for method, template in OPERATIONS:
         if method == "POST":
-            path = template.replace("{study}", STUDY)
+            path = template.replace("{study}", STUDY).replace("{name}", "lungscope-slice")
             for body, headers in bad_bodies():
                 yield Asked("POST", path, body, headers)
                 yield Asked("POST", path + query, body, (*headers, *talk))
@@ -189,11 +195,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(server: str, folder: Path) -> Iterator[Service]:
-    """Two workers that log all they can; what they write on disk is under `folder`."""
+    """Two workers that log all they can, keep a trail and decode in cells; they write under `folder` alone."""
     environment = {
         "LUNGSCOPE_SERVER": server,
         "LUNGSCOPE_LOG_LEVEL": "debug",
         "LUNGSCOPE_SPOOL_DIR": str(folder / "state"),
+        "LUNGSCOPE_AUDIT_DIR": str(folder / "audit"),
+        "LUNGSCOPE_DECODING": "cell",
         "LUNGSCOPE_SETTLE_SECONDS": "0",
         "LUNGSCOPE_QUIET_SECONDS": "0",
         "TMPDIR": str(folder / "tmp"),
@@ -220,7 +228,8 @@ def send(pool: urllib3.PoolManager, service: Service, asked: Asked) -> urllib3.B
 def is_result(asked: Asked, answer: urllib3.BaseHTTPResponse) -> bool:
     """Whether the patient belongs into the answer: what was made of an image or a report, or is found by DICOMweb."""
     answered = answer.status < 400 or answer.headers.get("content-type") == "application/dicom+json"
-    return answered and asked.path.startswith(("/v1/predict", "/v1/studies", "/v1/reports", "/dicom-web"))
+    results = ("/v1/predict", "/v1/studies", "/v1/reports", "/v2/models/lungscope-slice/infer", "/dicom-web")
+    return answered and asked.path.startswith(results)
 
 
 @OURS
@@ -267,12 +276,15 @@ def assert_disk_is_clean(folder: Path) -> None:
 
 
 def crash_of_a_worker(service: Service, folder: Path) -> str:
-    """The log until a worker has crashed with an image in its memory, none of which it writes anywhere."""
+    """The log until decoders and workers have crashed with an image in their memory, none of which they write
+    anywhere."""
     parent = service.process.pid
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii").split()
     workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(workers) == 2
-    for pid in (parent, *workers):
+    decoders = [pid for pid in tree_of(parent) if b"app.cell.process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert decoders
+    for pid in (parent, *workers, *decoders):
         (core,) = [line for line in Path(f"/proc/{pid}/limits").read_text("ascii").splitlines() if "core file" in line]
         assert core.split()[4:6] == ["0", "0"]
     log = ""
@@ -280,7 +292,7 @@ def crash_of_a_worker(service: Service, folder: Path) -> str:
         data = canary_slice()
         head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(data)
         connection.sendall(head + data[:-9])
-        for pid in workers:
+        for pid in (*decoders, *workers):
             os.kill(pid, signal.SIGSEGV)
         for line in service.log():
             log += line

@@ -21,7 +21,7 @@ from app.api.uploads.body import body_chunks
 from app.audit.event import Operation
 from app.delivery.spool import Reception
 from app.delivery.worker import Delivery
-from app.errors import DecoderUnavailable, DicomwebOff, SecondOpinionOff, UnreadableText
+from app.errors import DecoderUnavailable, DicomwebOff, SecondOpinionOff, UnreadableText, UnusableTensors
 
 ROOT: Final = "/dicom-web"
 OF_STUDY: Final = "/studies/{study}"
@@ -37,14 +37,13 @@ FAILED: Final = {
         ],
     }
 }
+OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnreadableText, UnusableTensors)
 SOME_FAILED: Final = {DICOM_JSON: {**DATASET, "example": FAILED}, DICOM_XML: XML}
 STORED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "All instances are stored.", "content": CONTENT_OF_ONE},
     202: {"description": "Some failed, or are no CT images and are not kept (B006).", "content": SOME_FAILED},
     409: {"description": "None is stored.", "content": SOME_FAILED},
-    **responses_for(
-        400, 406, 408, 413, 415, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnreadableText)
-    ),
+    **responses_for(400, 406, 408, 413, 415, 501, 503, 507, 500, without=OF_OTHERS),
 }
 REQUEST_BODY: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}}

@@ -15,10 +15,10 @@ from app.api.dicomweb.answers import CONTENT_OF_MANY, format_of_many, many
 from app.api.dicomweb.queries import Level, Query, search
 from app.api.dicomweb.stored import attributes_of, subject
 from app.api.problems import responses_for
-from app.api.routes.dicomweb import OF_STUDY, ROOT, DeliveryDep, put_on_record
+from app.api.routes.dicomweb import OF_OTHERS, OF_STUDY, ROOT, DeliveryDep, put_on_record
 from app.delivery.series_states import SeriesStatus, State
 from app.delivery.worker import Delivery
-from app.errors import DecoderUnavailable, SecondOpinionOff, UnknownModel, UnknownResult, UnreadableText
+from app.errors import UnknownModel, UnknownResult, UnknownVersion
 
 QUERIED: Final = {"study": "StudyInstanceUID", "accession": "AccessionNumber", "patient": "PatientID"}
 # PS3.18 8.3.4.4: said to who asks for what cannot be had.
@@ -27,7 +27,7 @@ ONLY_LITERAL: Final = (
 )
 FOUND: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "What matches; may be empty.", "content": CONTENT_OF_MANY},
-    **responses_for(400, 406, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnreadableText)),
+    **responses_for(400, 406, 501, 503, 507, 500, without=OF_OTHERS),
 }
 STATUS: Final = (
     "What became of each series of a study that came in: `waiting` for more or to be judged, `judging`, `judged`, "
@@ -103,7 +103,7 @@ async def find_instances_of_series(
     summary="Ask what became of a study",
     description=STATUS,
     response_model=StudyStatusOut,
-    responses=responses_for(404, 501, 503, 507, 500, without=(DecoderUnavailable, SecondOpinionOff, UnknownModel)),
+    responses=responses_for(404, 501, 503, 507, 500, without=(*OF_OTHERS, UnknownModel, UnknownVersion)),
 )
 async def study_status(request: Request, services: ServicesDep, delivery: DeliveryDep, study: str) -> StudyStatusOut:
     """Where the series of a study stand."""

@@ -17,16 +17,24 @@ from app.api.negotiation import BINARY, OCTETS, PNG, RELATED_OCTETS, media_range
 from app.api.problems import responses_for
 from app.api.routes.dicomweb import OF_STUDY, ROOT, DeliveryDep, put_on_record
 from app.delivery.worker import Delivery
-from app.errors import DecoderUnavailable, SecondOpinionOff, UnknownModel, UnreadableText
+from app.errors import (
+    DecoderUnavailable,
+    SecondOpinionOff,
+    UnknownModel,
+    UnknownVersion,
+    UnreadableText,
+    UnusableTensors,
+)
 from app.reports.frames import Frames, PictureKind
+from app.reports.transfer_syntax import uncompressed
 
 OF_SERIES: Final = "/studies/{study}/series/{series}"
 OF_INSTANCE: Final = "/studies/{study}/series/{series}/instances/{instance}"
 JPEG: Final = "image/jpeg"
 KINDS: Final[dict[str, PictureKind]] = {JPEG: "jpeg", PNG: "png"}
-OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnknownModel)
+OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnknownModel, UnknownVersion)
 ERRORS: Final = responses_for(404, 406, 501, 503, 507, 500, without=OF_OTHERS)
-WITH_PARAMETERS: Final = {**responses_for(400, without=(UnreadableText,)), **ERRORS}
+WITH_PARAMETERS: Final = {**responses_for(400, without=(UnreadableText, UnusableTensors)), **ERRORS}
 RETRIEVED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects.", "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}},
     **ERRORS,
@@ -173,7 +181,8 @@ async def _retrieve(request: Request, services: Services, delivery: Delivery, *s
     with delivery.watch.guard():
         found = await asyncio.to_thread(found_in, delivery, *scope)
         await put_on_record(services, request, "retrieve_results", subject(*scope), {"instances": len(found)})
-        files = (content for uid in found if (content := delivery.store.content(uid)) is not None)
+        kept = (content for uid in found if (content := delivery.store.content(uid)) is not None)
+        files = map(uncompressed, kept) if wanted.uncompressed else kept
         if len(found) == 1 and wanted.prefers(DICOM, RELATED):
             return Response(await asyncio.to_thread(b"".join, files), media_type=DICOM)
     wanted.require(RELATED)
