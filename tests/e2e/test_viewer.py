@@ -75,6 +75,7 @@ def saved(download: Download) -> str:
 
 
 def test_a_slice_is_judged_and_a_click_judges_the_nodule_there(page: Page) -> None:
+    expect(page.get_by_role("link", name="Interface and documentation")).to_have_attribute("href", "docs")
     show(page, "start")
     page.get_by_role("button", name="Example slice").click()
     expect(page.locator("#decision")).to_be_visible()
