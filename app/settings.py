@@ -17,6 +17,9 @@ from app.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIN_TOKEN_LENGTH = 16
+ROOT_PATH = r"^(/[A-Za-z0-9._~-]+)+$"
+# Fetch standard, CORS: a script's origin as browsers write it (RFC 6454 6.2), or any.
+ScriptOrigin = Annotated[str, Field(pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)$")]
 FHIR_SYSTEM = r"^(https?://|urn:)\S+$"
 # What a policy takes as a source of frames, and no more: a semicolon in it would begin another rule.
 Origin = Annotated[str, Field(pattern=r"^https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
@@ -173,6 +176,14 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[
         frozenset[str], NoDecode, Field(description="addresses and networks of proxies, between commas")
     ] = frozenset({"127.0.0.1", "::1"})
+    root_path: Annotated[
+        str | None, Field(pattern=ROOT_PATH, description="path at which a proxy shows the service; it may strip it")
+    ] = None
+    cors_origins: Annotated[
+        frozenset[str],
+        NoDecode,
+        Field(description="origins of pages whose scripts may call, between commas; * for any"),
+    ] = frozenset()
     tls_certificate: Annotated[FilePath | None, Field(description="certificate chain (PEM) to serve https with")] = None
     tls_key: Annotated[FilePath | None, Field(description="its key, where it is not in the same file")] = None
     tls_client_ca: Annotated[
@@ -191,7 +202,15 @@ class Settings(BaseSettings):
     spool_hours: Annotated[int, Field(ge=1, le=8760, description="age at which an unjudged series is dropped")] = 24
     settle_seconds: Annotated[float, Field(ge=0, le=600, description="pause after a request with a series")] = 3
     quiet_seconds: Annotated[float, Field(ge=0, le=3600, description="pause after instances sent one by one")] = 30
+    late_hours: Annotated[
+        int, Field(ge=0, le=8760, description="for which a judged series is kept, for instances that come late")
+    ] = 24
+    report_unprocessed: Annotated[bool, Field(description="a result object also for what cannot be judged")] = True
     result_hours: Annotated[int, Field(ge=1, le=8760, description="age at which a result is dropped")] = 72
+    delivered_hours: Annotated[int, Field(ge=0, le=8760, description="the same, once everybody has it")] = 24
+    results_mb: Annotated[int, Field(ge=64, description="most MB of results; nothing more is judged beyond it")] = (
+        10_240
+    )
     retry_seconds: Annotated[float, Field(gt=0, le=3600, description="pause after a first failed delivery")] = 5
     pacs_url: Annotated[HttpUrl | None, Field(description="DICOMweb root to which results are sent")] = None
     pacs_token: Annotated[SecretStr | None, Field(description="bearer token for it")] = None
@@ -222,7 +241,9 @@ class Settings(BaseSettings):
     ] = None
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="log level")] = "info"
 
-    @field_validator("canary", "without", "trusted_hosts", "trusted_proxies", "frame_hosts", mode="before")
+    @field_validator(
+        "canary", "without", "trusted_hosts", "trusted_proxies", "frame_hosts", "cors_origins", mode="before"
+    )
     @classmethod
     def _between_commas(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -198,6 +198,12 @@ class _DeliveryMetrics:
         self.quarantined = Counter(
             "lungscope_spool_quarantined", "Entries of the spool that nobody can use, set apart.", registry=registry
         )
+        self.results_bytes = Gauge(
+            "lungscope_results_bytes",
+            "Bytes that results of all workers take.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
         self.storage_writable = Gauge(
             "lungscope_storage_writable",
             "1 while every worker can write spool and results.",

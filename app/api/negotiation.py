@@ -22,8 +22,14 @@ from app.judgement.records import Receipt
 
 ANYTHING: Final = "*/*"
 KNOWN_HEADERS: Final = 64  # a client sends the same ones each time
-# What parts and files of results are, and so what a range for DICOM may ask for (PS3.18 8.7.3.5.1 and .2).
-PARTS: Final = (DICOM, "application/*", ANYTHING)
+# What parts and files of results are, and so what a range for DICOM may ask for (PS3.18 8.7.3.5.1 and .2). A range for
+# several parts is known by the type of its parts.
+DICOM_XML: Final = "application/dicom+xml"
+OCTETS: Final = "application/octet-stream"
+RELATED_XML: Final = f'{RELATED}; type="{DICOM_XML}"'
+RELATED_OCTETS: Final = f'{RELATED}; type="{OCTETS}"'
+PARTS: Final = {DICOM: RELATED, DICOM_XML: RELATED_XML, OCTETS: RELATED_OCTETS}
+ANY_PART: Final = ("application/*", ANYTHING)
 SYNTAXES: Final = (ExplicitVRLittleEndian, JPEGLSLossless, "*")
 IN_WORDS: Final = {
     RELATED: f'{RELATED}; type="{DICOM}"; transfer-syntax={ExplicitVRLittleEndian}',
@@ -130,19 +136,22 @@ def read_media_ranges(header: str) -> MediaRanges:
     weights: dict[str, float] = {}
     syntaxes: set[str] = set()
     for name, options in ranges:
-        if _can_be_given(name, options):
-            weights[name] = max(weights.get(name, 0.0), read_weight(options.get(b"q", b"1")))
-            syntaxes |= {_syntax(options)} if name in (RELATED, DICOM) else set()
+        for given in _that_can_be_given(name, options):
+            weights[given] = max(weights.get(given, 0.0), read_weight(options.get(b"q", b"1")))
+            syntaxes |= {_syntax(options)} if given in (RELATED, DICOM) else set()
     return MediaRanges(weights if ranges else {ANYTHING: 1.0}, syntaxes == {ExplicitVRLittleEndian})
 
 
-def _can_be_given(name: str, options: Mapping[bytes, bytes]) -> bool:
-    """Whether a result can have the parameters of a media range; only the ranges for DICOM have parameters that
-    matter."""
+def _that_can_be_given(name: str, options: Mapping[bytes, bytes]) -> tuple[str, ...]:
+    """The names, as `MediaRanges` knows them, of what a media range asks for and results can be; only the ranges for
+    DICOM have parameters that matter."""
     asked = {option: value.decode("latin-1").lower() for option, value in options.items()}
-    if name == RELATED and asked.get(b"type", DICOM) not in PARTS:
-        return False
-    return name not in (RELATED, DICOM) or _syntax(options) in SYNTAXES
+    if name in (RELATED, DICOM) and _syntax(options) not in SYNTAXES:
+        return ()
+    if name != RELATED:
+        return (name,)
+    kind = asked.get(b"type", ANYTHING)
+    return tuple(PARTS.values()) if kind in ANY_PART else tuple(filter(None, [PARTS.get(kind)]))
 
 
 def _syntax(options: Mapping[bytes, bytes]) -> str:

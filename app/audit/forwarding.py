@@ -139,13 +139,25 @@ def _read(raw: bytes) -> Line | None:
 
 
 def _sent(chain: Path) -> Place:
+    """What was noted; the beginning where that is damaged: all once more, as twice is better than never."""
     try:
         noted = json.loads((chain / SENT_FILE).read_bytes())
-        return Place(str(noted["file"]), int(noted["offset"]))
-    except FileNotFoundError:
+        place = Place(str(noted["file"]), int(noted["offset"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Place()
-    except (ValueError, KeyError, TypeError):
-        return Place()  # all once more: twice is better than never
+    return place if _is_behind_a_line(chain, place) else Place()
+
+
+def _is_behind_a_line(chain: Path, place: Place) -> bool:
+    """Whether a place is one that a sender may have noted; that of a file which has expired since lies before all."""
+    files = {path.name: path for path in files_of(chain)}
+    if place.file not in files:
+        return bool(files) and place.file < min(files)
+    if place.offset <= 0:
+        return place.offset == 0
+    with files[place.file].open("rb") as file:
+        file.seek(place.offset - 1)
+        return file.read(1) == b"\n"
 
 
 def _note(chain: Path, place: Place) -> None:

@@ -50,6 +50,11 @@ def main() -> None:
     _run_decoders_once()
     gc.collect()
     gc.freeze()
+    with suppress(ConnectionError):  # whoever started it was killed meanwhile
+        _fork_and_end(control, memory_bytes)
+
+
+def _fork_and_end(control: socket.socket, memory_bytes: int) -> None:
     control.send(b"ready")
     while True:
         message, descriptors, *_ = socket.recv_fds(control, MAX_MESSAGE_BYTES, 1)

@@ -17,6 +17,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -242,15 +243,15 @@ class Header:
 
     def text(self, keyword: str) -> str | None:
         """A single-valued string, or None when absent or empty."""
-        value = self._value(keyword)
+        value = self._single_or_several(keyword)
         if value in (None, ""):
             return None
         return ("\\".join(map(str, value)) if isinstance(value, SEVERAL) else str(value)).strip() or None
 
     def texts(self, keyword: str) -> tuple[str, ...]:
-        """A multi-valued string; empty when absent."""
+        """A multi-valued string; empty when absent, or a sequence."""
         value = self._value(keyword)
-        if value is None:
+        if value is None or isinstance(value, Sequence):
             return ()
         return tuple(str(part).strip() for part in (value if isinstance(value, SEVERAL) else (value,)))
 
@@ -263,7 +264,7 @@ class Header:
 
     def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
         """`count` finite numbers, or None when absent; raises MalformedDicom when it is anything else."""
-        value = self._value(keyword)
+        value = self._single_or_several(keyword)
         if value in (None, ""):
             return None
         try:
@@ -300,6 +301,14 @@ class Header:
             return Header(value[index], self.remarks) if value is not None and len(value) > index else None
         except TypeError:
             raise malformed(keyword, "a sequence") from None
+
+    def _single_or_several(self, keyword: str) -> Any:
+        """Raises MalformedDicom for a sequence."""
+        value = self._value(keyword)
+        # As a text it would show all within, and raise whatever pydicom meets there.
+        if isinstance(value, Sequence):
+            raise malformed(keyword, "a value of its own representation")
+        return value
 
     def _value(self, keyword: str) -> Any:  # what an attribute holds depends on its VR
         if isinstance(self.dataset, Elements):

@@ -154,6 +154,6 @@ class Networks:
             return network
         raise UnknownVersion(
             found="a version or label of a model that this service does not have",
-            expected=" or ".join(there),
+            expected=" or ".join(dict.fromkeys(there)),
             remedy="GET /v1/models/{name}/versions lists them.",
         )

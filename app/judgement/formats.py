@@ -34,8 +34,9 @@ from app.judgement.case_page import case_page
 from app.judgement.judge import Judgement
 from app.reports.page import CasePage
 from app.reports.page_html import write_html
+from app.reports.predecessor import reference_to
 from app.reports.report import Report, ReportedSlice
-from app.reports.result import ObjectKind, ResultObject
+from app.reports.result import ObjectKind, ReportReference, ResultObject, SeriesResult
 from app.reports.transfer_syntax import uncompressed
 from app.telemetry import Metrics
 
@@ -122,30 +123,43 @@ def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False) 
         raise _unwritten("a prediction that cannot be written as FHIR") from None
 
 
-def result_objects(report: Report, wanted: Collection[ObjectKind], metrics: Metrics) -> list[ResultObject]:
+def series_result(report: Report, wanted: Collection[ObjectKind], metrics: Metrics) -> SeriesResult:
     """The result objects of a report to keep and to deliver, of the kinds wanted, without those that cannot be written.
 
     Raises NoDicomSource, and ResultNotWritten when none can be written.
     """
-    writers: dict[ObjectKind, Callable[[], list[ResultObject]]] = {
-        "dicom": lambda: [_stored(*written) for written in _dicom_files(report, metrics)],
-        "fhir": lambda: [_stored_bundle(report, metrics)],
-    }
+    unwritten: list[str] = []
     objects: list[ResultObject] = []
-    for kind in (kind for kind in writers if kind in wanted):
+    written: ReportReference | None = None
+    if "dicom" in wanted:
         with suppress(ResultNotWritten):
-            objects += writers[kind]()
+            for instance, content in _dicom_files(report, metrics, unwritten.append):
+                objects.append(stored(instance, content))
+                if "ContentSequence" in instance:
+                    written = reference_to(instance)
+    if "fhir" in wanted:
+        try:
+            objects.append(_stored_bundle(report, metrics))
+        except ResultNotWritten:
+            unwritten.append("fhir")
     if not objects:
         raise _unwritten("a prediction that cannot be written")
-    return objects
+    return SeriesResult(objects, written, tuple(dict.fromkeys(unwritten)))
 
 
-def _dicom_files(report: Report, metrics: Metrics) -> list[tuple[Dataset, bytes]]:
+def _dicom_files(
+    report: Report, metrics: Metrics, told: Callable[[str], None] = lambda _: None
+) -> list[tuple[Dataset, bytes]]:
+    """`told` is called with the kind of each object that cannot be written."""
     # Imports highdicom, with what it reads half a second and 85 MB: for those who want DICOM.
     from app.reports.dicom import write_files
 
+    def failed(kind: str, error: Exception) -> None:
+        _note_unwritten(metrics, kind, error)
+        told(kind)
+
     locator = locator_of(report.image) if isinstance(report.image, CTVolume) else None
-    files = write_files(report, partial(draw_slice, locator=locator), partial(_note_unwritten, metrics))
+    files = write_files(report, partial(draw_slice, locator=locator), failed)
     if not files:
         raise _unwritten("a prediction that cannot be written as DICOM")
     return files
@@ -168,10 +182,12 @@ def _stored_bundle(report: Report, metrics: Metrics) -> ResultObject:
     source = report.sources[0]
     study, series = source.study_instance_uid or "", source.series_instance_uid or ""
     content = fhir_bundle(report, metrics, transaction=True)
-    return ResultObject(str(report.resource_id("delivery")), "fhir", study, series, "{}", content)
+    # Of each judgement its own: one that is replaced must not be taken for one that is there.
+    return ResultObject(report.instance_uid("fhir"), "fhir", study, series, "{}", content)
 
 
-def _stored(instance: Dataset, content: bytes) -> ResultObject:
+def stored(instance: Dataset, content: bytes) -> ResultObject:
+    """A DICOM object to keep and to deliver, from its data set and its file."""
     # As written: what highdicom set may hold objects that JSON has no word for.
     header = pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
     return ResultObject(

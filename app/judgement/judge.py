@@ -111,7 +111,7 @@ class Judge:
         keep_digests: bool = False,
         decoder: Decoder = IN_PROCESS,
     ) -> None:
-        self._deidentify, self._results = deidentify, results or ResultOptions()
+        self.deidentify, self._results = deidentify, results or ResultOptions()
         self.registry = registry
         self.metrics = metrics
         self.opinions = opinions or SecondOpinions()
@@ -230,7 +230,7 @@ class Judge:
             models.detector if searched else None,
             models.second_look if searched else None,
             timing_ms,
-            self._deidentify,
+            self.deidentify,
             self._results,
             input_digest,
             models.view,

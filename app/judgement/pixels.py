@@ -7,7 +7,7 @@ to bottom, as int16 in HU, little-endian.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -63,7 +63,7 @@ class PixelsOut(TypedDict):
     disclaimer: str
 
 
-def written(image: CTSlice | CTVolume, window: Window | None, *, compressed: bool) -> Iterator[bytes]:
+def written(image: CTSlice | CTVolume, window: Window | None, *, compressed: bool) -> Generator[bytes]:
     """The first line, then each slice, in gzip (RFC 1952) if `compressed`; joined they are the whole answer.
 
     `window` is that with which a picture was written, None for the lung window. What is outside int16 is clipped.
@@ -72,7 +72,7 @@ def written(image: CTSlice | CTVolume, window: Window | None, *, compressed: boo
     return _compressed(plain) if compressed else plain
 
 
-def _plain(image: CTSlice | CTVolume, window: Window) -> Iterator[bytes]:
+def _plain(image: CTSlice | CTVolume, window: Window) -> Generator[bytes]:
     yield to_json(_head(image, window)) + b"\n"
     if isinstance(image, CTSlice):
         yield rounded_hu(image.hu).astype("<i2", copy=False).tobytes()
@@ -80,7 +80,7 @@ def _plain(image: CTSlice | CTVolume, window: Window) -> Iterator[bytes]:
         yield from (plane.astype("<i2", copy=False).tobytes() for plane in image.hu)
 
 
-def _compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _compressed(pieces: Iterator[bytes]) -> Generator[bytes]:
     """Each piece can be read by itself as soon as it is there."""
     compressor = zlib.compressobj(GZIP_LEVEL, wbits=GZIP)
     for piece in pieces:

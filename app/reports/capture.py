@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import imagecodecs
@@ -30,11 +31,17 @@ def write_captures(report: Report, draw: Draw) -> tuple[Dataset, ...]:
 
     `draw` gives uint8 RGB (rows, columns, 3) that begins with the slice, each of its pixels `n` x `n` of the picture.
     """
+    return tuple(write() for write in capture_writers(report, draw))
+
+
+def capture_writers(report: Report, draw: Draw) -> list[Callable[[], Dataset]]:
+    """What writes each picture of `write_captures`: one that fails costs no other."""
     shown = (on for on in report.pictured() if not (report.deidentified and _burned_in(on)))
-    return tuple(_capture(report, number, on, draw(report, on)) for number, on in enumerate(shown, start=1))
+    return [partial(_capture, report, number, on, draw) for number, on in enumerate(shown, start=1)]
 
 
-def _capture(report: Report, number: int, shown: ReportedSlice, rgb: NDArray[np.uint8]) -> Dataset:
+def _capture(report: Report, number: int, shown: ReportedSlice, draw: Draw) -> Dataset:
+    rgb = draw(report, shown)
     factor = rgb.shape[1] // shown.image.hu.shape[1]
     source = reference(shown.image, report)
     instance = SCImage.from_ref_dataset(

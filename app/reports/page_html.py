@@ -28,6 +28,7 @@ tr.faint td{color:#666}
 .card h2,.card .tiles{grid-column:1/-1}.card img{width:100%;display:block;background:#000}
 .own{font-size:2.4rem;line-height:1.1}.own small{font-size:.85rem;color:#444;margin-left:.5rem}
 footer{border-top:1px solid #999;margin-top:1.5rem;padding-top:.4rem}
+@media screen{section{overflow-x:auto}}
 @media (max-width:40rem){.card{grid-template-columns:1fr}}
 @page{size:A4;margin:14mm}
 """

@@ -21,12 +21,15 @@ from app.inference.bundle import Bundle
 from app.inference.prediction import Finding, Prediction
 from app.inference.vocabulary import Language, Suspicion
 from app.reports.deidentified import without_patient
+from app.reports.result import ReportReference
 from app.reports.source import SourceHeader, remarks_on
 
 Kind = Literal["sr", "capture", "map", "segmentation"]
+OfReport = Kind | Literal["fhir"]
 MANUFACTURER: Final = "Lungscope"
 DISCLAIMER: Final = "Research use only. Not a medical device."
 MAX_PICTURES: Final = 5
+REPLACES: Final = QualityNote("replaces_report", "warning", "This replaces an earlier report on the same series.")
 UID_NAMESPACE: Final = uuid.UUID("5c1ff1a4-1f43-5d5e-9a0c-6f7b4a3c2d10")  # ours alone: the same name, the same UID
 
 
@@ -63,6 +66,8 @@ class Report:
     of the slices that a report shows, none for a picture that was no DICOM. `written` says when, with its time zone.
     `roi_px` is what was pointed at, if anything; `searched` holds the digests of what searched, by its part in
     it; `language` is that of the pictures. `deidentified` results carry nothing of the patient.
+    `predecessor` is the report on the same series that this one replaces, if there is one; with `lasting` the FHIR
+    resources on a series are the same ones, however often it is judged and with however many slices.
     """
 
     prediction: Prediction
@@ -75,6 +80,8 @@ class Report:
     language: Language = "en"
     deidentified: bool = False
     options: ResultOptions = ResultOptions()
+    predecessor: ReportReference | None = None
+    lasting: bool = False
 
     def __post_init__(self) -> None:
         if self.written.tzinfo is None:
@@ -93,8 +100,15 @@ class Report:
 
     @property
     def notes(self) -> tuple[QualityNote, ...]:
-        """The remarks about the image, and about its header."""
-        return (*self.prediction.quality, *remarks_on(self.source_headers))
+        """The remarks about the image, and about its header; and that the report replaces one, if it does."""
+        replaced = () if self.replaced is None else (REPLACES,)
+        return (*replaced, *self.prediction.quality, *remarks_on(self.source_headers))
+
+    @property
+    def replaced(self) -> ReportReference | None:
+        """The earlier report that this one replaces: the same one, written again, does not replace itself."""
+        before = self.predecessor
+        return None if before is None or before.uid == self.instance_uid("sr") else before
 
     @property
     def sources(self) -> tuple[SliceSource, ...]:
@@ -140,7 +154,7 @@ class Report:
         """The 0-based index of the slice to which a finding belongs."""
         return 0 if finding.slice is None else finding.slice.index
 
-    def instance_uid(self, kind: Kind, *parts: object) -> str:
+    def instance_uid(self, kind: OfReport, *parts: object) -> str:
         """SOP Instance UID of one result: the same whenever the same question is put to the same model."""
         return derived_uid(kind, *self._question(), *parts)
 
@@ -154,7 +168,8 @@ class Report:
 
     def resource_id(self, *parts: object) -> uuid.UUID:
         """Identifier of a FHIR resource about this prediction."""
-        return uuid.uuid5(UID_NAMESPACE, _joined(("resource", *self._question(), *parts)))
+        about = ("series", self.series_uid("sr")) if self.lasting else self._question()
+        return uuid.uuid5(UID_NAMESPACE, _joined(("resource", *about, *parts)))
 
     def require_uids(self) -> None:
         """Raise NoDicomSource unless every slice has the UIDs by which DICOM objects refer to it."""

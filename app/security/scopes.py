@@ -22,9 +22,11 @@ SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 ADMIN: Final = "admin"  # implies all others
 RESULTS: Final = (
     *("/studies", "/series", "/instances", "/studies/{study}", "/studies/{study}/metadata", "/studies/{study}/series"),
+    "/studies/{study}/status",
     *("/studies/{study}/instances", "/studies/{study}/series/{series}", "/studies/{study}/series/{series}/metadata"),
     *("/studies/{study}/series/{series}/instances", "/studies/{study}/series/{series}/instances/{instance}"),
-    "/studies/{study}/series/{series}/instances/{instance}/metadata",
+    *("/studies/{study}/series/{series}/instances/{instance}/" + part for part in ("metadata", "rendered")),
+    *("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}" + part for part in ("", "/rendered")),
 )
 PAGES: Final = (
     *("/", "/docs", "/docs/", "/redoc", "/redoc/", "/redoc/logo-mini.svg", "/favicon.ico", "/openapi.json"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from typing import Any
 
@@ -13,12 +14,20 @@ from starlette.testclient import TestClient
 
 from app.imaging.options import ReadOptions, Window
 from app.imaging.read import read_slice
+from app.inference.series_lane import SeriesLane
 from app.judgement.pixels import PixelsOut
+from app.settings import Settings
 from phantoms.series import SIZE_PX, SLICE_MM, SLICES, SPACING_MM, slice_file, zipped
 from phantoms.slices import derived_uid
 from tests.api.conftest import STATED, WINDOW
+from tests.api.test_studies import Caller, multipart
 
 HEAD = TypeAdapter(PixelsOut)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"upload_patience_seconds": 1})
 
 
 def unpacked(content: bytes) -> tuple[PixelsOut, NDArray[np.int16]]:
@@ -113,3 +122,31 @@ def test_the_place_of_a_series_is_free_again_after_its_pixels(client: TestClient
     """The service of these tests has one place."""
     files = [slice_file(n) for n in range(SLICES)]
     assert [series_pixels(client, files).status_code for _ in range(3)] == [200] * 3
+
+
+class Idle(Caller):
+    """One who asks for pixels and takes no more than the first of them."""
+
+    path = "/v1/studies/pixels"
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await super()._send(message)
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+
+def test_who_takes_nothing_holds_no_place(client: TestClient) -> None:
+    """After the longest pause that an upload may make."""
+    lane: SeriesLane = client.app.state.services.lane  # type: ignore[attr-defined]  # typed as bare ASGI
+
+    async def scenario() -> None:
+        caller = Idle(client.app, multipart([slice_file(n) for n in range(SLICES)]), {"accept-encoding": "gzip"})
+        asking = asyncio.create_task(caller.ask())
+        while len(caller.received) < 2:
+            await asyncio.sleep(0)
+        assert len(lane) == 1
+        while len(lane):
+            await asyncio.sleep(0)
+        asking.cancel()
+
+    asyncio.run(scenario())

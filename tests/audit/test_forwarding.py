@@ -17,7 +17,7 @@ from pydicom.sr.codedict import codes
 from app.audit.atna import ALERT, APPLICATION, KINDS, NOT_ALLOWED, STUDY_UID, audit_message
 from app.audit.chain import ChainLimits
 from app.audit.event import Event, Operation
-from app.audit.forwarding import Format, Forwarding
+from app.audit.forwarding import SENT_FILE, Format, Forwarding
 from app.audit.syslog import Collector, Header, SyslogSender
 from app.errors import SettingsError
 from tests.audit.collector import collecting, write_certificate
@@ -73,6 +73,31 @@ def test_every_line_arrives_once_and_in_order(
         assert senders.to(f"{scheme}://127.0.0.1:{collector.port}", "json").step()
         assert [json.loads(content(collector.next()))["seq"] for _ in range(2)] == [22, 23]
         assert collector.messages.empty()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(
+            b"",
+            b"\xff\xfe",
+            b"[]",
+            b"{}",
+            b"[" * 100_000,
+            b'{"file": "9999.jsonl", "offset": 3}',
+            b'{"file": 1, "offset": 1e999}',
+        ),
+        *(b'{"file": "%s", "offset": -5}', b'{"file": "%s", "offset": 7}', b'{"file": "%s", "offset": 1000000}'),
+    ],
+)
+def test_a_damaged_note_of_what_was_sent_has_all_sent_again(trail: Trail, senders: Senders, damage: bytes) -> None:
+    trail.write(2)
+    with collecting(socket.SOCK_STREAM) as collector:
+        assert senders.to(f"tcp://127.0.0.1:{collector.port}", "json").step()
+        (note,) = trail.folder.rglob(SENT_FILE)
+        note.write_bytes(damage.replace(b"%s", json.loads(note.read_bytes())["file"].encode()))
+        assert senders.to(f"tcp://127.0.0.1:{collector.port}", "json").step()
+        assert [json.loads(content(collector.next()))["seq"] for _ in range(6)] == [1, 2, 3, 1, 2, 3]
 
 
 def test_tls_knows_the_collector_and_is_known_by_it(trail: Trail, senders: Senders, tmp_path: Path) -> None:

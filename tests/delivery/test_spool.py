@@ -108,7 +108,8 @@ def test_what_a_killed_process_held_is_taken_over(tmp_path: Path) -> None:
     assert child.returncode == -9
     at = 4e9
     assert contents(spool, at) == {"1", "2"}
-    assert spool.sweep(0) == 0
+    spool.sweep(0)
+    assert not spool.drop_old(0)
     assert not list((tmp_path / "spool" / "incoming").iterdir())
 
 
@@ -137,9 +138,17 @@ def test_names_tell_nothing_and_nobody_else_may_read(spool: Spool, tmp_path: Pat
 def test_what_nobody_judges_expires(spool: Spool) -> None:
     receive(spool, "1")
     arrived = now(spool)
-    assert spool.sweep(arrived + 3599) == 0
-    assert spool.sweep(arrived + 3601) == 1
+    assert not spool.drop_old(arrived + 3599)
+    assert spool.drop_old(arrived + 3601) == {spool.name_of("1.2"): {spool.name_of("1")}}
     assert len(spool) == 0
+
+
+def test_a_clock_that_is_set_back_makes_no_series_wait_for_it(spool: Spool) -> None:
+    receive(spool, "1", "2")
+    yesterday = now(spool) - 86_400
+    assert spool.claim(yesterday) is None  # its age is unknown, and counts from here
+    assert spool.claim(yesterday + 2) is None
+    assert contents(spool, yesterday + 4) == {"1", "2"}
 
 
 def test_what_is_committed_is_on_the_disk_with_the_folders_that_name_it(
@@ -174,7 +183,8 @@ def test_requests_beside_each_other_are_all_received(tmp_path: Path) -> None:
             receive(spool, f"{sender}.{n}", series=f"1.{n % 3}")
             spool.check_room()
             spool.sweep(time.time())
-            assert spool.claim(0) is None
+            spool.drop_old(time.time())
+            assert spool.claim(time.time()) is None
 
     with ThreadPoolExecutor(6) as senders:
         for sent in [senders.submit(send, n) for n in range(6)]:

@@ -22,6 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from app.api.routes.docs import EXAMPLE_SLICE
 from app.security.scopes import OPERATIONS
+from benchmarks.serving.processes import tree_of
 from benchmarks.serving.service import PATIENCE_S, Service, eventually
 from phantoms.series import SLICES, slice_file, zipped
 from tests.servers import OURS
@@ -194,11 +195,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(server: str, folder: Path) -> Iterator[Service]:
-    """Two workers that log all they can; what they write on disk is under `folder`."""
+    """Two workers that log all they can, keep a trail and decode in cells; they write under `folder` alone."""
     environment = {
         "LUNGSCOPE_SERVER": server,
         "LUNGSCOPE_LOG_LEVEL": "debug",
         "LUNGSCOPE_SPOOL_DIR": str(folder / "state"),
+        "LUNGSCOPE_AUDIT_DIR": str(folder / "audit"),
+        "LUNGSCOPE_DECODING": "cell",
         "LUNGSCOPE_SETTLE_SECONDS": "0",
         "LUNGSCOPE_QUIET_SECONDS": "0",
         "TMPDIR": str(folder / "tmp"),
@@ -273,12 +276,15 @@ def assert_disk_is_clean(folder: Path) -> None:
 
 
 def crash_of_a_worker(service: Service, folder: Path) -> str:
-    """The log until a worker has crashed with an image in its memory, none of which it writes anywhere."""
+    """The log until decoders and workers have crashed with an image in their memory, none of which they write
+    anywhere."""
     parent = service.process.pid
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii").split()
     workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(workers) == 2
-    for pid in (parent, *workers):
+    decoders = [pid for pid in tree_of(parent) if b"app.cell.process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert decoders
+    for pid in (parent, *workers, *decoders):
         (core,) = [line for line in Path(f"/proc/{pid}/limits").read_text("ascii").splitlines() if "core file" in line]
         assert core.split()[4:6] == ["0", "0"]
     log = ""
@@ -286,7 +292,7 @@ def crash_of_a_worker(service: Service, folder: Path) -> str:
         data = canary_slice()
         head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(data)
         connection.sendall(head + data[:-9])
-        for pid in workers:
+        for pid in (*decoders, *workers):
             os.kill(pid, signal.SIGSEGV)
         for line in service.log():
             log += line

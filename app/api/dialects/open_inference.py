@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
-from app.api.dialects.tensors import BYTES, FP32, bytes_of, element_in, element_of, numbers_in, shaped, with_length
+from app.api.dialects.tensors import (
+    BYTES,
+    FP32,
+    LENGTH,
+    bytes_of,
+    element_in,
+    element_of,
+    numbers_in,
+    shaped,
+    with_length,
+)
 from app.api.negotiation import JSON
 from app.api.uploads.body import BodyLimit, check_size
 from app.errors import InvalidParameter, InvalidTensor, MalformedJson
@@ -108,7 +118,8 @@ class Tensor:
         said: dict[str, Any] = {"name": self.name, "datatype": BYTES if isinstance(value, bytes) else FP32}
         said["shape"] = (1,) if isinstance(value, bytes) else value.shape
         if as_bytes:
-            return said | {"parameters": {BINARY_SIZE: len(self.content)}}
+            size = LENGTH.size + len(value) if isinstance(value, bytes) else value.nbytes
+            return said | {"parameters": {BINARY_SIZE: size}}
         return said | {"data": (value.decode(),) if isinstance(value, bytes) else value.ravel().tolist()}
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import closing
 from functools import partial
 from typing import Any, Final
 
@@ -96,29 +97,35 @@ async def series_pixels(request: Request, services: ServicesDep, place: PlaceDep
     return StreamingResponse(stream, media_type=MEDIA_TYPE, headers=own)
 
 
-async def _streamed(slot: SeriesSlot, pieces: Iterator[bytes], patience_s: float) -> AsyncIterator[bytes]:
-    """The pieces, made in the series' thread, at most AHEAD before the client has taken them. It ends early for a
-    client that takes none for `patience_s`: nobody holds a place by reading nothing."""
+async def _streamed(slot: SeriesSlot, pieces: Generator[bytes], patience_s: float) -> AsyncIterator[bytes]:
+    """The pieces, made in the series' thread, at most AHEAD before the client has taken them. The place is free once
+    all are made. It ends early for a client that takes none for `patience_s`: nobody holds a place by reading nothing.
+    """
     loop, made = asyncio.get_running_loop(), asyncio.Queue[bytes | None]()
     room = threading.Semaphore(AHEAD)
 
     def work() -> None:
-        for piece in pieces:
-            if not room.acquire(timeout=patience_s) or slot.cancelled():
-                return
-            loop.call_soon_threadsafe(made.put_nowait, piece)
+        with closing(pieces):  # and so let go of the volume, however long the rest waits for the client
+            for piece in pieces:
+                if not room.acquire(timeout=patience_s) or slot.cancelled():
+                    return
+                loop.call_soon_threadsafe(made.put_nowait, piece)
+
+    def ended(running: asyncio.Task[None]) -> None:
+        slot.close()
+        made.put_nowait(None)
+        forget(running)
 
     running = asyncio.create_task(slot.run(work))
-    running.add_done_callback(lambda _: made.put_nowait(None))
+    running.add_done_callback(ended)
     try:
         while (piece := await made.get()) is not None:
             yield piece
             room.release()
         running.result()
     finally:
-        slot.close()
+        slot.cancel()
         room.release()
-        running.add_done_callback(forget)
 
 
 def _headers(*, compressed: bool) -> dict[str, str]:

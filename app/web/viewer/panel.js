@@ -133,11 +133,9 @@ function more(entry, act) {
     rows.push([say("size"), say("size_none")]);
   }
   rows.push([say("position"), position(finding)]);
-  const why = entry.from === "point" ? element("ul", {}, reasons(answer).map((words) => element("li", {}, words))) : null;
   return element(
     "div",
     { class: "more" },
-    why,
     finding.suspicion === "low" && finding.probability >= answer.operating_point ? element("p", { class: "small" }, say("low_what")) : null,
     element("dl", { class: "facts" }, rows.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
     traits(finding, entry.language),
