@@ -34,6 +34,7 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
 
 def test_front_page_leads_to_docs_that_render(page: Page, service: Service) -> None:
     page.goto(service.url("/"))
+    page.wait_for_load_state("networkidle")  # what is still on its way would count as failed
     page.get_by_role("link", name="Interface and documentation").click()
     expect(page).to_have_url(service.url("/docs"))
     expect(page.get_by_role("heading", name="Lungscope")).to_be_visible()

@@ -117,10 +117,10 @@ async function judgePoint(pixel) {
   render();
 }
 
-async function download(accept, name) {
+async function download(accept) {
   const { kind, files, parameters } = open;
   const made = await during("writing", (signal) => inFormat(kind, files, parameters, accept, signal));
-  for (const file of made ?? []) save(name ?? file.name, file.blob);
+  for (const file of made ?? []) save(file.name, file.blob);
 }
 
 // What is shown ---------------------------------------------------------------------------------------------------
@@ -245,6 +245,7 @@ function showDownloads() {
   };
   const made = [button("save_json", json)];
   if (answer && open.head.kind === "dicom") made.push(button("save_dicom", () => download('multipart/related; type="application/dicom"')));
+  if (answer) made.push(button("save_pdf", () => download("application/pdf")));
   if (answer) made.push(button("save_fhir", () => download("application/fhir+json")));
   if (answer && open.kind === "slice") made.push(button("save_png", () => download("image/png")));
   byId("downloads").replaceChildren(...made);

@@ -133,8 +133,15 @@ export async function inFormat(kind, files, parameters, accept, signal) {
   const type = response.headers.get("content-type") ?? "";
   const content = new Uint8Array(await response.arrayBuffer());
   if (type.startsWith("multipart/related")) return parts(content, type);
-  return [{ name: type.includes("fhir") ? "lungscope-fhir.json" : "lungscope.png", blob: new Blob([content], { type }) }];
+  const name = NAMES.find(([kind]) => type.startsWith(kind))?.[1] ?? "lungscope";
+  return [{ name, blob: new Blob([content], { type }) }];
 }
+
+const NAMES = [
+  ["application/fhir+json", "lungscope-fhir.json"],
+  ["application/pdf", "lungscope-report.pdf"],
+  ["image/png", "lungscope.png"],
+];
 
 // PS3.4 B.5: the storage classes of the objects that the service writes, and what to call their files.
 const CLASSES = [
