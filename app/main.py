@@ -16,33 +16,42 @@ from fastapi import FastAPI, Request
 from app import __version__
 from app.api import contract, problems
 from app.api.deps import Services, actor_of
-from app.api.destinations import destinations_of
+from app.api.dialects.served import networks_of
 from app.api.early_answers import EarlyAnswers, malformed_answers
 from app.api.guard import quota, refused_with, trusted_hosts, who_may_call
-from app.api.middleware import HeadAsGet, RequestContext, WellFormed
+from app.api.middleware import BelowRoot, HeadAsGet, RequestContext, WellFormed
+from app.api.neighbours import allow_scripts_of, require_free
 from app.api.optional_models import load_optional, report_reader, second_opinions
 from app.api.record_keeping import records_of
-from app.api.routes import dicomweb, docs, health, models, predict, reports, studies
+from app.api.routes import (
+    dialects,
+    dicomweb,
+    docs,
+    health,
+    models,
+    pixels,
+    predict,
+    reports,
+    results,
+    retrieval,
+    studies,
+    viewer,
+)
 from app.api.routing import NoRoute
+from app.api.spooling import delivery_of
 from app.cell.cells import CellLimits, Cells, decoder_of
-from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.storage import readable_count
-from app.delivery.store import ResultStore
-from app.delivery.worker import Backoff, Delivery, DeliveryWork, SpoolWork
 from app.imaging.decoder import InProcess
 from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.arrivals import Arrivals
 from app.inference.backends import Backend
+from app.inference.canaries import load_canaries
 from app.inference.engine import Engine
 from app.inference.naming import name_model, name_models
 from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.inference.second_opinion import SecondOpinions
 from app.inference.series_lane import SeriesLane
 from app.judgement.judge import Judge
-from app.judgement.records import Records
-from app.judgement.spooled import SpooledJudge
-from app.private_files import state_folder
-from app.reports.result import ObjectKind
+from app.reports.report import ResultOptions
 from app.security.hosts import TrustedHosts
 from app.server.bounds import ConnectionBounds
 from app.server.connections import Connections, Reason
@@ -124,13 +133,20 @@ def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
 
     for error, handler in problems.handlers(metrics, refused).items():
         app.add_exception_handler(error, handler)
+    if root_path := services.settings.root_path:
+        require_free(root_path)
+        app.add_middleware(BelowRoot, root_path=root_path)
     app.add_middleware(HeadAsGet)
     app.add_middleware(WellFormed, metrics=metrics, hosts=hosts)
+    if origins := services.settings.cors_origins:
+        allow_scripts_of(app, origins)
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
-    for module in (predict, studies, reports, models, health, dicomweb, docs):
+    of_dicomweb = (dicomweb, results, retrieval)
+    for module in (predict, studies, pixels, reports, models, dialects, health, *of_dicomweb, docs, viewer):
         app.include_router(module.router)
     docs.mount_assets(app)
+    viewer.mount_assets(app)
     app.router.default = NoRoute(app.router)
 
 
@@ -167,16 +183,17 @@ def _services(
         settings.max_slices,
         opinions,
         deidentify=settings.deidentify,
+        results=ResultOptions(settings.max_pictures, settings.fhir_patient_system, settings.fhir_accession_system),
         keep_digests=records.kept,
         decoder=decoder,
     )
-    delivery = None if folder is None else _delivery(folder, settings, judge, lane, metrics, records)
+    delivery = None if folder is None else delivery_of(folder, settings, judge, lane, metrics, records)
     callers = who_may_call(settings)
     received = Arrivals(settings.study_queue_mb * MEGABYTE)
     places = quota(callers, settings)
-    return Services(
-        settings, registry, judge, engine, lane, metrics, received, callers, places, delivery, reader, records
-    )
+    networks, beside = networks_of(registry, reader, opinions, settings)
+    served = (networks, beside, delivery, reader, records)
+    return Services(settings, registry, judge, engine, lane, metrics, received, callers, places, *served)
 
 
 def _decoder(settings: Settings, metrics: Metrics) -> Cells | InProcess:
@@ -196,44 +213,6 @@ def _cores(settings: Settings, board: LoadBoard | None, sharing: Sharing | None)
     if not pinned or len(own) != settings.threads * workers or (workers > 1 and sharing is None):
         return Cores(())
     return Cores(own) if sharing is None else Cores(own, sharing.rank)
-
-
-def _delivery(
-    folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics, records: Records
-) -> Delivery:
-    limits = SpoolLimits(
-        settings.spool_mb * MEGABYTE, settings.spool_hours, settings.settle_seconds, settings.quiet_seconds
-    )
-    state_folder(folder)
-    spool = Spool(folder / "spool", limits, metrics.quarantined.inc)
-    destinations = destinations_of(settings)
-    store = ResultStore(folder / "results.sqlite3")
-    owed: dict[ObjectKind, list[str]] = {each.kind: [each.name] for each in destinations}
-    backoff = Backoff(settings.retry_seconds)
-    _watch(spool, store, metrics)
-    for each in destinations:
-        metrics.at_scrape(metrics.deliveries_waiting(each.name), readable_count(partial(store.waiting, each.name)))
-    told = partial(records.judged_spooled, destinations=[each.name for each in destinations])
-    judging = SpooledJudge(judge, told)
-    return Delivery(
-        spool,
-        store,
-        SpoolWork(spool, store, lane, judging, owed, metrics, settings.result_hours, records.may_begin),
-        [
-            DeliveryWork(
-                store, each, folder / f"{each.name}.lock", backoff, metrics, records.may_begin, records.delivered
-            )
-            for each in destinations
-        ],
-    )
-
-
-def _watch(spool: Spool, store: ResultStore, metrics: Metrics) -> None:
-    """Have the metrics say how many series wait, and whether the disk takes what is written."""
-    metrics.at_scrape(metrics.spooled_waiting, readable_count(lambda: len(spool)))
-    metrics.storage_writable.set(store.watch.trouble is None)
-    store.watch.on_change = metrics.storage_writable.set
-    store.watch.mend = spool.make_places
 
 
 def _lifespan(
@@ -275,7 +254,8 @@ def _asked_of_server(services: Services, sharing: Sharing | None) -> dict[str, A
     }
     if "body-buffer" not in without:
         state[WANTS_WHOLE_BODY] = True
-    if "early-answers" not in without:
+    # It knows nothing of other origins, whose scripts could not read its answer.
+    if "early-answers" not in without and not settings.cors_origins:
         state[EARLY_ANSWER] = EarlyAnswers(services, predict.ROUTE)
     if sharing is not None:
         state[PASS_ON] = sharing.pass_on
@@ -311,6 +291,7 @@ async def _get_ready(
     registry = services.registry
     decoder.launch()
     named = partial(name_model, services.metrics)
+    await asyncio.to_thread(load_canaries, services.canaries, named)
     await asyncio.to_thread(load_optional, services.reader, services.judge.opinions, named)
     try:
         await asyncio.to_thread(registry.load)

@@ -17,8 +17,20 @@ from app.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIN_TOKEN_LENGTH = 16
+ROOT_PATH = r"^(/[A-Za-z0-9._~-]+)+$"
+# Fetch standard, CORS: a script's origin as browsers write it (RFC 6454 6.2), or any.
+ScriptOrigin = Annotated[str, Field(pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)$")]
+FHIR_SYSTEM = r"^(https?://|urn:)\S+$"
+# What a policy takes as a source of frames, and no more: a semicolon in it would begin another rule.
+Origin = Annotated[str, Field(pattern=r"^https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
 KILOBYTE = 1024
 MEGABYTE = 1024 * KILOBYTE
+
+
+def shipped_bundles() -> Path:
+    """The folder of the bundles that come with the code: in an installed wheel its own, else that of the checkout."""
+    of_wheel = Path(__file__).parent / "bundles"
+    return of_wheel if of_wheel.is_dir() else REPOSITORY / "models"
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -83,7 +95,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LUNGSCOPE_", frozen=True, extra="ignore")
 
-    models_dir: Annotated[Path, Field(description="folder of model bundles")] = REPOSITORY / "models"
+    models_dir: Annotated[Path, Field(description="folder of model bundles")] = Field(default_factory=shipped_bundles)
     model: Annotated[str, Field(description="bundle that judges nodules, or its name/version")] = "nodule-classifier"
     detector: Annotated[str, Field(description="bundle that finds candidates, or its name/version")] = "nodule-detector"
     second_look: Annotated[str, Field(description="bundle that scores what the detector finds")] = "nodule-suspicion"
@@ -92,6 +104,9 @@ class Settings(BaseSettings):
         "report-tagger"
     )
     sequence: Annotated[str, Field(description="bundle that gives second opinions, if it is there")] = "nodule-sequence"
+    canary: Annotated[
+        frozenset[str], NoDecode, Field(description="name/version of bundles loaded beside, between commas")
+    ] = frozenset()
     trusted_key: Annotated[
         FilePath | None, Field(description="Ed25519 public key (PEM): only bundles signed by it are loaded")
     ] = None
@@ -107,6 +122,8 @@ class Settings(BaseSettings):
     max_body_mb: Annotated[int, Field(ge=1, le=2048, description="largest request body in MB")] = 64
     max_study_mb: Annotated[int, Field(ge=1, le=8192, description="largest body of a series in MB")] = 1024
     max_report_kb: Annotated[int, Field(ge=1, le=1024, description="largest body of a report in kB")] = 100
+    max_json_mb: Annotated[int, Field(ge=1, le=64, description="largest JSON of a request for inference in MB")] = 8
+    max_patches: Annotated[int, Field(ge=1, le=4096, description="most inputs of a network in one request")] = 256
     max_slices: Annotated[int, Field(ge=2, le=5000, description="most slices of a series")] = 1500
     max_series: Annotated[int, Field(ge=1, le=64, description="series in memory at once")] = 2
     study_queue_mb: Annotated[int, Field(ge=1, description="MB that series being received may hold")] = 1024
@@ -151,21 +168,49 @@ class Settings(BaseSettings):
     trusted_hosts: Annotated[
         frozenset[str], NoDecode, Field(description="names in Host that are answered, between commas")
     ] = frozenset()
+    frame_hosts: Annotated[
+        frozenset[Origin],
+        NoDecode,
+        Field(description="origins whose pages may frame the viewer, between commas"),
+    ] = frozenset()
     trusted_proxies: Annotated[
         frozenset[str], NoDecode, Field(description="addresses and networks of proxies, between commas")
     ] = frozenset({"127.0.0.1", "::1"})
+    root_path: Annotated[
+        str | None, Field(pattern=ROOT_PATH, description="path at which a proxy shows the service; it may strip it")
+    ] = None
+    cors_origins: Annotated[
+        frozenset[str],
+        NoDecode,
+        Field(description="origins of pages whose scripts may call, between commas; * for any"),
+    ] = frozenset()
     tls_certificate: Annotated[FilePath | None, Field(description="certificate chain (PEM) to serve https with")] = None
     tls_key: Annotated[FilePath | None, Field(description="its key, where it is not in the same file")] = None
     tls_client_ca: Annotated[
         FilePath | None, Field(description="authorities of the client certificates that are then asked for")
     ] = None
     deidentify: Annotated[bool, Field(description="results without patient and dates")] = False
+    max_pictures: Annotated[int, Field(ge=1, le=100, description="most pictures (secondary captures) of a series")] = 5
+    fhir_patient_system: Annotated[
+        str | None, Field(pattern=FHIR_SYSTEM, description="FHIR system (URI) of the patients' numbers")
+    ] = None
+    fhir_accession_system: Annotated[
+        str | None, Field(pattern=FHIR_SYSTEM, description="FHIR system (URI) of the accession numbers")
+    ] = None
     spool_dir: Annotated[Path | None, Field(description="folder for what DICOMweb brings and for results")] = None
     spool_mb: Annotated[int, Field(ge=1, description="most MB of instances waiting to be judged")] = 20_480
     spool_hours: Annotated[int, Field(ge=1, le=8760, description="age at which an unjudged series is dropped")] = 24
     settle_seconds: Annotated[float, Field(ge=0, le=600, description="pause after a request with a series")] = 3
     quiet_seconds: Annotated[float, Field(ge=0, le=3600, description="pause after instances sent one by one")] = 30
+    late_hours: Annotated[
+        int, Field(ge=0, le=8760, description="for which a judged series is kept, for instances that come late")
+    ] = 24
+    report_unprocessed: Annotated[bool, Field(description="a result object also for what cannot be judged")] = True
     result_hours: Annotated[int, Field(ge=1, le=8760, description="age at which a result is dropped")] = 72
+    delivered_hours: Annotated[int, Field(ge=0, le=8760, description="the same, once everybody has it")] = 24
+    results_mb: Annotated[int, Field(ge=64, description="most MB of results; nothing more is judged beyond it")] = (
+        10_240
+    )
     retry_seconds: Annotated[float, Field(gt=0, le=3600, description="pause after a first failed delivery")] = 5
     pacs_url: Annotated[HttpUrl | None, Field(description="DICOMweb root to which results are sent")] = None
     pacs_token: Annotated[SecretStr | None, Field(description="bearer token for it")] = None
@@ -196,7 +241,9 @@ class Settings(BaseSettings):
     ] = None
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="log level")] = "info"
 
-    @field_validator("without", "trusted_hosts", "trusted_proxies", mode="before")
+    @field_validator(
+        "canary", "without", "trusted_hosts", "trusted_proxies", "frame_hosts", "cors_origins", mode="before"
+    )
     @classmethod
     def _between_commas(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

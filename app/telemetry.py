@@ -120,6 +120,14 @@ class _RequestMetrics:
                 registry=registry,
             )
         )
+        self.network_inputs = _by_labels(
+            Counter(
+                "lungscope_network_inputs",
+                "Inputs that clients had a network run on, without a judgement.",
+                ["model", "version"],
+                registry=registry,
+            )
+        )
         self.decisions = _by_labels(
             Counter("lungscope_decisions", "Predictions by decision.", ["decision"], registry=registry)
         )
@@ -189,6 +197,12 @@ class _DeliveryMetrics:
         )
         self.quarantined = Counter(
             "lungscope_spool_quarantined", "Entries of the spool that nobody can use, set apart.", registry=registry
+        )
+        self.results_bytes = Gauge(
+            "lungscope_results_bytes",
+            "Bytes that results of all workers take.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
         )
         self.storage_writable = Gauge(
             "lungscope_storage_writable",

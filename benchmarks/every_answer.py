@@ -72,6 +72,8 @@ def slices() -> Iterator[Asked]:
     yield Asked("slice, picture", roi, data, {"Accept": "image/png"})
     yield Asked("slice, DICOM objects", roi, data, {"Accept": RELATED})
     yield Asked("slice, FHIR bundle", roi, data, {"Accept": FHIR})
+    yield Asked("slice, case report as HTML", roi, data, {"Accept": "text/html"})
+    yield Asked("slice, case report as PDF", roi, data, {"Accept": "application/pdf"})
 
 
 def syntaxes() -> Iterator[Asked]:

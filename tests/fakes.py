@@ -182,14 +182,15 @@ def golden_hu(size_px: int = SIZE_PX) -> NDArray[np.int16]:
     return np.where(disc, 40, -850).astype(np.int16)
 
 
-def write_bundle(folder: Path, *, tolerance: float = 1e-3) -> Path:
+def write_bundle(folder: Path, *, tolerance: float = 1e-3, version: int = 1) -> Path:
     """Write a bundle for ArithmeticBackend under `folder`; returns its path."""
-    path = folder / "nodule-classifier" / "1"
+    path = folder / "nodule-classifier" / str(version)
     (path / "variables").mkdir(parents=True)
     (path / "saved_model.pb").write_bytes(b"arithmetic needs no graph")
     (path / "variables" / "variables.index").write_bytes(b"and no weights")
     (path / CARD_FILE).write_text(CARD, "utf-8")
-    (path / MANIFEST_FILE).write_text(manifest(path, tolerance).model_dump_json(indent=1), "utf-8")
+    own = manifest(path, tolerance).model_copy(update={"version": version})
+    (path / MANIFEST_FILE).write_text(own.model_dump_json(indent=1), "utf-8")
     return path
 
 
@@ -344,7 +345,7 @@ def detector_manifest(path: Path) -> DetectorManifest:
         golden=GoldenCase(
             description="a disc",
             hu=EncodedArray.encode(hu),
-            outputs={"nodule": EncodedArray.encode(outputs["nodule"])},
+            outputs={"nodule": EncodedArray.encode(outputs["nodule"][0])},
             tolerance=1e-3,
         ),
         digests={name: file_digest(path / name) for name in bundle_files(path)},

@@ -92,6 +92,8 @@ CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "onnxruntime": ("app.inference.backends.onnx", "benchmarks"),
     "highdicom": ("app.reports",),
     "fhir": ("app.reports",),
+    "reportlab": ("app.reports",),
+    "fontTools": ("benchmarks",),
     "uvicorn": ("app.server", "app.cli", "benchmarks"),
     "sklearn": ("training",),
     "matplotlib": ("training", "benchmarks"),

@@ -14,7 +14,9 @@ from app.api.negotiation import preferred_language
 from app.api.uploads.body import BodyLimit
 from app.delivery.worker import Delivery
 from app.inference.arrivals import Arrivals
+from app.inference.canaries import Canary
 from app.inference.engine import Engine
+from app.inference.networks import Networks
 from app.inference.registry import ModelRegistry
 from app.inference.series_lane import SeriesLane, SeriesSlot
 from app.inference.vocabulary import Language
@@ -42,6 +44,8 @@ class Services:
     study_arrivals: Arrivals
     callers: Callers
     quota: Quota
+    networks: Networks
+    canaries: tuple[Canary, ...] = ()
     delivery: Delivery | None = None
     reader: ReportReader = field(default_factory=ReportReader)
     records: Records = field(default_factory=Records)
@@ -60,6 +64,11 @@ class Services:
     def store_limit(self) -> BodyLimit:
         """The limits of a body that goes to the disk."""
         return self._limit(self.settings.max_study_mb * MEGABYTE, "LUNGSCOPE_MAX_STUDY_MB", Arrivals())
+
+    @property
+    def tensor_limit(self) -> BodyLimit:
+        """The limits of a body with numbers in JSON: as Python objects they take twenty times the memory."""
+        return self._limit(self.settings.max_json_mb * MEGABYTE, "LUNGSCOPE_MAX_JSON_MB", self.engine.arrivals)
 
     @property
     def report_limit(self) -> BodyLimit:

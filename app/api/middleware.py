@@ -28,7 +28,11 @@ STATIC_HEADERS: Final = (
     (page_policies.HEADER.encode(), page_policies.NOTHING.encode()),
 )
 SECURITY_HEADERS: Final = (*STATIC_HEADERS, (b"cache-control", b"no-store"))
-STATIC_PREFIX: Final = "/docs/assets/"  # the docs pages' files may be cached
+# The docs pages' files may be cached, and the viewer's where the service says that they have not changed.
+STATIC: Final = {
+    "/docs/assets/": STATIC_HEADERS,
+    "/viewer/": (*STATIC_HEADERS, (b"cache-control", b"no-cache")),
+}
 KNOWN_EXPECTATIONS: Final = (
     b"",
     b"100-continue",
@@ -55,13 +59,13 @@ class RequestContext:
         request_id = id_of(scope)
         token = telemetry.request_id.set(request_id)
         started = time.perf_counter()
+        own = next((h for path, h in STATIC.items() if scope["path"].startswith(path)), SECURITY_HEADERS)
         status: int | None = None
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = STATIC_HEADERS if scope["path"].startswith(STATIC_PREFIX) else SECURITY_HEADERS
                 message["headers"] = with_headers(message.get("headers", ()), (REQUEST_ID, request_id.encode()), *own)
             await send(message)
 
@@ -150,6 +154,23 @@ class HeadAsGet:
         finally:
             if "route" in asked:
                 scope["route"] = asked["route"]  # the metrics' name for it
+
+
+class BelowRoot:
+    """Gives every path the root path at which a proxy shows the service, as ASGI wants it: some proxies strip it."""
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self._app = app
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; everything but HTTP passes through."""
+        # In place: who is outside reads in the scope which route was found.
+        if scope["type"] == "http":
+            scope["root_path"] = self._root_path
+            if not scope["path"].startswith(f"{self._root_path}/"):
+                scope["path"] = self._root_path + scope["path"]
+        await self._app(scope, receive, send)
 
 
 def record(metrics: telemetry.Metrics, scope: Scope, status: int, seconds: float) -> None:

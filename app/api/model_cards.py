@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 from app.api.schemas import (
     DetectorDetail,
     ModelDetail,
@@ -9,11 +11,13 @@ from app.api.schemas import (
     SecondLookDetail,
     SequenceDetail,
     TaggerDetail,
+    VersionError,
+    VersionStatus,
     ViewDetail,
 )
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
-from app.inference.registry import ModelRegistry
+from app.inference.registry import ModelRegistry, Status
 from app.inference.second_opinion import SecondOpinions
 from app.inference.sequence import NoduleSequence
 from app.inference.suspicion import SecondLook
@@ -21,6 +25,13 @@ from app.inference.view import ViewCheck
 from app.judgement.answers import identity
 from app.text.reader import ReportReader
 from app.text.tagger import Tagger
+
+STATES: Final[dict[Status, Literal["LOADING", "AVAILABLE", "UNLOADING", "END"]]] = {
+    "loading": "LOADING",
+    "ready": "AVAILABLE",
+    "stopping": "UNLOADING",
+    "failed": "END",
+}
 
 
 def model_summary(registry: ModelRegistry) -> ModelSummary:
@@ -164,6 +175,15 @@ def sequence_detail(opinions: SecondOpinions, network: NoduleSequence) -> Sequen
         training_data=list(manifest.training_data),
         performance=manifest.performance,
     )
+
+
+def version_status(version: str, state: Status) -> VersionStatus:
+    """The state of a version as TensorFlow Serving says it."""
+    failed = state == "failed"
+    error = VersionError(
+        error_code="INTERNAL" if failed else "OK", error_message="it could not be loaded" if failed else ""
+    )
+    return VersionStatus(version=version, state=STATES[state], status=error)
 
 
 def _summary(registry: ModelRegistry, bundle: Bundle | Detector | SecondLook | ViewCheck, backend: str) -> ModelSummary:

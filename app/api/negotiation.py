@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
-from app.api import events
+from app.api import events, page_policies
 from app.api.dicomweb.multipart_related import DICOM, RELATED, related
 from app.api.header_values import options_of, within_bounds
 from app.audit.receipts import header_value
@@ -22,9 +22,15 @@ from app.judgement.records import Receipt
 
 ANYTHING: Final = "*/*"
 KNOWN_HEADERS: Final = 64  # a client sends the same ones each time
-# What parts and files of results are, and so what a range for DICOM may ask for (PS3.18 8.7.3.5.1 and .2).
-PARTS: Final = (DICOM, "application/*", ANYTHING)
-SYNTAXES: Final = (ExplicitVRLittleEndian, "*")
+# What parts and files of results are, and so what a range for DICOM may ask for (PS3.18 8.7.3.5.1 and .2). A range for
+# several parts is known by the type of its parts.
+DICOM_XML: Final = "application/dicom+xml"
+OCTETS: Final = "application/octet-stream"
+RELATED_XML: Final = f'{RELATED}; type="{DICOM_XML}"'
+RELATED_OCTETS: Final = f'{RELATED}; type="{OCTETS}"'
+PARTS: Final = {DICOM: RELATED, DICOM_XML: RELATED_XML, OCTETS: RELATED_OCTETS}
+ANY_PART: Final = ("application/*", ANYTHING)
+SYNTAXES: Final = (ExplicitVRLittleEndian, JPEGLSLossless, "*")
 IN_WORDS: Final = {
     RELATED: f'{RELATED}; type="{DICOM}"; transfer-syntax={ExplicitVRLittleEndian}',
     DICOM: f"{DICOM}; transfer-syntax={ExplicitVRLittleEndian}",
@@ -39,16 +45,32 @@ LANGUAGES: Final[dict[str, Language]] = {"en": "en", "zh": "zh"}
 JSON: Final = "application/json"
 FHIR: Final = "application/fhir+json"
 PNG: Final = "image/png"
+HTML: Final = "text/html"
+PDF: Final = "application/pdf"
 # Progress events are of the wire alone: what is judged is then written as JSON.
 SeriesFormat: TypeAlias = Format | Literal["events"]
-FORMATS: Final[dict[str, Format]] = {JSON: "json", DICOM: "dicom", RELATED: "dicom", FHIR: "fhir", PNG: "picture"}
-TYPES: Final[dict[Format, str]] = {"json": JSON, "fhir": FHIR, "picture": PNG}
-OF_SERIES: Final = (JSON, DICOM, RELATED, FHIR)
+FORMATS: Final[dict[str, Format]] = {
+    JSON: "json",
+    DICOM: "dicom",
+    RELATED: "dicom",
+    FHIR: "fhir",
+    HTML: "html",
+    PDF: "pdf",
+    PNG: "picture",
+}
+TYPES: Final[dict[Format, str]] = {"json": JSON, "fhir": FHIR, "html": HTML, "pdf": PDF, "picture": PNG}
+OF_SERIES: Final = (JSON, DICOM, RELATED, FHIR, HTML, PDF)
 OF_SLICE: Final = (*OF_SERIES, PNG)
 
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 BUNDLE: Final = {"schema": {"type": "object", "description": "A FHIR R4 Bundle."}}
-SERIES_CONTENT: Final[dict[str, Any]] = {f'{RELATED}; type="{DICOM}"': BINARY, FHIR: BUNDLE}
+PAGE: Final = {"schema": {"type": "string", "description": "A case report for people, with its pictures in it."}}
+SERIES_CONTENT: Final[dict[str, Any]] = {
+    f'{RELATED}; type="{DICOM}"': BINARY,
+    FHIR: BUNDLE,
+    HTML: PAGE,
+    PDF: BINARY,
+}
 SLICE_CONTENT: Final[dict[str, Any]] = {**SERIES_CONTENT, PNG: BINARY}
 
 # FastAPI would write that it may be null, which no header can be.
@@ -56,16 +78,20 @@ LANGUAGE_PARAMETER: Final = {
     "name": "Accept-Language",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "zh gives Chinese words in `display`, anything else English ones.",
+    "description": "zh gives Chinese words in `display`, pictures and case reports, anything else English ones.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class MediaRanges:
     """The media ranges of an Accept header with their weights, without ranges for kinds of DICOM that results are
-    not."""
+    not.
+
+    `uncompressed` asks for DICOM in Explicit VR Little Endian and in no other transfer syntax.
+    """
 
     weights: dict[str, float]
+    uncompressed: bool = False
 
     def weight(self, media_type: str) -> float:
         """The weight of the most specific range that fits, from 0 to 1; 0 when none does."""
@@ -108,19 +134,29 @@ def read_media_ranges(header: str) -> MediaRanges:
     parts = header.split(",")
     ranges = [(kind.decode("latin-1").lower(), options) for kind, options in map(options_of, parts) if kind]
     weights: dict[str, float] = {}
+    syntaxes: set[str] = set()
     for name, options in ranges:
-        if _can_be_given(name, options):
-            weights[name] = max(weights.get(name, 0.0), read_weight(options.get(b"q", b"1")))
-    return MediaRanges(weights if ranges else {ANYTHING: 1.0})
+        for given in _that_can_be_given(name, options):
+            weights[given] = max(weights.get(given, 0.0), read_weight(options.get(b"q", b"1")))
+            syntaxes |= {_syntax(options)} if given in (RELATED, DICOM) else set()
+    return MediaRanges(weights if ranges else {ANYTHING: 1.0}, syntaxes == {ExplicitVRLittleEndian})
 
 
-def _can_be_given(name: str, options: Mapping[bytes, bytes]) -> bool:
-    """Whether a result can have the parameters of a media range; only the ranges for DICOM have parameters that
-    matter."""
+def _that_can_be_given(name: str, options: Mapping[bytes, bytes]) -> tuple[str, ...]:
+    """The names, as `MediaRanges` knows them, of what a media range asks for and results can be; only the ranges for
+    DICOM have parameters that matter."""
     asked = {option: value.decode("latin-1").lower() for option, value in options.items()}
-    if name == RELATED and asked.get(b"type", DICOM) not in PARTS:
-        return False
-    return name not in (RELATED, DICOM) or asked.get(b"transfer-syntax", "*") in SYNTAXES
+    if name in (RELATED, DICOM) and _syntax(options) not in SYNTAXES:
+        return ()
+    if name != RELATED:
+        return (name,)
+    kind = asked.get(b"type", ANYTHING)
+    return tuple(PARTS.values()) if kind in ANY_PART else tuple(filter(None, [PARTS.get(kind)]))
+
+
+def _syntax(options: Mapping[bytes, bytes]) -> str:
+    """The transfer syntax that a range for DICOM names; any where it names none."""
+    return options.get(b"transfer-syntax", b"*").decode("latin-1")
 
 
 def read_weight(text: str | bytes) -> float:
@@ -129,6 +165,13 @@ def read_weight(text: str | bytes) -> float:
         return min(max(float(text), 0.0), 1.0)
     except ValueError:
         return 0.0
+
+
+def accepts_gzip(request: Request) -> bool:
+    """Whether the client takes an answer in gzip (Accept-Encoding, RFC 9110 12.5.3). Raises HeadTooLarge."""
+    header = within_bounds(",".join(request.headers.getlist("accept-encoding")))
+    entries = (part.strip().lower().partition(";") for part in header.split(","))
+    return any(coding.strip() == "gzip" and _weight(parameter) > 0 for coding, _, parameter in entries)
 
 
 @lru_cache(maxsize=KNOWN_HEADERS)
@@ -156,15 +199,22 @@ def slice_format(request: Request) -> Format:
 
 @lru_cache(maxsize=KNOWN_HEADERS)
 def _slice_format(header: str) -> Format:
-    return FORMATS[read_media_ranges(header).best(*OF_SLICE)]
+    return _format(read_media_ranges(header), OF_SLICE)
 
 
 def series_format(request: Request) -> SeriesFormat:
     """The format of the answer for a series; events only for a client that names their type. Raises NotAcceptable."""
-    if not events.wanted(request.headers.get("accept")):
-        return FORMATS[media_ranges(request).best(*OF_SERIES)]
-    best = media_ranges(request).best(events.MEDIA_TYPE, *OF_SERIES)
-    return "events" if best == events.MEDIA_TYPE else FORMATS[best]
+    ranges = media_ranges(request)
+    if events.wanted(request.headers.get("accept")) and (
+        ranges.best(events.MEDIA_TYPE, *OF_SERIES) == events.MEDIA_TYPE
+    ):
+        return "events"
+    return _format(ranges, OF_SERIES)
+
+
+def _format(ranges: MediaRanges, offered: Sequence[str]) -> Format:
+    best = FORMATS[ranges.best(*offered)]
+    return "uncompressed_dicom" if best == "dicom" and ranges.uncompressed else best
 
 
 def headers(language: Language) -> dict[str, str]:
@@ -176,11 +226,13 @@ def response(written: Format, files: tuple[bytes, ...], language: Language, rece
     """The response with one file, or with several as multipart/related; the receipt, if it is not in the JSON, in a
     header.
 
-    The files are never joined in memory: the pictures of a series have tens of megabytes.
+    The files are never joined in memory: those of a series have megabytes.
     """
     own = headers(language)
     if receipt is not None and written != "json":
         own[RECEIPT_HEADER] = header_value(receipt)
+    if written == "html":
+        own[page_policies.HEADER] = page_policies.REPORT
     if written in TYPES:
         (content,) = files
         return Response(content, media_type=TYPES[written], headers=own)

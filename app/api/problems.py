@@ -52,12 +52,16 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.MalformedArchive: (HTTPStatus.BAD_REQUEST, "Malformed archive"),
     errors.MalformedContentCoding: (HTTPStatus.BAD_REQUEST, "Malformed content coding"),
     errors.MalformedText: (HTTPStatus.BAD_REQUEST, "Malformed text"),
+    errors.MalformedJson: (HTTPStatus.BAD_REQUEST, "Malformed JSON"),
+    errors.InvalidTensor: (HTTPStatus.BAD_REQUEST, "Invalid tensor"),
+    errors.BatchTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too many inputs at once"),
     errors.UnsupportedCharset: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported character set"),
     errors.NotAuthorised: (HTTPStatus.UNAUTHORIZED, "Not authorised"),
     errors.Forbidden: (HTTPStatus.FORBIDDEN, "Not allowed"),
     errors.TooManyRequests: (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests of one caller"),
     errors.IdentityUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "Tokens cannot be checked"),
     errors.UnknownModel: (HTTPStatus.NOT_FOUND, "Unknown model"),
+    errors.UnknownVersion: (HTTPStatus.NOT_FOUND, "Unknown version"),
     errors.UploadTooSlow: (HTTPStatus.REQUEST_TIMEOUT, "The upload is too slow"),
     errors.InputTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too much was sent"),
     errors.FormTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The multipart body holds too much"),
@@ -138,6 +142,7 @@ class Problem(BaseModel):
     found: str | None = Field(default=None, examples=["roi 600,600"])
     expected: str | None = Field(default=None, examples=["column 0 to 511, row 0 to 511"])
     remedy: str | None = Field(default=None, examples=["Give roi as column,row in pixels of the sent image."])
+    error: str = Field(description="`detail` under the name that clients of other model servers read")
 
 
 def problem_type(error: errors.LungscopeError) -> ProblemType:
@@ -160,7 +165,7 @@ def responses_for(
         first = kinds[0]
         example = {"type": f"urn:lungscope:problem:{first.code}", "title": first.title, "status": status}
         example |= {"detail": "What was found, what was expected, and what to do.", "code": first.code}
-        example |= {"instance": "urn:uuid:0b9c5f0e-3a43-4c8e-8a55-3f7c0a1f6c11"}
+        example |= {"instance": "urn:uuid:0b9c5f0e-3a43-4c8e-8a55-3f7c0a1f6c11", "error": example["detail"]}
         declared[status] = {
             "description": f"{HTTPStatus(status).phrase}: {codes}",
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}},
@@ -267,13 +272,15 @@ def details_of(error: BaseException) -> dict[str, str]:
 
 
 def _problem(kind: ProblemType, **details: str) -> Problem:
+    told = {"detail": kind.title, **details}
     return Problem(
         type=f"urn:lungscope:problem:{kind.code}",
         title=kind.title,
         status=kind.status,
         code=kind.code,
         instance=f"urn:uuid:{telemetry.request_id.get()}",
-        **{"detail": kind.title, **details},
+        error=told["detail"],
+        **told,
     )
 
 

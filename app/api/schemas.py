@@ -37,7 +37,50 @@ class ModelList(_Schema):
     models: list[ModelSummary]
 
 
-class ModelDetail(ModelSummary):
+class VersionError(_Schema):
+    """Why a version cannot run; OK where nothing has failed."""
+
+    error_code: Literal["OK", "INTERNAL"]
+    error_message: str
+
+
+class VersionStatus(_Schema):
+    """State of one version, in the words of TensorFlow Serving."""
+
+    version: str
+    state: Literal["LOADING", "AVAILABLE", "UNLOADING", "END"]
+    status: VersionError
+
+
+class StatusAnswer(_Schema):
+    """What TensorFlow Serving says of the state of a model."""
+
+    model_version_status: list[VersionStatus]
+
+
+class ModelVersion(_Schema):
+    """A version of a model that is loaded: `stable` judges, a `canary` stands beside it."""
+
+    version: str
+    label: str
+    digest: str
+    backend: str
+    status: Status
+
+
+class VersionList(_Schema):
+    """The versions of a model, the one that judges first."""
+
+    versions: list[ModelVersion]
+
+
+class Described(ModelSummary):
+    """What is said of a model of any kind, with what clients of TensorFlow Serving look for."""
+
+    model_version_status: list[VersionStatus] = Field(default_factory=list)
+
+
+class ModelDetail(Described):
     """Everything about a model but its weights."""
 
     intended_use: str
@@ -54,7 +97,7 @@ class ModelDetail(ModelSummary):
     performance: Performance
 
 
-class DetectorDetail(ModelSummary):
+class DetectorDetail(Described):
     """Everything about the detector but its weights."""
 
     intended_use: str
@@ -68,7 +111,7 @@ class DetectorDetail(ModelSummary):
     performance: DetectorPerformance
 
 
-class SecondLookDetail(ModelSummary):
+class SecondLookDetail(Described):
     """Everything about the second look but its weights."""
 
     intended_use: str
@@ -83,7 +126,7 @@ class SecondLookDetail(ModelSummary):
     performance: DetectorPerformance
 
 
-class ViewDetail(ModelSummary):
+class ViewDetail(Described):
     """Everything about the check whether there is a chest to be searched but its weights."""
 
     intended_use: str
@@ -95,7 +138,7 @@ class ViewDetail(ModelSummary):
     performance: ViewPerformance
 
 
-class TaggerDetail(ModelSummary):
+class TaggerDetail(Described):
     """Everything about the tagger of reports but its weights and its vocabulary."""
 
     intended_use: str
@@ -108,7 +151,7 @@ class TaggerDetail(ModelSummary):
     performance: TaggerPerformance
 
 
-class SequenceDetail(ModelSummary):
+class SequenceDetail(Described):
     """Everything about the recurrent network over slices but its weights."""
 
     intended_use: str

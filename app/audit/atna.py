@@ -49,6 +49,7 @@ KINDS: Final[dict[str, Kind]] = {
     "judge_series": Kind(ACCESSED, "R"),
     "judge_spooled": Kind(ACCESSED, "R"),
     "read_report": Kind(ACCESSED, "R"),
+    "run_network": Kind(ACCESSED, "R"),
     "retrieve_results": Kind(ACCESSED, "R"),
     "store": Kind(TRANSFERRED, "C"),
     "deliver": Kind(TRANSFERRED, "R"),

@@ -16,6 +16,7 @@ Operation = Literal[
     "judge_series",
     "judge_spooled",
     "read_report",
+    "run_network",
     "store",
     "find_results",
     "retrieve_results",

@@ -89,6 +89,14 @@ def _predict(commands: Any) -> list[argparse.Action]:
     options.append(
         predict.add_argument("--language", choices=("en", "zh"), default="en", help="of the words shown"),
     )
+    options.append(
+        predict.add_argument(
+            "--out",
+            type=_path,
+            metavar="DIR",
+            help="write findings.csv, and pictures and a report as HTML and PDF of each case, to a new or empty DIR",
+        )
+    )
     output = predict.add_mutually_exclusive_group()
     options.append(
         output.add_argument(

@@ -6,12 +6,14 @@ import argparse
 import sys
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from app.cell.cells import CellLimits, decoder_of
+from app.cli.cases import CaseFolder
 from app.cli.exits import OK, SOME_FAILED
 from app.cli.inputs import Selection, Task, is_same_file
 from app.cli.models import verified_registry
@@ -20,6 +22,8 @@ from app.errors import StartupError
 from app.imaging.read import quiet_decoders
 from app.inference.vocabulary import Language
 from app.judgement.answers import answer
+from app.judgement.case_files import case_files
+from app.judgement.finding_rows import finding_rows
 from app.judgement.judge import Judge, Judgement
 from app.judgement.parameters import CONTEXT, KNOWN, Parameters, parse_parameters
 from app.settings import MEGABYTE, Settings
@@ -32,21 +36,25 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     given = {name: getattr(options, name) for name in (*KNOWN, CONTEXT)}
     parameters = parse_parameters({name: text for name, text in given.items() if text})
     registry = verified_registry(settings)
-    with Output(options.csv, as_json=options.json) as output:
+    with ExitStack() as stack:
+        output = stack.enter_context(Output(options.csv, as_json=options.json))
         of_slice = options.roi is not None or options.frame is not None
         kept_out = output.file if output.is_table() else None
         selection = Selection(alone=options.slices, of_slice=of_slice and not options.slices, output=kept_out)
         tasks = list(selection.tasks(options.paths))
         _spare_inputs(tasks, output)
         output.begin()
+        folder = None if options.out is None else stack.enter_context(CaseFolder(options.out))
         limits = CellLimits(settings.decoder_mb * MEGABYTE, settings.decoder_seconds)
         # In cells here too: a file at which a decoder crashes is one that failed, and the others are judged.
         with decoder_of(settings.decoding, limits) as decoder:
             decoder.launch()
             registry.load()
             judge = Judge(registry, Metrics(), settings.max_slices, decoder=decoder)
-            outcome_of = partial(_outcome, parameters=parameters, judge=judge, language=options.language)
-            return _judge_all(tasks, outcome_of, output)
+            outcome_of = partial(
+                _outcome, parameters=parameters, judge=judge, language=options.language, in_full=folder is not None
+            )
+            return _judge_all(tasks, outcome_of, [output] if folder is None else [output, folder])
 
 
 def _spare_inputs(tasks: Sequence[Task], output: Output) -> None:
@@ -60,20 +68,22 @@ def _spare_inputs(tasks: Sequence[Task], output: Output) -> None:
         )
 
 
-def _judge_all(tasks: Sequence[Task], judge: Callable[[Task], Outcome], output: Output) -> int:
+def _judge_all(tasks: Sequence[Task], judge: Callable[[Task], Outcome], outputs: Sequence[Output | CaseFolder]) -> int:
     failed = 0
     for done, task in enumerate(tqdm(tasks, unit="task", disable=len(tasks) < 2, file=sys.stderr)):
         outcome = judge(task)
         if outcome.answer is None:
             failed += 1
             _say(f"{printable(outcome.path)}: {outcome.error_code}: {outcome.error}")
-        try:
-            output.write(outcome)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            _say(f"{output.name} cannot be written any more ({error.strerror}): stopped after {done} of {len(tasks)}")
-            return SOME_FAILED
+        for output in outputs:
+            try:
+                output.write(outcome)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                why = f"{output.name} cannot be written any more ({error.strerror})"
+                _say(f"{why}: stopped after {done} of {len(tasks)}")
+                return SOME_FAILED
     if failed:
         _say(f"{failed} of {len(tasks)} file(s) or series could not be judged")
     return SOME_FAILED if failed else OK
@@ -83,7 +93,7 @@ def _say(text: str) -> None:
     tqdm.write(f"lungscope: {text}", file=sys.stderr)
 
 
-def _outcome(task: Task, parameters: Parameters, judge: Judge, language: Language) -> Outcome:
+def _outcome(task: Task, parameters: Parameters, judge: Judge, language: Language, *, in_full: bool) -> Outcome:
     try:
         if task.error is not None:
             raise task.error
@@ -91,7 +101,10 @@ def _outcome(task: Task, parameters: Parameters, judge: Judge, language: Languag
             judgement = _judge_series(task, parameters, judge)
         else:
             judgement = judge.slice(task.path.read_bytes(), parameters)
-        return Outcome(task.path, answer(judgement, language, str(uuid.uuid4())))
+        written = answer(judgement, language, str(uuid.uuid4()))
+        if not in_full:
+            return Outcome(task.path, written)
+        return Outcome(task.path, written, files=case_files(judgement, language), rows=finding_rows(written))
     # Whatever it is: one bad file never ends a batch.
     except Exception as error:
         return Outcome.of_error(task.path, error)

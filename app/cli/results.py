@@ -9,7 +9,8 @@ import os
 import stat
 import sys
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self, TextIO
 
@@ -37,12 +38,14 @@ CSV_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One file or series: its answer, or the code and text of its error."""
+    """One file or series: its answer, or the code and text of its error; and the files and rows of `--out`."""
 
     path: Path
     answer: Answer | None = None
     error_code: str = ""
     error: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    rows: Sequence[Mapping[str, object]] = ()
 
     @classmethod
     def of_error(cls, path: Path, error: Exception) -> Self:

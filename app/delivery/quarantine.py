@@ -28,7 +28,7 @@ class Quarantine:
     """A folder of mode 0700 that gives each entry a new name. `on_entry` is called for each entry."""
 
     def __init__(self, folder: Path, on_entry: Callable[[], None] = lambda: None) -> None:
-        self._folder = folder
+        self.folder = folder
         self._on_entry = on_entry
         self._immovable: set[Path] = set()
 
@@ -37,7 +37,7 @@ class Quarantine:
         name = str(uuid.uuid4())
         try:
             _make_movable(entry)
-            entry.rename(self._folder / name)
+            entry.rename(self.folder / name)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -82,7 +82,7 @@ class Quarantine:
 
     def expire(self, before: float) -> None:
         """Delete entries older than the given time."""
-        for entry in self._folder.iterdir():
+        for entry in self.folder.iterdir():
             with suppress(FileNotFoundError):
                 if entry.lstat().st_ctime < before:
                     delete(entry)

@@ -2,8 +2,9 @@
 
     incoming/<request>/<series>/<instance>   while a request is read; gone with its process
     series/<series>/<instance>               received, waiting for the rest of the series
-    judging/<claim>/<instance>               being judged by whoever holds the lock in it
-    trash/<claim>                            judged, and being deleted
+    judging/<series>.<claim>/<instance>      being judged by whoever holds the lock in it; of a series one at a time
+    judged/<series>/<instance>               judged, and kept for instances that may come late
+    trash/<claim>                            being deleted
     quarantine/<entry>                       what cannot be used, until it is too old
 
 Names are keyed hashes of UIDs: they tell nothing of the patient. A killed process loses its locks, so that another one
@@ -24,9 +25,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal
 
-from app.delivery.claim import Claim
+from app.delivery.claim import SEPARATOR, Claim
+from app.delivery.kept import HOUR_S, KeptSeries, bytes_in
 from app.delivery.quarantine import Quarantine, delete
 from app.errors import SpoolFull
 from app.locks import held, held_if_free, try_lock
@@ -37,7 +39,6 @@ WHOLE: Final = ".whole"  # several instances of the series came in one request
 GATE: Final = ".gate"  # held while files enter or leave `series`
 SALT: Final = ".salt"
 SALT_BYTES: Final = 32
-HOUR_S: Final = 3600.0
 CHECK_BYTES: Final = 64 << 20  # that a request may write before it is looked whether there is room for more
 
 
@@ -46,13 +47,14 @@ class SpoolLimits:
     """The most bytes in the spool, the hours that a series may wait, and the seconds after which a series is complete.
 
     A series is complete when no new instance has come for `settle_s` after a request with several instances, or for
-    `quiet_s` after a request with one.
+    `quiet_s` after a request with one. A series that was judged is kept for `late_hours`, or until its room is needed.
     """
 
     max_bytes: int
     keep_hours: float
     settle_s: float
     quiet_s: float
+    late_hours: float = 0
 
 
 class Reception:
@@ -154,8 +156,9 @@ class Spool:
     def __init__(self, folder: Path, limits: SpoolLimits, on_quarantine: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
         self._limits = limits
-        self._places = [folder / name for name in ("incoming", "series", "judging", "trash", "quarantine")]
-        self._incoming, self.series, self._judging, self._trash, quarantine = self._places
+        self._places = [folder / name for name in ("incoming", "series", "judging", "judged", "trash", "quarantine")]
+        self._incoming, self.series, self._judging, kept, self._trash, quarantine = self._places
+        self._kept = KeptSeries(kept, limits.late_hours)
         self.quarantine = Quarantine(quarantine, on_quarantine)
         try:
             self.make_places()
@@ -207,6 +210,8 @@ class Spool:
         for folder in self._judging.iterdir():
             with self.quarantine.instead_of(folder):
                 if not self.quarantine.takes_odd(folder, named=False) and (claim := self._claimed(folder)):
+                    with self.gate():
+                        self._kept.rejoin(claim.series, folder)
                     return claim
         with self.gate():
             for series in self.series.iterdir():
@@ -221,21 +226,26 @@ class Spool:
             delete(entry)
         self.quarantine.expire(now - self._limits.keep_hours * HOUR_S)
         with self.gate():
+            self._kept.expire(now)
             for folder in self._incoming.iterdir():
                 self._sweep_reception(folder)
 
-    def drop_old(self, now: float) -> int:
-        """Delete series older than the limit; returns their number."""
+    def drop_old(self, now: float) -> dict[str, frozenset[str]]:
+        """Delete series older than the limit; returns their names, and those of their instances."""
+        dropped: dict[str, frozenset[str]] = {}
         with self.gate():
-            old = [series for series in self.series.iterdir() if self._is_old(series, now)]
-            for series in old:
+            for series in [series for series in self.series.iterdir() if self._is_old(series, now)]:
+                names: frozenset[str] = frozenset()
+                with self.quarantine.instead_of(series):
+                    names = frozenset(path.name for path in self.quarantine.usable(series))
                 delete(series)
-        dropped = sum(not series.exists() for series in old)
+                if not series.exists():
+                    dropped[series.name] = names
         for folder in [folder for folder in self._judging.iterdir() if self._is_old(folder, now)]:
             with self.quarantine.instead_of(folder):
                 if (claim := self._claimed(folder)) is not None:
+                    dropped[claim.series or claim.id] = claim.instances
                     claim.done()
-                    dropped += 1
         return dropped
 
     def _sweep_reception(self, folder: Path) -> None:
@@ -249,12 +259,19 @@ class Spool:
         """The number of series that wait or are being judged."""
         return sum(1 for folder in (self.series, self._judging) for _ in folder.iterdir())
 
+    def places(self) -> dict[str, Literal["waiting", "judging"]]:
+        """Where the series in the spool are, by their names: those that are judged and those that wait."""
+        waiting: dict[str, Literal["waiting", "judging"]] = {path.name: "waiting" for path in self.series.iterdir()}
+        return waiting | {path.name.partition(SEPARATOR)[0]: "judging" for path in self._judging.iterdir()}
+
     def _claimed_if_complete(self, series: Path, now: float) -> Claim | None:
-        """The claim on a series, moved to `judging`, if it is complete; the caller holds the gate."""
-        if not self._is_complete(series, now):
+        """The claim on a series, moved to `judging` and joined by what is kept of it, if it is complete and nobody
+        judges what came of it before; the caller holds the gate."""
+        if not self._is_complete(series, now) or self.places().get(series.name) == "judging":
             return None
-        folder = self._judging / str(uuid.uuid4())
+        folder = self._judging / f"{series.name}{SEPARATOR}{uuid.uuid4()}"
         series.rename(folder)
+        self._kept.rejoin(series.name, folder)
         return self._claimed(folder)
 
     def _claimed(self, folder: Path) -> Claim | None:
@@ -262,7 +279,7 @@ class Spool:
         lock = try_lock(folder / LOCK)
         if lock is None:
             return None
-        claim = Claim(folder.name, folder, self._trash, lock, self.quarantine)
+        claim = Claim(folder.name, folder, self._trash, lock, self.quarantine, self._kept)
         try:
             if claim.paths:
                 return claim
@@ -285,19 +302,20 @@ class Spool:
         return _age_s(folder, now) > self._limits.keep_hours * HOUR_S
 
     def check_room(self) -> None:
-        """Raise SpoolFull where as much waits, or is being received, as may."""
-        used = 0
-        # Others rename and delete meanwhile: os.walk passes over what has gone, where Path.rglob raises.
-        for folder, _, names in os.walk(self._folder):
-            for name in names:
-                with suppress(OSError):
-                    used += Path(folder, name).lstat().st_size
-        if used >= self._limits.max_bytes:
-            raise SpoolFull(
-                found=f"{used >> 20} MB waiting to be judged",
-                expected=f"less than {self._limits.max_bytes >> 20} MB",
-                remedy="Try again later; the operator can raise LUNGSCOPE_SPOOL_MB.",
-            )
+        """Raise SpoolFull where as much waits, or is being received, as may, when what is only kept has gone."""
+        while (used := self._used_bytes()) >= self._limits.max_bytes:
+            with self.gate():
+                made_room = self._kept.drop_oldest()
+            if not made_room:
+                raise SpoolFull(
+                    found=f"{used >> 20} MB waiting to be judged",
+                    expected=f"less than {self._limits.max_bytes >> 20} MB",
+                    remedy="Try again later; the operator can raise LUNGSCOPE_SPOOL_MB.",
+                )
+
+    def _used_bytes(self) -> int:
+        at_work = (self._incoming, self.series, self._judging, self._trash, self.quarantine.folder)
+        return sum(map(bytes_in, at_work)) + self._kept.used_bytes()
 
     def _read_salt(self) -> bytes:
         path = self._folder / SALT

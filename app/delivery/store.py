@@ -1,55 +1,19 @@
-"""The result store: finished result objects until they expire, and their pending deliveries, in one SQLite database."""
+"""The result store: finished result objects until they expire, and their pending deliveries."""
 
 from __future__ import annotations
 
-import logging
-import os
-import sqlite3
-import stat
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from app.delivery.clock_steps import ClockReading
-from app.delivery.quarantine import delete
-from app.delivery.storage import StorageWatch, result_code
-from app.errors import SettingsError
-from app.locks import held
-from app.private_files import PRIVATE_FILE
+from app.delivery.series_states import SeriesStates, Settled
+from app.errors import SpoolFull
 from app.reports.result import ObjectKind, ResultObject
 
-BUSY_TIMEOUT_S: Final = 30.0  # another process writes some megabytes meanwhile
-FOREIGN_TIMEOUT_S: Final = 5.0  # whoever is not of this service may hold it for good
-# Result codes of SQLite (sqlite.org/rescode.html): what passes by itself, and what does not.
-PASSING: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
-DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-BESIDE: Final = ("", "-wal", "-shm", "-journal")  # files of one database, by the ends of their names
-DAMAGED_MARK: Final = ".damaged-"
-SCHEMA: Final = """
-BEGIN;
-CREATE TABLE IF NOT EXISTS objects (
-    uid TEXT PRIMARY KEY, kind TEXT NOT NULL, study_uid TEXT NOT NULL, series_uid TEXT NOT NULL,
-    attributes TEXT NOT NULL, content BLOB NOT NULL, expires_at REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS objects_by_study ON objects (study_uid, series_uid);
-CREATE TABLE IF NOT EXISTS deliveries (
-    destination TEXT NOT NULL, uid TEXT NOT NULL REFERENCES objects ON DELETE CASCADE,
-    attempts INTEGER NOT NULL DEFAULT 0, due_at REAL NOT NULL, PRIMARY KEY (destination, uid));
-CREATE TABLE IF NOT EXISTS judged (claim TEXT PRIMARY KEY, expires_at REAL NOT NULL);
-COMMIT;
-"""
-# Beside them, as files of earlier versions have none: to whom a step of the clock was told last.
+# Beside the others, as files of earlier versions have none: to whom a step of the clock was told last.
 CLOCK: Final = "CREATE TABLE IF NOT EXISTS clock (boot TEXT NOT NULL, ahead_s REAL NOT NULL)"
-COLUMNS: Final = """
-SELECT tables.name, columns.name, columns.type, columns.pk
-FROM sqlite_schema AS tables JOIN pragma_table_info(tables.name) AS columns
-WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite_%'
-"""
-logger = logging.getLogger(__name__)
+DROPPED_AT_ONCE: Final = 50  # results, when room is made: a transaction that keeps nobody waiting for long
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +25,8 @@ class Due:
     attempts: int
 
 
-class _OtherSchema(sqlite3.DatabaseError):
-    """The database has tables of another program."""
-
-
-class ResultStore:
-    """The database of results, shared by all workers. Its folder must be private, because it holds patient data.
-
-    A damaged or foreign database is renamed, with the time in its name, and a new one begun, at the start and whenever
-    the damage shows; the log says where. `watch` knows whether the database can be written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Open the database. Raises SettingsError for a lasting fault; after one that may pass, each use tries
-        again."""
-        self._path = path
-        self._inode: int | None = None
-        self.watch = StorageWatch(path.parent, self.probe)
-        try:
-            self._open_or_begin(None)
-        except (OSError, sqlite3.Error) as error:
-            if result_code(error) not in PASSING:
-                raise SettingsError(
-                    found=f"{path}, which cannot be used: {error}",
-                    expected="a database of results that this user may read and write, or none yet",
-                    remedy="Correct its owner and mode, or move it away.",
-                ) from None
-            self.watch.failed(error)
-
-    def probe(self) -> None:
-        """Raise the error that a write would raise."""
-        with closing(self._connect(FOREIGN_TIMEOUT_S)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.rollback()
+class ResultStore(SeriesStates):
+    """The database of results, and of what became of each series."""
 
     def put(
         self,
@@ -103,20 +36,22 @@ class ResultStore:
         *,
         now: float,
         expires_at: float,
+        settled: Settled | None = None,
     ) -> None:
-        """Keep the results of one claim and note their deliveries to the destinations of their kind, all or nothing."""
+        """Keep the results of one claim, note their deliveries to the destinations of their kind and what became of the
+        series, all or nothing."""
+        owed = [(name, item.uid, now) for item in objects for name in destinations.get(item.kind, ())]
         with self._transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO judged VALUES (?, ?)", (claim, expires_at))
-            for item in objects:
-                connection.execute(
-                    "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)"
-                    " ON CONFLICT (uid) DO UPDATE SET expires_at = excluded.expires_at",
-                    (*_columns(item), expires_at),
-                )
-                connection.executemany(
-                    "INSERT OR IGNORE INTO deliveries (destination, uid, due_at) VALUES (?, ?, ?)",
-                    [(name, item.uid, now) for name in destinations.get(item.kind, ())],
-                )
+            if settled is not None:
+                uids = [item.uid for item in objects]
+                self._settle_series(connection, settled, uids, len(owed), now=now, expires_at=expires_at)
+            connection.executemany(
+                "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (uid) DO UPDATE SET expires_at = excluded.expires_at",
+                [(*_columns(item), expires_at) for item in objects],
+            )
+            connection.executemany("INSERT OR IGNORE INTO deliveries (destination, uid, due_at) VALUES (?, ?, ?)", owed)
 
     def is_judged(self, claim: str) -> bool:
         """Whether the results of a claim are here, so that it need not be judged again."""
@@ -137,14 +72,22 @@ class ResultStore:
         )
         return Due(*rows[0]) if rows else None
 
-    def settle(self, destination: str, uid: str) -> None:
-        """End a delivery. A FHIR bundle is deleted; clients can fetch a DICOM object until it expires."""
+    def settle(self, destination: str, uid: str, *, refused: bool = False, expires_at: float | None = None) -> None:
+        """End a delivery. A FHIR bundle that everybody has is deleted; clients can fetch a DICOM object until it
+        expires, from now on at `expires_at` if that is sooner. What a destination refused stays until then anyway."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM deliveries WHERE destination = ? AND uid = ?", (destination, uid))
-            connection.execute(
-                "DELETE FROM objects WHERE uid = ? AND kind = 'fhir' AND uid NOT IN (SELECT uid FROM deliveries)",
-                (uid,),
-            )
+            if refused:
+                connection.execute(
+                    "INSERT OR IGNORE INTO refused SELECT ?, uid FROM objects WHERE uid = ?", (destination, uid)
+                )
+            everybody = " uid = ? AND uid NOT IN (SELECT uid FROM deliveries UNION SELECT uid FROM refused)"
+            connection.execute(f"DELETE FROM objects WHERE kind = 'fhir' AND {everybody}", (uid,))
+            connection.execute(f"INSERT OR IGNORE INTO delivered SELECT uid FROM objects WHERE {everybody}", (uid,))
+            if expires_at is not None:
+                connection.execute(
+                    f"UPDATE objects SET expires_at = min(expires_at, ?) WHERE {everybody}", (expires_at, uid)
+                )
 
     def postpone(self, destination: str, uid: str, due_at: float) -> None:
         """Count a failed attempt and set the time of the next."""
@@ -157,13 +100,11 @@ class ResultStore:
     def expire(self, now: float) -> int:
         """Delete results that are too old; returns the number of deliveries that end with them."""
         with self._transaction() as connection:
-            old = "SELECT uid FROM objects WHERE expires_at <= ?"
             (undelivered,) = connection.execute(
-                f"SELECT count(*) FROM deliveries WHERE uid IN ({old})",
-                (now,),
+                "SELECT count(*) FROM deliveries WHERE uid IN (SELECT uid FROM objects WHERE expires_at <= ?)", (now,)
             ).fetchone()
-            connection.execute("DELETE FROM objects WHERE expires_at <= ?", (now,))
-            connection.execute("DELETE FROM judged WHERE expires_at <= ?", (now,))
+            for table in ("objects", "judged", "series", "known_series"):
+                connection.execute(f"DELETE FROM {table} WHERE expires_at <= ?", (now,))
         return int(undelivered)
 
     def follow_clock(self, reading: ClockReading, *, now: float, keep_s: float) -> float:
@@ -179,17 +120,38 @@ class ResultStore:
                 connection.execute("INSERT INTO clock VALUES (?, ?)", (reading.boot, reading.ahead_s))
             if step_s:
                 later, latest = max(step_s, 0.0), now + keep_s
-                for table in ("objects", "judged"):
+                for table in ("objects", "judged", "series"):
                     connection.execute(f"UPDATE {table} SET expires_at = min(expires_at + ?, ?)", (later, latest))
                 connection.execute("UPDATE deliveries SET due_at = min(due_at, ?)", (now,))
         return step_s
 
-    def forget_damaged(self, before: float) -> None:
-        """Delete damaged databases that were renamed before the given time."""
-        for path in self._path.parent.glob(f"{self._path.name}*{DAMAGED_MARK}*"):
-            with suppress(FileNotFoundError):
-                if path.lstat().st_ctime < before:
-                    delete(path)
+    def make_room(self, most_bytes: int) -> bool:
+        """Whether the results take less than that; where not, after those have been deleted that were delivered, the
+        oldest first."""
+        while self.size() >= most_bytes:
+            with self._transaction() as connection:
+                gone = connection.execute(
+                    "DELETE FROM objects WHERE uid IN"
+                    " (SELECT uid FROM delivered JOIN objects USING (uid) ORDER BY expires_at LIMIT ?)",
+                    (DROPPED_AT_ONCE,),
+                ).rowcount
+            if not gone:
+                return False
+        return True
+
+    def require_room(self, most_bytes: int) -> None:
+        """Raise SpoolFull unless there is room for the results of what comes."""
+        if not self.make_room(most_bytes):
+            raise SpoolFull(
+                found=f"{self.size() >> 20} MB of results that wait to be delivered or to expire",
+                expected=f"less than {most_bytes >> 20} MB",
+                remedy="Try again later; the operator can look after the destinations, or raise LUNGSCOPE_RESULTS_MB.",
+            )
+
+    def size(self) -> int:
+        """The bytes of the database."""
+        ((size,),) = self._rows("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
+        return int(size)
 
     def waiting(self, destination: str) -> int:
         """The number of objects that wait for a destination."""
@@ -215,121 +177,6 @@ class ResultStore:
         """The bytes of one object; None after it has expired."""
         rows = self._rows("SELECT content FROM objects WHERE uid = ?", uid)
         return rows[0][0] if rows else None
-
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        # In WAL mode our own writers keep no reader waiting.
-        with self._renewing(), closing(self._connect(FOREIGN_TIMEOUT_S)) as connection:
-            return connection.execute(query, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._renewing(), closing(self._connect()) as connection, connection:
-            yield connection
-
-    @contextmanager
-    def _renewing(self) -> Iterator[None]:
-        """Rename the database if the block finds it damaged, and begin a new one; the block's error is raised all the
-        same."""
-        seen = self._inode
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            code = result_code(error)
-            if code in DAMAGED or (code is None and type(error) is sqlite3.OperationalError):  # a text that is none
-                self._open_or_begin(error, seen)
-            if code == sqlite3.SQLITE_ERROR:  # a table is missing
-                self._inode = None  # the next use looks at all of them
-            raise
-
-    def _connect(self, timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
-        # Somebody may have set it aside or deleted it meanwhile.
-        if self._inode is None or self._inode != _inode(self._path):
-            self._open_or_begin(None)
-        return self._connected(timeout_s)
-
-    def _connected(self, timeout_s: float) -> sqlite3.Connection:
-        # One for each use: no connection is shared among threads, and it costs a fraction of a millisecond.
-        connection = sqlite3.connect(self._path, timeout=timeout_s)
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")  # a series leaves the spool once its results are on the disk
-        connection.execute("PRAGMA secure_delete = ON")
-        return connection
-
-    def _open_or_begin(self, damage: sqlite3.Error | None, seen: int | None = None) -> None:
-        """Open the database or begin one; `damage` was found in the file `seen`. Only one process at a time does
-        this."""
-        with held(self._path.with_suffix(".lock")):
-            if damage is not None and _inode(self._path) == seen:
-                self._set_aside(str(damage), self._files())
-            if odd := [path for path in self._files() if _is_no_file(path)]:
-                self._set_aside("it is no file", odd)
-            try:
-                self._begin()
-            except sqlite3.DatabaseError as error:
-                if result_code(error) not in DAMAGED and not isinstance(error, _OtherSchema):
-                    raise
-                self._set_aside(str(error), self._files())
-                self._begin()
-            self._inode = _inode(self._path)
-
-    def _begin(self) -> None:
-        """Open the database and write its tables if there are none; raises _OtherSchema for a foreign one."""
-        _make_private(self._files())
-        with closing(self._connected(FOREIGN_TIMEOUT_S)) as connection:
-            found = set(connection.execute(COLUMNS))
-            if found and not _columns_of_ours() <= found:
-                raise _OtherSchema("it has other tables")
-            if not found:
-                # Kept in the file, like the next; a deleted object must not remain readable in it.
-                connection.execute("PRAGMA auto_vacuum = FULL")
-            connection.execute("PRAGMA journal_mode = WAL")
-            if not found:
-                connection.executescript(SCHEMA)
-
-    def _set_aside(self, why: str, files: Sequence[Path]) -> None:
-        """Rename the files of the database, so that a new one can be begun."""
-        mark = f"{DAMAGED_MARK}{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-        for path in files:
-            if os.path.lexists(path):
-                path.rename(path.with_name(path.name + mark))
-        logger.error(
-            "%s cannot be used: %s; it is set aside as %s%s, with what was not delivered yet, and a new one is begun",
-            files[0],
-            why,
-            files[0].name,
-            mark,
-        )
-
-    def _files(self) -> list[Path]:
-        return [self._path.with_name(self._path.name + ending) for ending in BESIDE]
-
-
-@cache
-def _columns_of_ours() -> frozenset[tuple[Any, ...]]:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(SCHEMA)
-        return frozenset(connection.execute(COLUMNS))
-
-
-def _inode(path: Path) -> int | None:
-    """The number of the database's file; None if there is none yet. A later file may have the same number."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino if stat.S_ISREG(found.st_mode) and found.st_size else None
-
-
-def _is_no_file(path: Path) -> bool:
-    return os.path.lexists(path) and not path.is_file()
-
-
-def _make_private(files: Sequence[Path]) -> None:
-    """Let only the owner read and write the database's files, and make the first of them if it is missing."""
-    for path in files:
-        with suppress(FileNotFoundError):
-            path.chmod(PRIVATE_FILE)
-    os.close(os.open(files[0], os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, PRIVATE_FILE))
 
 
 def _columns(item: ResultObject) -> tuple[object, ...]:

@@ -81,6 +81,22 @@ class UnsupportedArchive(UnsupportedInput, code="unsupported_archive"):
     """A zip archive that is encrypted, holds another one, or is compressed by a method that is not read."""
 
 
+class UnusableTensors(InputError):
+    """What was sent as numbers for a network does not fit it."""
+
+
+class MalformedJson(UnusableTensors, code="malformed_json"):
+    """A body that is no JSON, or no request for inference."""
+
+
+class InvalidTensor(UnusableTensors, code="invalid_tensor"):
+    """A tensor of another name, type or shape than the network takes or gives, or whose data do not fill it."""
+
+
+class BatchTooLarge(UnusableTensors, code="batch_too_large"):
+    """More inputs in one request than a network is given at once."""
+
+
 class UnreadableText(InputError):
     """What was sent as a report's text cannot be read as text."""
 
@@ -255,6 +271,10 @@ class TooManyRequests(LungscopeError, code="too_many_requests"):
 
 class UnknownModel(LungscopeError, code="unknown_model"):
     """No model of that name is loaded."""
+
+
+class UnknownVersion(LungscopeError, code="unknown_version"):
+    """No such version or label of a model is loaded."""
 
 
 class UnknownResult(LungscopeError, code="unknown_result"):

@@ -7,7 +7,23 @@ from typing import Final, Literal
 from app.inference.vocabulary import Language, Suspicion
 
 Caption = Literal[
-    "disclaimer", "against", "for", "evidence", "assumed", "finding", "not_judged", "more", "none", "series"
+    "disclaimer",
+    "against",
+    "for",
+    "evidence",
+    "assumed",
+    "finding",
+    "not_judged",
+    "more",
+    "none",
+    "scan_series",
+    "scan_slice",
+    "series",
+    "mean",
+    "lung_window",
+    "soft_window",
+    "caveats",
+    "malignancy",
 ]
 
 # What a finding counts for in the decision for a whole slice or series.
@@ -25,6 +41,13 @@ CAPTIONS: Final[dict[Caption, dict[Language, str]]] = {
     "finding": {"en": "Finding", "zh": "所见"},
     "not_judged": {"en": "not judged", "zh": "未判读"},
     "more": {"en": "more", "zh": "更多"},
-    "series": {"en": "Whole series", "zh": "整个序列"},
+    "scan_series": {"en": "Whole series", "zh": "整个序列"},
+    "scan_slice": {"en": "Whole slice", "zh": "整个层面"},
     "none": {"en": "No findings on this slice", "zh": "此层面未见结节"},
+    "series": {"en": "Series", "zh": "序列"},
+    "mean": {"en": "mean", "zh": "平均"},
+    "lung_window": {"en": "Lung window", "zh": "肺窗"},
+    "soft_window": {"en": "Mediastinal window", "zh": "纵隔窗"},
+    "caveats": {"en": "Bear in mind", "zh": "请注意"},
+    "malignancy": {"en": "probability of malignancy", "zh": "恶性概率"},
 }

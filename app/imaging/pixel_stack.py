@@ -45,12 +45,12 @@ class PixelStack:
             most = self._limits.max_pixel_bytes // (hu.size * INT16.dtype.itemsize)
             self._hu = mapped_zeros((min(most, self._limits.max_slices), *hu.shape), np.int16)
         for rows in _bands(hu):
-            self._hu[self._count, rows] = _rounded(hu[rows])
+            self._hu[self._count, rows] = rounded_hu(hu[rows])
         self._count += 1
 
     def holds(self, index: int, hu: FloatImage) -> bool:
         """Whether the slice of that index, in the order of arrival, has these pixels."""
-        return all(np.array_equal(self._hu[index, rows], _rounded(hu[rows])) for rows in _bands(hu))
+        return all(np.array_equal(self._hu[index, rows], rounded_hu(hu[rows])) for rows in _bands(hu))
 
     def ordered(self, order: NDArray[np.intp]) -> ShortVolume:
         """The array itself, its slices moved so that slice n is the former `order[n]`."""
@@ -73,6 +73,7 @@ def _bands(hu: FloatImage) -> Iterator[slice]:
     return (slice(row, row + BAND_ROWS) for row in range(0, len(hu), BAND_ROWS))
 
 
-def _rounded(hu: FloatImage) -> NDArray[np.int16]:
+def rounded_hu(hu: FloatImage) -> NDArray[np.int16]:
+    """HU as int16, rounded to even, what is outside its range clipped."""
     clipped = np.clip(hu, INT16.min, INT16.max)
     return np.rint(clipped, out=clipped).astype(np.int16)

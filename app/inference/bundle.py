@@ -139,11 +139,14 @@ class GoldenCase(_Frozen):
     outputs: Mapping[str, EncodedArray]
     tolerance: Annotated[float, Field(gt=0)]
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one input as a backend takes it, (size, size, channels)."""
+        return self.hu.shape if len(self.hu.shape) > 2 else (*self.hu.shape, 1)
+
     def batch(self) -> NDArray[np.float32]:
         """The input as a backend takes it, float32 (1, size, size, channels)."""
-        hu = self.hu.decode().astype(np.float32)
-        with_channels = hu if hu.ndim > 2 else hu[..., None]
-        return with_channels[None]
+        return self.hu.decode().reshape(1, *self.input_shape)
 
 
 class VerifiedManifest(_Frozen):

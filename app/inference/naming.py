@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from app.inference.bundle import VerifiedManifest
+from app.inference.networks import Signature
 from app.inference.registry import ModelRegistry
 from app.telemetry import Metrics
 
@@ -21,7 +21,7 @@ def name_models(registry: ModelRegistry, metrics: Metrics) -> None:
         name_model(metrics, bundle.manifest, bundle.digest, backend)
 
 
-def name_model(metrics: Metrics, manifest: VerifiedManifest, digest: str, backend: str) -> None:
+def name_model(metrics: Metrics, manifest: Signature, digest: str, backend: str) -> None:
     """Say it of one."""
     identity = (manifest.name, str(manifest.version), digest, backend)
     metrics.model(*identity).set(1)

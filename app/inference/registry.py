@@ -122,6 +122,11 @@ class ModelRegistry:
         return self.bundle, self.detector_bundle, self.second_look_bundle
 
     @property
+    def backend(self) -> Backend:
+        """The classifier's runtime."""
+        return self._backend
+
+    @property
     def backend_name(self) -> str:
         """The runtime in use."""
         return self._backend.name

@@ -1,4 +1,4 @@
-"""Writes a judgement in formats other than JSON: DICOM objects, a FHIR bundle, a picture.
+"""Writes a judgement in formats other than JSON: DICOM objects, a FHIR bundle, a picture, a case report for people.
 
 Writing takes tenths of a second, and the first DICOM objects of a process half a second more to import their library.
 So call these functions in the thread that judges, not in the event loop.
@@ -21,19 +21,26 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from app.errors import ResultNotWritten
-from app.explain.canvas import to_png
+from app.explain.canvas import font_bytes, to_png
 from app.explain.overlay import draw
+from app.explain.tiles import Locator, locator_of
 from app.imaging.ct import CTSlice
 from app.imaging.header import read_header
 from app.imaging.read import sniff
+from app.imaging.volume import CTVolume
 from app.inference.prediction import SliceRef
 from app.inference.vocabulary import Language
+from app.judgement.case_page import case_page
 from app.judgement.judge import Judgement
+from app.reports.page import CasePage
+from app.reports.page_html import write_html
+from app.reports.predecessor import reference_to
 from app.reports.report import Report, ReportedSlice
-from app.reports.result import ObjectKind, ResultObject
+from app.reports.result import ObjectKind, ReportReference, ResultObject, SeriesResult
+from app.reports.transfer_syntax import uncompressed
 from app.telemetry import Metrics
 
-Format: TypeAlias = Literal["json", "dicom", "fhir", "picture"]
+Format: TypeAlias = Literal["json", "dicom", "uncompressed_dicom", "fhir", "picture", "html", "pdf"]
 # The data sets, without pixels, of the source instances with these SOP Instance UIDs; none for a picture.
 Headers: TypeAlias = Callable[[Collection[str | None]], Sequence[Dataset]]
 logger = logging.getLogger(__name__)
@@ -49,11 +56,15 @@ def render(
     """
     if wanted == "picture":
         return (_picture(judgement, language),)
+    if wanted in ("html", "pdf"):
+        page = case_page(judgement, language, datetime.now().astimezone())
+        return (write_html(page) if wanted == "html" else page_as_pdf(page),)
     shown = headers(judgement.shown_instances)
     report = judgement.report(shown, datetime.now().astimezone(), language)
     if wanted == "fhir":
         return (fhir_bundle(report, metrics),)
-    return tuple(dicom_files(report, metrics))
+    files = dicom_files(report, metrics)
+    return tuple(map(uncompressed, files) if wanted == "uncompressed_dicom" else files)
 
 
 def _picture(judgement: Judgement, language: Language) -> bytes:
@@ -68,10 +79,25 @@ def headers_of(data: bytes | memoryview) -> Headers:
     return lambda _: [read_header(BytesIO(data))] if sniff(data) == "dicom" else []
 
 
-def draw_slice(report: Report, shown: ReportedSlice) -> NDArray[np.uint8]:
-    """uint8 RGB (rows, columns, 3): the evidence on one slice of a report."""
-    ref = None if report.prediction.series is None else SliceRef(shown.index, shown.source.sop_instance_uid)
-    return draw(shown.image, report.prediction, model=report.model_line, language=report.language, slice_ref=ref)
+def page_as_pdf(page: CasePage) -> bytes:
+    """A case report as a PDF file."""
+    # Imports reportlab, half a second: for those who want PDF.
+    from app.reports.page_pdf import write_pdf
+
+    return write_pdf(page, font_bytes())
+
+
+def draw_slice(report: Report, shown: ReportedSlice, locator: Locator | None = None) -> NDArray[np.uint8]:
+    """uint8 RGB (rows, columns, 3): one slice of a report, with its evidence; `locator` shows where in the series it
+    lies."""
+    return draw(
+        shown.image,
+        report.prediction,
+        model=report.model_line,
+        language=report.language,
+        slice_ref=None if report.prediction.series is None else SliceRef(shown.index, shown.source.sop_instance_uid),
+        locator=locator,
+    )
 
 
 def dicom_files(report: Report, metrics: Metrics) -> list[bytes]:
@@ -97,29 +123,43 @@ def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False) 
         raise _unwritten("a prediction that cannot be written as FHIR") from None
 
 
-def result_objects(report: Report, wanted: Collection[ObjectKind], metrics: Metrics) -> list[ResultObject]:
+def series_result(report: Report, wanted: Collection[ObjectKind], metrics: Metrics) -> SeriesResult:
     """The result objects of a report to keep and to deliver, of the kinds wanted, without those that cannot be written.
 
     Raises NoDicomSource, and ResultNotWritten when none can be written.
     """
-    writers: dict[ObjectKind, Callable[[], list[ResultObject]]] = {
-        "dicom": lambda: [_stored(*written) for written in _dicom_files(report, metrics)],
-        "fhir": lambda: [_stored_bundle(report, metrics)],
-    }
+    unwritten: list[str] = []
     objects: list[ResultObject] = []
-    for kind in (kind for kind in writers if kind in wanted):
+    written: ReportReference | None = None
+    if "dicom" in wanted:
         with suppress(ResultNotWritten):
-            objects += writers[kind]()
+            for instance, content in _dicom_files(report, metrics, unwritten.append):
+                objects.append(stored(instance, content))
+                if "ContentSequence" in instance:
+                    written = reference_to(instance)
+    if "fhir" in wanted:
+        try:
+            objects.append(_stored_bundle(report, metrics))
+        except ResultNotWritten:
+            unwritten.append("fhir")
     if not objects:
         raise _unwritten("a prediction that cannot be written")
-    return objects
+    return SeriesResult(objects, written, tuple(dict.fromkeys(unwritten)))
 
 
-def _dicom_files(report: Report, metrics: Metrics) -> list[tuple[Dataset, bytes]]:
+def _dicom_files(
+    report: Report, metrics: Metrics, told: Callable[[str], None] = lambda _: None
+) -> list[tuple[Dataset, bytes]]:
+    """`told` is called with the kind of each object that cannot be written."""
     # Imports highdicom, with what it reads half a second and 85 MB: for those who want DICOM.
     from app.reports.dicom import write_files
 
-    files = write_files(report, draw_slice, partial(_note_unwritten, metrics))
+    def failed(kind: str, error: Exception) -> None:
+        _note_unwritten(metrics, kind, error)
+        told(kind)
+
+    locator = locator_of(report.image) if isinstance(report.image, CTVolume) else None
+    files = write_files(report, partial(draw_slice, locator=locator), failed)
     if not files:
         raise _unwritten("a prediction that cannot be written as DICOM")
     return files
@@ -142,10 +182,12 @@ def _stored_bundle(report: Report, metrics: Metrics) -> ResultObject:
     source = report.sources[0]
     study, series = source.study_instance_uid or "", source.series_instance_uid or ""
     content = fhir_bundle(report, metrics, transaction=True)
-    return ResultObject(str(report.resource_id("delivery")), "fhir", study, series, "{}", content)
+    # Of each judgement its own: one that is replaced must not be taken for one that is there.
+    return ResultObject(report.instance_uid("fhir"), "fhir", study, series, "{}", content)
 
 
-def _stored(instance: Dataset, content: bytes) -> ResultObject:
+def stored(instance: Dataset, content: bytes) -> ResultObject:
+    """A DICOM object to keep and to deliver, from its data set and its file."""
     # As written: what highdicom set may hold objects that JSON has no word for.
     header = pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
     return ResultObject(

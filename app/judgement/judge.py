@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from app.inference.suspicion import SecondLook
 from app.inference.view import ViewCheck
 from app.inference.vocabulary import Language
 from app.judgement.parameters import Parameters
-from app.reports.report import Report
+from app.reports.report import Report, ResultOptions, shown_findings
 from app.telemetry import Metrics
 
 
@@ -42,7 +42,8 @@ class Judgement:
     `detector` and `second_look` are the models that searched; None where they were not asked, as about most rois.
     `sequence` is the one that gave second opinions, None where nobody asked for them.
     `input_digest` is that of the file, or of the files of the series; None unless the judge keeps digests. `view` is
-    the model that asked whether there is a chest to be seen. `deidentified` results carry nothing of the patient.
+    the model that asked whether there is a chest to be seen. `deidentified` results carry nothing of the patient;
+    `results` are a site's other choices about them.
     """
 
     image: CTSlice | CTVolume
@@ -53,6 +54,7 @@ class Judgement:
     second_look: SecondLook | None
     timing_ms: dict[str, float]
     deidentified: bool = False
+    results: ResultOptions = field(default_factory=ResultOptions)
     input_digest: str | None = None
     view: ViewCheck | None = None
     sequence: NoduleSequence | None = None
@@ -64,9 +66,10 @@ class Judgement:
 
     @property
     def shown_instances(self) -> set[str | None]:
-        """SOP Instance UIDs of the slices that a report shows: those with findings, and the middle one."""
+        """SOP Instance UIDs of the slices that a report shows."""
         middle = self.sources[len(self.sources) // 2].sop_instance_uid
-        return {f.slice.sop_instance_uid for f in self.prediction.findings if f.slice is not None} or {middle}
+        shown = shown_findings(self.prediction, self.parameters.roi_px)
+        return {finding.slice.sop_instance_uid for finding in shown if finding.slice is not None} or {middle}
 
     def report(self, headers: Sequence[Dataset], written: datetime, language: Language = "en") -> Report:
         """The report from which every format but JSON is written. `headers` are the data sets of `shown_instances`,
@@ -84,6 +87,7 @@ class Judgement:
             searched,
             language,
             deidentified=self.deidentified,
+            options=self.results,
         )
 
 
@@ -91,8 +95,8 @@ class Judge:
     """Judges slices and series with the models of `registry`, and counts times and decisions in `metrics`.
 
     `opinions` are those on a series' findings, for callers who ask for them. With `deidentify` no result names the
-    patient, whoever asked for it and wherever it goes. With `keep_digests` a judgement has the digest of what was sent.
-    `decoder` decodes what is compressed.
+    patient, whoever asked for it and wherever it goes; `results` are a site's other choices about them. With
+    `keep_digests` a judgement has the digest of what was sent. `decoder` decodes what is compressed.
     """
 
     def __init__(
@@ -103,16 +107,21 @@ class Judge:
         opinions: SecondOpinions | None = None,
         *,
         deidentify: bool = False,
+        results: ResultOptions | None = None,
         keep_digests: bool = False,
         decoder: Decoder = IN_PROCESS,
     ) -> None:
-        self._deidentify = deidentify
+        self.deidentify, self._results = deidentify, results or ResultOptions()
         self.registry = registry
         self.metrics = metrics
         self.opinions = opinions or SecondOpinions()
         self._limits = SeriesLimits(max_slices=max_slices)
         self._keep_digests = keep_digests
         self._decoder = decoder
+
+    def read(self, data: bytes | memoryview, parameters: Parameters) -> CTSlice:
+        """The image in a file, as it is judged; raises the errors of reading."""
+        return read_slice(data, parameters.options, self._decoder)
 
     def slice(self, data: bytes | memoryview, parameters: Parameters, began: float | None = None) -> Judgement:
         """Judge the image in a file. `began` is the time at which the request began (`time.perf_counter`), if before
@@ -122,7 +131,7 @@ class Judge:
         """
         models = self.registry.models()
         started = time.perf_counter()
-        image = read_slice(data, parameters.options, self._decoder)
+        image = self.read(data, parameters)
         decode_ms = _since_ms(started)
         image = models.view.remarked(image)
         prediction = diagnose(image, parameters.roi_px, models.classifier, models.detector, models.second_look)
@@ -221,7 +230,8 @@ class Judge:
             models.detector if searched else None,
             models.second_look if searched else None,
             timing_ms,
-            self._deidentify,
+            self.deidentify,
+            self._results,
             input_digest,
             models.view,
         )

@@ -75,6 +75,7 @@ PARAMETERS: Final = {
 }
 OF_SERIES_ALONE: Final = ("second_opinion",)
 KNOWN: Final = tuple(name for name in PARAMETERS if name not in OF_SERIES_ALONE)
+OF_READING: Final = ("pixel_spacing_mm", "window", "frame")
 KNOWN_OF_SERIES: Final = ("explain", "guidelines", *OF_SERIES_ALONE)
 # Parts of a form alone: an address is logged by whatever it passes.
 REPORT: Final = "report"

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, NotRequired
+from typing import Annotated, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes this one only before Python 3.12
 
 from app.imaging.ct import PointPx
-from app.imaging.lung_frame import Laterality, Location, Third
+from app.imaging.lung_frame import Laterality, Third
+from app.inference.finding_words import ATTENUATION_WORDS, position_words
 from app.inference.prediction import AttenuationClass, Finding, Measured, Prediction, Size
 from app.inference.vocabulary import Language
-
-Words = dict[Language, str]
-SIDE_WORDS: Final[dict[Laterality, Words]] = {
-    "left": {"en": "left lung", "zh": "左肺"},
-    "right": {"en": "right lung", "zh": "右肺"},
-}
-NO_SIDE: Final[Words] = {"en": "side not told", "zh": "左右未定"}
-THIRD_WORDS: Final[dict[Third, Words]] = {
-    "upper": {"en": "upper third (estimate)", "zh": "上三分之一（估计）"},
-    "middle": {"en": "middle third (estimate)", "zh": "中三分之一（估计）"},
-    "lower": {"en": "lower third (estimate)", "zh": "下三分之一（估计）"},
-}
-SLICE_WORDS: Final[Words] = {"en": "slice {number} of {slices}", "zh": "第 {number} 层，共 {slices} 层"}
-COMMA: Final[Words] = {"en": ", ", "zh": "，"}
-ATTENUATION_WORDS: Final[dict[AttenuationClass, Words]] = {
-    "solid": {"en": "solid", "zh": "实性"},
-    "part_solid": {"en": "part-solid", "zh": "部分实性"},
-    "non_solid": {"en": "non-solid", "zh": "非实性"},
-    "calcified": {"en": "calcified", "zh": "钙化"},
-}
 
 
 class LocationOut(TypedDict):
@@ -100,18 +81,8 @@ def location_out(finding: Finding, prediction: Prediction, language: Language) -
         side_assumed=location.assumed,
         height=None if location.height is None else round(location.height, 3),
         third=location.third,
-        display=position_words(location, finding, prediction, language),
+        display=position_words(finding, prediction, language),
     )
-
-
-def position_words(location: Location, finding: Finding, prediction: Prediction, language: Language) -> str:
-    """Side, third and slice; slices are counted from 1, in spatial order."""
-    words = [NO_SIDE[language] if location.side is None else SIDE_WORDS[location.side][language]]
-    if location.third is not None:
-        words.append(THIRD_WORDS[location.third][language])
-    if finding.slice is not None and prediction.series is not None:
-        words.append(SLICE_WORDS[language].format(number=finding.slice.index + 1, slices=prediction.series.slices))
-    return COMMA[language].join(words)
 
 
 def size_out(size: Size, language: Language) -> SizeOut:

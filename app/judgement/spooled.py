@@ -1,20 +1,22 @@
-"""Judges a spooled series and writes its result objects, as `/v1/studies` does for a client that waits."""
+"""Judges a spooled series and writes its result objects, as `/v1/studies` does for a client that waits; or says in one
+that the series was not judged, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from app.errors import FrameRequired
+from app.errors import FrameRequired, InputError
 from app.imaging.header import Header, read_header
-from app.judgement.formats import result_objects
+from app.judgement.formats import series_result, stored
 from app.judgement.judge import Judge, Judgement
 from app.judgement.parameters import Parameters
-from app.reports.result import ObjectKind, ResultObject
+from app.reports.predecessor import reference_to
+from app.reports.result import ObjectKind, ReportReference, SeriesResult
 
 
 def _tell_nobody(_judgement: Judgement) -> None:
@@ -29,17 +31,47 @@ class SpooledJudge:
     judged: Callable[[Judgement], None] = _tell_nobody
 
     def __call__(
-        self, paths: Sequence[Path], arrived: datetime, cancelled: Callable[[], bool], wanted: Collection[ObjectKind]
-    ) -> list[ResultObject]:
+        self,
+        paths: Sequence[Path],
+        arrived: datetime,
+        cancelled: Callable[[], bool],
+        wanted: Collection[ObjectKind],
+        predecessor: ReportReference | None = None,
+    ) -> SeriesResult:
         """The results of the kinds `wanted`. A series of one slice is judged as a slice.
 
         `judged` is told of the judgement. The results bear the time `arrived` at which the series came, so that a
-        second attempt writes the same. Raises the errors of a series that cannot be judged, and Cancelled.
+        second attempt writes the same; the report names the `predecessor` that it replaces. Raises the errors of a
+        series that cannot be judged, and Cancelled.
         """
         judgement = self._only_slice(paths) or self.judge.files(paths, Parameters(), _no_progress, cancelled)
         self.judged(judgement)
-        report = judgement.report(_headers(paths, judgement.shown_instances), arrived)
-        return result_objects(report, wanted, self.judge.metrics)
+        report = judgement.report(headers_in(paths, judgement.shown_instances), arrived)
+        report = replace(report, predecessor=predecessor, lasting=True)
+        return series_result(report, wanted, self.judge.metrics)
+
+    def refused(
+        self, paths: Sequence[Path], arrived: datetime, code: str, words: str, predecessor: ReportReference | None
+    ) -> SeriesResult | None:
+        """The report that a series was not judged, for the reason with this code and in these words; None where no
+        header can be read to refer to."""
+        # Imports highdicom: for those who need it.
+        from app.reports.dicom import quiet_highdicom, to_bytes
+        from app.reports.unprocessed import Reason, write_unprocessed
+
+        quiet_highdicom()
+        bundle = self.judge.registry.models().classifier.bundle
+        instance = write_unprocessed(
+            _readable_headers(paths),
+            Reason(code, words),
+            bundle,
+            arrived,
+            predecessor,
+            deidentified=self.judge.deidentify,
+        )
+        if instance is None:
+            return None
+        return SeriesResult([stored(instance, to_bytes(instance))], reference_to(instance))
 
     def _only_slice(self, paths: Sequence[Path]) -> Judgement | None:
         """The judgement of a series of one single-frame file; None for any other."""
@@ -55,11 +87,28 @@ def _no_progress(_stage: str, _done: int, _of: int) -> None:
     pass
 
 
-def _headers(paths: Sequence[Path], uids: set[str | None]) -> list[Dataset]:
+def headers_in(paths: Sequence[Path], uids: set[str | None]) -> list[Dataset]:
+    """The headers of the instances with these SOP Instance UIDs, among some files."""
+    found: dict[str | None, Dataset] = {}
+    for path in paths:
+        if uids <= found.keys():
+            break
+        header = _read(path)
+        if (uid := Header(header).text("SOPInstanceUID")) in uids:
+            found[uid] = header
+    return list(found.values())
+
+
+def _readable_headers(paths: Sequence[Path]) -> list[Dataset]:
     found: list[Dataset] = []
     for path in paths:
-        with path.open("rb") as stream:
-            header = read_header(stream)
-        if Header(header).text("SOPInstanceUID") in uids:
-            found.append(header)
+        try:
+            found.append(_read(path))
+        except (InputError, OSError):  # others may say to which study the series belongs
+            continue
     return found
+
+
+def _read(path: Path) -> Dataset:
+    with path.open("rb") as stream:
+        return read_header(stream)

@@ -2,22 +2,27 @@
 
 DCM, SCT, LN and UCUM concepts are those of PS3.16. The ratings' concepts are those of the standardised LIDC annotations
 (Fedorov et al. 2018, doi 10.7937/TCIA.2018.h7umfurq), so that both can be read alike; 99LIDCQIICR is their own scheme.
+99LUNGSCOPE is ours, for what neither has a concept for.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from app.errors import BundleError
+from app.imaging.lung_frame import Laterality, Location
 from app.inference.bundle import Manifest
-from app.inference.prediction import Trait
+from app.inference.prediction import AttenuationClass, Trait
 from app.inference.vocabulary import Decision
 
 LIDC_SCHEME: Final = "99LIDCQIICR"
 LIDC_SCHEME_NAME: Final = "Standardized representation of the LIDC annotations"
 LIDC_SCHEME_SOURCE: Final = "https://doi.org/10.7937/TCIA.2018.h7umfurq"
+OWN_SCHEME: Final = "99LUNGSCOPE"
+OWN_SCHEME_NAME: Final = "Lungscope"
 
 FHIR_SYSTEMS: Final = {  # PS3.16 8 and HL7's registry of external code systems
     "DCM": "http://dicom.nema.org/resources/ontology/DCM",
@@ -27,6 +32,7 @@ FHIR_SYSTEMS: Final = {  # PS3.16 8 and HL7's registry of external code systems
     "SCT": "http://snomed.info/sct",
     "UCUM": "http://unitsofmeasure.org",
     LIDC_SCHEME: LIDC_SCHEME_SOURCE,
+    OWN_SCHEME: "urn:lungscope:concept",
 }
 
 CT_CHEST: Final = Code("24627-2", "LN", "CT Chest")
@@ -35,12 +41,48 @@ NODULE: Final = Code("27925004", "SCT", "Nodule")
 MORPHOLOGICAL_ABNORMALITY: Final = Code("49755003", "SCT", "Morphologically abnormal structure")  # CID 7150
 INDETERMINATE: Final = Code("82334004", "SCT", "Indeterminate")
 SUSPECTED: Final = Code("162573006", "SCT", "Suspected lung cancer")  # a situation, not the disorder itself
+DISORDER: Final = Code("93880001", "SCT", "Primary malignant neoplasm of lung")  # in manifests of before; never written
+
+LATERALITY: Final = Code("272741003", "SCT", "Laterality")
+FINDING_SITE: Final = Code("363698007", "SCT", "Finding Site")
+SIDES: Final[dict[Laterality, Code]] = {
+    "left": Code("7771000", "SCT", "Left"),
+    "right": Code("24028007", "SCT", "Right"),
+}
+UPPER_LOBE: Final = Code("45653009", "SCT", "Upper lobe of lung")
+MIDDLE_LOBE: Final = Code("72481006", "SCT", "Middle lobe of right lung")
+LOWER_LOBE: Final = Code("90572001", "SCT", "Lower lobe of lung")
+ESTIMATE: Final = Code("lobe-estimate", OWN_SCHEME, "Estimate by height, fissures not seen")
 
 PROBABILITY: Final = Code("111047", "DCM", "Probability of cancer")
+# Readers on dcmjs compare the meanings of the next two letter by letter.
+LONG_AXIS: Final = Code("103339001", "SCT", "Long Axis")
+SHORT_AXIS: Final = Code("103340004", "SCT", "Short Axis")
 DIAMETER: Final = Code("81827009", "SCT", "Diameter")
+MEAN: Final = Code("373098007", "SCT", "Mean")
+AREA: Final = Code("42798000", "SCT", "Area")
+VOLUME: Final = Code("118565006", "SCT", "Volume")
+ABOVE: Final = Code("371886008", "SCT", "+, range of upper measurement uncertainty")
+BELOW: Final = Code("371885007", "SCT", "-, range of lower measurement uncertainty")
+MEDIAN_ATTENUATION: Final = Code("112182", "DCM", "Median Attenuation Coefficient")
+ATTENUATION_CLASS: Final = Code("attenuation", OWN_SCHEME, "Attenuation class")
+SOLID_PART: Final = Code("solid-part", OWN_SCHEME, "Mean diameter of the solid part")
+DIAMETER_INTERVAL: Final = Code("mean-interval", OWN_SCHEME, "Interval of the mean diameter")
+VOLUME_INTERVAL: Final = Code("volume-interval", OWN_SCHEME, "Interval of the volume")
+SOLID_PART_INTERVAL: Final = Code("solid-interval", OWN_SCHEME, "Interval of the solid part's diameter")
+CENTRE: Final = Code("111010", "DCM", "Center")
+SLICE: Final = Code("slice", OWN_SCHEME, "Slice, counted from 1 in spatial order")
+IMAGE: Final = Code("image", OWN_SCHEME, "SOP Instance UID of the slice")
 CLASS_ACTIVATION: Final = Code("130402", "DCM", "Class activation")
 FINDING: Final = Code("121071", "DCM", "Finding")
 COMMENT: Final = Code("121106", "DCM", "Comment")
+SUMMARY: Final = Code("121111", "DCM", "Summary")
+CONCLUSION: Final = Code("121077", "DCM", "Conclusion")
+IMAGE_LIBRARY: Final = Code("111028", "DCM", "Image Library")
+IMAGE_LIBRARY_GROUP: Final = Code("126200", "DCM", "Image Library Group")
+MODALITY: Final = Code("121139", "DCM", "Modality")
+CT: Final = Code("CT", "DCM", "Computed Tomography")
+SOURCE: Final = Code("260753009", "SCT", "Source")
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 
@@ -55,6 +97,9 @@ VALUE_INDETERMINATE: Final = Code("114011", "DCM", "Value indeterminate")
 
 PERCENT: Final = Code("%", "UCUM", "Percent")
 MILLIMETRE: Final = Code("mm", "UCUM", "mm")
+SQUARE_MILLIMETRE: Final = Code("mm2", "UCUM", "mm2")
+CUBIC_MILLIMETRE: Final = Code("mm3", "UCUM", "mm3")
+HOUNSFIELD: Final = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 NO_UNITS: Final = Code("1", "UCUM", "no units")
 
 TRAITS: Final = {
@@ -65,6 +110,13 @@ TRAITS: Final = {
     "lobulation": Code("C62175", "NCIt", "Lobular Pattern"),
     "spiculation": Code("C28749", "NCIt", "Spiculation"),
     "texture": Code("C41144", "NCIt", "Texture"),
+}
+
+ATTENUATIONS: Final[dict[AttenuationClass, Code]] = {
+    "solid": Code("RID50151", "RADLEX", "solid pulmonary nodule"),
+    "part_solid": Code("RID50152", "RADLEX", "part-solid pulmonary nodule"),
+    "non_solid": Code("RID50153", "RADLEX", "non-solid pulmonary nodule"),
+    "calcified": Code("calcified", OWN_SCHEME, "calcified pulmonary nodule"),
 }
 
 
@@ -126,22 +178,44 @@ RATINGS: Final = {  # one for each whole rating, lowest first
 }
 
 
-def decision_code(decision: Decision, manifest: Manifest) -> Code:
-    """What a decision is called: SUSPECTED, never a diagnosis; for `normal` the bundle's own label; INDETERMINATE for
-    either kind of abstention.
+def item(code: Code) -> Dataset:
+    """The concept as an item of a sequence of codes (PS3.3 8.8)."""
+    written = Dataset()
+    written.CodeValue, written.CodingSchemeDesignator, written.CodeMeaning = (
+        code.value,
+        code.scheme_designator,
+        code.meaning,
+    )
+    return written
 
-    Raises BundleError when the manifest has no label for it.
+
+def decision_code(decision: Decision, manifest: Manifest) -> Code:
+    """What a decision is called: the bundle's own label, for either kind of abstention INDETERMINATE.
+
+    A label that names the disorder itself is written as the suspicion of it. Raises BundleError when the manifest
+    has no label for the decision.
     """
     if decision in ("indeterminate", "rejected"):
         return INDETERMINATE
-    if decision == "cancer_suspected":
-        return SUSPECTED
     for label in manifest.labels:
         if label.finding == decision:
-            return Code(label.snomed_ct, "SCT", label.meaning)
+            code = Code(label.snomed_ct, "SCT", label.meaning)
+            return SUSPECTED if code.value == DISORDER.value else code
     raise BundleError(
         found=f"no label for {decision}", expected="a label with its SNOMED CT concept", remedy="Export it again."
     )
+
+
+def site_code(location: Location) -> Code:
+    """The lobe that a height in the lungs makes likely, an ESTIMATE; LUNG where it makes none so."""
+    match location.third, location.side:
+        case "upper", _:
+            return UPPER_LOBE
+        case "middle", "right":  # there is none on the left
+            return MIDDLE_LOBE
+        case "lower", _:
+            return LOWER_LOBE
+    return LUNG
 
 
 def rating_code(trait: Trait) -> Code | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
 
 from app.reports import codes
 from app.reports.source import BODY_PART, SourceHeader
@@ -36,7 +35,7 @@ def without_patient(header: SourceHeader) -> SourceHeader:
             left.add(header.dataset[keyword])
     left.PatientIdentityRemoved = "YES"
     left.DeidentificationMethod = METHOD
-    left.DeidentificationMethodCodeSequence = list(map(_item, APPLIED))
+    left.DeidentificationMethodCodeSequence = list(map(codes.item, APPLIED))
     named = (tuple(word for word in words if word in KEPT) for words in (header.left_out, header.assumed))
     return SourceHeader(left, *named)
 
@@ -52,9 +51,3 @@ def remove_times(dataset: Dataset) -> None:
                 element.value = DUMMIES[element.keyword]
             else:
                 del dataset[element.tag]
-
-
-def _item(code: Code) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
-    return item

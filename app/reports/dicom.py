@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from typing import Final
 
 from pydicom.dataset import Dataset
 
-from app.reports.capture import Draw, write_captures
+from app.reports.capture import Draw, capture_writers
 from app.reports.evidence_map import write_evidence_map
+from app.reports.predecessor import replacing
 from app.reports.report import Kind, Report
 from app.reports.segmentation import write_segmentation
 from app.reports.structured import write_structured_report
 
-Writer = Callable[[Report, Draw], Iterable[Dataset | None]]
+Write = Callable[[], Dataset | None]
 Failed = Callable[[Kind, Exception], None]
-WRITERS: Final[dict[Kind, Writer]] = {
-    "sr": lambda report, _: [write_structured_report(report)],
-    "capture": write_captures,
-    "map": lambda report, _: [write_evidence_map(report)],
-    "segmentation": lambda report, _: [write_segmentation(report)],
+# What writes each object of a kind.
+WRITERS: Final[dict[Kind, Callable[[Report, Draw], Iterable[Write]]]] = {
+    "sr": lambda report, _: [partial(_structured_report, report)],
+    "capture": capture_writers,
+    "map": lambda report, _: [partial(write_evidence_map, report)],
+    "segmentation": lambda report, _: [partial(write_segmentation, report)],
 }
 
 
@@ -38,25 +42,36 @@ def write_results(report: Report, draw: Draw) -> tuple[Dataset, ...]:
     source has no UIDs or headers to refer to.
     """
     _prepare(report)
-    return tuple(instance for kind in WRITERS for instance in _written(kind, report, draw))
+    written = (write() for writers in WRITERS.values() for write in writers(report, draw))
+    return tuple(instance for instance in written if instance is not None)
 
 
 def write_files(report: Report, draw: Draw, failed: Failed) -> list[tuple[Dataset, bytes]]:
     """The objects of `write_results`, each with its file.
 
-    What the writer of one kind raises goes to `failed` and costs only that kind; NoDicomSource is raised.
+    What is raised while one of them is written goes to `failed` and costs only that one; NoDicomSource is raised.
     """
     _prepare(report)
     files: list[tuple[Dataset, bytes]] = []
-    for kind in WRITERS:
-        try:
-            files += [(instance, to_bytes(instance)) for instance in _written(kind, report, draw)]
-        except MemoryError:
-            raise
-        # Whatever a header did to one writer, the others have their own attributes.
-        except Exception as error:
-            failed(kind, error)
+    for kind, writers in WRITERS.items():
+        with _only_noted(kind, failed):
+            for write in writers(report, draw):
+                with _only_noted(kind, failed):
+                    instance = write()
+                    if instance is not None:
+                        files.append((instance, to_bytes(instance)))
     return files
+
+
+@contextmanager
+def _only_noted(kind: Kind, failed: Failed) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise
+    # Whatever a header did to one object, the others have their own attributes.
+    except Exception as error:
+        failed(kind, error)
 
 
 def to_bytes(instance: Dataset) -> bytes:
@@ -72,5 +87,5 @@ def _prepare(report: Report) -> None:
     quiet_highdicom()
 
 
-def _written(kind: Kind, report: Report, draw: Draw) -> list[Dataset]:
-    return [instance for instance in WRITERS[kind](report, draw) if instance is not None]
+def _structured_report(report: Report) -> Dataset:
+    return replacing(write_structured_report(report), report.replaced)

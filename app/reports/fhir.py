@@ -12,18 +12,19 @@ from fhir.resources.R4B.diagnosticreport import DiagnosticReport
 from fhir.resources.R4B.imagingstudy import ImagingStudy
 from fhir.resources.R4B.observation import Observation
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
 from pydicom.uid import CTImageStorage
 
 from app import __version__
 from app.imaging.header import Header
-from app.inference.prediction import Finding, Trait
-from app.inference.vocabulary import DECISION_WORDS
+from app.inference.prediction import Finding
 from app.reports import codes
+from app.reports.fhir_components import OID, body_site, components
+from app.reports.fhir_values import Json, coding, coding_of, concept, concept_of, quantity
+from app.reports.figures import percent
 from app.reports.report import DISCLAIMER, MANUFACTURER, Report, standing
+from app.reports.summary import decision_words, summary
 
 DICOM_UID: Final = "urn:dicom:uid"
-OID: Final = "urn:oid:"
 OWN_SYSTEM: Final = "urn:lungscope:result"
 DATA_ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 DATA_ABSENT_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
@@ -32,8 +33,6 @@ SECTION: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"
 NOT_PERFORMED: Final = ("not-performed", "Not Performed")
 UNKNOWN: Final = ("unknown", "Unknown")
 NOT_APPLICABLE: Final = ("not-applicable", "Not Applicable")
-
-Json = dict[str, Any]
 
 
 def write_bundle(report: Report, *, transaction: bool = False) -> Json:
@@ -46,7 +45,7 @@ def write_bundle(report: Report, *, transaction: bool = False) -> Json:
     addresses = _Addresses(report)
     observations = [
         _whole(report, addresses),
-        *(_observation(report, f, addresses) for f in report.prediction.findings),
+        *(_observation(report, f, addresses) for f in report.findings),
     ]
     resources = [_report(report, addresses), *observations, _device(report, addresses)]
     if addresses.study is not None:
@@ -72,7 +71,7 @@ class _Addresses:
         self.device = _urn(report, "device")
         self.study = _urn(report, "study") if report.sources[0].study_instance_uid else None
         self.whole = _urn(report, "whole")
-        self.findings = {finding.id: _urn(report, "finding", finding.id) for finding in report.prediction.findings}
+        self.findings = {finding.id: _urn(report, "finding", finding.id) for finding in report.findings}
 
 
 def _report(report: Report, addresses: _Addresses) -> Json:
@@ -82,24 +81,18 @@ def _report(report: Report, addresses: _Addresses) -> Json:
         "id": _id(addresses.report),
         "identifier": [_own_identifier(report, "report")],
         "status": "preliminary",
-        "category": [_concept_of(SECTION, "RAD", "Radiology")],
-        "code": _concept(codes.CT_CHEST),
+        "category": [concept_of(SECTION, "RAD", "Radiology")],
+        "code": concept(codes.CT_CHEST),
         "subject": _subject(report),
         **_effective(report),
         **_issued(report),
         "result": [{"reference": address} for address in (addresses.whole, *addresses.findings.values())],
-        "conclusion": f"{_conclusion(report)} {DISCLAIMER}",
-        "conclusionCode": [_concept(codes.decision_code(prediction.decision, report.bundle.manifest))],
+        "conclusion": " ".join(summary(report)),
+        "conclusionCode": [concept(codes.decision_code(prediction.decision, report.bundle.manifest))],
     }
     if addresses.study is not None:
         resource["imagingStudy"] = [{"reference": addresses.study}]
     return _json(DiagnosticReport, resource)
-
-
-def _conclusion(report: Report) -> str:
-    prediction = report.prediction
-    words = DECISION_WORDS[prediction.decision]["en"]
-    return f"{words} ({', '.join(prediction.reasons)})." if prediction.reasons else f"{words}."
 
 
 def _whole(report: Report, addresses: _Addresses) -> Json:
@@ -107,13 +100,13 @@ def _whole(report: Report, addresses: _Addresses) -> Json:
     resource = _imaging_observation(report, addresses.whole, "whole", addresses)
     code = codes.decision_code(report.prediction.decision, report.bundle.manifest)
     notes = [
-        _conclusion(report),
-        *(f"{n.code}: {n.message}" for n in report.notes if n.severity != "info"),
+        decision_words(report),
+        *(f"{note.code}: {note.message}" for note in report.notes if note.severity != "info"),
     ]
-    components = _give_probability(resource, report, report.prediction.probability, whole=True)
-    if components:
-        resource["component"] = components
-    resource["interpretation"] = [_concept(code)]
+    left_open = _give_probability(resource, report, report.prediction.probability, whole=True)
+    if left_open:
+        resource["component"] = left_open
+    resource["interpretation"] = [concept(code)]
     resource["note"] = [{"text": note} for note in notes]
     return _json(Observation, resource)
 
@@ -121,16 +114,13 @@ def _whole(report: Report, addresses: _Addresses) -> Json:
 def _observation(report: Report, finding: Finding, addresses: _Addresses) -> Json:
     resource = _imaging_observation(report, addresses.findings[finding.id], f"finding-{finding.id}", addresses)
     resource["identifier"].append({"system": DICOM_UID, "value": f"{OID}{report.tracking_uid(finding)}"})
-    components = _give_probability(resource, report, finding.probability)
-    if finding.diameter_mm is not None:
-        components.append(
-            {"code": _concept(codes.DIAMETER), "valueQuantity": _quantity(finding.diameter_mm, codes.MILLIMETRE)}
-        )
+    resource["bodySite"] = body_site(finding)
+    left_open = _give_probability(resource, report, finding.probability)
+    resource["component"] = [*left_open, *components(report, finding)]
+    if not resource["component"]:
+        del resource["component"]
     if (counts := standing(finding)) is not None:
         resource["note"] = [{"text": counts}]
-    components += [component for trait in finding.traits if (component := _trait(trait)) is not None]
-    if components:
-        resource["component"] = components
     return _json(Observation, resource)
 
 
@@ -140,12 +130,12 @@ def _imaging_observation(report: Report, address: str, name: str, addresses: _Ad
         "id": _id(address),
         "identifier": [_own_identifier(report, name)],
         "status": "preliminary",
-        "category": [_concept_of(CATEGORY, "imaging", "Imaging")],
-        "code": _concept(codes.PROBABILITY),
+        "category": [concept_of(CATEGORY, "imaging", "Imaging")],
+        "code": concept(codes.PROBABILITY),
         "subject": _subject(report),
         **_effective(report),
         **_issued(report),
-        "bodySite": _concept(codes.LUNG),
+        "bodySite": concept(codes.LUNG),
         "device": {"reference": addresses.device},
     }
     if addresses.study is not None:
@@ -158,31 +148,26 @@ def _give_probability(resource: Json, report: Report, probability: float | None,
     that was left open is the one component returned (obs-6 and obs-7 permit it there)."""
     decision = report.prediction.decision
     if probability is not None and decision in ("cancer_suspected", "normal"):
-        resource["valueQuantity"] = _quantity(probability * 100, codes.PERCENT)
+        resource["valueQuantity"] = quantity(percent(probability), codes.PERCENT)
         return []
-    resource["dataAbsentReason"] = {"coding": _absence(report, probability, whole=whole), "text": _conclusion(report)}
+    resource["dataAbsentReason"] = {
+        "coding": _absence(report, probability, whole=whole),
+        "text": decision_words(report),
+    }
     if probability is None or decision == "rejected":
         return []
-    return [{"code": _concept(codes.PROBABILITY), "valueQuantity": _quantity(probability * 100, codes.PERCENT)}]
+    return [{"code": concept(codes.PROBABILITY), "valueQuantity": quantity(percent(probability), codes.PERCENT)}]
 
 
 def _absence(report: Report, probability: float | None, *, whole: bool) -> list[Json]:
     """Why there is no value: a scan in which nothing counts has no probability and needs none."""
     decision = report.prediction.decision
     if whole and probability is None and decision == "normal":
-        return [_coding_of(DATA_ABSENT, *NOT_APPLICABLE)]
+        return [coding_of(DATA_ABSENT, *NOT_APPLICABLE)]
     if whole and decision == "cancer_suspected":
-        return [_coding_of(DATA_ABSENT, *NOT_PERFORMED)]
+        return [coding_of(DATA_ABSENT, *NOT_PERFORMED)]
     open_ = decision == "indeterminate" and (whole or probability is not None)
-    return [_coding_of(DATA_ABSENT, *(UNKNOWN if open_ else NOT_PERFORMED)), _coding(codes.INDETERMINATE)]
-
-
-def _trait(trait: Trait) -> Json | None:
-    concept, rating = codes.TRAITS.get(trait.name), codes.rating_code(trait)
-    if concept is None or rating is None:
-        return None
-    value = _quantity(trait.value, codes.NO_UNITS)
-    return {"code": _concept(concept), "valueQuantity": value, "interpretation": [_concept(rating)]}
+    return [coding_of(DATA_ABSENT, *(UNKNOWN if open_ else NOT_PERFORMED)), coding(codes.INDETERMINATE)]
 
 
 def _device(report: Report, addresses: _Addresses) -> Json:
@@ -198,7 +183,7 @@ def _device(report: Report, addresses: _Addresses) -> Json:
             "status": "active",
             "manufacturer": MANUFACTURER,
             "deviceName": [{"name": f"{MANUFACTURER} {manifest.name}", "type": "model-name"}],
-            "type": _concept(codes.ARTIFICIAL_INTELLIGENCE),
+            "type": concept(codes.ARTIFICIAL_INTELLIGENCE),
             "version": [{"type": {"text": name}, "value": value} for name, value in versions.items()],
             "note": [{"text": DISCLAIMER}],
         },
@@ -226,8 +211,8 @@ def _study(report: Report, addresses: _Addresses) -> Json:
         "series": [series] if source.series_instance_uid else [],
     }
     if (accession := _string(header, "AccessionNumber")) is not None:
-        kind = _concept_of("http://terminology.hl7.org/CodeSystem/v2-0203", "ACSN", "Accession ID")
-        resource["identifier"].append({"type": kind, "value": accession})
+        kind = concept_of("http://terminology.hl7.org/CodeSystem/v2-0203", "ACSN", "Accession ID")
+        resource["identifier"].append({"type": kind, **_in_system(report.options.accession_system), "value": accession})
     return _json(ImagingStudy, {name: value for name, value in resource.items() if value})
 
 
@@ -239,7 +224,12 @@ def _subject(report: Report) -> Json:
         return {"type": "Patient", "extension": [{"url": DATA_ABSENT_EXTENSION, "valueCode": "unknown"}]}
     issuer = _string(header, "IssuerOfPatientID")
     assigner = {"assigner": {"display": issuer}} if issuer else {}
-    return {"type": "Patient", "identifier": {"value": identifier, **assigner}}
+    system = _in_system(report.options.patient_system)
+    return {"type": "Patient", "identifier": {**system, "value": identifier, **assigner}}
+
+
+def _in_system(system: str | None) -> Json:
+    return {} if system is None else {"system": system}
 
 
 def _effective(report: Report) -> Json:
@@ -297,26 +287,6 @@ def _issued(report: Report) -> Json:
 
 def _instant(report: Report) -> str:
     return report.written.isoformat(timespec="seconds")
-
-
-def _concept(code: Code) -> Json:
-    return {"coding": [_coding(code)]}
-
-
-def _coding(code: Code) -> Json:
-    return _coding_of(codes.FHIR_SYSTEMS[code.scheme_designator], code.value, code.meaning)
-
-
-def _concept_of(system: str, code: str, display: str) -> Json:
-    return {"coding": [_coding_of(system, code, display)]}
-
-
-def _coding_of(system: str, code: str, display: str) -> Json:
-    return {"system": system, "code": code, "display": display}
-
-
-def _quantity(value: float, unit: Code) -> Json:
-    return {"value": value, "unit": unit.value, "system": codes.FHIR_SYSTEMS["UCUM"], "code": unit.value}
 
 
 def _json(model: type[Any], resource: Json) -> Json:

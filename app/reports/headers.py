@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, SegmentationStorage
+from pydicom.uid import CTImageStorage, ParametricMapStorage, SegmentationStorage
 from pydicom.valuerep import DSfloat
 
-from app.imaging.ct import SliceSource
-from app.reports.report import Report, ReportedSlice, derived_uid
+from app.imaging.ct import CTSlice, SliceSource
+from app.reports.report import Report, derived_uid
 from app.reports.source import BODY_PART, PATIENT, PATIENT_STUDY, STUDY, SourceHeader
 
 UTF_8: Final = "ISO_IR 192"  # whatever the source was written in, every name can be written in this (PS3.3 C.12.1.1.2)
@@ -23,6 +23,7 @@ WITHOUT_SIDE: Final = frozenset(  # of the parts that a CT of the chest is label
         *("THYMUS", "THYROID", "TLSPINE", "TRACHEA", "TSPINE", "WHOLEBODY"),
     }
 )
+WITH_ANATOMY: Final = (ParametricMapStorage, SegmentationStorage)  # coded, in segments or frames
 TYPE_2: Final = (  # empty where the source has none (PS3.5 7.4.3)
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber"),
     *("StudyID", "ReferringPhysicianName"),
@@ -47,7 +48,7 @@ def copy_body_part(target: Dataset, source: SourceHeader) -> None:
     """Body Part Examined; an empty Laterality (PS3.3 C.7.3.1) where it is unknown whether the part has a side, but not
     beside coded anatomy."""
     _copy(target, source, BODY_PART)
-    if target.get(BODY_PART) not in WITHOUT_SIDE and target.SOPClassUID != SegmentationStorage:
+    if target.get(BODY_PART) not in WITHOUT_SIDE and target.SOPClassUID not in WITH_ANATOMY:
         target.Laterality = None
 
 
@@ -56,30 +57,36 @@ def nameless(source: SliceSource) -> Dataset:
 
     highdicom checks, and logs, what it is given, and a source need not be flawless to be reported on.
     """
-    dataset = Dataset()
+    dataset = identified(source)
     for keyword in TYPE_2:
         setattr(dataset, keyword, None)
+    return dataset
+
+
+def identified(source: SliceSource) -> Dataset:
+    """A data set with the UIDs of one source alone."""
+    dataset = Dataset()
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = source.study_instance_uid, source.series_instance_uid
     dataset.SOPClassUID, dataset.SOPInstanceUID = source.sop_class_uid or CTImageStorage, source.sop_instance_uid
     return dataset
 
 
-def reference(shown: ReportedSlice, report: Report) -> Dataset:
+def reference(image: CTSlice, report: Report) -> Dataset:
     """`nameless`, with the geometry that was read from the source.
 
     A frame of a multi-frame image stands there as a slice with a UID of its own, until `restore_frames`.
     """
-    image, source = shown.image, shown.source
+    source = image.source
     dataset = nameless(source)
     if source.frame is not None:
         dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, _stand_in(source)
     dataset.Modality, dataset.Rows, dataset.Columns = "CT", source.rows, source.columns
-    dataset.PixelSpacing = _decimal(image.spacing_mm)
+    dataset.PixelSpacing = decimal(image.spacing_mm)
     if report.thickness_mm is not None:
-        (dataset.SliceThickness,) = _decimal([report.thickness_mm])
+        (dataset.SliceThickness,) = decimal([report.thickness_mm])
     if image.orientation is not None and image.position_mm is not None:
-        dataset.ImageOrientationPatient = _decimal([*image.orientation.row, *image.orientation.column])
-        dataset.ImagePositionPatient = _decimal(image.position_mm)
+        dataset.ImageOrientationPatient = decimal([*image.orientation.row, *image.orientation.column])
+        dataset.ImagePositionPatient = decimal(image.position_mm)
         dataset.FrameOfReferenceUID = source.frame_of_reference_uid
     return dataset
 
@@ -113,14 +120,13 @@ def _references(dataset: Dataset) -> Iterator[Dataset]:
                 yield from _references(item)
 
 
-def has_place(shown: ReportedSlice, report: Report) -> bool:
+def has_place(image: CTSlice, report: Report) -> bool:
     """Whether it is known which part of the patient the slice shows, so that another object can be laid over it."""
-    image = shown.image
     placed = image.orientation is not None and image.position_mm is not None
-    return placed and shown.source.frame_of_reference_uid is not None and report.thickness_mm is not None
+    return placed and image.source.frame_of_reference_uid is not None and report.thickness_mm is not None
 
 
-def _decimal(numbers: Sequence[float]) -> list[DSfloat]:
+def decimal(numbers: Sequence[float]) -> list[DSfloat]:
     """Numbers as decimal strings of at most 16 characters (PS3.5 6.2)."""
     return [DSfloat(number, auto_format=True) for number in numbers]
 

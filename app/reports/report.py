@@ -21,11 +21,15 @@ from app.inference.bundle import Bundle
 from app.inference.prediction import Finding, Prediction
 from app.inference.vocabulary import Language, Suspicion
 from app.reports.deidentified import without_patient
+from app.reports.result import ReportReference
 from app.reports.source import SourceHeader, remarks_on
 
 Kind = Literal["sr", "capture", "map", "segmentation"]
+OfReport = Kind | Literal["fhir"]
 MANUFACTURER: Final = "Lungscope"
 DISCLAIMER: Final = "Research use only. Not a medical device."
+MAX_PICTURES: Final = 5
+REPLACES: Final = QualityNote("replaces_report", "warning", "This replaces an earlier report on the same series.")
 UID_NAMESPACE: Final = uuid.UUID("5c1ff1a4-1f43-5d5e-9a0c-6f7b4a3c2d10")  # ours alone: the same name, the same UID
 
 
@@ -44,6 +48,16 @@ class ReportedSlice:
         return self.image.source
 
 
+@dataclass(frozen=True, slots=True)
+class ResultOptions:
+    """What a site chooses about its results: how many pictures there are at most, and the FHIR systems (URIs) in which
+    its patient and accession numbers are unique."""
+
+    max_pictures: int = MAX_PICTURES
+    patient_system: str | None = None
+    accession_system: str | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Report:
     """One prediction to be written.
@@ -52,6 +66,8 @@ class Report:
     of the slices that a report shows, none for a picture that was no DICOM. `written` says when, with its time zone.
     `roi_px` is what was pointed at, if anything; `searched` holds the digests of what searched, by its part in
     it; `language` is that of the pictures. `deidentified` results carry nothing of the patient.
+    `predecessor` is the report on the same series that this one replaces, if there is one; with `lasting` the FHIR
+    resources on a series are the same ones, however often it is judged and with however many slices.
     """
 
     prediction: Prediction
@@ -63,6 +79,9 @@ class Report:
     searched: Mapping[str, str] = field(default_factory=dict)
     language: Language = "en"
     deidentified: bool = False
+    options: ResultOptions = ResultOptions()
+    predecessor: ReportReference | None = None
+    lasting: bool = False
 
     def __post_init__(self) -> None:
         if self.written.tzinfo is None:
@@ -75,9 +94,21 @@ class Report:
         return tuple(map(without_patient, valid)) if self.deidentified else valid
 
     @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings that results show, the one that weighs most in the decision first (`shown_findings`)."""
+        return shown_findings(self.prediction, self.roi_px)
+
+    @property
     def notes(self) -> tuple[QualityNote, ...]:
-        """The remarks about the image, and about its header."""
-        return (*self.prediction.quality, *remarks_on(self.source_headers))
+        """The remarks about the image, and about its header; and that the report replaces one, if it does."""
+        replaced = () if self.replaced is None else (REPLACES,)
+        return (*replaced, *self.prediction.quality, *remarks_on(self.source_headers))
+
+    @property
+    def replaced(self) -> ReportReference | None:
+        """The earlier report that this one replaces: the same one, written again, does not replace itself."""
+        before = self.predecessor
+        return None if before is None or before.uid == self.instance_uid("sr") else before
 
     @property
     def sources(self) -> tuple[SliceSource, ...]:
@@ -101,14 +132,29 @@ class Report:
         return derived_uid("device", __version__, self.bundle.digest, *self.searched.values())
 
     def slices(self) -> tuple[ReportedSlice, ...]:
-        """The slices with findings in spatial order; without findings the middle one.
+        """The slices to which the findings shown belong, in spatial order; without such findings the middle one.
 
         Raises NoDicomSource when the header of one of them is missing.
         """
-        shown = sorted({self._index_of(finding) for finding in self.prediction.findings})
+        shown = sorted({self.index_of(finding) for finding in self.findings})
         return tuple(self._slice(index) for index in shown or [len(self.sources) // 2])
 
-    def instance_uid(self, kind: Kind, *parts: object) -> str:
+    def pictured(self) -> tuple[ReportedSlice, ...]:
+        """Those of `slices` of which there is a picture: the first finding's first, and no more than the options
+        allow."""
+        shown = {on.index: on for on in self.slices()}
+        first = dict.fromkeys(self.index_of(finding) for finding in self.findings) or shown
+        return tuple(shown[index] for index in first)[: self.options.max_pictures]
+
+    def image_at(self, index: int) -> CTSlice:
+        """The slice with this 0-based index in spatial order."""
+        return self.image.slice_at(index) if isinstance(self.image, CTVolume) else self.image
+
+    def index_of(self, finding: Finding) -> int:
+        """The 0-based index of the slice to which a finding belongs."""
+        return 0 if finding.slice is None else finding.slice.index
+
+    def instance_uid(self, kind: OfReport, *parts: object) -> str:
         """SOP Instance UID of one result: the same whenever the same question is put to the same model."""
         return derived_uid(kind, *self._question(), *parts)
 
@@ -122,7 +168,8 @@ class Report:
 
     def resource_id(self, *parts: object) -> uuid.UUID:
         """Identifier of a FHIR resource about this prediction."""
-        return uuid.uuid5(UID_NAMESPACE, _joined(("resource", *self._question(), *parts)))
+        about = ("series", self.series_uid("sr")) if self.lasting else self._question()
+        return uuid.uuid5(UID_NAMESPACE, _joined(("resource", *about, *parts)))
 
     def require_uids(self) -> None:
         """Raise NoDicomSource unless every slice has the UIDs by which DICOM objects refer to it."""
@@ -134,12 +181,9 @@ class Report:
             remedy="Send the image as DICOM, or ask for another format.",
         )
 
-    def _index_of(self, finding: Finding) -> int:
-        return 0 if finding.slice is None else finding.slice.index
-
     def _slice(self, index: int) -> ReportedSlice:
-        image = self.image.slice_at(index) if isinstance(self.image, CTVolume) else self.image
-        findings = tuple(f for f in self.prediction.findings if self._index_of(f) == index)
+        image = self.image_at(index)
+        findings = tuple(f for f in self.findings if self.index_of(f) == index)
         for header, valid in zip(self.headers, self.source_headers, strict=True):
             if Header(header).text("SOPInstanceUID") == image.source.sop_instance_uid:
                 return ReportedSlice(index, image, valid, findings)
@@ -161,6 +205,13 @@ COUNTS: Final[dict[Suspicion, str]] = {
     "open": "Leaves the decision open",
     "low": "Does not count in the decision",
 }
+
+
+def shown_findings(prediction: Prediction, roi_px: PointPx | None) -> tuple[Finding, ...]:
+    """What was pointed at; of a search what at least leaves the decision open. The others are in the JSON answer
+    alone."""
+    found = prediction.findings
+    return found if roi_px is not None else tuple(finding for finding in found if finding.suspicion != "low")
 
 
 def standing(finding: Finding) -> str | None:

@@ -1,7 +1,8 @@
-"""One finished result, as it is kept, found and delivered."""
+"""Finished results, as they are kept, found and delivered."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,3 +20,22 @@ class ResultObject:
     series_uid: str
     attributes: str
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReportReference:
+    """The UIDs by which another object refers to a structured report (PS3.3 C.17.2.1)."""
+
+    study_uid: str
+    series_uid: str
+    uid: str
+    sop_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesResult:
+    """The result objects of one series, the structured report among them, and the kinds that could not be written."""
+
+    objects: Sequence[ResultObject]
+    report: ReportReference | None = None
+    unwritten: tuple[str, ...] = ()

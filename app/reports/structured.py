@@ -2,157 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, TypeVar
+from typing import Final
 
-import numpy as np
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import (
+    AlgorithmIdentification,
     CodedConcept,
     Comprehensive3DSR,
+    ContainerContentItem,
+    ContentSequence,
     DeviceObserverIdentifyingAttributes,
     FindingSite,
-    ImageRegion,
     LanguageOfContentItemAndDescendants,
-    Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
     ObserverContext,
-    PlanarROIMeasurementsAndQualitativeEvaluations,
-    QualitativeEvaluation,
     SourceImageForMeasurementGroup,
-    SourceImageForRegion,
     TextContentItem,
     TrackingIdentifier,
 )
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage
 
-from app.imaging.ct import SliceSource
-from app.inference.prediction import Finding, Trait
-from app.inference.vocabulary import DECISION_WORDS
 from app.reports import codes
 from app.reports.authorship import algorithm, finish, identity
-from app.reports.headers import nameless
-from app.reports.report import DISCLAIMER, MANUFACTURER, Report, standing
+from app.reports.finding_groups import Group, comment, finding_groups, probability
+from app.reports.headers import identified, nameless
+from app.reports.image_library import image_library
+from app.reports.report import MANUFACTURER, Report
+from app.reports.source_images import address
+from app.reports.summary import remarks, summary
 
 DEVICE: Final = CodedConcept("121007", "DCM", "Device")
 LANGUAGE: Final = CodedConcept("en", "RFC5646", "English")
-CENTRE_TO_CORNER: Final = 0.5  # SCOORD counts from the corner of the first pixel, we from its centre (PS3.3 C.18.6.1)
-
-G = TypeVar("G", PlanarROIMeasurementsAndQualitativeEvaluations, MeasurementsAndQualitativeEvaluations)
-Group = PlanarROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
 
 
 def write_structured_report(report: Report) -> Dataset:
-    """The report of one prediction: a group for the decision, and one for every finding.
+    """The report of one prediction: a summary, the slices, a group for the decision, and two for every finding shown.
 
     What was not judged has no number: its probability is the code "measurement not attempted". An indeterminate
     answer's numbers carry the qualifier "value indeterminate".
     """
-    shown = report.slices()
-    groups: list[Group] = [_decision_group(report)]
-    found = sorted(((finding, on.source) for on in shown for finding in on.findings), key=lambda pair: pair[0].id)
-    groups += [_finding_group(report, source, finding) for finding, source in found]
-    content = MeasurementReport(
+    first, root = report.slices()[0], _root(report)
+    # highdicom copies, rebuilds and searches its content, two thirds of the time: it is given a root without any.
+    bare = ContainerContentItem(root.name, template_id="1500")
+    bare.ContentSequence = ContentSequence()
+    instance = Comprehensive3DSR(
+        evidence=_evidence(report),
+        content=bare,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        coding_schemes=_schemes(),
+        **identity(report, "sr", first),
+    )
+    instance.ContentSequence = root.ContentSequence
+    return finish(instance, report, first, image=False)
+
+
+def _root(report: Report) -> Dataset:
+    """The content of the report."""
+    made_by = algorithm(report)
+    sources = {finding.id: on.source for on in report.slices() for finding in on.findings}
+    groups: list[Group] = [_decision_group(report, made_by)]
+    for finding in report.findings:
+        groups += finding_groups(report, sources[finding.id], finding, made_by)
+    (root,) = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=_observer(report)),
         procedure_reported=codes.CT_CHEST,
         imaging_measurements=groups,
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(LANGUAGE),
     )
-    instance = Comprehensive3DSR(
-        evidence=_evidence(report),
-        content=content,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-        coding_schemes=[_lidc_scheme()],
-        **identity(report, "sr", shown[0]),
-    )
-    return finish(instance, report, shown[0], image=False)
+    _put_first(root.ContentSequence, _summary(report), image_library(report))
+    return root
 
 
-def _decision_group(report: Report) -> MeasurementsAndQualitativeEvaluations:
+def _put_first(items: ContentSequence, *before: ContainerContentItem) -> None:
+    """Put containers before the measurements; TID 1500 may be extended, and its images stand before them."""
+    for container in before:
+        items.insert(len(items) - 1, container)
+
+
+def _summary(report: Report) -> ContainerContentItem:
+    container = ContainerContentItem(codes.SUMMARY, relationship_type="CONTAINS")
+    lines = [TextContentItem(codes.CONCLUSION, line, "CONTAINS") for line in summary(report)]
+    container.ContentSequence = ContentSequence(lines)
+    return container
+
+
+def _decision_group(report: Report, made_by: AlgorithmIdentification) -> MeasurementsAndQualitativeEvaluations:
     prediction, manifest = report.prediction, report.bundle.manifest
-    measurements, evaluations = _probability(report, prediction.probability)
+    measurements, evaluations = probability(report, prediction.probability)
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(report.instance_uid("sr", "decision"), "Decision"),
         finding_type=codes.decision_code(prediction.decision, manifest),
         finding_sites=[FindingSite(codes.LUNG)],
-        algorithm_id=algorithm(report),
+        algorithm_id=made_by,
         measurements=measurements,
         qualitative_evaluations=evaluations,
-        source_images=[SourceImageForMeasurementGroup(*_address(shown.source)) for shown in report.slices()],
+        source_images=[SourceImageForMeasurementGroup(*address(shown.source)) for shown in report.slices()],
     )
-    notes = (f"{note.code}: {note.message}" for note in report.notes if note.severity != "info")
-    return _commented(group, [_words(report), DISCLAIMER, *notes])
-
-
-def _words(report: Report) -> str:
-    prediction = report.prediction
-    words = DECISION_WORDS[prediction.decision]["en"]
-    return f"{words} ({', '.join(prediction.reasons)})." if prediction.reasons else f"{words}."
-
-
-def _finding_group(report: Report, source: SliceSource, finding: Finding) -> Group:
-    measurements, evaluations = _probability(report, finding.probability)
-    if finding.diameter_mm is not None:
-        measurements.append(Measurement(codes.DIAMETER, finding.diameter_mm, codes.MILLIMETRE))
-    for trait in finding.traits:
-        _add_trait(trait, measurements, evaluations)
-    group = PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(report.tracking_uid(finding), f"Finding {finding.id}"),
-        referenced_region=_region(finding, source),
-        finding_type=codes.NODULE,
-        finding_sites=[FindingSite(codes.LUNG)],
-        algorithm_id=algorithm(report),
-        measurements=measurements,
-        qualitative_evaluations=evaluations,
-    )
-    counts = standing(finding)
-    return group if counts is None else _commented(group, [counts])
-
-
-def _probability(report: Report, probability: float | None) -> tuple[list[Measurement], list[QualitativeEvaluation]]:
-    if probability is None or report.prediction.decision == "rejected":
-        return [], [QualitativeEvaluation(codes.PROBABILITY, codes.NOT_ATTEMPTED)]
-    left_open = codes.VALUE_INDETERMINATE if report.prediction.decision == "indeterminate" else None
-    return [Measurement(codes.PROBABILITY, probability * 100, codes.PERCENT, qualifier=left_open)], []
-
-
-def _add_trait(trait: Trait, measurements: list[Measurement], evaluations: list[QualitativeEvaluation]) -> None:
-    """The rating as a number, and the nearest of the scale's words; a trait without a concept is left out."""
-    concept, rating = codes.TRAITS.get(trait.name), codes.rating_code(trait)
-    if concept is not None and rating is not None:
-        measurements.append(Measurement(concept, trait.value, codes.NO_UNITS))
-        evaluations.append(QualitativeEvaluation(concept, rating))
-
-
-def _region(finding: Finding, source: SliceSource) -> ImageRegion:
-    """The outline, closed; the centre where there is none."""
-    points = _within(finding.outline_px, source)
-    image = SourceImageForRegion(*_address(source))
-    if len(np.unique(points, axis=0)) < 3:
-        return ImageRegion("POINT", _within(np.array([finding.center_px]), source), image)
-    return ImageRegion("POLYLINE", np.concatenate([points, points[:1]]), image)
-
-
-def _within(points_px: NDArray[np.float64], source: SliceSource) -> NDArray[np.float64]:
-    """(N, 2) points counted from the corner of the first pixel, those beyond the image moved to its border."""
-    return np.clip(points_px + CENTRE_TO_CORNER, 0, (source.columns, source.rows))
-
-
-def _address(source: SliceSource) -> tuple[str, str, list[int] | None]:
-    """SOP class, SOP instance and, for one of several frames, its number."""
-    frames = None if source.frame is None else [source.frame]
-    return source.sop_class_uid or CTImageStorage, source.sop_instance_uid or "", frames
+    group[0].ContentSequence.extend([comment(f"{note.code}: {note.message}") for note in remarks(report)])
+    return group
 
 
 def _evidence(report: Report) -> list[Dataset]:
-    """All sources, as highdicom wants them; a multi-frame image once."""
-    return [nameless(source) for source in {s.sop_instance_uid: s for s in report.sources}.values()]
+    """All sources, a multi-frame image once; of the first highdicom wants the patient as well."""
+    first, *others = {source.sop_instance_uid: source for source in report.sources}.values()
+    return [nameless(first), *map(identified, others)]
 
 
 def _observer(report: Report) -> ObserverContext:
@@ -167,14 +124,13 @@ def _observer(report: Report) -> ObserverContext:
     return ObserverContext(observer_type=DEVICE, observer_identifying_attributes=attributes)
 
 
-def _lidc_scheme() -> CodingSchemeIdentificationItem:
-    """What the private designator stands for (PS3.3 C.12.1)."""
-    return CodingSchemeIdentificationItem(
-        codes.LIDC_SCHEME, name=codes.LIDC_SCHEME_NAME, responsible_organization="QIICR"
-    )
-
-
-def _commented(group: G, comments: Iterable[str]) -> G:
-    for comment in comments:
-        group[0].ContentSequence.append(TextContentItem(codes.COMMENT, comment, "CONTAINS"))
-    return group
+def _schemes() -> list[CodingSchemeIdentificationItem]:
+    """What the private designators stand for (PS3.3 C.12.1)."""
+    return [
+        CodingSchemeIdentificationItem(
+            codes.LIDC_SCHEME, name=codes.LIDC_SCHEME_NAME, responsible_organization="QIICR"
+        ),
+        CodingSchemeIdentificationItem(
+            codes.OWN_SCHEME, name=codes.OWN_SCHEME_NAME, responsible_organization=MANUFACTURER
+        ),
+    ]

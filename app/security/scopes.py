@@ -22,22 +22,35 @@ SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 ADMIN: Final = "admin"  # implies all others
 RESULTS: Final = (
     *("/studies", "/series", "/instances", "/studies/{study}", "/studies/{study}/metadata", "/studies/{study}/series"),
+    "/studies/{study}/status",
     *("/studies/{study}/instances", "/studies/{study}/series/{series}", "/studies/{study}/series/{series}/metadata"),
     *("/studies/{study}/series/{series}/instances", "/studies/{study}/series/{series}/instances/{instance}"),
-    "/studies/{study}/series/{series}/instances/{instance}/metadata",
+    *("/studies/{study}/series/{series}/instances/{instance}/" + part for part in ("metadata", "rendered")),
+    *("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}" + part for part in ("", "/rendered")),
 )
 PAGES: Final = (
     *("/", "/docs", "/docs/", "/redoc", "/redoc/", "/redoc/logo-mini.svg", "/favicon.ico", "/openapi.json"),
-    *("/docs/assets", "/docs/example-slice.dcm", "/docs/example-series.zip"),
+    *("/docs/assets", "/docs/example-slice.dcm", "/docs/example-series.zip", "/viewer"),
 )
+# What other model servers call a model, or one version of it.
+SERVED: Final = tuple(f"/v1/models/{{name}}{which}" for which in ("", "/versions/{version}", "/labels/{label}"))
+NAMED: Final = tuple(f"/v2/models/{{name}}{which}" for which in ("", "/versions/{version}"))
 # By method and path template. HEAD is asked as GET. A test compares this table with the routes.
 OPERATIONS: Final[dict[tuple[str, str], Access]] = {
     ("POST", "/v1/predict"): "predict",
     ("POST", "/v1/studies"): "studies",
+    # Who may have an image judged may see it.
+    ("POST", "/v1/predict/pixels"): "predict",
+    ("POST", "/v1/studies/pixels"): "studies",
     ("POST", "/v1/reports"): "reports",
     ("GET", "/v1/models"): "known",
-    ("GET", "/v1/models/{name}"): "known",
     ("GET", "/v1/models/{name}/card"): "known",
+    ("GET", "/v1/models/{name}/versions"): "known",
+    **{("GET", f"{model}{what}"): "known" for model in SERVED for what in ("", "/metadata")},
+    **{("POST", f"{model}:predict"): "predict" for model in SERVED},
+    ("GET", "/v2"): "known",
+    **{("GET", f"{model}{what}"): "known" for model in NAMED for what in ("", "/ready")},
+    **{("POST", f"{model}/infer"): "predict" for model in NAMED},
     ("POST", "/dicom-web/studies"): "dicomweb:write",
     ("POST", "/dicom-web/studies/{study}"): "dicomweb:write",
     **{("GET", f"/dicom-web{path}"): "dicomweb:read" for path in RESULTS},
@@ -46,6 +59,8 @@ OPERATIONS: Final[dict[tuple[str, str], Access]] = {
     ("GET", "/health"): "open",
     ("GET", "/health/live"): "open",
     ("GET", "/health/ready"): "open",
+    ("GET", "/v2/health/live"): "open",
+    ("GET", "/v2/health/ready"): "open",
     # The contract and its pages: public text.
     **{("GET", path): "open" for path in PAGES},
 }

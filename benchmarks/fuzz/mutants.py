@@ -26,7 +26,17 @@ DOORS: Final[tuple[Door, ...]] = ("predict",) * 5 + ("studies",) * 3 + ("stow",)
 RELATED: Final = 'multipart/related; type="application/dicom"'
 FHIR: Final = "application/fhir+json"
 # To write DICOM objects takes a hundred times what JSON takes.
-ANYWHERE: Final = (None, "*/*", "application/json", "application/dicom", RELATED, FHIR, FHIR)
+ANYWHERE: Final = (
+    None,
+    "*/*",
+    "application/json",
+    "application/dicom",
+    RELATED,
+    FHIR,
+    FHIR,
+    "text/html",
+    "application/pdf",
+)
 ACCEPTS: Final[dict[Door, tuple[str | None, ...]]] = {
     "predict": (*ANYWHERE, "image/png", "image/png"),
     "studies": (*ANYWHERE, "application/x-ndjson", "application/x-ndjson"),

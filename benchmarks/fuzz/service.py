@@ -26,7 +26,8 @@ POLL_S: Final = 0.1
 WAITING: Final = "lungscope_spooled_series_waiting"
 SPOOLED: Final = re.compile(r'^lungscope_spooled_series_total\{outcome="(\w+)"\} (\S+)', re.MULTILINE)
 DECODERS_LOST: Final = re.compile(r'^lungscope_decoders_lost_total\{cause="(\w+)"\} (\S+)', re.MULTILINE)
-SETTLED: Final = ("judged", "unfit", "interrupted")  # what was interrupted is taken up again
+# What was left out or came late is none of a judge's faults.
+SETTLED: Final = ("judged", "unfit", "left_out", "late")
 RESULTS: Final = ("/dicom-web/studies", "/dicom-web/series", "/dicom-web/instances")
 RESTARTS: Final = "lungscope_worker_restarts_total"
 OWN_CODE: Final = re.compile(r"/(app/\S+?\.py):(\d+) (\S+)$")

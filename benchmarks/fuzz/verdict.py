@@ -21,7 +21,12 @@ MAX_SECONDS: Final = 5.0
 INTERNAL: Final = 500
 REPLACED: Final = "\N{REPLACEMENT CHARACTER}"
 GIVEN: Final = {"application/dicom": "multipart/related", RELATED: "multipart/related"}
-PICTURE: Final = b"\x89PNG\r\n\x1a\n"
+# How what is neither JSON nor DICOM begins and ends.
+BEGIN_AND_END: Final = {
+    "image/png": (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"),
+    "text/html": (b"<!DOCTYPE html>", b"</html>"),
+    "application/pdf": (b"%PDF-", b"%%EOF"),
+}
 BOUNDARY: Final = re.compile(r'boundary="?([^";]+)')
 LEADING_ZERO: Final = r"[0-9.]*(?:^|\.)0[0-9][0-9.]*"  # in a component of a UID (PS3.5 9.1 forbids it)
 
@@ -81,9 +86,12 @@ def _of_content(mutant: Mutant, reply: Reply, declared: set[int]) -> Iterator[st
         yield from _of_events(reply.content, declared)
     elif kind == "multipart/related":
         yield from _of_objects(reply)
-    elif kind == "image/png":
-        if not reply.content.startswith(PICTURE):
-            yield "a picture that is none"
+    elif kind in BEGIN_AND_END:
+        begin, end = BEGIN_AND_END[kind]
+        if not (reply.content.startswith(begin) and reply.content.rstrip().endswith(end)):
+            yield f"no whole {kind}"
+        if kind == "text/html" and REPLACED in reply.content.decode():
+            yield f"a character that stands for none in {kind}"
     else:
         _strict(reply.content)
         if REPLACED in (text := reply.content.decode()) or "\\u0000" in text:

@@ -69,7 +69,7 @@ def test_each_parameter_is_shown_once(settings: Settings, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("host", ["testserver", "elsewhere"])
-@pytest.mark.parametrize(("path", "page"), [("/", "/docs"), ("/docs/", "/docs"), ("/redoc/", "/redoc")])
+@pytest.mark.parametrize(("path", "page"), [("/docs/", "/docs"), ("/redoc/", "/redoc")])
 def test_redirects_name_no_host(client: TestClient, path: str, page: str, host: str) -> None:
     answer = client.get(path, headers={"Host": host}, follow_redirects=False)
     where = answer.headers["location"]
@@ -79,7 +79,7 @@ def test_redirects_name_no_host(client: TestClient, path: str, page: str, host: 
     assert urljoin(f"http://here/prefix{path}", where) == f"http://here/prefix{page}"
 
 
-@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+@pytest.mark.parametrize("page", ["/", "/docs", "/redoc"])
 def test_addresses_on_a_page_are_relative_to_it_and_lead_somewhere(client: TestClient, page: str) -> None:
     text = client.get(page).text
     addresses = re.findall(r"""(?:href=|src=|spec-url=|url: )["']([^"']+)""", text)
@@ -113,3 +113,12 @@ def test_operations_name_no_codes_of_others(settings: Settings) -> None:
     assert "`unknown_result`" not in model
     assert "`roi_outside_image`" in predict
     assert "`missing_slices`" in studies
+
+
+def test_every_row_of_the_dialects_is_a_test() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (REPOSITORY / "docs" / "dialects.md").read_text("utf-8")))
+    files = ("api/test_open_inference.py", "api/test_tensorflow_serving.py", "server/test_dialects.py")
+    texts = [(REPOSITORY / "tests" / file).read_text("utf-8") for file in files]
+    there = {name for text in texts for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)}
+    assert len(named) > 30
+    assert named <= there

@@ -25,7 +25,7 @@ from tests.api.dicomweb.test_dicomweb import post
 from tests.fakes import arithmetic_backends, write_models
 from tests.reports.odd_headers import KINDS, replaced, spoilt
 
-FORMATS: Final = ("application/json", "application/dicom", "application/fhir+json", "image/png")
+FORMATS: Final = ("application/json", "application/dicom", "application/fhir+json", "image/png", "text/html")
 UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 NO_UIDS: Final = (b"anon_series_1", b"1.2.3\\1.2.4", b"9/8", b"9..8", b"9.8.", b"01.2", b"9." + b"8" * 63, b"9.8a")
 ODD: Final = {

@@ -144,11 +144,11 @@ def test_every_operation_is_documented(client: TestClient) -> None:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             assert operation["summary"], path
-            assert "422" not in operation["responses"] or path in ("/v1/predict", "/v1/studies")
+            assert "422" not in operation["responses"] or path in ("/v1/predict", "/v1/studies") or "/infer" in path
             for status, response in operation["responses"].items():
                 for kind, content in response["content"].items():
                     assert "example" in content or "examples" in content or status == "200", (path, status)
-                    of_its_own = path.startswith(("/health", "/dicom-web"))
+                    of_its_own = path.startswith(("/health", "/v2/health", "/dicom-web")) or path.endswith("/ready")
                     assert kind == "application/problem+json" or status == "200" or of_its_own
     predict = document["paths"]["/v1/predict"]["post"]
     assert {"200", "400", "413", "415", "422", "500", "503"} <= set(predict["responses"])

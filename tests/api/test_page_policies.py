@@ -7,7 +7,12 @@ import hashlib
 import re
 
 import pytest
+from pydantic import ValidationError
 from starlette.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from tests.fakes import arithmetic_backends
 
 
 def policy(client: TestClient, path: str) -> dict[str, list[str]]:
@@ -34,6 +39,37 @@ def test_a_page_runs_what_stands_in_it_and_nothing_that_is_put_there(client: Tes
     assert allowed["script-src"] == ["'self'", *(f"'sha256-{digest}'" for digest in digests)]
 
 
+def test_the_viewer_runs_files_of_the_service_alone_and_asks_nobody_else(client: TestClient) -> None:
+    allowed = policy(client, "/")
+    assert allowed["default-src"] == allowed["frame-ancestors"] == allowed["base-uri"] == ["'none'"]
+    assert allowed["script-src"] == allowed["connect-src"] == allowed["style-src"] == ["'self'"]
+    page = client.get("/").text
+    assert not re.findall(r"<script(?![^>]* src=)|<style| style=", page)
+
+
+def test_the_viewer_stands_in_frames_of_those_who_are_named(settings: Settings) -> None:
+    hosts = "https://pacs.example.org, https://*.example.net:8443"
+    named = Settings.model_validate({**settings.model_dump(), "frame_hosts": hosts})
+    with TestClient(create_app(named, backends=arithmetic_backends())) as client:
+        assert policy(client, "/")["frame-ancestors"] == ["https://*.example.net:8443", "https://pacs.example.org"]
+        assert policy(client, "/docs")["frame-ancestors"] == ["'none'"]
+
+
+@pytest.mark.parametrize("host", ["pacs.example.org", "https://pacs.example.org; script-src *", "https://*", "*"])
+def test_what_is_no_origin_is_not_let_into_the_policy(settings: Settings, host: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({**settings.model_dump(), "frame_hosts": host})
+
+
+def test_files_of_the_viewer_are_asked_about_each_time(client: TestClient) -> None:
+    """Its modules are of one version: none of an older one may be taken from a cache."""
+    for name in ("main.js", "style.css", "cornerstone.js", "LICENCES.txt"):
+        answer = client.get(f"/viewer/{name}")
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "no-cache"
+        assert client.get(f"/viewer/{name}", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+
+
 def test_assets_may_be_cached_and_are_guarded_all_the_same(client: TestClient) -> None:
     answer = client.get("/docs/assets/swagger/swagger-ui.css")
     assert answer.status_code == 200
@@ -44,5 +80,5 @@ def test_assets_may_be_cached_and_are_guarded_all_the_same(client: TestClient) -
 
 def test_no_page_has_a_handler_in_an_attribute(client: TestClient) -> None:
     """Such a script has no digest and would not run."""
-    for path in ("/docs", "/redoc"):
+    for path in ("/", "/docs", "/redoc"):
         assert not re.search(r"<[^>]+\son[a-z]+=", client.get(path).text)

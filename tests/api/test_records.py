@@ -111,7 +111,7 @@ def test_a_receipt_stands_in_the_answer_and_its_result_is_the_answers(
     assert again.json()["receipt"]["result"] == receipt.text("result")
 
 
-@pytest.mark.parametrize("kind", ["image/png", "application/dicom", "application/fhir+json"])
+@pytest.mark.parametrize("kind", ["image/png", "application/dicom", "application/fhir+json", "text/html"])
 def test_other_formats_have_it_in_a_header(client: TestClient, kind: str, keys: tuple[Path, Path]) -> None:
     sent = slice_file(8)
     answered = client.post("/v1/predict", content=sent, headers={"Accept": kind})

@@ -17,26 +17,35 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
 from starlette.testclient import TestClient
 
+from app.explain.figures import percent
+from app.inference.vocabulary import DECISION_WORDS
 from app.main import create_app
 from app.settings import Settings
 from phantoms.series import NODULE, SLICES, slice_file, zipped
 from phantoms.slices import SECRET_ID, derived_uid, water
 from tests.api.conftest import ON_NODULE, wait_until_ready
 from tests.fakes import arithmetic_backends, write_models
+from tests.reports.pdf_text import pages_of
+from tests.reports.written import picture_of
 
 DICOM: Final = "application/dicom"
 RELATED: Final = 'multipart/related; type="application/dicom"'
 FHIR: Final = "application/fhir+json"
 PNG: Final = "image/png"
+HTML: Final = "text/html"
+PDF: Final = "application/pdf"
 PROBABILITY, DIAMETER, FINDING = "111047", "81827009", "121071"  # DCM, SCT, DCM
+CONCLUSION: Final = "121077"  # DCM
 INDETERMINATE, SUSPECTED = "82334004", "162573006"  # SCT
-ROUNDED: Final = 0.005  # the JSON has two digits of a millimetre
+DIGITS: Final = 0.005  # of a number with three significant digits: they are 0.5 % of it at most
 
 
 @dataclass(frozen=True)
@@ -122,10 +131,20 @@ def pixels_of(response: Any) -> NDArray[np.uint8]:
 
 
 def instances_of(answer: dict[str, Any], asked: Asked) -> list[str]:
-    """The instance that each finding lies on."""
+    """The instance that each finding lies on which other formats show."""
     if asked.path == "/v1/predict":
-        return [derived_uid("slice 8") for _ in answer["findings"]]
-    return [finding["slice"]["sop_instance_uid"] for finding in answer["findings"]]
+        return [derived_uid("slice 8") for _ in shown_of(answer, asked)]
+    return [finding["slice"]["sop_instance_uid"] for finding in shown_of(answer, asked)]
+
+
+def shown_of(answer: dict[str, Any], asked: Asked) -> list[dict[str, Any]]:
+    """The findings that other formats show: not those of low suspicion, unless somebody pointed at them."""
+    return [finding for finding in answer["findings"] if asked is AT_ROI or finding.get("suspicion") != "low"]
+
+
+def diameters_of(findings: list[dict[str, Any]]) -> list[float]:
+    """The mean diameters of some findings, in mm."""
+    return [finding["size"]["mean_diameter_mm"]["value"] for finding in findings]
 
 
 @EACH
@@ -134,10 +153,10 @@ def test_structured_report(client: TestClient, asked: Asked) -> None:
     (report,) = objects_of(asked.send(client, DICOM))[Comprehensive3DSRStorage]
     assert answer["decision"] == "cancer_suspected"
     assert next(items(report, FINDING)).ConceptCodeSequence[0].CodeValue == SUSPECTED
-    said = [answer["probability"], *(finding["probability"] for finding in answer["findings"])]
-    assert numbers(report, PROBABILITY) == pytest.approx([100 * each for each in said])
-    diameters = [finding["diameter_mm"] for finding in answer["findings"]]
-    assert numbers(report, DIAMETER) == pytest.approx(diameters, abs=ROUNDED)
+    shown = shown_of(answer, asked)
+    said = [answer["probability"], *(finding["probability"] for finding in shown)]
+    assert numbers(report, PROBABILITY) == pytest.approx([100 * each for each in said], rel=DIGITS)
+    assert numbers(report, DIAMETER) == pytest.approx(diameters_of(shown), rel=DIGITS)
     assert report.StudyInstanceUID == derived_uid("study")
     assert report.PatientID == SECRET_ID
     evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
@@ -152,15 +171,17 @@ def test_segmentation_and_map(client: TestClient, asked: Asked) -> None:
     answer = asked.json(client)
     objects = objects_of(asked.send(client, RELATED))
     (segmentation,), (evidence,) = objects[SegmentationStorage], objects[ParametricMapStorage]
-    assert len(segmentation.SegmentSequence) == len(answer["findings"])
+    shown = shown_of(answer, asked)
+    assert len(segmentation.SegmentSequence) == len(shown)
     rows_mm, columns_mm = answer["source"]["pixel_spacing_mm"]
     largest_mm = 2 * np.sqrt(segmentation.pixel_array.sum(axis=(-1, -2)).max() * rows_mm * columns_mm / np.pi)
-    assert largest_mm == pytest.approx(max(f["diameter_mm"] for f in answer["findings"]), abs=rows_mm / 2)
+    assert largest_mm == pytest.approx(max(f["diameter_mm"] for f in shown), abs=rows_mm / 2)
     for instance in (segmentation, evidence):
         series = instance.ReferencedSeriesSequence[0]
         assert series.SeriesInstanceUID == derived_uid("series")
         referenced = {item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence}
-        assert referenced == set(instances_of(answer, asked))
+        assert referenced >= set(instances_of(answer, asked))
+        assert instance is segmentation or referenced == set(instances_of(answer, asked))
 
 
 @EACH
@@ -169,16 +190,18 @@ def test_fhir_bundle(client: TestClient, asked: Asked) -> None:
     resources = bundle_of(asked.send(client, FHIR))
     (report,), (study,) = of_type(resources, "DiagnosticReport"), of_type(resources, "ImagingStudy")
     assert report["conclusionCode"][0]["coding"][0]["code"] == SUSPECTED
-    said = [answer["probability"], *(finding["probability"] for finding in answer["findings"])]
+    shown = shown_of(answer, asked)
+    said = [answer["probability"], *(finding["probability"] for finding in shown)]
     observations = of_type(resources, "Observation")
-    assert [o["valueQuantity"]["value"] for o in observations] == pytest.approx([100 * each for each in said])
+    values = [observation["valueQuantity"]["value"] for observation in observations]
+    assert values == pytest.approx([100 * each for each in said], rel=DIGITS)
     diameters = [
         component["valueQuantity"]["value"]
         for observation in observations
         for component in observation.get("component", ())
         if component["code"]["coding"][0]["code"] == DIAMETER
     ]
-    assert diameters == pytest.approx([finding["diameter_mm"] for finding in answer["findings"]], abs=ROUNDED)
+    assert diameters == pytest.approx(diameters_of(shown), rel=DIGITS)
     assert study["identifier"][0]["value"] == f"urn:oid:{derived_uid('study')}"
     (series,) = study["series"]
     assert series["uid"] == derived_uid("series")
@@ -193,8 +216,26 @@ def test_picture_is_that_of_the_secondary_capture(client: TestClient, asked: Ask
     picture = pixels_of(response)
     objects = objects_of(asked.send(client, DICOM, **{"accept-language": language}))
     (capture,) = objects[SecondaryCaptureImageStorage]
-    assert np.array_equal(picture, capture.pixel_array)
+    assert np.array_equal(picture, picture_of(capture))
     assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == derived_uid("slice 8")
+
+
+@pytest.mark.parametrize(
+    ("syntaxes", "kept"),
+    [
+        (("1.2.840.10008.1.2.1",), ExplicitVRLittleEndian),
+        (("1.2.840.10008.1.2.1", "*"), JPEGLSLossless),
+        (("1.2.840.10008.1.2.4.80",), JPEGLSLossless),
+    ],
+)
+def test_who_reads_no_jpeg_ls_gets_pictures_uncompressed(
+    client: TestClient, syntaxes: tuple[str, ...], kept: str
+) -> None:
+    accept = ", ".join(f"{DICOM}; transfer-syntax={syntax}" for syntax in syntaxes)
+    (capture,) = objects_of(AT_ROI.send(client, accept))[SecondaryCaptureImageStorage]
+    assert capture.file_meta.TransferSyntaxUID == kept
+    pixels = capture.pixel_array if kept == ExplicitVRLittleEndian else picture_of(capture)
+    assert np.array_equal(pixels, pixels_of(AT_ROI.send(client, PNG)))
 
 
 def test_captures_show_the_slices_with_findings(client: TestClient) -> None:
@@ -211,7 +252,7 @@ def test_a_rejection_is_said_in_every_format(client: TestClient) -> None:
     (report,) = objects[Comprehensive3DSRStorage]
     assert next(items(report, FINDING)).ConceptCodeSequence[0].CodeValue == INDETERMINATE
     assert not numbers(report, PROBABILITY)
-    assert "no_lung" in " ".join(item.TextValue for item in items(report, "121106"))
+    assert "no_lung" in " ".join(item.TextValue for item in items(report, CONCLUSION))
     (observation,) = of_type(bundle_of(REJECTED.send(client, FHIR)), "Observation")
     assert "valueQuantity" not in observation
     assert observation["dataAbsentReason"]["coding"][0]["code"] == "not-performed"
@@ -227,7 +268,7 @@ def test_a_picture_as_source_has_no_dicom_but_the_rest(client: TestClient, suspi
     resources = bundle_of(ask(FHIR))
     assert not of_type(resources, "ImagingStudy")
     said = of_type(resources, "Observation")[0]["valueQuantity"]["value"]
-    assert said == pytest.approx(100 * ask("*/*").json()["probability"])
+    assert said == pytest.approx(100 * ask("*/*").json()["probability"], rel=DIGITS)
     assert pixels_of(ask(PNG)).shape[1] % 256 == 0
 
 
@@ -238,9 +279,12 @@ def test_a_picture_as_source_has_no_dicom_but_the_rest(client: TestClient, suspi
         ("", "application/json"),
         ("application/*", "application/json"),
         ("image/*", PNG),
-        ("text/html, */*;q=0.8", "application/json"),
+        ("text/html, */*;q=0.8", HTML),
+        ("text/plain, */*;q=0.8", "application/json"),
+        ("text/*", HTML),
+        (f"{PDF}, {HTML};q=0.9", PDF),
         (f"application/json;q=0.5, {FHIR}", FHIR),
-        (f"{FHIR};q=0.1, image/png;q=0.2, text/html", PNG),
+        (f"{FHIR};q=0.1, image/png;q=0.2, text/plain", PNG),
         (f"{FHIR}; fhirVersion=4.0", FHIR),
         (f"*/*, {FHIR};q=0.1, application/json;q=0, image/png;q=0", "multipart/related"),
         (f"{FHIR};q=7, application/json;q=9", "application/json"),
@@ -258,9 +302,9 @@ def test_accept_chooses(client: TestClient, accept: str, content_type: str) -> N
 @pytest.mark.parametrize(
     "accept",
     [
-        "text/html",
+        "text/plain",
         "application/json;q=0",
-        "video/mp4, text/*",
+        "video/mp4, audio/*",
         'multipart/related; type="image/jpeg"',
         "multipart/related; type=application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50",
     ],
@@ -271,7 +315,7 @@ def test_406_when_no_format_is_accepted(client: TestClient, asked: Asked, accept
 
 
 def test_accept_may_come_in_several_lines(client: TestClient) -> None:
-    lines = [("accept", "text/html"), ("accept", f"{FHIR};q=0.5"), ("accept", "image/png;q=0.4")]
+    lines = [("accept", "text/plain"), ("accept", f"{FHIR};q=0.5"), ("accept", "image/png;q=0.4")]
     response = client.post("/v1/predict", content=SLICE.body, headers=lines)
     assert response.headers["content-type"] == FHIR
 
@@ -279,6 +323,24 @@ def test_accept_may_come_in_several_lines(client: TestClient) -> None:
 def test_length_of_several_files_is_told(client: TestClient) -> None:
     response = SLICE.send(client, DICOM)
     assert int(response.headers["content-length"]) == len(response.content)
+
+
+@pytest.mark.parametrize("asked", [SLICE, AT_ROI, SERIES, REJECTED], ids=["slice", "roi", "series", "rejected"])
+def test_a_case_report_is_for_people(client: TestClient, asked: Asked) -> None:
+    answer = asked.json(client)
+    page = asked.send(client, HTML, **{"accept-language": "zh"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-language"] == "zh"
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline'; img-src")
+    assert DECISION_WORDS[answer["decision"]]["zh"] in page.text
+    for finding in answer["findings"]:
+        assert percent(finding["probability"]) in page.text
+    assert SECRET_ID not in page.text
+    paper = asked.send(client, PDF)
+    assert paper.headers["content-type"] == PDF
+    words = " ".join(pages_of(paper.content))
+    assert "Research use only." in words
+    assert answer["display"].split()[0] in words
 
 
 def test_a_series_is_no_picture(client: TestClient) -> None:
@@ -301,6 +363,6 @@ def test_events_are_one_format_of_a_series(client: TestClient, accept: str, cont
 def test_the_contract_names_every_format(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     of_slice, of_series = (paths[path]["post"]["responses"] for path in ("/v1/predict", "/v1/studies"))
-    assert set(of_slice["200"]["content"]) == {"application/json", RELATED, FHIR, PNG}
-    assert set(of_series["200"]["content"]) == {"application/json", "application/x-ndjson", RELATED, FHIR}
+    assert set(of_slice["200"]["content"]) == {"application/json", RELATED, FHIR, HTML, PDF, PNG}
+    assert set(of_series["200"]["content"]) == {"application/json", "application/x-ndjson", RELATED, FHIR, HTML, PDF}
     assert "no_dicom_source" in of_slice["406"]["description"]

@@ -63,7 +63,9 @@ def test_so_can_multi_frame_images_pictures_and_containers() -> None:
         (422, PROBLEM, problem(422), "application/dicom"),
         (200, EVENTS, b'{"event": "progress"}\n{"event": "result"}\n', EVENTS),
         (200, EVENTS, b'{"event": "problem", "status": 422}\n', EVENTS),
-        (200, "image/png", b"\x89PNG\r\n\x1a\n...", "image/png"),
+        (200, "image/png", b"\x89PNG\r\n\x1a\n...IEND\xaeB`\x82", "image/png"),
+        (200, "text/html; charset=utf-8", b"<!DOCTYPE html><html></html>", "text/html"),
+        (200, "application/pdf", b"%PDF-1.4\n%%EOF\n", "application/pdf"),
     ],
 )
 def test_an_answer_of_the_contract(status: int, kind: str, content: bytes, accept: str | None) -> None:
@@ -85,6 +87,8 @@ def test_an_answer_of_the_contract(status: int, kind: str, content: bytes, accep
         (200, FHIR, b'{"a": "\\u0000"}', FHIR, f"a character that stands for none in {FHIR}"),
         (200, EVENTS, b'{"event": "problem", "status": 500}\n', EVENTS, "status 500 at the end of the events"),
         (200, EVENTS, b'{"event": "progress"}\n', EVENTS, "events without an end"),
+        (200, "application/pdf", b"%PDF-1.4\n", "application/pdf", "no whole application/pdf"),
+        (200, "text/html", b"<!DOCTYPE html>", "text/html", "no whole text/html"),
     ],
 )
 def test_one_that_is_not(status: int, kind: str, content: bytes, accept: str | None, found: str) -> None:

@@ -13,7 +13,8 @@ from typing import Final
 
 import pytest
 
-from app.delivery import store as module
+from app.delivery import database as module
+from app.delivery.database import FIRST_TABLES
 from app.delivery.store import ResultStore
 from app.errors import SettingsError
 from app.reports.result import ResultObject
@@ -208,3 +209,16 @@ def test_what_was_set_aside_goes_when_results_of_its_time_do(tmp_path: Path) -> 
 def test_where_there_can_be_none_the_start_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"results\.sqlite3"):
         ResultStore(tmp_path / "absent" / NAME)
+
+
+def test_a_database_from_before_gets_the_tables_that_are_new(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / NAME)) as connection:
+        connection.executescript(FIRST_TABLES)
+        connection.execute("INSERT INTO objects VALUES ('1', 'dicom', '1.2', '1.3', '{}', x'00', 4e9)")
+        connection.execute("INSERT INTO deliveries (destination, uid, due_at) VALUES ('pacs', '1', 0)")
+        connection.commit()
+    store = ResultStore(tmp_path / NAME)
+    assert not set_aside(tmp_path)
+    assert (store.find(), store.waiting("pacs")) == (["1"], 1)
+    assert store.known("name") is None
+    assert store.statuses("1.2", {}) == []

@@ -10,11 +10,11 @@ from typing import Final
 
 import pytest
 
+from app.delivery.judging import SpoolWork
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.store import ResultStore
-from app.delivery.worker import SpoolWork
 from app.inference.series_lane import SeriesLane
-from app.reports.result import ObjectKind, ResultObject
+from app.reports.result import ObjectKind, SeriesResult
 from app.telemetry import Metrics
 from tests.delivery.test_spool import receive
 
@@ -83,9 +83,9 @@ class Worker:
         store = ResultStore(folder / "results.sqlite3")
         self.judging = SpoolWork(self.spool, store, SeriesLane(1), self._judge, owed, self.metrics, keep_hours=1)
 
-    def _judge(self, paths: Sequence[Path], *_: object) -> list[ResultObject]:
+    def _judge(self, paths: Sequence[Path], *_: object) -> SeriesResult:
         self.judged.append(sorted(path.read_text() for path in paths))
-        return []
+        return SeriesResult(())
 
     def run(self) -> None:
         while self.judging.step(LATER):

@@ -14,12 +14,14 @@ from typing import Any, Final
 import pytest
 
 from app.delivery import spool as spool_module
+from app.delivery.judging import SpoolWork
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.storage import MAX_PAUSE_S, StorageWatch
 from app.delivery.store import ResultStore
-from app.delivery.worker import DeliveryWork, Repeating, SpoolWork
+from app.delivery.worker import DeliveryWork, Repeating
 from app.errors import SettingsError, StorageFull, StorageUnavailable
 from app.private_files import state_folder, sync
+from app.reports.result import SeriesResult
 from app.telemetry import Metrics
 from benchmarks.serving.receiver import Receiver, receiving
 from tests.clock import Clock
@@ -202,9 +204,9 @@ def test_six_senders_of_one_series_among_sweeps_and_judges_lose_nothing(tmp_path
 def test_nothing_is_judged_that_could_not_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def judge(*_: object) -> list[object]:
+    def judge(*_: object) -> SeriesResult:
         calls.append(1)
-        return [result()]
+        return SeriesResult([result()])
 
     store = ResultStore(tmp_path / "results.sqlite3")
     clock = Clock()
@@ -245,9 +247,9 @@ def test_results_that_cannot_be_written_are_the_fault_of_their_series_alone(tmp_
     metrics = Metrics()
     tried: list[str] = []
 
-    def judge(paths: Sequence[Path], *_: object) -> list[object]:
+    def judge(paths: Sequence[Path], *_: object) -> SeriesResult:
         tried.append(name := paths[0].read_text())
-        return [result("2.25.7") if name == "good" else replace(result(), series_uid=content)]
+        return SeriesResult([result("2.25.7") if name == "good" else replace(result(), series_uid=content)])
 
     worker = judging(tmp_path, store, judge, metrics)
     receive(worker.spool, "bad", series="bad")
@@ -270,7 +272,7 @@ def test_nothing_is_sent_that_could_not_be_crossed_out(tmp_path: Path, monkeypat
     with receiving(Receiver()) as receiver:
         worker: DeliveryWork = delivering(store, tmp_path, receiver.url)
         with monkeypatch.context() as patches:
-            patches.setattr(ResultStore, "settle", lambda *_: _full())
+            patches.setattr(ResultStore, "settle", lambda *_, **__: _full())
             for _ in range(60):
                 assert not worker.step(0)
                 clock.now += 1

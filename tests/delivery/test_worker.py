@@ -20,13 +20,14 @@ from pydicom import dcmread
 
 from app.delivery.clock_steps import ClockReading, read_clock
 from app.delivery.destinations import Access, FhirDestination, Outcome, StowDestination
+from app.delivery.judging import MAX_ATTEMPTS, SpoolWork
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.store import ResultStore
-from app.delivery.worker import MAX_ATTEMPTS, Backoff, DeliveryWork, SpoolWork
+from app.delivery.worker import Backoff, DeliveryWork
 from app.errors import GantryTilt
 from app.inference.series import Cancelled
 from app.inference.series_lane import SeriesLane
-from app.reports.result import ObjectKind, ResultObject
+from app.reports.result import ObjectKind, ResultObject, SeriesResult
 from app.telemetry import Metrics
 from benchmarks.serving.receiver import Receiver, receiving
 from benchmarks.serving.service import Service, eventually
@@ -63,11 +64,13 @@ def put(store: ResultStore, *objects: ResultObject, expires_at: float = LATER) -
 
 
 def test_results_are_stored_owed_and_the_series_is_gone(tmp_path: Path, store: ResultStore) -> None:
-    def judge(paths: Sequence[Path], arrived: datetime, _: object, wanted: frozenset[ObjectKind]) -> list[ResultObject]:
+    def judge(
+        paths: Sequence[Path], arrived: datetime, _: object, wanted: frozenset[ObjectKind], __: object
+    ) -> SeriesResult:
         assert len(paths) == 2
         assert arrived.tzinfo is not None
         assert wanted == {"dicom", "fhir"}
-        return [result(), result("2.25.9", "fhir")]
+        return SeriesResult([result(), result("2.25.9", "fhir")])
 
     worker = judging(tmp_path, store, judge)
     receive(worker.spool, "1", "2")
@@ -78,7 +81,7 @@ def test_results_are_stored_owed_and_the_series_is_gone(tmp_path: Path, store: R
 
 
 def test_an_unfit_series_is_dropped_and_counted(tmp_path: Path, store: ResultStore) -> None:
-    def judge(*_: object) -> list[ResultObject]:
+    def judge(*_: object) -> SeriesResult:
         raise GantryTilt(found="a tilt", expected="none", remedy="Send another.")
 
     metrics = Metrics()
@@ -92,7 +95,7 @@ def test_an_unfit_series_is_dropped_and_counted(tmp_path: Path, store: ResultSto
 def test_what_fails_every_time_is_dropped(tmp_path: Path, store: ResultStore) -> None:
     attempts = []
 
-    def judge(*_: object) -> list[ResultObject]:
+    def judge(*_: object) -> SeriesResult:
         attempts.append(1)
         raise ZeroDivisionError
 
@@ -106,7 +109,7 @@ def test_what_fails_every_time_is_dropped(tmp_path: Path, store: ResultStore) ->
 
 
 def test_an_interruption_costs_no_attempt(tmp_path: Path, store: ResultStore) -> None:
-    def judge(*_: object) -> list[ResultObject]:
+    def judge(*_: object) -> SeriesResult:
         raise Cancelled
 
     worker = judging(tmp_path, store, judge)
@@ -117,7 +120,7 @@ def test_an_interruption_costs_no_attempt(tmp_path: Path, store: ResultStore) ->
 
 
 def test_a_full_lane_leaves_the_series_for_later(tmp_path: Path, store: ResultStore) -> None:
-    worker = judging(tmp_path, store, lambda *_: [result()])
+    worker = judging(tmp_path, store, lambda *_: SeriesResult([result()]))
     receive(worker.spool, "1")
     with worker.lane.slot():
         assert not worker.step(LATER)
@@ -126,7 +129,7 @@ def test_a_full_lane_leaves_the_series_for_later(tmp_path: Path, store: ResultSt
 
 def test_a_clock_that_is_set_ahead_drops_nothing_that_can_be_judged(tmp_path: Path, store: ResultStore) -> None:
     uids = iter(["2.25.1", "2.25.9"])
-    worker = judging(tmp_path, store, lambda *_: [result(next(uids))])
+    worker = judging(tmp_path, store, lambda *_: SeriesResult([result(next(uids))]))
     worker = replace(worker, spool=Spool(tmp_path / "spool", SpoolLimits(1 << 20, 24, 0, 0)), keep_hours=1e6)
     receive(worker.spool, "1")
     receive(worker.spool, "2", series="1.3")
@@ -136,7 +139,7 @@ def test_a_clock_that_is_set_ahead_drops_nothing_that_can_be_judged(tmp_path: Pa
 
 
 def test_what_could_not_be_judged_in_its_time_is_dropped(tmp_path: Path, store: ResultStore) -> None:
-    def judge(*_: object) -> list[ResultObject]:
+    def judge(*_: object) -> SeriesResult:
         raise Cancelled
 
     worker = replace(judging(tmp_path, store, judge), spool=Spool(tmp_path / "spool", SpoolLimits(1 << 20, 24, 0, 0)))
@@ -149,7 +152,7 @@ def test_what_could_not_be_judged_in_its_time_is_dropped(tmp_path: Path, store: 
 
 def test_results_are_kept_as_long_as_promised_whatever_the_clock_says(tmp_path: Path, store: ResultStore) -> None:
     """Set ahead by a year, again by none, back by a year: an hour stays an hour, and what waits is delivered."""
-    worker = judging(tmp_path, store, lambda *_: [])
+    worker = judging(tmp_path, store, lambda *_: SeriesResult(()))
     now, reading = 1_000_000.0, ClockReading("boot", 500.0)
 
     def step(passed_s: float, set_s: float = 0.0, boot: str = "boot") -> None:

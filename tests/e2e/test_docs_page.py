@@ -1,37 +1,21 @@
-"""The docs pages in a real browser, with every address but our own cut off."""
+"""The docs pages in a real browser."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from app.api.examples import SERIES
 from app.api.routes.docs import EXAMPLE_SLICE
 from benchmarks.serving.service import Service
 from phantoms.series import SLICES, slice_file
+from tests.e2e.conftest import watched
 from tests.servers import OURS
 
 pytestmark = [pytest.mark.e2e, OURS]  # a page is what it is under any server
-# No look-ups, no background traffic: what a page cannot get from us it cannot get at all.
-CUT_OFF = (
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium, "install Chromium first: make test-e2e does, where apt-get is at hand"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(CUT_OFF))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -40,16 +24,9 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
     elsewhere."""
     page = browser.new_page(viewport={"width": 1280, "height": 1600})
     wrong: list[str] = []
-    page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    watched(page, service, wrong)
     page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
     page.on("response", lambda response: wrong.append(response.url) if response.status >= 400 else None)
-    page.on(
-        "request",
-        lambda request: (
-            None if request.url.startswith((service.url("/"), "data:", "blob:")) else wrong.append(request.url)
-        ),
-    )
     yield page
     page.close()
     assert wrong == []
@@ -57,6 +34,7 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
 
 def test_front_page_leads_to_docs_that_render(page: Page, service: Service) -> None:
     page.goto(service.url("/"))
+    page.get_by_role("link", name="Interface and documentation").click()
     expect(page).to_have_url(service.url("/docs"))
     expect(page.get_by_role("heading", name="Lungscope")).to_be_visible()
     for path in ("/v1/predict", "/v1/studies", "/v1/models", "/health/ready", "/metrics"):

@@ -13,6 +13,7 @@ from app.imaging.patches import extract_patch
 from app.inference.model import Model
 from app.inference.patch_outputs import run_patches
 from app.inference.prediction import Finding, Prediction, Timing
+from app.inference.size import size_of
 
 SPACING_MM: Final = 0.7
 NODULE_MM: Final = 9.0
@@ -95,6 +96,7 @@ def point_at(planted: Planted, model: Model, *, probability: float | None = 0.8)
     middle = extract_patch(ct_slice, planted.nodule_px, model.patch_spec)
     outline = run_patches([middle], model).outline(0)
     assert outline is not None
+    size = size_of(outline, middle, (), 0.0)
     finding = Finding(
         id=1,
         center_px=planted.roi_px,
@@ -106,6 +108,7 @@ def point_at(planted: Planted, model: Model, *, probability: float | None = 0.8)
         traits=(),
         outline_px=outline.points_px,
         evidence=judged.evidence(0),
+        size=size,
     )
     return Prediction(
         decision="rejected" if probability is None else "cancer_suspected",

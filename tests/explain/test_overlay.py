@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.explain.canvas import Magnification, to_png
-from app.explain.overlay import draw, findings_on, magnification, window
-from app.imaging.ct import QualityNote
+from app.explain.marks import draw_sides, side_letters
+from app.explain.overlay import draw, draw_anatomy, findings_on, magnification
+from app.explain.palette import FAINT
+from app.explain.window import LUNG
+from app.imaging.ct import Orientation, QualityNote
 from app.imaging.raster import fill
 from app.inference.model import Model
-from app.inference.prediction import NEUTRAL_EVIDENCE, Prediction, SliceRef, evidence_on
+from app.inference.prediction import NEUTRAL_EVIDENCE, Finding, Prediction, SliceRef, evidence_on
 from tests.explain import planted as geometry
 from tests.explain.planted import NODULE_MM, Planted, plant, point_at
 
@@ -96,20 +99,42 @@ def test_outline_encloses_the_planted_nodule(model: Model, name: str) -> None:
     assert overlap > 0.85
 
 
-def test_outline_is_a_light_line_and_the_diameter_a_line_of_its_length(model: Model) -> None:
+def test_outline_is_a_light_line_and_the_axes_are_drawn_as_measured(model: Model) -> None:
     planted = PLANTED["anisotropic"]
     prediction = point_at(planted, model)
     (finding,) = prediction.findings
+    assert finding.size is not None
     scale = magnification(planted.ct_slice, WIDTH_PX)
     rgb = draw(planted.ct_slice, prediction, model=MODEL_LINE, min_width_px=WIDTH_PX)
     on_line = np.round(scale.to_picture(finding.outline_px)).astype(int)
     assert (rgb[on_line[:, 1], on_line[:, 0]].min(axis=1) > 150).mean() > 0.9
-    white = rgb.min(axis=-1) > 140  # lung is at 98
-    below = round(float(on_line[:, 1].max())) + 6
-    longest = longest_run(white[below - 1 : below + 2, : on_line[:, 0].max() + 60].any(axis=0))
-    assert finding.diameter_mm == pytest.approx(NODULE_MM, abs=1.0)
-    assert finding.diameter_mm is not None
-    assert longest == pytest.approx(finding.diameter_mm / planted.spacing_mm[1] * scale.factor, abs=3)
+    for ends in (finding.size.axes.long_px, finding.size.axes.short_px):
+        first, last = scale.to_picture(np.array(ends))
+        along = np.linspace(first, last, 50)[5:-5]  # between the ends, where the outline is
+        columns, rows = np.round(along).astype(int).T
+        beside = np.max([rgb[rows + down, columns].min(axis=1) for down in (-1, 0, 1)], axis=0)
+        assert (beside > 150).mean() > 0.8  # but where the other axis crosses
+        length_mm = np.hypot(*(np.subtract(*ends) * planted.spacing_mm[::-1]))
+        assert length_mm == pytest.approx(NODULE_MM, abs=1.0)
+
+
+def test_a_small_nodule_is_not_hidden_by_its_axes(model: Model) -> None:
+    planted = PLANTED["as it is"]
+    prediction = point_at(planted, model)
+    (finding,) = prediction.findings
+    assert finding.size is not None
+    (column, row), length = finding.center_px, 3.0
+    for_short, for_long = ((column, row - 1), (column, row + 1)), ((column - length, row), (column + length, row))
+    size = replace(finding.size, axes=replace(finding.size.axes, long_px=for_long, short_px=for_short))
+    plain = replace_finding(prediction, replace(finding, outline_px=finding.outline_px + 30.0, size=None))
+    small = replace_finding(prediction, replace(finding, outline_px=finding.outline_px + 30.0, size=size))
+    at = (round(3 * row), slice(round(3 * (column - length)), round(3 * (column + length))))
+    drawn = [draw(planted.ct_slice, each, model=MODEL_LINE, min_width_px=WIDTH_PX)[at] for each in (plain, small)]
+    assert (drawn[0] == drawn[1]).all()
+
+
+def replace_finding(prediction: Prediction, finding: Finding) -> Prediction:
+    return replace(prediction, findings=(finding,))
 
 
 @pytest.mark.parametrize("assumed", [False, True])
@@ -136,8 +161,39 @@ def longest_run(flags: NDArray[np.bool_]) -> int:
 def test_nothing_is_coloured_where_nothing_was_judged(model: Model) -> None:
     planted = PLANTED["as it is"]
     prediction = point_at(planted, model, probability=None)
-    rgb = draw(planted.ct_slice, prediction, model=MODEL_LINE, min_width_px=WIDTH_PX)
+    rgb = draw_anatomy(planted.ct_slice, prediction, prediction.findings, min_width_px=WIDTH_PX)
     assert (rgb[..., 0] == rgb[..., 2]).all()
+
+
+def test_what_does_not_count_is_faint_and_without_colours(model: Model) -> None:
+    planted = PLANTED["as it is"]
+    prediction = point_at(planted, model)
+    (finding,) = prediction.findings
+    faint = replace(finding, suspicion="low")
+    rgb = draw_anatomy(planted.ct_slice, prediction, [faint], min_width_px=WIDTH_PX)
+    assert (rgb[..., 0] == rgb[..., 2]).all()
+    on_line = np.round(magnification(planted.ct_slice, WIDTH_PX).to_picture(finding.outline_px)).astype(int)
+    assert rgb[on_line[:, 1], on_line[:, 0]].max() <= max(FAINT)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "letters"),
+    [
+        (None, (("R?", "L?"), ("A?", "P?"))),
+        (Orientation((1, 0, 0), (0, 1, 0)), (("R", "L"), ("A", "P"))),
+        (Orientation((-1, 0, 0), (0, -1, 0)), (("L", "R"), ("P", "A"))),
+        (Orientation((0, -1, 0), (1, 0, 0)), (("P", "A"), ("R", "L"))),
+    ],
+)
+def test_letters_say_where_the_patient_s_sides_are(
+    orientation: Orientation | None, letters: tuple[tuple[str, str], tuple[str, str]]
+) -> None:
+    assert side_letters(orientation) == letters
+    rgb = np.zeros((200, 300, 3), np.uint8)
+    draw_sides(rgb, orientation, 13)
+    assert rgb[80:120, :30].any()
+    assert rgb[80:120, -30:].any()
+    assert not rgb[:60].any()
 
 
 def test_pixels_of_the_slice_stay_where_they_are(model: Model) -> None:
@@ -149,7 +205,8 @@ def test_pixels_of_the_slice_stay_where_they_are(model: Model) -> None:
     rows, columns = planted.hu.shape
     shown = rgb[: rows * scale.factor : scale.factor, : columns * scale.factor : scale.factor]
     top = rows // 2  # the scale is drawn below
-    assert (shown[:top] == window(planted.hu)[:top, :, None]).all()
+    unmarked = slice(columns // 8, columns // 3)  # between the letters at the borders and at the top
+    assert (shown[:top, unmarked] == LUNG.grey(planted.hu)[:top, unmarked, None]).all()
 
 
 def test_magnification_maps_there_and_back() -> None:

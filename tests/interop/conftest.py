@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,31 +14,37 @@ from benchmarks.serving.service import free_port
 from tests.conftest import REPOSITORY
 from tests.reports.conftest import absent
 
-RECIPE: Final = REPOSITORY / "deploy" / "orthanc"
+DEBIANS: Final = Path("/etc/orthanc")
 PLUGIN: Final = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 PATIENCE_S: Final = 180
 
 
 class Orthanc:
-    """Orthanc as a child process, its data under `folder`, forwarding to the service at `lungscope_port`."""
+    """Orthanc as a child process on a copy of Debian's /etc/orthanc under `folder`, set up by the commands of
+    docs/pacs.md, forwarding to the service at `lungscope_port`."""
 
     def __init__(self, folder: Path, lungscope_port: int, token: str) -> None:
-        self.port = free_port()
+        self.port, self.dicom_port = free_port(), free_port()
         self.root = f"http://127.0.0.1:{self.port}"
         self._http = urllib3.PoolManager(timeout=PATIENCE_S, retries=urllib3.Retry(connect=200, backoff_factor=0.1))
-        recipe = (RECIPE / "orthanc.json").read_text("utf-8")
-        settings = json.loads(re.sub(r"^\s*//.*$", "", recipe, flags=re.MULTILINE))
-        forward = settings["DicomWeb"]["Servers"]["lungscope"]
-        forward["Url"] = forward["Url"].replace(":8000", f":{lungscope_port}")
-        forward["HttpHeaders"]["Authorization"] = f"Bearer {token}"
-        settings |= {"HttpPort": self.port, "DicomServerEnabled": False, "StableAge": 1}
-        settings |= {"StorageDirectory": str(folder / "storage"), "IndexDirectory": str(folder / "storage")}
-        (folder / "orthanc.json").write_text(json.dumps(settings), "utf-8")
-        shutil.copy(RECIPE / "lungscope.lua", folder)
+        etc = folder / "etc"
+        etc.mkdir()
+        for file in DEBIANS.glob("*.json"):
+            shutil.copyfile(file, etc / file.name)
+        commands = page_commands("pacs.md", "cp deploy/orthanc/dicomweb.json").replace(str(DEBIANS), str(etc))
+        commands = commands.replace("service orthanc restart", "")
+        environment = {"LUNGSCOPE_API_TOKEN": token, "PATH": "/usr/bin:/bin"}
+        subprocess.run(["sh", "-e", "-c", commands], cwd=REPOSITORY, env=environment, check=True)
+        replace_in(etc / "dicomweb.json", {":8000/": f":{lungscope_port}/"})
+        own = {
+            '"HttpPort" : 8042': f'"HttpPort" : {self.port}',
+            '"DicomPort" : 4242': f'"DicomPort" : {self.dicom_port}',
+            "/var/lib/orthanc/db-v6": str(folder / "storage"),
+            '"StableAge" : 15': '"StableAge" : 1',
+        }
+        replace_in(etc / "orthanc.json", own)
         self._log = (folder / "orthanc.log").open("wb")
-        self.process = subprocess.Popen(
-            ["Orthanc", str(folder / "orthanc.json")], cwd=folder, stdout=self._log, stderr=subprocess.STDOUT
-        )
+        self.process = subprocess.Popen(["Orthanc", str(etc)], cwd=folder, stdout=self._log, stderr=subprocess.STDOUT)
 
     def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
         """One answer, whatever its status."""
@@ -56,10 +60,30 @@ class Orthanc:
         """Store one instance."""
         assert self._http.request("POST", self.root + "/instances", body=data).status == 200
 
+    def store(self, files: list[Path]) -> None:
+        """Send files by C-STORE, as a modality does."""
+        subprocess.run(["storescu", "-aec", "ORTHANC", "127.0.0.1", str(self.dicom_port), *map(str, files)], check=True)
+
     def end(self) -> None:
         self.process.terminate()
         self.process.wait(PATIENCE_S)
         self._log.close()
+
+
+def page_commands(page: str, first: str) -> str:
+    """The block of shell commands in a page of the documentation that begins with the words given."""
+    blocks = (REPOSITORY / "docs" / page).read_text("utf-8").split("```sh\n")[1:]
+    (found,) = (block.split("```")[0] for block in blocks if block.startswith(first))
+    return found
+
+
+def replace_in(file: Path, texts: dict[str, str]) -> None:
+    """Replace texts that must be in a file."""
+    content = file.read_text("utf-8")
+    for old, new in texts.items():
+        assert old in content, old
+        content = content.replace(old, new)
+    file.write_text(content, "utf-8")
 
 
 def require_orthanc() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -14,47 +16,89 @@ from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
 from benchmarks.serving.service import Service, eventually, free_port
+from phantoms.series import SLICES, slice_file
+from tests.conftest import REPOSITORY
 from tests.interop.conftest import Orthanc, require_orthanc
 
 pytestmark = pytest.mark.interop
+LARGEST_SHARE = 0.1  # of the source, for all results
 TOKEN = secrets.token_hex(16)
 
 
+class Pair:
+    """Orthanc, and the service that it sends to and gets results from, which is not yet there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port, self._folder = free_port(), folder
+        self.orthanc = Orthanc(folder, self._port, TOKEN)
+        self.service: Service | None = None
+
+    def serve(self) -> Service:
+        self.service = Service(
+            port=self._port,
+            environment={
+                "LUNGSCOPE_SPOOL_DIR": str(self._folder / "state"),
+                "LUNGSCOPE_API_TOKEN": TOKEN,
+                "LUNGSCOPE_PACS_URL": f"{self.orthanc.root}/dicom-web",
+            },
+        )
+        self.service.wait_until_ready()
+        return self.service
+
+    def resend(self) -> None:
+        """What cron runs every minute."""
+        environment = {"ORTHANC_URL": self.orthanc.root, "LUNGSCOPE_URL": f"http://127.0.0.1:{self._port}"}
+        script = REPOSITORY / "deploy" / "orthanc" / "resend.py"
+        subprocess.run([sys.executable, script], env=environment | {"RESEND_SECONDS": "0"}, check=True)
+
+
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Orthanc]:
-    """Orthanc and the service, each sending to the other."""
+def pair(tmp_path: Path) -> Iterator[Pair]:
     require_orthanc()
-    port = free_port()
-    orthanc = Orthanc(tmp_path, port, TOKEN)
-    service = Service(
-        port=port,
-        environment={
-            "LUNGSCOPE_SPOOL_DIR": str(tmp_path / "state"),
-            "LUNGSCOPE_API_TOKEN": TOKEN,
-            "LUNGSCOPE_PACS_URL": f"{orthanc.root}/dicom-web",
-        },
-    )
-    service.wait_until_ready()
-    yield orthanc
-    service.process.terminate()
-    assert service.end() == 0
-    orthanc.end()
+    pair = Pair(tmp_path)
+    yield pair
+    if pair.service is not None:
+        pair.service.process.terminate()
+        assert pair.service.end() == 0
+    pair.orthanc.end()
 
 
-def test_series_comes_back_as_results_in_its_own_study(pair: Orthanc, lidc_0012: list[bytes]) -> None:
+def test_what_a_modality_sent_while_the_service_was_down_is_sent_again(pair: Pair, tmp_path: Path) -> None:
+    files = [tmp_path / f"{index}.dcm" for index in range(SLICES)]
+    for index, path in enumerate(files):
+        path.write_bytes(slice_file(index))
+    assert pair.orthanc.json("/system")["DicomAet"] == "ORTHANC"
+    pair.orthanc.store(files)
+    (study,) = pair.orthanc.json("/studies")
+    eventually(lambda: [job for job in pair.orthanc.json("/jobs?expand") if job["State"] == "Failure"])
+    pair.resend()  # nobody is there
+    assert [job["State"] for job in pair.orthanc.json("/jobs?expand")] == ["Failure"]
+    pair.serve()
+    pair.resend()
+    assert Comprehensive3DSRStorage in results_in(pair.orthanc, study)
+    pair.resend()
+    assert [job["State"] for job in pair.orthanc.json("/jobs?expand")] == ["Success"]
+
+
+def test_series_comes_back_as_results_in_its_own_study(pair: Pair, lidc_0012: list[bytes]) -> None:
+    pair.serve()
+    orthanc = pair.orthanc
     for data in lidc_0012:
-        pair.upload(data)
-    (study,) = pair.json("/studies")
-    results = results_in(pair, study)
+        orthanc.upload(data)
+    (study,) = orthanc.json("/studies")
+    results = results_in(orthanc, study)
     assert {Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage} <= results.keys()
-    assert len(pair.json("/studies")) == 1
-    assert len(pair.json("/patients")) == 1
-    picture = pair.get(f"/instances/{results[SecondaryCaptureImageStorage]}/preview", Accept="image/png")
+    source_bytes = sum(map(len, lidc_0012))
+    stored_bytes = sum(each["FileSize"] for each in orthanc.json(f"/studies/{study}/instances"))
+    assert stored_bytes - source_bytes <= LARGEST_SHARE * source_bytes
+    assert len(orthanc.json("/studies")) == 1
+    assert len(orthanc.json("/patients")) == 1
+    picture = orthanc.get(f"/instances/{results[SecondaryCaptureImageStorage]}/preview", Accept="image/png")
     assert picture.status == 200
     pixels = np.asarray(Image.open(BytesIO(picture.data)).convert("RGB"))
     assert pixels.std() > 10
     assert (pixels.max(axis=2) - pixels.min(axis=2)).max() > 50
-    report = dcmread(BytesIO(pair.get(f"/instances/{results[Comprehensive3DSRStorage]}/file").data))
+    report = dcmread(BytesIO(orthanc.get(f"/instances/{results[Comprehensive3DSRStorage]}/file").data))
     source = dcmread(BytesIO(lidc_0012[0]), stop_before_pixels=True)
     assert report.StudyInstanceUID == source.StudyInstanceUID
     assert report.PatientID == source.PatientID

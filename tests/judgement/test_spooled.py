@@ -58,7 +58,7 @@ def test_results_are_filed_under_their_study_and_the_same_at_a_second_attempt(
     judge: Judge, tmp_path: Path, count: int
 ) -> None:
     paths = written(tmp_path, count)
-    first, second = (SpooledJudge(judge)(paths, ARRIVED, lambda: False, BOTH) for _ in range(2))
+    first, second = (SpooledJudge(judge)(paths, ARRIVED, lambda: False, BOTH).objects for _ in range(2))
     assert [(one.uid, one.content) for one in first] == [(one.uid, one.content) for one in second]
     assert {one.kind for one in first} == set(BOTH)
     assert {one.study_uid for one in first} == {derived_uid("study")}
@@ -72,14 +72,14 @@ def test_results_are_filed_under_their_study_and_the_same_at_a_second_attempt(
 def test_results_are_of_the_kinds_that_are_wanted(judge: Judge, tmp_path: Path) -> None:
     paths = written(tmp_path, 1)
     for kind in BOTH:
-        assert {one.kind for one in SpooledJudge(judge)(paths, ARRIVED, lambda: False, (kind,))} == {kind}
+        assert {one.kind for one in SpooledJudge(judge)(paths, ARRIVED, lambda: False, (kind,)).objects} == {kind}
 
 
 def test_nothing_that_can_be_written_is_an_error(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in WRITERS:
         monkeypatch.setitem(WRITERS, kind, lambda *_: 1 / 0)
     paths = written(tmp_path, 1)
-    assert {one.kind for one in SpooledJudge(judge)(paths, ARRIVED, lambda: False, BOTH)} == {"fhir"}
+    assert {one.kind for one in SpooledJudge(judge)(paths, ARRIVED, lambda: False, BOTH).objects} == {"fhir"}
     with pytest.raises(ResultNotWritten):
         SpooledJudge(judge)(paths, ARRIVED, lambda: False, BOTH[:1])
 

@@ -14,17 +14,23 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from app.explain.overlay import draw
+from app.imaging.axes import Axes
 from app.imaging.ct import CTSlice, PointPx, QualityNote, SliceSource
+from app.imaging.lung_frame import Location
 from app.imaging.read import read_slice
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from app.inference.bundle import Bundle
 from app.inference.prediction import (
+    Attenuation,
     Evidence,
     Finding,
     KeySlice,
+    Measured,
     Prediction,
     Series,
+    Size,
+    SliceOutline,
     SliceRef,
     Timing,
     Trait,
@@ -47,6 +53,7 @@ SUSPICION: Final[dict[Decision, Suspicion]] = {
 }
 SEARCHED: Final = {"detector": "sha256:" + "d" * 64, "second_look": "sha256:" + "e" * 64}
 DIAMETERS_MM: Final = (14.25, 8.5, 21.0)
+PLACES: Final = (Location("right", 0.81), Location("left", 0.5), Location("right", 0.34))
 OPERATING_POINT: Final = 0.42
 WRITTEN: Final = datetime(2026, 3, 14, 15, 9, 26, tzinfo=timezone(timedelta(hours=8)))
 SLICES: Final = 5
@@ -212,12 +219,39 @@ def finding(
         traits=tuple(Trait(name, 1 + 0.37 * n, (1, 5)) for n, name in enumerate(TRAITS)) if judged else (),
         outline_px=circle + centre_px if judged else np.empty((0, 2)),
         evidence=Evidence(values, (column - across, row - down, column + across, row + down)),
+        size=size(centre_px, ct_slice.spacing_mm, diameter_mm) if judged else None,
+        location=PLACES[number - 1],
     )
+
+
+def size(centre_px: PointPx, spacing_mm: tuple[float, float], diameter_mm: float) -> Size:
+    """A size of uneven numbers: a long axis along the rows, a short one along the columns."""
+    long_mm, short_mm, (column, row) = diameter_mm - 1.2345, 0.7 * diameter_mm, centre_px
+    across, down = long_mm / spacing_mm[1] / 2, short_mm / spacing_mm[0] / 2
+    axes = Axes(
+        long_mm,
+        short_mm,
+        ((column - across, row), (column + across, row)),
+        ((column, row - down), (column, row + down)),
+    )
+    mean_mm = Measured(axes.mean_mm, axes.mean_mm - 0.6789, axes.mean_mm + 0.4321)
+    solid_mm = Measured(0.5 * axes.mean_mm, 0.4 * axes.mean_mm, 0.75 * axes.mean_mm)
+    return Size(axes, mean_mm, 0.8 * long_mm * short_mm, Attenuation(("part_solid", "solid"), -123.45, 0.0, solid_mm))
 
 
 def _in_series(found: Finding, volume: CTVolume, index: int) -> Finding:
     refs = tuple(SliceRef(n, source.sop_instance_uid) for n, source in enumerate(volume.sources))
-    return replace(found, slice=refs[index], slices=refs[index - 1 : index + 2])
+    found = replace(found, slice=refs[index], slices=refs[index - 1 : index + 2])
+    if found.size is None:
+        return found
+    volume_mm3 = Measured(1234.56, 987.65, 1543.21)
+    beside = 0.7 * (found.outline_px - found.center_px) + found.center_px
+    outlines = {index - 1: beside, index: found.outline_px, index + 1: beside}
+    return replace(
+        found,
+        size=replace(found.size, volume_mm3=volume_mm3),
+        outlines=tuple(SliceOutline(n, points) for n, points in outlines.items()),
+    )
 
 
 def _series(findings: Sequence[Finding], volume: CTVolume) -> Series:

@@ -7,29 +7,56 @@ from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 
 from app.errors import BundleError
+from app.imaging.lung_frame import Laterality, Location
 from app.inference.bundle import Bundle
 from app.inference.prediction import Trait
 from app.inference.vocabulary import TRAIT_WORDS
 from app.reports import codes
 
-BEYOND_PS3_16 = {"162573006"}  # SNOMED CT's own (situation): the standard has no concept for a suspicion
+# SNOMED CT's own (situation): the standard has no concept for a suspicion; what older manifests say instead; and one of
+# PS3.16 that pydicom's dictionary lacks.
+BEYOND_DICTIONARY = {"162573006", "93880001", "260753009"}
 ALL = [code for code in vars(codes).values() if isinstance(code, Code)]
 
 
-OF_PS3_16 = [c for c in ALL if c.scheme_designator in ("DCM", "SCT") and c.value not in BEYOND_PS3_16]
+OF_PS3_16 = [c for c in ALL if c.scheme_designator in ("DCM", "SCT") and c.value not in BEYOND_DICTIONARY]
 
 
 @pytest.mark.parametrize("code", OF_PS3_16, ids=lambda c: c.value)
 def test_standard_concepts_are_in_pydicoms_dictionary(code: Code) -> None:
     scheme = getattr(dictionary, code.scheme_designator)
-    known = {getattr(scheme, name).value: getattr(scheme, name).meaning for name in scheme.dir()}
-    assert known[code.value].removesuffix(" (body structure)").lower() == code.meaning.lower()
+    known = (getattr(scheme, name) for name in scheme.dir())
+    meanings = {each.meaning.removesuffix(" (body structure)").lower() for each in known if each.value == code.value}
+    assert code.meaning.lower() in meanings
+
+
+@pytest.mark.parametrize(
+    ("side", "height", "site"),
+    [
+        ("left", 0.9, codes.UPPER_LOBE),
+        ("right", 0.5, codes.MIDDLE_LOBE),
+        ("left", 0.5, codes.LUNG),
+        (None, 0.5, codes.LUNG),
+        (None, 0.1, codes.LOWER_LOBE),
+        ("right", None, codes.LUNG),
+    ],
+)
+def test_a_lobe_is_named_where_the_height_makes_one_likely(
+    side: Laterality | None, height: float | None, site: Code
+) -> None:
+    assert codes.site_code(Location(side, height)) == site
 
 
 def test_every_scheme_has_a_fhir_system() -> None:
     ratings = [code for scale in codes.RATINGS.values() for code in scale]
-    used = {code.scheme_designator for code in (*ALL, *codes.TRAITS.values(), *ratings)}
+    used = {code.scheme_designator for code in (*ALL, *codes.TRAITS.values(), *codes.ATTENUATIONS.values(), *ratings)}
     assert used == set(codes.FHIR_SYSTEMS)
+
+
+def test_every_value_fits_its_attribute() -> None:
+    """A longer one would be a Long Code Value (PS3.3 8.1), which few readers look for."""
+    ratings = [code for scale in codes.RATINGS.values() for code in scale]
+    assert all(len(code.value) <= 16 for code in (*ALL, *codes.ATTENUATIONS.values(), *ratings))
 
 
 def test_every_trait_has_a_concept_and_one_for_each_rating() -> None:
@@ -55,6 +82,9 @@ def test_a_suspicion_is_no_diagnosis_and_normal_is_what_the_manifest_says(bundle
     assert suspected.value == labels["cancer_suspected"]
     assert codes.decision_code("indeterminate", bundle.manifest) == codes.INDETERMINATE
     assert codes.decision_code("rejected", bundle.manifest) == codes.INDETERMINATE
+    of_before = [label.model_copy(update={"snomed_ct": codes.DISORDER.value}) for label in bundle.manifest.labels]
+    disorder = bundle.manifest.model_copy(update={"labels": tuple(of_before)})
+    assert codes.decision_code("cancer_suspected", disorder) == codes.SUSPECTED
     unlabelled = bundle.manifest.model_copy(update={"labels": ()})
     with pytest.raises(BundleError, match="no label for normal"):
         codes.decision_code("normal", unlabelled)

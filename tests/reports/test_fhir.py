@@ -16,7 +16,7 @@ from app.imaging.read import read_slice
 from app.inference.bundle import Bundle
 from app.inference.vocabulary import Decision
 from app.reports.fhir import write_bundle
-from app.reports.report import Report
+from app.reports.report import Report, ResultOptions
 from phantoms import slices as phantom
 from tests.reports.cases import DECISIONS, WRITTEN, finding, predict, series_report, slice_file, slice_report
 
@@ -47,12 +47,13 @@ def picture_report(bundle: Bundle) -> Report:
 @pytest.mark.parametrize("transaction", [False, True])
 @pytest.mark.parametrize("decision", DECISIONS)
 def test_references_resolve_inside_the_bundle(decision: Decision, transaction: bool, bundle: Bundle) -> None:
-    written = write_bundle(series_report(decision, bundle), transaction=transaction)
+    report = series_report(decision, bundle)
+    written = write_bundle(report, transaction=transaction)
     addresses = [entry["fullUrl"] for entry in written["entry"]]
-    assert len(set(addresses)) == len(addresses) == 7
+    assert len(set(addresses)) == len(addresses) == 4 + len(report.findings)
     referenced = set(references_in(written))
     assert referenced <= set(addresses)
-    assert len(referenced) == 6  # all but the report, which nothing refers to
+    assert len(referenced) == len(addresses) - 1  # all but the report, which nothing refers to
     for entry in written["entry"]:
         own = entry["resource"].get("id")
         assert own is None if transaction else entry["fullUrl"] == f"urn:uuid:{own}"
@@ -95,6 +96,26 @@ def test_patient_date_and_accession_number_are_those_of_the_image(bundle: Bundle
     (study,) = of_type(written, "ImagingStudy")
     assert study["identifier"][1]["value"] == "A-17"
     assert phantom.SECRET_NAME not in json.dumps(written)
+
+
+def test_numbers_of_the_hospital_stand_in_its_systems(bundle: Bundle) -> None:
+    options = ResultOptions(patient_system="urn:oid:1.2.3", accession_system="https://hospital.example/accession")
+    report = replace(slice_report("normal", bundle, slice_file(AccessionNumber="A-17")), options=options)
+    written = write_bundle(report)
+    (diagnostic,), (study,) = of_type(written, "DiagnosticReport"), of_type(written, "ImagingStudy")
+    assert diagnostic["subject"]["identifier"]["system"] == "urn:oid:1.2.3"
+    assert study["identifier"][1]["system"] == "https://hospital.example/accession"
+
+
+def test_a_finding_says_where_it_lies(bundle: Bundle) -> None:
+    written = write_bundle(series_report("cancer_suspected", bundle))
+    found = of_type(written, "Observation")[1]
+    assert found["bodySite"]["text"] == "right lung, upper third (estimate)"
+    components = {each["code"]["coding"][0]["code"]: each for each in found["component"]}
+    assert components["272741003"]["valueCodeableConcept"]["coding"][0]["code"] == "24028007"
+    lobe, estimate = components["363698007"]["valueCodeableConcept"]["coding"]
+    assert (lobe["code"], estimate["code"]) == ("45653009", "lobe-estimate")
+    assert components["slice"]["valueInteger"] == 2
 
 
 def test_a_date_that_is_none_is_left_out(bundle: Bundle) -> None:

@@ -6,14 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
+import imagecodecs
+import numpy as np
 import pydicom
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
 
 from app.inference.bundle import Bundle
 from app.inference.vocabulary import Decision
 from app.reports.dicom import to_bytes, write_results
 from app.reports.report import Report
 from tests.reports.cases import draw_report
+
+
+def picture_of(capture: Dataset) -> NDArray[np.uint8]:
+    """The pixels of a picture in JPEG-LS, uint8 (rows, columns, 3)."""
+    return np.asarray(imagecodecs.jpegls_decode(get_frame(capture.PixelData, 0, number_of_frames=1)))
+
 
 Make = Callable[[Decision, Bundle], Report]
 

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,13 +96,17 @@ def good_requests() -> Iterator[Asked]:
     series = [canary_slice(index, StudyInstanceUID=STUDY) for index in range(SLICES)]
     multipart = ("Content-Type", f"multipart/form-data; boundary={FORM}")
     stow = ("Content-Type", f'multipart/related; type="application/dicom"; boundary={FORM}')
-    for accept in ("application/json", "application/dicom", "application/fhir+json", "image/png"):
+    pages = ("text/html", "application/pdf")
+    for accept in ("application/json", "application/dicom", "application/fhir+json", "image/png", *pages):
         yield Asked("POST", "/v1/predict", canary_slice(), (("Accept", accept),), good=True)
     yield Asked("POST", f"/v1/predict?{WORD}={NAME}", form(("file", canary_slice())), (multipart,), good=True)
     for kind in ("png", "jpeg", "tiff"):
         for accept in ("application/json", "image/png"):
             yield Asked("POST", "/v1/predict", canary_picture(kind), (("Accept", accept),), good=True)
-    for accept in ("application/json", "application/x-ndjson", "application/fhir+json"):
+    of_v2 = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [b64encode(canary_slice()).decode()]}
+    request = json.dumps({"id": NAME, "inputs": [of_v2], "parameters": {WORD: NAME}}).encode()
+    yield Asked("POST", "/v2/models/lungscope-slice/infer", request, good=True)
+    for accept in ("application/json", "application/x-ndjson", "application/fhir+json", *pages):
         yield Asked("POST", "/v1/studies", zipped(series), (("Accept", accept),), good=True)
     report = f"{NAME} {PATIENT_ID}: an 8 mm nodule. {WORD}.".encode()
     yield Asked("POST", "/v1/studies", form(*(("files", data) for data in series), ("report", report)), (multipart,))
@@ -162,7 +167,7 @@ def bad_requests() -> Iterator[Asked]:
         yield Asked("GET", path, headers=(("Host", f"{WORD}.example"),))
     for method, template in OPERATIONS:
         if method == "POST":
-            path = template.replace("{study}", STUDY)
+            path = template.replace("{study}", STUDY).replace("{name}", "lungscope-slice")
             for body, headers in bad_bodies():
                 yield Asked("POST", path, body, headers)
                 yield Asked("POST", path + query, body, (*headers, *talk))
@@ -223,7 +228,8 @@ def send(pool: urllib3.PoolManager, service: Service, asked: Asked) -> urllib3.B
 def is_result(asked: Asked, answer: urllib3.BaseHTTPResponse) -> bool:
     """Whether the patient belongs into the answer: what was made of an image or a report, or is found by DICOMweb."""
     answered = answer.status < 400 or answer.headers.get("content-type") == "application/dicom+json"
-    return answered and asked.path.startswith(("/v1/predict", "/v1/studies", "/v1/reports", "/dicom-web"))
+    results = ("/v1/predict", "/v1/studies", "/v1/reports", "/v2/models/lungscope-slice/infer", "/dicom-web")
+    return answered and asked.path.startswith(results)
 
 
 @OURS

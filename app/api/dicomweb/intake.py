@@ -110,6 +110,10 @@ class Intake:
         """The number of instances by outcome."""
         return {"stored": len(self.stored), "left_out": len(self.left_out), "failed": len(self.failed)}
 
+    def series(self) -> set[tuple[str, str]]:
+        """The series of the instances that are stored, by the UIDs of their study and their own."""
+        return {(instance.study_uid, instance.series_uid) for instance in self.stored}
+
     def subject(self) -> dict[str, list[str]]:
         """The studies and series of the instances that are stored."""
         return {

@@ -48,12 +48,13 @@ class Query:
 
     @classmethod
     def parse(cls, parameters: Iterable[tuple[str, str]]) -> Query:
-        """Read query parameters; raises InvalidParameter naming the parameter, never its value."""
+        """Read query parameters; those that are unknown, or name no attribute that is matched here, are ignored (PS3.18
+        8.3.1). Raises InvalidParameter for a page that is no number, never naming its value."""
         given = list(parameters)
-        matches = {_tag(name): value for name, value in given if name not in CONTROLS}
+        matches = {tag: value for name, value in given if name not in CONTROLS and (tag := _tag(name)) is not None}
         controls = {name: value for name, value in given if name in CONTROLS}
         fields = [field for name, value in given if name == "includefield" for field in value.split(",")]
-        include = None if "all" in fields else frozenset(map(_tag, fields))
+        include = None if "all" in fields else frozenset(tag for field in fields if (tag := _tag(field)) is not None)
         return cls(
             matches, include, _count(controls, "offset", 0), min(_count(controls, "limit", MAX_LIMIT), MAX_LIMIT)
         )
@@ -127,8 +128,9 @@ def _address(attributes: Attributes, level: Level, root: str) -> str:
     return "/".join([root, *parts])
 
 
-def _tag(name: str) -> str:
-    """The tag of an attribute given by keyword or as eight hexadecimal digits."""
+def _tag(name: str) -> str | None:
+    """The tag of an attribute given by keyword or as eight hexadecimal digits; None for anything else, such as one
+    inside a sequence."""
     tag = tag_for_keyword(name)
     if tag is None and len(name) == 8:
         try:
@@ -136,13 +138,7 @@ def _tag(name: str) -> str:
             dictionary_VR(tag)
         except (ValueError, KeyError):
             tag = None
-    if tag is None:
-        raise InvalidParameter(
-            found="a query parameter that is no DICOM attribute",
-            expected=f"keywords or tags of attributes, or {', '.join(CONTROLS)}",
-            remedy="Attributes inside sequences and private ones are not matched.",
-        )
-    return f"{tag:08X}"
+    return None if tag is None else f"{tag:08X}"
 
 
 def _count(controls: Mapping[str, str], name: str, default: int) -> int:

@@ -33,12 +33,6 @@ def mount_assets(app: FastAPI) -> None:
     app.mount(ASSETS_URL, StaticFiles(directory=ASSETS), name="docs-assets")
 
 
-@router.get("/")
-async def index() -> RedirectResponse:
-    """Redirect to the docs page."""
-    return RedirectResponse("docs")
-
-
 @router.get("/docs/")
 @router.get("/redoc/")
 async def without_slash(request: Request) -> RedirectResponse:

@@ -8,7 +8,8 @@ from typing import Final
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.api.deps import Services, ServicesDep, authorise
+from app.api.deps import ServicesDep, authorise
+from app.api.readiness import readiness
 from app.api.schemas import Health
 
 router = APIRouter(tags=["operations"])
@@ -31,7 +32,7 @@ NOT_READY: Final[dict[int | str, dict[str, object]]] = {
 @router.get("/health", summary="Overall health", responses=NOT_READY)
 async def health(services: ServicesDep, response: Response) -> Health:
     """The same as readiness."""
-    return await _readiness(services, response)
+    return await readiness(services, response)
 
 
 @router.get("/health/live", summary="Does the process do its work?", responses=LIVES)
@@ -49,7 +50,7 @@ async def ready(services: ServicesDep, response: Response) -> Health:
     """200 once the model has passed its golden case; 503 with the reason before that, while stopping, and while the
     disk of spool and results, or that of the audit trail where it must be written, cannot be. The reason also names
     newer bundles on the disk that are damaged."""
-    return await _readiness(services, response)
+    return await readiness(services, response)
 
 
 @router.get(
@@ -67,20 +68,3 @@ async def ready(services: ServicesDep, response: Response) -> Health:
 async def metrics(services: ServicesDep) -> Response:
     """Requests, latency by stage, decisions and problems, of all workers; no patient data."""
     return Response(await asyncio.to_thread(services.metrics.text), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _readiness(services: Services, response: Response) -> Health:
-    status = services.registry.status
-    reason = f"model {status}"
-    if status == "ready":
-        trouble = None if services.delivery is None else await asyncio.to_thread(services.delivery.watch.look)
-        trail = services.records.trail
-        unrecorded = None if trail is None or trail.trouble is None else f"audit cannot be written: {trail.trouble}"
-        if trouble is None and services.records.may_begin():
-            damaged = await asyncio.to_thread(services.registry.unserved.damaged)
-            remarks = [*([] if unrecorded is None else [unrecorded]), *(f"not served: {each}" for each in damaged)]
-            return Health(status="ok", reason="; ".join([reason, *remarks]))
-        reason = unrecorded if trouble is None and unrecorded else f"spool and results cannot be written: {trouble}"
-    response.status_code = 503
-    response.headers["Retry-After"] = "2"
-    return Health(status="unavailable", reason=reason)

@@ -12,7 +12,7 @@ from app.api import model_cards, schemas
 from app.api.deps import Services, ServicesDep, authorise
 from app.api.examples import MODEL, MODELS
 from app.api.problems import responses_for
-from app.errors import UnknownModel, UnknownResult
+from app.errors import UnknownModel, UnknownResult, UnknownVersion
 from app.inference.bundle import CARD_FILE
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(authorise)])
@@ -23,8 +23,9 @@ LISTED: Final[dict[int | str, dict[str, Any]]] = {
 }
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/json": MODEL}},
-    **responses_for(404, 500, without=(UnknownResult,)),
+    **responses_for(404, 500, without=(UnknownResult, UnknownVersion)),
 }
+VERSIONS: Final[dict[int | str, dict[str, Any]]] = responses_for(404, 500, without=(UnknownResult, UnknownVersion))
 Detail = (
     schemas.ModelDetail
     | schemas.DetectorDetail
@@ -56,7 +57,31 @@ async def list_models(services: ServicesDep) -> schemas.ModelList:
 
 @router.get("/{name}", summary="Describe one model", responses=DESCRIBED)
 async def describe_model(name: Name, services: ServicesDep) -> Detail:
-    """Input contract, labels, thresholds, training data and measured performance of a model."""
+    """Input contract, labels, thresholds, training data and measured performance of the version that judges, and the
+    state of all versions."""
+    detail, versions = _detail(name, services), services.networks.versions(name)
+    states = [model_cards.version_status(each.version, each.state()) for each in versions]
+    return detail.model_copy(update={"model_version_status": states})
+
+
+@router.get("/{name}/versions", summary="List the versions of a model", responses=VERSIONS)
+async def list_versions(name: Name, services: ServicesDep) -> schemas.VersionList:
+    """The versions that are loaded, by the label `stable` the one that judges."""
+    return schemas.VersionList(
+        versions=[
+            schemas.ModelVersion(
+                version=each.version,
+                label=each.label,
+                digest=each.digest,
+                backend=each.backend.name,
+                status=each.state(),
+            )
+            for each in services.networks.versions(name)
+        ]
+    )
+
+
+def _detail(name: str, services: Services) -> Detail:
     registry = services.registry
     if name == registry.detector_bundle.manifest.name:
         return model_cards.detector_detail(registry)
@@ -82,7 +107,7 @@ async def describe_model(name: Name, services: ServicesDep) -> Detail:
             "description": "The model card, Markdown.",
             "content": {"text/markdown": {"schema": {"type": "string"}, "example": "# nodule-classifier 1"}},
         },
-        **responses_for(404, 500, without=(UnknownResult,)),
+        **responses_for(404, 500, without=(UnknownResult, UnknownVersion)),
     },
 )
 async def model_card(name: Name, services: ServicesDep) -> Response:

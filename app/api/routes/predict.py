@@ -19,7 +19,7 @@ from app.api.negotiation import LANGUAGE_PARAMETER, SLICE_CONTENT, response, sli
 from app.api.problems import responses_for
 from app.api.uploads.body import announced_bytes, has_left
 from app.api.uploads.slice import read_upload
-from app.errors import SeriesTooLarge, SpoolFull, StorageFull, UnfitSeries, UnreadableText
+from app.errors import SeriesTooLarge, SpoolFull, StorageFull, UnfitSeries, UnreadableText, UnusableTensors
 from app.inference.engine import Abandoned
 from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
@@ -51,12 +51,13 @@ REQUEST_BODY: Final[dict[str, Any]] = {
         "application/octet-stream": BINARY,
     },
 }
-OF_OTHERS: Final = (UnfitSeries, SeriesTooLarge, SpoolFull, StorageFull, UnreadableText)
+OF_OTHERS: Final = (UnfitSeries, SeriesTooLarge, SpoolFull, StorageFull, UnreadableText, UnusableTensors)
 ANSWERS: Final = {"application/json": PREDICT_ANSWERS, **SLICE_CONTENT}
 DESCRIPTION: Final = (
     "Post one CT slice as a form or as a raw body. With `roi` the nodule there is judged; without it every candidate "
     "found in the lungs, and the slice as a whole. A form may have the parameters of the query as fields instead.\n\n"
-    "`Accept` chooses the format of the answer: JSON, DICOM objects, a FHIR bundle, or the slice as a picture.\n\n"
+    "`Accept` chooses the format of the answer: JSON, DICOM objects, a FHIR bundle, the slice as a picture, or a "
+    "case report as HTML or PDF.\n\n"
     "To try it here: download [a phantom slice](docs/example-slice.dcm), choose it as `file`, fill in `148,240` as "
     "`roi`, where its nodule is, and execute."
 )

@@ -35,6 +35,7 @@ from app.errors import (
     StorageUnavailable,
     UnsupportedArchive,
     UnsupportedTransferSyntax,
+    UnusableTensors,
 )
 from app.inference.engine import Abandoned
 from app.text.statements import Language
@@ -65,6 +66,7 @@ OF_OTHERS: Final = (
     StorageUnavailable,
     UnsupportedArchive,
     UnsupportedTransferSyntax,
+    UnusableTensors,
 )
 DESCRIPTION: Final = (
     "Post the text of a chest CT report, and have its sentences with what they state: findings and whether they are "

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.requests import ClientDisconnect
 
 from app import telemetry
 from app.api import events, problems
+from app.api.connected import forget, while_connected
 from app.api.contract import CONTEXT_PART, query_parameters
 from app.api.deps import LanguageDep, PlaceDep, Services, ServicesDep, actor_of, authorise
 from app.api.events import Throttle
@@ -33,6 +33,7 @@ from app.errors import (
     StorageFull,
     UnknownMethod,
     UnsupportedCharset,
+    UnusableTensors,
 )
 from app.imaging.volume import CTVolume
 from app.inference.series import Progress
@@ -47,7 +48,6 @@ from app.judgement.records import Actor, Receipt
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
 
-T = TypeVar("T")
 _Judged: TypeAlias = tuple[tuple[bytes, ...], Receipt | None]  # the files of an answer, and its receipt
 BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 REQUEST_BODY: Final[dict[str, Any]] = {
@@ -85,14 +85,15 @@ OF_OTHERS: Final = (
     StorageFull,
     UnknownMethod,
     UnsupportedCharset,
+    UnusableTensors,
 )
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
     "followed through the slices. A form may have the parameters as fields instead, and the text of a `report`: the "
     "answer then says where its nodules and the findings agree.\n\n"
     "With `Accept: application/x-ndjson` the answer is one JSON object a line: `progress` events while it is judged, "
-    "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects or a FHIR bundle. To "
-    "go away stops the work.\n\n"
+    "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects, a FHIR bundle, or "
+    "a case report as HTML or PDF. To go away stops the work.\n\n"
     "To try it here: download [a phantom series](docs/example-series.zip), add it as the only one of `files`, and "
     "execute."
 )
@@ -142,9 +143,9 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
     if parameters.second_opinion:
         services.judge.opinions.require()
     slot = place()
-    builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "fhir"))
+    builder = services.judge.builder(Parameters(), keep_headers=wanted in ("dicom", "uncompressed_dicom", "fhir"))
     decoding = slot.run(partial(decode, upload.files, builder, slot.cancelled))
-    volume, decode_ms = await _while_connected(request, slot, decoding)
+    volume, decode_ms = await while_connected(request, slot, decoding)
     asked = _Asked(
         volume,
         decode_ms,
@@ -162,7 +163,7 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
         # No proxy may gather the lines before it passes them on.
         own = {**headers(language), "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type=events.MEDIA_TYPE, headers=own)
-    files, receipt = await _while_connected(request, slot, _judge(services, slot, asked, _tell_nobody))
+    files, receipt = await while_connected(request, slot, _judge(services, slot, asked, _tell_nobody))
     return response(written, files, language, receipt)
 
 
@@ -214,27 +215,6 @@ def _tell_nobody(_stage: str, _done: int, _of: int) -> None:
     pass
 
 
-async def _while_connected(request: Request, slot: SeriesSlot, judging: Coroutine[Any, Any, T]) -> T:
-    """The result of `judging`. If the client disconnects first, wait for the end of the work and raise
-    ClientDisconnect."""
-    work, gone = asyncio.create_task(judging), asyncio.create_task(_disconnected(request))
-    try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            slot.cancel()
-            await asyncio.wait({work})
-            raise ClientDisconnect
-        return work.result()
-    finally:
-        gone.cancel()
-        work.add_done_callback(_forget)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 async def _streamed(services: Services, slot: SeriesSlot, asked: _Asked) -> AsyncIterator[bytes]:
     """Lines of progress, then a line with the result or the problem. When the client disconnects, this generator is
     cancelled."""
@@ -251,7 +231,7 @@ async def _streamed(services: Services, slot: SeriesSlot, asked: _Asked) -> Asyn
         yield _last_line(work, services, asked.actor)
     finally:
         slot.cancel()
-        work.add_done_callback(_forget)
+        work.add_done_callback(forget)
 
 
 def _last_line(work: asyncio.Task[_Judged], services: Services, actor: Actor) -> bytes:
@@ -262,9 +242,3 @@ def _last_line(work: asyncio.Task[_Judged], services: Services, actor: Actor) ->
     code = error.code if isinstance(error, LungscopeError) else LungscopeError.code
     services.records.refused_request(actor, "/v1/studies", code)
     return events.line("problem", problems.body_of(error, services.metrics))
-
-
-def _forget(work: asyncio.Task[Any]) -> None:
-    """Read the outcome of abandoned work, or asyncio logs that nobody did."""
-    if not work.cancelled():
-        work.exception()

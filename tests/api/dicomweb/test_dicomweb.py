@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree
 
 import pytest
 from dicomweb_client.api import DICOMwebClient
@@ -18,6 +19,7 @@ from pydicom.uid import CTImageStorage, MRImageStorage
 from starlette.testclient import TestClient
 
 from app.api.dicomweb.multipart_related import RelatedReader
+from app.api.dicomweb.native_xml import NAMESPACE
 from app.errors import MalformedForm
 from app.main import create_app
 from app.settings import Settings
@@ -91,10 +93,14 @@ def problem(client: TestClient, body: bytes, content_type: str = RELATED, **head
 
 
 def spooled(settings: Settings) -> list[Path]:
-    """Instances anywhere in the spool."""
+    """Instances anywhere in the spool but where those of judged series are kept."""
     assert settings.spool_dir is not None
     folder = settings.spool_dir / "spool"
-    return [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".") and "judged" not in path.parts
+    ]
 
 
 def results(client: TestClient, count: int) -> list[dict[str, Any]]:
@@ -194,8 +200,18 @@ def test_415_for_a_part_of_another_type(client: TestClient, settings: Settings, 
     assert not spooled(settings)
 
 
-def test_406_when_dicom_json_is_not_accepted(client: TestClient, series: list[bytes]) -> None:
-    assert problem(client, related(series[:1]), Accept="application/dicom+xml") == (406, "not_acceptable")
+def test_406_when_no_data_set_is_accepted(client: TestClient, series: list[bytes]) -> None:
+    assert problem(client, related(series[:1]), Accept="text/html") == (406, "not_acceptable")
+
+
+def test_what_was_stored_is_told_in_xml_to_who_accepts_that(client: TestClient, series: list[bytes]) -> None:
+    headers = {"Content-Type": RELATED, "Accept": "application/dicom+xml"}
+    # A preamble, and white space after boundaries (RFC 2046 5.1.1).
+    body = b"for who reads no MIME\r\n" + related(series[:1]).replace(f"--{B}".encode(), f"--{B} \t".encode(), 1)
+    answer = client.post(STUDIES, content=body, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/dicom+xml")
+    told = [element.text for element in ElementTree.fromstring(answer.content).iter(f"{{{NAMESPACE}}}Value")]
+    assert told == [CTImageStorage, uid_of(series[0])]
 
 
 def test_a_bare_instance_is_accepted(client: TestClient, series: list[bytes]) -> None:
@@ -288,6 +304,40 @@ def test_a_single_slice_is_judged_alone(client: TestClient, settings: Settings, 
     referenced = Dataset.from_json(metadata).CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
     assert [item.ReferencedSOPInstanceUID for item in referenced.ReferencedSOPSequence] == [uid_of(series[8])]
     assert eventually(lambda: not spooled(settings))
+
+
+def test_a_late_slice_is_reported_with_its_series_and_the_status_says_where_that_stands(
+    client: TestClient, series: list[bytes]
+) -> None:
+    study = str(dcmread(DicomBytesIO(series[0]), stop_before_pixels=True).StudyInstanceUID)
+    assert client.get(f"{STUDIES}/{study}/status").json()["code"] == "unknown_result"
+
+    def state(state: str) -> dict[str, Any] | None:
+        (told,) = client.get(f"{STUDIES}/{study}/status").json()["series"]
+        return told if told["state"] == state else None
+
+    post(client, series[1:])
+    eventually(lambda: state("judged"))
+    (first,) = client.get("/dicom-web/instances", params={"Modality": "SR"}).json()
+    post(client, series[:1])
+    eventually(lambda: 'lungscope_spooled_series_total{outcome="judged"} 2.0' in client.get("/metrics").text)
+    (report,) = client.get(f"{STUDIES}/{study}/instances?Modality=SR&includefield=all").json()
+    document = Dataset.from_json(report)
+    (before,) = document.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
+    assert before.ReferencedSOPInstanceUID == first["00080018"]["Value"][0]
+    evidence = document.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    assert len(evidence.ReferencedSOPSequence) == SLICES
+
+
+def test_a_series_that_cannot_be_judged_says_why(client: TestClient, series: list[bytes]) -> None:
+    post(client, [series[0], series[9]])
+    (report,) = results(client, 1)
+    assert report["00080060"]["Value"] == ["SR"]
+    study = report["0020000D"]["Value"][0]
+    (told,) = client.get(f"{STUDIES}/{study}/status").json()["series"]
+    assert (told["state"], told["code"]) == ("unfit", "too_few_slices")
+    (metadata,) = client.get(f"{STUDIES}/{study}/metadata").json()
+    assert "(too_few_slices)" in str(metadata["0040A730"])
 
 
 def test_our_own_results_do_not_go_round(client: TestClient, settings: Settings, series: list[bytes]) -> None:

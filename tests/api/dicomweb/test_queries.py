@@ -132,12 +132,17 @@ def test_further_attributes_are_told_to_who_asks() -> None:
         ("NoSuchKeyword", "1"),
         ("00091001", "1"),
         ("0020000G", "1"),
+        ("00400275.00080050", "1"),
+        ("fuzzymatching", "true"),
         ("includefield", "NoSuchKeyword"),
-        ("limit", "-1"),
-        ("offset", "many"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_without_its_value(name: str, value: str) -> None:
+def test_what_is_unknown_is_ignored(name: str, value: str) -> None:
+    assert uids((name, value), ("Modality", "OT")) == ["1.5", "1.6"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("limit", "-1"), ("offset", "many")])
+def test_a_page_that_is_no_number_is_refused_without_its_value(name: str, value: str) -> None:
     with pytest.raises(InvalidParameter) as refused:
         Query.parse([(name, value)])
     assert value not in (refused.value.found or "")

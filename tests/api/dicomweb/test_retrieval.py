@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 from starlette.testclient import TestClient
 
 from app.delivery.store import ResultStore
+from app.inference.bundle import load_bundle
+from app.reports.capture import write_captures
+from app.reports.dicom import to_bytes
 from app.reports.result import ResultObject
 from app.settings import Settings
 from tests.fakes import write_models
+from tests.reports.cases import draw_report, slice_report
+from tests.reports.written import picture_of
 
 
 @pytest.fixture
@@ -69,6 +78,25 @@ def test_406_for_parts_that_results_are_not(client: TestClient, study: str, acce
     problem = client.get(study, headers={"Accept": accept}).json()
     assert problem["code"] == "not_acceptable"
     assert 'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.1' in problem["expected"]
+
+
+@pytest.mark.parametrize(("syntax", "kept"), [("1.2.840.10008.1.2.1", ExplicitVRLittleEndian), ("*", JPEGLSLossless)])
+def test_a_picture_is_as_it_is_kept_or_uncompressed(
+    client: TestClient, settings: Settings, study: str, syntax: str, kept: str
+) -> None:
+    assert settings.spool_dir is not None
+    bundle = load_bundle(settings.models_dir / "nodule-classifier" / "1")
+    (capture,) = write_captures(slice_report("normal", bundle), draw_report)
+    told = {"0020000D": "1.2", "0020000E": "1.3", "00080018": "1.6"}
+    attributes = json.dumps({tag: {"vr": "UI", "Value": [value]} for tag, value in told.items()})
+    result = ResultObject("1.6", "dicom", "1.2", "1.3", attributes, to_bytes(capture))
+    ResultStore(settings.spool_dir / "results.sqlite3").put("1.6", [result], {}, now=0, expires_at=4e9)
+    accept = f"application/dicom; transfer-syntax={syntax}"
+    content = client.get(f"{study}/series/1.3/instances/1.6", headers={"Accept": accept}).content
+    fetched = dcmread(BytesIO(content))
+    assert fetched.file_meta.TransferSyntaxUID == kept
+    pixels = fetched.pixel_array if kept == ExplicitVRLittleEndian else picture_of(fetched)
+    assert np.array_equal(pixels, picture_of(capture))
 
 
 def test_the_event_loop_never_waits_for_the_database(

@@ -1,0 +1,181 @@
+"""What became of each series that came in, and which instances of it were judged."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final, Literal, TypeAlias
+
+from app.delivery.database import Database
+from app.reports.result import ReportReference
+
+# How long it is remembered, by keyed hashes alone, that a series was judged: a late instance is not judged alone.
+KNOWN_S: Final = 30 * 24 * 3600.0
+LATE: Final = "late_instances"
+REFUSED: Final = "refused_by_destination"
+DROPPED: Final = "dropped"  # nobody came to judge it in time
+Verdict: TypeAlias = Literal["judged", "unfit", "left_out", "failed"]
+State: TypeAlias = Literal["waiting", "judging", "judged", "delivering", "delivered", "unfit", "left_out", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesName:
+    """A series by its name in the spool, and by its UIDs."""
+
+    name: str
+    study_uid: str
+    series_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSeries:
+    """A series that was looked at before: the names of its instances, the report that stands, and whether that says
+    what was found (or else that nothing could be)."""
+
+    instances: frozenset[str]
+    report: ReportReference | None
+    judged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a series that was looked at: `code` says why it is not judged; `report` is the one that was
+    written, `unwritten` are kinds of results that could not be."""
+
+    name: str
+    verdict: Verdict
+    instances: frozenset[str]
+    code: str = ""
+    report: ReportReference | None = None
+    unwritten: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesStatus:
+    """Where a series stands: `waiting` counts its results that each destination still has to get, `refused_by` names
+    those that do not want one; `changed_at` is `time.time()` of its last verdict, or of its arrival."""
+
+    series_uid: str
+    state: State
+    code: str
+    changed_at: float
+    waiting: Mapping[str, int]
+    refused_by: Sequence[str]
+    unwritten: Sequence[str]
+
+
+class SeriesStates(Database):
+    """The states of series in the database of results."""
+
+    def received(self, series: Sequence[SeriesName], *, now: float, expires_at: float) -> None:
+        """Note that instances of these series come; what became of them before stays noted."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO series VALUES (?, ?, ?, 'received', '', '[]', 0, '[]', ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at",
+                [(each.name, each.study_uid, each.series_uid, now, expires_at) for each in series],
+            )
+
+    def known(self, name: str) -> KnownSeries | None:
+        """What is remembered of a series that was looked at before."""
+        rows = self._rows("SELECT instances, report FROM known_series WHERE name = ?", name)
+        if not rows:
+            return None
+        instances, told = rows[0][0], json.loads(rows[0][1])
+        report = None if told["report"] is None else ReportReference(**told["report"])
+        return KnownSeries(frozenset(json.loads(instances)), report, told["judged"])
+
+    def came_late(self, name: str, *, now: float) -> None:
+        """Note that instances came after a series was judged, and after what was judged had been deleted."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE series SET code = ?, changed_at = ? WHERE name = ?", (LATE, now, name))
+
+    def drop(self, settled: Settled, *, now: float, keep_s: float) -> None:
+        """Note that a series was deleted without a result."""
+        with self._transaction() as connection:
+            self._settle_series(connection, settled, [], 0, now=now, expires_at=now + keep_s)
+
+    def statuses(self, study_uid: str, in_spool: Mapping[str, Literal["waiting", "judging"]]) -> list[SeriesStatus]:
+        """Where each series of a study stands, in the order of arrival; `in_spool` says so of those in the spool, by
+        name."""
+        rows = self._rows(
+            "SELECT name, series_uid, state, code, objects, owed, unwritten, changed_at FROM series"
+            " WHERE study_uid = ? ORDER BY rowid",
+            study_uid,
+        )
+        found = []
+        for name, series_uid, state, code, objects, owed, unwritten, changed_at in rows:
+            waiting = self._counts("deliveries", objects)
+            refused = sorted(self._counts("refused", objects))
+            now, why = _standing(in_spool.get(name), state, code, owed=bool(owed), waiting=waiting, refused=refused)
+            found.append(SeriesStatus(series_uid, now, why, changed_at, waiting, refused, json.loads(unwritten)))
+        return found
+
+    def _counts(self, table: Literal["deliveries", "refused"], objects: str) -> dict[str, int]:
+        """The number of these objects in a table of destinations, by destination."""
+        query = f"SELECT destination, count(*) FROM {table} WHERE uid IN (SELECT value FROM json_each(?))"
+        return dict(self._rows(f"{query} GROUP BY destination ORDER BY destination", objects))
+
+    @staticmethod
+    def _settle_series(
+        connection: sqlite3.Connection,
+        settled: Settled,
+        objects: Sequence[str],
+        owed: int,
+        *,
+        now: float,
+        expires_at: float,
+    ) -> None:
+        """Note what became of a series. Results that are replaced are deleted, and so not delivered any more: what
+        was found stands until something else has been."""
+        rows = connection.execute("SELECT objects FROM series WHERE name = ?", (settled.name,)).fetchall()
+        told = connection.execute("SELECT report FROM known_series WHERE name = ?", (settled.name,)).fetchall()
+        before = json.loads(told[0][0]) if told else {"report": None, "judged": False}
+        old = [uid for uid in json.loads(rows[0][0]) if uid not in objects] if rows else []
+        if before["judged"] and settled.verdict != "judged":
+            objects = [*old, *objects]
+        else:
+            connection.executemany("DELETE FROM objects WHERE uid = ?", [(uid,) for uid in old])
+            report = before["report"] if settled.report is None else asdict(settled.report)
+            before = {"report": report, "judged": settled.verdict == "judged"}
+        connection.execute(
+            "UPDATE series SET state = ?, code = ?, objects = ?, owed = ?, unwritten = ?, changed_at = ?,"
+            " expires_at = ? WHERE name = ?",
+            (
+                *(settled.verdict, settled.code, json.dumps(objects), owed, json.dumps(settled.unwritten)),
+                *(now, expires_at, settled.name),
+            ),
+        )
+        connection.execute(
+            "INSERT OR REPLACE INTO known_series VALUES (?, ?, ?, ?)",
+            (settled.name, json.dumps(sorted(settled.instances)), json.dumps(before), now + KNOWN_S),
+        )
+
+
+def _standing(
+    place: Literal["waiting", "judging"] | None,
+    state: str,
+    code: str,
+    *,
+    owed: bool,
+    waiting: Mapping[str, int],
+    refused: Sequence[str],
+) -> tuple[State, str]:
+    """The state of a series and its code, from where it is, what was noted, and what was delivered."""
+    if place is not None:
+        return place, ""
+    match state:
+        case "received":
+            return "failed", DROPPED
+        case "judged" if waiting:
+            return "delivering", code
+        case "judged" if refused:
+            return "failed", REFUSED
+        case "judged":
+            return ("delivered" if owed else "judged"), code
+        case "unfit" | "left_out":
+            return state, code
+        case _:
+            return "failed", code
