@@ -20,9 +20,9 @@ from app.judgement.formats import draw_slice
 from app.judgement.judge import Judge
 from app.judgement.parameters import Parameters
 from app.judgement.spooled import headers_in
-from app.reports.dicom import WRITERS, Writer, quiet_highdicom, to_bytes
+from app.reports.dicom import WRITERS, quiet_highdicom, to_bytes
 from app.reports.fhir import write_bundle
-from app.reports.report import Report
+from app.reports.report import Kind, Report
 from app.settings import Settings
 from app.telemetry import Metrics
 
@@ -59,15 +59,15 @@ def main() -> None:
 
 def _written(report: Report) -> list[tuple[str, Sequence[bytes], float]]:
     kinds: list[tuple[str, Sequence[bytes], float]] = []
-    for kind, write in WRITERS.items():
-        made, seconds = _timed(partial(_files, write, report))
+    for kind in WRITERS:
+        made, seconds = _timed(partial(_files, report, kind))
         kinds.append((kind, made, seconds))
     made, seconds = _timed(lambda: [str(write_bundle(report)).encode()])
     return [*kinds, ("fhir", made, seconds)]
 
 
-def _files(write: Writer, report: Report) -> list[bytes]:
-    return [to_bytes(instance) for instance in write(report, draw_slice) if instance is not None]
+def _files(report: Report, kind: Kind) -> list[bytes]:
+    return [to_bytes(instance) for write in WRITERS[kind](report, draw_slice) if (instance := write()) is not None]
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Has Orthanc send again what it could not send while Lungscope was down. To be run every minute; Python is enough.
+"""Has Orthanc send again what it could not send while Lungscope was down. To be run every minute; needs only Python.
 
-Orthanc keeps a job that failed (JobsHistorySize says how many), but does not try it again. The pause of a job doubles,
-from a minute to an hour, and it is given up after three days.
+Orthanc keeps a job that failed (JobsHistorySize says how many), but does not try it again. A job's pause doubles, from
+a minute to an hour, and it is given up after three days.
 """
 
 from __future__ import annotations
