@@ -24,6 +24,7 @@ NEXT: Final = 1  # slices at hand, behind which the next has its turn
 DEEP: Final = 4  # so many more at hand are worth the way however much the other has
 MAX_BEGUN_BYTES: Final = 64 * 1024  # what is read of a request with its headers is less
 SENDING_S: Final = 0.001
+LISTENING_S: Final = 0.01
 LAST_ANSWERS_S: Final = 5.0  # the server has waited before for all it had when its end began
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Sharing:
         self._inbox: socket.socket | None = None
         self._loop: TakesOver
         self._reachable = False
+        self._reached: asyncio.Task[None] | None = None
         self._taken: set[asyncio.Task[None]] = set()
 
     def rank(self) -> int:
@@ -128,12 +130,23 @@ class Sharing:
             inbox.close()
             logger.warning("other workers cannot reach this one at %s: %s", path, error)
             return
-        self._inbox, self._loop, self._reachable = inbox, loop, True
-        loop.add_reader(inbox, self._take)
+        self._inbox, self._loop = inbox, loop
+        asyncio.get_running_loop().add_reader(inbox, self._take)
+        self._reached = asyncio.get_running_loop().create_task(self._be_reached())
+        await asyncio.sleep(0)
+
+    async def _be_reached(self) -> None:
+        """Have others send connections, once there is a server for them: a worker that replaces another has loaded its
+        models before it listens."""
+        while not self._loop.accepts():
+            await asyncio.sleep(LISTENING_S)
+        self._reachable = True
         self._publish()
 
     async def stop(self) -> None:
         """Take no more connections; wait until those from other workers are answered."""
+        if self._reached is not None:
+            self._reached.cancel()
         self._reachable = False
         self._publish()
         while self._board.awaited(self._place):

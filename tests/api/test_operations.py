@@ -128,7 +128,6 @@ def test_unknown_paths_and_methods_are_problems(client: TestClient) -> None:
 
 
 def test_docs_need_nothing_from_elsewhere(client: TestClient) -> None:
-    assert client.get("/", follow_redirects=False).headers["location"] == "docs"
     for page in ("/docs", "/redoc"):
         text = client.get(page).text
         assert "https://" not in text
@@ -144,7 +143,8 @@ def test_every_operation_is_documented(client: TestClient) -> None:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             assert operation["summary"], path
-            assert "422" not in operation["responses"] or path in ("/v1/predict", "/v1/studies") or "/infer" in path
+            unfit = path.startswith(("/v1/predict", "/v1/studies")) or path.endswith("/infer")
+            assert "422" not in operation["responses"] or unfit, path
             for status, response in operation["responses"].items():
                 for kind, content in response["content"].items():
                     assert "example" in content or "examples" in content or status == "200", (path, status)

@@ -138,6 +138,26 @@ def test_worker_that_is_not_ready_passes_everything_on(board: LoadBoard) -> None
     play(scenario)
 
 
+def test_worker_gets_nothing_before_its_server_listens(board: LoadBoard) -> None:
+    async def scenario(loop: TakingLoop) -> None:
+        (busy,) = await started(board, 1)
+        busy.publish_slices(1)
+        loop.accepting = False
+        (replacement,) = await started(board, 1)
+        assert busy.idler() is None
+        loop.accepting = True
+        await turns(loop, lambda: busy.idler() == 1)
+        await replacement.stop()
+        loop.accepting = False
+        (never,) = await started(board, 1)
+        await never.stop()
+        loop.accepting = True
+        assert busy.idler() is None
+        await busy.stop()
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("why", ["the name of its socket is too long", "its server takes none over"])
 def test_worker_that_cannot_be_reached_gets_nothing(tmp_path: Path, board: LoadBoard, why: str) -> None:
     long = "too long" in why

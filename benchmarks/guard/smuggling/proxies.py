@@ -3,7 +3,6 @@ Both keep their connections to the service and use them for whoever comes next."
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -68,12 +67,12 @@ backend service
   server one 127.0.0.1:{service} pool-max-conn 1
 """
 PROXIES: Final = {"nginx": (NGINX, ["-c"]), "haproxy": (HAPROXY, ["-db", "-q", "-f"])}
-PLACES: Final = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))
+OF_ROOT: Final = "/usr/sbin"  # where Debian puts them, and few have in their PATH
 
 
 def program(name: str) -> str | None:
     """Where it is installed."""
-    return shutil.which(name, path=PLACES)
+    return shutil.which(name) or shutil.which(name, path=OF_ROOT)
 
 
 def version(name: str) -> str:
