@@ -13,7 +13,7 @@ from app.delivery.series_states import SeriesName
 from tests.delivery.test_late import LATER, STUDY, Site
 from tests.delivery.test_spool import receive
 
-SERIES = 30
+SERIES = 12
 JUDGES = 2
 
 
