@@ -1,4 +1,4 @@
-"""DICOMweb in process: what STOW-RS answers, byte for byte what arrives, and results found and fetched."""
+"""DICOMweb in process: what STOW-RS answers, and results found and fetched."""
 
 from __future__ import annotations
 
@@ -8,22 +8,16 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 import pytest
-from dicomweb_client.api import DICOMwebClient
-from hypothesis import HealthCheck, example, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import CTImageStorage, MRImageStorage
 from starlette.testclient import TestClient
 
-from app.api.dicomweb.multipart_related import RelatedReader
 from app.api.dicomweb.native_xml import NAMESPACE
-from app.errors import MalformedForm
 from app.main import create_app
 from app.settings import Settings
-from benchmarks.serving.service import Service, eventually
+from benchmarks.serving.service import eventually
 from phantoms.series import SLICES, slice_file
 from phantoms.slices import SECRET_ID, SECRET_NAME, derived_uid, dicom, relabelled, small
 from tests.api.conftest import wait_until_ready
@@ -371,79 +365,3 @@ def test_no_patient_data_reaches_logs_and_metrics(
     uids = [one[tag]["Value"][0] for one in found for tag in ("00080018", "0020000D", "0020000E")]
     for secret in (SECRET_NAME, SECRET_ID, *uids, *map(uid_of, series)):
         assert secret not in told
-
-
-class Parts:
-    """Keeps the parts of a body."""
-
-    def __init__(self) -> None:
-        self.complete: list[bytes] = []
-        self._open = b""
-
-    def begin(self) -> None:
-        self._open = b""
-
-    def write(self, data: bytes | memoryview) -> None:
-        self._open += data
-
-    def end(self) -> None:
-        self.complete.append(self._open)
-
-
-LINE_ENDS: Final = st.sampled_from([b"\r", b"\n", b"\r\n", b"--", b"\r\n--", f"\r\n--{B[:-1]}".encode()])
-PIECES: Final = st.lists(st.one_of(st.binary(max_size=40), LINE_ENDS), max_size=12).map(b"".join)
-
-
-@hypothesis_settings(max_examples=150, deadline=None)
-@given(st.lists(PIECES, min_size=1, max_size=4), st.integers(1, 64))
-@example([b"pixels\r\n", b"pixels\r", b"pixels\n\r\n"], 3)
-def test_every_part_arrives_byte_for_byte(parts: list[bytes], step: int) -> None:
-    body, sink = related(parts), Parts()
-    reader = RelatedReader(RELATED, sink)
-    for at in range(0, len(body), step):
-        reader.feed(body[at : at + step])
-    reader.finish()
-    assert sink.complete == parts
-
-
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(PIECES, min_size=1, max_size=3), st.data())
-def test_what_ends_early_is_malformed(parts: list[bytes], data: st.DataObject) -> None:
-    body = related(parts)
-    # The final boundary is complete with its second hyphen.
-    cut = data.draw(st.integers(0, len(body) - len("-\r\n") - 1))
-    reader = RelatedReader(RELATED, Parts())
-    with pytest.raises(MalformedForm):  # noqa: PT012  # either may notice
-        reader.feed(body[:cut])
-        reader.finish()
-
-
-@pytest.fixture(scope="module")
-def spooling(tmp_path_factory: pytest.TempPathFactory, server: str) -> Iterator[Service]:
-    """The shipped models behind a socket, with a spool."""
-    folder = str(tmp_path_factory.mktemp("state"))
-    settings = {"LUNGSCOPE_SPOOL_DIR": folder, "LUNGSCOPE_SETTLE_SECONDS": "0", "LUNGSCOPE_SERVER": server}
-    service = Service(environment=settings)
-    service.wait_until_ready()
-    yield service
-    service.process.terminate()
-    assert service.end() == 0
-
-
-def test_announced_gigabytes_are_refused_unread(spooling: Service) -> None:
-    head = f"POST {STUDIES} HTTP/1.1\r\nHost: x\r\nContent-Type: {RELATED}\r\nContent-Length: 2147483648\r\n\r\n"
-    with spooling.connect() as connection:
-        connection.sendall(head.encode())
-        assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
-
-
-def test_dicomweb_client_sends_and_fetches(spooling: Service, series: list[bytes]) -> None:
-    sender = DICOMwebClient(url=spooling.url("/dicom-web"))
-    answer = sender.store_instances([dcmread(DicomBytesIO(data)) for data in series])
-    assert len(answer.ReferencedSOPSequence) == SLICES
-    study = str(dcmread(DicomBytesIO(series[0])).StudyInstanceUID)
-    found = eventually(lambda: sender.search_for_instances(study))
-    fetched = sender.retrieve_study(study)
-    assert {each.SOPInstanceUID for each in fetched} == {one["00080018"]["Value"][0] for one in found}
-    assert len(sender.retrieve_study_metadata(study)) == len(found)
-    assert len(sender.search_for_studies(search_filters={"StudyInstanceUID": study})) == 1
