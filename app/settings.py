@@ -180,7 +180,7 @@ class Settings(BaseSettings):
         str | None, Field(pattern=ROOT_PATH, description="path at which a proxy shows the service; it may strip it")
     ] = None
     cors_origins: Annotated[
-        frozenset[str],
+        frozenset[ScriptOrigin],
         NoDecode,
         Field(description="origins of pages whose scripts may call, between commas; * for any"),
     ] = frozenset()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,11 +27,9 @@ from app.imaging.element_budget import CountedStream, complexity_in, in_order, r
 from app.imaging.elements import Elements
 from app.imaging.formats import PREAMBLE_BYTES, PREFIX
 from app.imaging.fragments import UNDEFINED_LENGTH, end_of_fragments
+from app.imaging.inflation import inflate
 from app.imaging.remarks import Remarks
 
-MAX_INFLATED_BYTES: Final = 256 * 1024 * 1024  # a deflated 500-slice multi-frame CT; stops a zip bomb
-MAX_INFLATION: Final = 100  # deflate reaches 1032 on zeros, 2 to 5 on CT
-SMALL_INFLATED_BYTES: Final = 16 * 1024 * 1024  # an empty slice of the largest size inflates beyond MAX_INFLATION
 FILE_META: Final = 0x0002  # the group of the file meta information
 PIXEL_DATA: Final = 0x7FE00010
 PIXELS: Final = (PIXEL_DATA, 0x7FE00009, 0x7FE00008)  # of integers, doubles and floats
@@ -91,7 +88,7 @@ def parse_dicom(file: FileBytes) -> ParsedDicom:
     """Parse a DICOM file (PS3.10); its Pixel Data, and what may follow them, stay where they are.
 
     Raises MalformedDicom when it cannot be read, DicomTooComplex when it has more parts than are read, and
-    InputTooLarge when it inflates beyond MAX_INFLATED_BYTES.
+    InputTooLarge when it inflates beyond `inflation.MAX_INFLATED_BYTES`.
     """
     with _only_our_errors():
         return _parse(file)
@@ -171,7 +168,7 @@ def _parse(file: FileBytes) -> ParsedDicom:
     stream = _counted(stream_of(file))
     meta = _file_meta(stream)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        file = _inflate(piece_of(file, stream.tell(), len(file)))
+        file = inflate(piece_of(file, stream.tell(), len(file)))
         stream = _counted(stream_of(file))
         pixels = _PixelData(stream)
         inflated = read_dataset(stream, False, True, stop_when=in_order(pixels.reached))
@@ -216,21 +213,6 @@ def _after_file_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return int(tag) >> 16 != FILE_META
 
 
-def _inflate(deflated: bytes | memoryview) -> bytes:
-    limit = min(MAX_INFLATED_BYTES, max(SMALL_INFLATED_BYTES, MAX_INFLATION * len(deflated)))
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = inflater.decompress(deflated, limit)
-    if len(inflated) == limit:
-        raise InputTooLarge(
-            found=f"{len(deflated)} bytes that inflate to more than {limit >> 20} MB",
-            expected="a CT image",
-            remedy="Send the slice without deflate, or fewer frames.",
-        )
-    if not inflater.eof:
-        raise EOFError
-    return inflated
-
-
 @dataclass(frozen=True, slots=True)
 class Header:
     """Attributes of one data set by keyword, converted and checked; `remarks` fill while they are read."""
@@ -247,6 +229,14 @@ class Header:
         if value in (None, ""):
             return None
         return ("\\".join(map(str, value)) if isinstance(value, SEVERAL) else str(value)).strip() or None
+
+    def text_if_usable(self, keyword: str) -> str | None:
+        """A text that nothing depends on; None, and a remark, for what is anything else."""
+        try:
+            return self.text(keyword)
+        except MalformedDicom:
+            self.remarks.ignored.add(keyword)
+            return None
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """A multi-valued string; empty when absent, or a sequence."""

@@ -44,8 +44,8 @@ def slice_source(
         series_instance_uid=header.text("SeriesInstanceUID"),
         study_instance_uid=header.text("StudyInstanceUID"),
         frame_of_reference_uid=_frame_of_reference(header),
-        manufacturer=header.text("Manufacturer"),
-        accession_number=_accession_number(header),
+        manufacturer=header.text_if_usable("Manufacturer"),
+        accession_number=header.text_if_usable("AccessionNumber"),
         facts=facts or ScanFacts(),
     )
 
@@ -74,20 +74,13 @@ def _if_readable(header: Header, keyword: str) -> str | None:
 
 def frame_of_reference_notes(header: Header) -> tuple[QualityNote, ...]:
     """The remark about a Frame of Reference UID that is none: it counts as missing."""
-    if _frame_of_reference(header) == header.text("FrameOfReferenceUID"):
+    if _frame_of_reference(header) == header.text_if_usable("FrameOfReferenceUID"):
         return ()
     message = "Frame of Reference UID is no UID; results are not laid over the image."
     return (QualityNote("frame_of_reference_ignored", "warning", message),)
 
 
-def _accession_number(header: Header) -> str | None:
-    try:
-        return header.text("AccessionNumber")
-    except MalformedDicom:
-        return None  # nothing in an answer depends on it
-
-
 def _frame_of_reference(header: Header) -> str | None:
-    uid = header.text("FrameOfReferenceUID")
+    uid = header.text_if_usable("FrameOfReferenceUID")
     # To the letter: nobody needs it to find the image, so that a leading zero (PS3.5 9.1) is not worth passing on.
     return uid if uid is not None and is_uid(uid) and UID(uid).is_valid else None

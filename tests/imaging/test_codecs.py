@@ -27,7 +27,7 @@ from pydicom.uid import (
 )
 
 from app.errors import ImageSizeOutOfRange, InputTooLarge, MalformedDicom, NoPixelData, UnsupportedTransferSyntax
-from app.imaging.header import SMALL_INFLATED_BYTES
+from app.imaging.inflation import SMALL_INFLATED_BYTES
 from app.imaging.options import ReadOptions
 from app.imaging.read import read_slice
 from phantoms.slices import ENCODERS, LOSSLESS_SYNTAXES, NATIVE, PixelCoding, derived_uid, dicom, relabelled, small

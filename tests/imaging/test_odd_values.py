@@ -248,6 +248,9 @@ UNREADABLE_ITEM: Final = b"\xfe\xff\x00\xe0\x10\0\0\0QQQQQQ\0\0\4\0\0\0abcd"  # 
 def test_a_sequence_in_the_place_of_a_text_is_not_looked_into() -> None:
     """Where it is not needed it stops nothing, and elsewhere it is refused without a word of what it holds."""
     assert np.array_equal(read_slice(written(*NOT_NEEDED, value=UNREADABLE_ITEM, vr="SQ")).hu, HU)
+    for keyword in ("Manufacturer", "AccessionNumber", "FrameOfReferenceUID"):
+        read = read_slice(written(keyword, value=UNREADABLE_ITEM, vr="SQ"))
+        assert [keyword in note.message for note in read.notes if note.code == "attribute_ignored"] == [True]
     for keyword in ("StudyInstanceUID", "Modality", "PixelSpacing"):
         with pytest.raises(MalformedDicom, match=f"{keyword} with an unusable value"):
             read_slice(written(keyword, value=UNREADABLE_ITEM, vr="SQ"))
