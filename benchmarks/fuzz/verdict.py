@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
+from xml.etree import ElementTree
 
 import pydicom
 
@@ -16,6 +17,8 @@ from benchmarks.fuzz.mutants import ODD_ACCEPTS, PATHS, RELATED, Door, Mutant
 
 PROBLEM: Final = "application/problem+json"
 DICOM_JSON: Final = "application/dicom+json"
+DATASETS: Final = (DICOM_JSON, "application/json")  # what STOW-RS answers in, the former unless the latter is asked for
+DICOM_XML: Final = "application/dicom+xml"
 EVENTS: Final = "application/x-ndjson"
 MAX_SECONDS: Final = 5.0
 INTERNAL: Final = 500
@@ -76,8 +79,10 @@ class Contract:
 
 def _of_content(mutant: Mutant, reply: Reply, declared: set[int]) -> Iterator[str]:
     kind = reply.content_type.partition(";")[0].strip()
-    if mutant.door == "stow" and kind == DICOM_JSON:
+    if mutant.door == "stow" and kind in DATASETS:
         pydicom.Dataset.from_json(json.dumps(_strict(reply.content)))
+    elif mutant.door == "stow" and kind == DICOM_XML:
+        ElementTree.fromstring(reply.content)
     elif reply.status >= 400:
         yield from _of_problem(_strict(reply.content), reply.status, kind)
     elif mutant.accept not in ODD_ACCEPTS and kind != _expected(mutant.door, mutant.accept):
