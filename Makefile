@@ -59,8 +59,7 @@ test-e2e: $(DEV_READY) ## drive the viewer and the docs page in a headless Chrom
 .PHONY: test-floors
 test-floors: $(DEV_READY) ## run the server's tests with the lowest versions that pyproject.toml allows
 	sh requirements/floors.sh build/floors
-	build/floors/bin/python -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning tests/server \
-	  --ignore tests/server/test_dialects.py $(PYTEST_ARGS)
+	build/floors/bin/python -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning tests/server $(PYTEST_ARGS)
 
 INTEROP_TOOLS := Orthanc dciodvfy dsrdump storescu npm nginx haproxy
 SR_READERS := build/interop/readers

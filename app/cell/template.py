@@ -9,12 +9,15 @@ import sys
 import threading
 from collections.abc import Collection
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 START_S: Final = 60.0  # to import the decoders; a throttled core takes ten
 ANSWER_S: Final = 30.0  # a fork and a kill take milliseconds, but for where the cores are fought over
 MAX_MESSAGE_BYTES: Final = 64
 MODULE: Final = "app.cell.process"
+# The service may run from the folder that it was started in, which is in its path without a name.
+OWN_CODE: Final = str(Path(__file__).parents[2])
 # No thread but its own: it forks. Nor anything else of the service's environment, which holds secrets.
 ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENCV_LOG_LEVEL": "SILENT"}
 
@@ -37,7 +40,7 @@ class Template:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-s", "-m", MODULE, *arguments],
-                env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), OWN_CODE])},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
