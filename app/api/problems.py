@@ -128,6 +128,15 @@ INTERNAL: Final = ProblemType(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error"
 FAILED: Final = "The service failed; its log has the request id in `instance`."
 CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; nobody reads this answer, but logs and metrics show it
 HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
+# What operations of one kind alone give, for `responses_for` of the others.
+OF_FORMS: Final = (errors.FileMissing, errors.FormTooLarge, errors.MalformedForm)
+OF_ARCHIVES: Final = (
+    errors.ArchiveTooLarge,
+    errors.MalformedArchive,
+    errors.SeriesTooLarge,
+    errors.UnsupportedArchive,
+)
+OF_STORAGE: Final = (errors.SpoolFull, errors.StorageFull, errors.StorageUnavailable, errors.UnknownResult)
 
 
 class Problem(BaseModel):

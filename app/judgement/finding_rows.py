@@ -6,8 +6,9 @@ from typing import Final
 
 from app.judgement.answer_types import Answer, FindingOut
 from app.judgement.size_answers import MeasuredOut, SizeOut
+from app.reports.page_words import TRAIT_NAMES
 
-TRAITS: Final = ("subtlety", "calcification", "sphericity", "margin", "lobulation", "spiculation", "texture")
+TRAITS: Final = tuple(TRAIT_NAMES)
 OF_CASE: Final = ("decision", "scan_probability", "reasons", "quality")
 OF_PLACE: Final = (
     *("finding", "probability", "suspicion", "nodule_probability", "slice", "slices"),

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import numpy as np
 from numpy.typing import NDArray
+from starlette.testclient import TestClient
 
 from app.api.dialects.open_inference import JSON_LENGTH
-from tests.fakes import SIZE_PX
+from app.main import create_app
+from app.settings import Settings
+from tests.fakes import SIZE_PX, ArithmeticBackend, arithmetic_backends, write_models
 
 CLASSIFIER = "nodule-classifier"
 DETECTOR = "nodule-detector"
@@ -20,6 +25,16 @@ INFER = f"/v2/models/{CLASSIFIER}/infer"
 SLICE_INFER = "/v2/models/lungscope-slice/infer"
 HU = (-1000.0, 0.0, 500.0)
 MALIGNANCY = [0.0, 0.5, 0.75]  # of patches of these HU, by ArithmeticBackend
+
+
+@contextmanager
+def served_by(classifier: ArithmeticBackend, folder: Path) -> Iterator[TestClient]:
+    """The service on arithmetic models in a folder, with bounds that tests reach."""
+    write_models(folder)
+    settings = Settings(models_dir=folder, threads=1, max_json_mb=1, max_patches=8)
+    app = create_app(settings, backends=arithmetic_backends(classifier), load_first=True)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
 
 
 def patches(*values: float, size_px: int = SIZE_PX) -> NDArray[np.float32]:

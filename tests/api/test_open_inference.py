@@ -31,6 +31,7 @@ from tests.api.dialects import (
     outputs_of,
     patches,
     problem_of,
+    served_by,
     split,
     tensor,
 )
@@ -45,11 +46,7 @@ def classifier() -> ArithmeticBackend:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, classifier: ArithmeticBackend) -> Iterator[TestClient]:
-    folder = tmp_path_factory.mktemp("open_inference")
-    write_models(folder)
-    settings = Settings(models_dir=folder, threads=1, max_json_mb=1, max_patches=8)
-    app = create_app(settings, backends=arithmetic_backends(classifier), load_first=True)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with served_by(classifier, tmp_path_factory.mktemp("open_inference")) as client:
         yield client
 
 

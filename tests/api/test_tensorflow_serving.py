@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from app.main import create_app
-from app.settings import Settings
-from tests.api.dialects import CLASSIFIER, DETECTOR, HU, MALIGNANCY, patches, problem_of
-from tests.fakes import FILTER_SIZE_PX, SIZE_PX, ArithmeticBackend, arithmetic_backends, write_models
+from tests.api.dialects import CLASSIFIER, DETECTOR, HU, MALIGNANCY, patches, problem_of, served_by
+from tests.fakes import FILTER_SIZE_PX, SIZE_PX, ArithmeticBackend
 
 MODEL = f"/v1/models/{CLASSIFIER}"
 ROWS = patches(*HU).tolist()
@@ -27,11 +25,7 @@ def classifier() -> ArithmeticBackend:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, classifier: ArithmeticBackend) -> Iterator[TestClient]:
-    folder = tmp_path_factory.mktemp("tensorflow_serving")
-    write_models(folder)
-    settings = Settings(models_dir=folder, threads=1, max_json_mb=1, max_patches=8)
-    app = create_app(settings, backends=arithmetic_backends(classifier), load_first=True)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with served_by(classifier, tmp_path_factory.mktemp("tensorflow_serving")) as client:
         yield client
 
 

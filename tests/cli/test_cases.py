@@ -11,17 +11,10 @@ from typing import Any
 import pytest
 
 from app import cli
-from app.inference import registry
 from phantoms.series import SLICES, slice_file
 from phantoms.slices import SECRET_ID
-from tests.fakes import ArithmeticModels, write_models
 
-
-@pytest.fixture(autouse=True)
-def arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_models(tmp_path / "models")
-    monkeypatch.setenv("LUNGSCOPE_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(registry, "create_backend", lambda _name, _threads: ArithmeticModels())
+pytestmark = pytest.mark.usefixtures("arithmetic")
 
 
 @pytest.fixture

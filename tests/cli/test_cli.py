@@ -12,13 +12,12 @@ import pytest
 
 from app import cli
 from app.imaging.chunked import piece_of
-from app.inference import registry
 from app.inference.bundle import load_bundle
 from app.inference.lineage import Lineage, Parent
 from phantoms.series import SLICES, slice_file, zipped
 from phantoms.slices import derived_uid
 from tests.api.conftest import png
-from tests.fakes import ArithmeticModels, write_models
+from tests.fakes import ArithmeticModels
 from tests.imaging.series_files import enhanced_file, taken_files
 from tests.inference.slices import chest
 from tests.keys import write_key
@@ -28,11 +27,7 @@ BUNDLES = ("nodule-classifier", "nodule-detector", "nodule-suspicion", "chest-vi
 STATED = ["--pixel-spacing-mm", "1.4", "--window", "1024,4096"]
 
 
-@pytest.fixture(autouse=True)
-def arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_models(tmp_path / "models")
-    monkeypatch.setenv("LUNGSCOPE_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setattr(registry, "create_backend", lambda _name, _threads: ArithmeticModels())
+pytestmark = pytest.mark.usefixtures("arithmetic")
 
 
 @pytest.fixture

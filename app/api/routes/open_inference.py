@@ -36,26 +36,9 @@ from app.api.dialects.served import outputs_for
 from app.api.dialects.tensors import BYTES, FP32
 from app.api.dialects.turn import in_turn
 from app.api.negotiation import JSON, LANGUAGE_PARAMETER
-from app.api.problems import responses_for
+from app.api.problems import OF_ARCHIVES, OF_FORMS, OF_STORAGE, responses_for
 from app.api.readiness import readiness
-from app.errors import (
-    ArchiveTooLarge,
-    FileMissing,
-    FormTooLarge,
-    MalformedArchive,
-    MalformedForm,
-    NoDicomSource,
-    ResultNotWritten,
-    SeriesTooLarge,
-    SpoolFull,
-    StorageFull,
-    StorageUnavailable,
-    UnfitSeries,
-    UnknownResult,
-    UnknownVersion,
-    UnreadableText,
-    UnsupportedArchive,
-)
+from app.errors import NoDicomSource, ResultNotWritten, UnfitSeries, UnknownResult, UnknownVersion, UnreadableText
 from app.inference.networks import Network, Shape
 from app.inference.vocabulary import Language
 from app.judgement.answers import json_answer
@@ -70,21 +53,10 @@ SAVED_MODEL: Final = "tensorflow_savedmodel"
 EXTENSIONS: Final = ["binary_tensor_data"]
 SHIPPED: Final[dict[str, Example]] = {"slice": {"summary": "The judgement of a slice", "value": SLICE}}
 OF_OTHERS: Final = (
-    ArchiveTooLarge,
-    FileMissing,
-    FormTooLarge,
-    MalformedArchive,
-    MalformedForm,
-    SeriesTooLarge,
-    SpoolFull,
-    StorageFull,
-    StorageUnavailable,
-    UnfitSeries,
-    UnknownResult,
-    UnreadableText,
-    UnsupportedArchive,
-    NoDicomSource,
-    ResultNotWritten,
+    *OF_FORMS,
+    *OF_ARCHIVES,
+    *OF_STORAGE,
+    *(NoDicomSource, ResultNotWritten, UnfitSeries, UnreadableText),
 )
 LENGTH_PARAMETER: Final = {
     "name": JSON_LENGTH,

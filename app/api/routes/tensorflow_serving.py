@@ -13,24 +13,14 @@ from app.api.dialects.served import outputs_for
 from app.api.dialects.tensorflow_serving import read, signature_of, written
 from app.api.dialects.turn import in_turn
 from app.api.model_cards import version_status
-from app.api.problems import responses_for
+from app.api.problems import OF_ARCHIVES, OF_FORMS, OF_STORAGE, responses_for
 from app.api.schemas import StatusAnswer
 from app.errors import (
-    ArchiveTooLarge,
     DecoderUnavailable,
-    FileMissing,
-    FormTooLarge,
-    MalformedArchive,
     MalformedDicom,
-    MalformedForm,
     MalformedPicture,
-    SeriesTooLarge,
-    SpoolFull,
-    StorageFull,
-    StorageUnavailable,
     UnknownResult,
     UnreadableText,
-    UnsupportedArchive,
     UnsupportedMediaType,
     UnsupportedTransferSyntax,
 )
@@ -38,23 +28,11 @@ from app.inference.networks import Network
 
 router = APIRouter(prefix="/v1/models", tags=["tensorflow serving"], dependencies=[Depends(authorise)])
 OF_OTHERS: Final = (
-    ArchiveTooLarge,
-    DecoderUnavailable,
-    FileMissing,
-    FormTooLarge,
-    MalformedArchive,
-    MalformedDicom,
-    MalformedForm,
-    MalformedPicture,
-    SeriesTooLarge,
-    SpoolFull,
-    StorageFull,
-    StorageUnavailable,
-    UnknownResult,
-    UnreadableText,
-    UnsupportedArchive,
-    UnsupportedMediaType,
-    UnsupportedTransferSyntax,
+    *OF_FORMS,
+    *OF_ARCHIVES,
+    *OF_STORAGE,
+    *(DecoderUnavailable, MalformedDicom, MalformedPicture),
+    *(UnreadableText, UnsupportedMediaType, UnsupportedTransferSyntax),
 )
 SHIPPED: Final[dict[str, Example]] = {"shipped": {"summary": "The shipped model", "value": "nodule-classifier"}}
 OF_PREDICT: Final[dict[str, Any]] = {
