@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.delivery.clock_steps import ClockReading
-from app.delivery.series_states import SeriesStates, Settled
+from app.delivery.series_states import KNOWN_S, SeriesStates, Settled
 from app.errors import SpoolFull
 from app.reports.result import ObjectKind, ResultObject
 
@@ -108,8 +108,9 @@ class ResultStore(SeriesStates):
         return int(undelivered)
 
     def follow_clock(self, reading: ClockReading, *, now: float, keep_s: float) -> float:
-        """Have everything expire as late as before the clock was set, `keep_s` from now at the latest, and deliver at
-        once what waits; returns by how many seconds it was set since any process looked."""
+        """Have everything expire as late as before the clock was set, `keep_s` from now at the latest (KNOWN_S what is
+        remembered of series), and deliver at once what waits; returns by how many seconds it was set since any process
+        looked."""
         with self._transaction() as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(CLOCK)
@@ -119,9 +120,10 @@ class ResultStore(SeriesStates):
                 connection.execute("DELETE FROM clock")
                 connection.execute("INSERT INTO clock VALUES (?, ?)", (reading.boot, reading.ahead_s))
             if step_s:
-                later, latest = max(step_s, 0.0), now + keep_s
-                for table in ("objects", "judged", "series"):
-                    connection.execute(f"UPDATE {table} SET expires_at = min(expires_at + ?, ?)", (later, latest))
+                later = max(step_s, 0.0)
+                most_of = dict.fromkeys(("objects", "judged", "series"), keep_s) | {"known_series": KNOWN_S}
+                for table, most_s in most_of.items():
+                    connection.execute(f"UPDATE {table} SET expires_at = min(expires_at + ?, ?)", (later, now + most_s))
                 connection.execute("UPDATE deliveries SET due_at = min(due_at, ?)", (now,))
         return step_s
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 
+from app.delivery.clock_steps import read_clock
 from app.delivery.judging import MAX_ATTEMPTS, SpoolWork
 from app.delivery.series_states import KNOWN_S, SeriesName, SeriesStatus
 from app.delivery.spool import Spool, SpoolLimits
@@ -182,6 +183,20 @@ def test_what_was_judged_is_forgotten_after_its_time(site: Site) -> None:
     name = site.spool.name_of(SERIES)
     assert site.store.known(name) is not None
     site.store.expire(time.time() + KNOWN_S + HOUR_S)
+    assert site.store.known(name) is None
+
+
+def test_a_clock_that_is_set_makes_nobody_forget_what_was_judged(site: Site) -> None:
+    now, name = time.time(), site.spool.name_of(SERIES)
+    site.bring("a")
+    site.run()
+    reading, ahead_s = read_clock(), 2 * KNOWN_S
+    assert reading is not None
+    reading = replace(reading, ahead_s=reading.ahead_s + ahead_s)
+    site.store.follow_clock(reading, now=now + ahead_s, keep_s=HOUR_S)
+    site.store.expire(now + ahead_s)
+    assert site.store.known(name) is not None
+    site.store.expire(now + ahead_s + KNOWN_S + HOUR_S)
     assert site.store.known(name) is None
 
 
