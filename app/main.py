@@ -183,7 +183,12 @@ def _services(
         settings.max_slices,
         opinions,
         deidentify=settings.deidentify,
-        results=ResultOptions(settings.max_pictures, settings.fhir_patient_system, settings.fhir_accession_system),
+        results=ResultOptions(
+            settings.max_pictures,
+            settings.fhir_patient_system,
+            settings.fhir_accession_system,
+            settings.fhir_pdf,
+        ),
         keep_digests=records.kept,
         decoder=decoder,
     )

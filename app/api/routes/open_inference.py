@@ -42,7 +42,7 @@ from app.errors import NoDicomSource, ResultNotWritten, UnfitSeries, UnknownResu
 from app.inference.networks import Network, Shape
 from app.inference.vocabulary import Language
 from app.judgement.answers import json_answer
-from app.judgement.parameters import parse_parameters
+from app.judgement.parameters import parse_parameters, require_fhir
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 GUARDED: Final = [Depends(authorise)]
@@ -241,6 +241,7 @@ def _judge(
     sent = read(body, length, services.tensor_limit)
     binary = wanted(sent, (ANSWER,))
     parameters = parse_parameters(texts_of(sent))
+    require_fhir(parameters, "json")
     judgement = services.judge.slice(file_of(sent, IMAGE), parameters, began)
     request_id, records = telemetry.request_id.get() or "", services.records
     if records.kept:

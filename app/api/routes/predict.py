@@ -24,7 +24,7 @@ from app.inference.engine import Abandoned
 from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
 from app.judgement.formats import headers_of, render
-from app.judgement.parameters import KNOWN, parse_parameters
+from app.judgement.parameters import KNOWN, parse_parameters, require_fhir
 from app.judgement.records import Receipt
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
@@ -87,6 +87,7 @@ async def predict(
         services.registry.models()
         upload = await read_upload(request, services.slice_limit)
     parameters = parse_parameters(upload.parameters)
+    require_fhir(parameters, wanted)
     request_id = telemetry.request_id.get() or ""
     actor, records = actor_of(request), services.records
 
