@@ -145,6 +145,14 @@ def parse_series_parameters(texts: Mapping[str, str]) -> Parameters:
     )
 
 
+def parse_comparison_parameters(texts: Mapping[str, str]) -> Parameters:
+    """Parse the parameters of a comparison: there are none, and what is given is remarked on."""
+    ignored = sum(1 for text in texts.values() if text.strip())
+    message = f"{ignored} parameter(s) are not known here and were ignored."
+    notes = (QualityNote("parameter_ignored", "warning", message),) if ignored else ()
+    return Parameters(notes=notes, ignored=ignored)
+
+
 def require_fhir(parameters: Parameters, wanted: str) -> None:
     """Raise InvalidParameter for `pdf` with an answer in another format than FHIR."""
     if parameters.pdf and wanted != "fhir":

@@ -38,7 +38,14 @@ from app.api.dialects.turn import in_turn
 from app.api.negotiation import JSON, LANGUAGE_PARAMETER
 from app.api.problems import OF_ARCHIVES, OF_FORMS, OF_STORAGE, responses_for
 from app.api.readiness import readiness
-from app.errors import NoDicomSource, ResultNotWritten, UnfitSeries, UnknownResult, UnknownVersion, UnreadableText
+from app.errors import (
+    NoDicomSource,
+    ResultNotWritten,
+    UnfitSeries,
+    UnknownResult,
+    UnknownVersion,
+    UnreadableText,
+)
 from app.inference.networks import Network, Shape
 from app.inference.vocabulary import Language
 from app.judgement.answers import json_answer
