@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -32,6 +32,16 @@ class Scan:
     def findings(self) -> tuple[Finding, ...]:
         """The findings that have a place."""
         return tuple(finding for finding in self.prediction.findings if finding.center_mm is not None)
+
+    def middle_mm(self, finding: Finding) -> PointMm:
+        """The middle of a finding in patient mm: its centre, moved from the slice on which it is largest to the middle
+        of those on which it shows."""
+        x, y, z = finding.center_mm or (0.0, 0.0, 0.0)
+        if finding.slice is None or not finding.slices:
+            return x, y, z
+        up = (finding.slices[0].index + finding.slices[-1].index) / 2 - finding.slice.index
+        along = up * self.grid.to_mm[:3, 0]
+        return x + float(along[0]), y + float(along[1]), z + float(along[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ def _nodules(
     current: Scan, prior: Scan, alignment: Alignment | None, interval: Interval
 ) -> tuple[tuple[Nodule, ...], tuple[int, int]]:
     now, before = current.findings, prior.findings
-    pairs = {} if alignment is None or not alignment.is_good else _pairs(now, before, alignment)
+    pairs = {} if alignment is None or not alignment.is_good else _pairs(current, prior, alignment)
     partners = {match.prior for match in pairs.values()}
     alone = [n for n in range(len(before)) if n not in partners]
     nodules = [
@@ -110,9 +120,9 @@ def _nodules(
     return tuple(nodules), left_out
 
 
-def _pairs(now: Sequence[Finding], before: Sequence[Finding], alignment: Alignment) -> dict[int, Match]:
-    places = [f.center_mm for f in now if f.center_mm is not None]
-    earlier = [alignment.to_current(f.center_mm) for f in before if f.center_mm is not None]
+def _pairs(current: Scan, prior: Scan, alignment: Alignment) -> dict[int, Match]:
+    places = [current.middle_mm(finding) for finding in current.findings]
+    earlier = [alignment.to_current(prior.middle_mm(finding)) for finding in prior.findings]
     return {match.current: match for match in matches(places, earlier)}
 
 
@@ -148,19 +158,20 @@ def _single(
         return Nodule(now, before, "not_compared", "scan_rejected")
     if alignment is None or not alignment.is_good:
         return Nodule(now, before, "not_compared", "lungs_not_aligned")
-    expected = _expected(now, before, other, alignment)
+    if now is not None:
+        expected = _expected(alignment.to_prior(current.middle_mm(now)), other)
+        verdict: Verdict = "new"
+    elif before is not None:
+        expected = _expected(alignment.to_current(prior.middle_mm(before)), other)
+        verdict = "gone"
+    else:
+        raise ValueError("a nodule is in one scan at least")
     if expected is None:
         return Nodule(now, before, "not_compared", "outside_other_scan")
-    return Nodule(now, before, "new" if now is not None else "gone", expected=expected)
+    return Nodule(now, before, verdict, expected=expected)
 
 
-def _expected(now: Finding | None, before: Finding | None, other: Scan, alignment: Alignment) -> Place | None:
-    if now is not None and now.center_mm is not None:
-        point_mm = alignment.to_prior(now.center_mm)
-    elif before is not None and before.center_mm is not None:
-        point_mm = alignment.to_current(before.center_mm)
-    else:
-        return None
+def _expected(point_mm: PointMm, other: Scan) -> Place | None:
     if (place := other.grid.place_of(point_mm)) is None:
         return None
     index, point_px = place

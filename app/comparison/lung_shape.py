@@ -12,8 +12,8 @@ from app.imaging.ct import PointMm, PointPx
 from app.imaging.volume import CTVolume
 from app.imaging.volume_lungs import segment_volume
 
-SHAPE_MM: Final = 3.0  # a surface of thousands of such voxels lies to a tenth of one
-IN_PLANE_STEP: Final = 2  # of the lungs' own pixels, which have half of SHAPE_MM
+SHAPE_MM: Final = 4.0  # a surface of thousands of such voxels lies to a tenth of one
+IN_PLANE_STEP: Final = 3  # of the lungs' own pixels, which have a third of SHAPE_MM
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float64]  # (N, 3)
@@ -64,7 +64,7 @@ def lung_shape(volume: CTVolume) -> LungShape | None:
     if not lungs.any():
         return None
     mask = np.stack([lungs.work_mask(k)[::IN_PLANE_STEP, ::IN_PLANE_STEP] for k in range(len(lungs))])
-    # From every second of the lungs' pixels to the scan's: centres lie as `cv2.resize` places them.
+    # From every third of the lungs' pixels to the scan's: centres lie as `cv2.resize` places them.
     scales = [n / m for n, m in zip(volume.hu.shape[1:], lungs.work_shape, strict=True)]
     to_pixels = np.diag([1.0, *(IN_PLANE_STEP * scale for scale in scales), 1.0])
     to_pixels[1:3, 3] = [scale / 2 - 0.5 for scale in scales]

@@ -21,6 +21,7 @@ from app.imaging.ct import PointMm
 BAND_MM: Final = 10.0  # points so far from a surface at most: their distance is to the same piece of it in both
 POINTS: Final = 6000  # of two square decimetres of surface
 FAR_MM: Final = 3.0  # from here on a distance counts less: a breath, not the way the scan lies
+LOSSES: Final = ("soft_l1", "cauchy")  # the first finds the way from afar, the second leaves a breath out
 ARM_MM: Final = 100.0  # half of a lung's height: a rotation by one unit moves its ends as far as a shift by one
 MIN_OVERLAP: Final = 0.75  # Dice; lungs of one patient in two breaths share more, those of two patients seldom
 
@@ -102,8 +103,9 @@ def align(prior: LungShape, current: LungShape) -> Alignment:
 
     starts = [np.concatenate([np.zeros(3), shift]) for shift in _first_shifts(prior, current)]
     # What lies beyond the other scan costs at the start, or a start beside it would be the best.
-    start = min(starts, key=lambda pose: float(np.abs(gaps(pose, BAND_MM)).mean()))
-    pose = least_squares(gaps, start, loss="soft_l1", f_scale=FAR_MM).x
+    pose = min(starts, key=lambda start: float(np.abs(gaps(start, BAND_MM)).mean()))
+    for loss in LOSSES:
+        pose = least_squares(gaps, pose, loss=loss, f_scale=FAR_MM).x
     matrix = _matrix(pose, centre)
     surface = np.abs(wanted) <= max(prior.spacing_mm)
     apart_mm = float(np.median(np.abs(gaps(pose)[surface])))

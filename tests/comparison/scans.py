@@ -33,7 +33,7 @@ ANNA: Final = {"PatientID": "17", "PatientBirthDate": "19500101", "PatientSex": 
 
 @cache
 def _lungs(rotation_deg: tuple[float, float, float], shift_mm: tuple[float, float, float]) -> LungShape:
-    return lungs_at(pose(rotation_deg, shift_mm), (4.0, 4.0, 4.0))
+    return lungs_at(pose(rotation_deg, shift_mm), (6.0, 6.0, 6.0))
 
 
 def found(
@@ -69,7 +69,7 @@ def scan(
     shift_mm: tuple[float, float, float] = (0, 0, 0),
     day: str | None = None,
     patient: Mapping[str, str] = ANNA,
-    decision: Decision = "cancer_suspected",
+    decision: Decision | None = None,
     **changes: Any,
 ) -> Scan:
     """A scan in which the patient lies at a pose."""
@@ -78,6 +78,7 @@ def scan(
     slice_mm, kernel = changes.get("slice_mm", 2.5), changes.get("kernel")
     facts = ScanFacts(kernel=kernel)
     source = SliceSource("dicom", 128, 128, series_instance_uid=changes.get("series"), facts=facts)
+    decision = decision or ("cancer_suspected" if findings else "normal")
     prediction = Prediction(
         decision=decision,
         probability=0.5 if findings else None,
