@@ -6,6 +6,7 @@ It knows nothing of HTTP: `app.api.problems` holds the one table from these clas
 
 from __future__ import annotations
 
+from app.errors.base import InputError as InputError
 from app.errors.base import LungscopeError as LungscopeError
 from app.errors.base import Unavailable as Unavailable
 from app.errors.connections import BadHost as BadHost
@@ -19,10 +20,10 @@ from app.errors.connections import UnknownHost as UnknownHost
 from app.errors.connections import UnknownMethod as UnknownMethod
 from app.errors.connections import UnsupportedVersion as UnsupportedVersion
 from app.errors.connections import UrlTooLong as UrlTooLong
-
-
-class InputError(LungscopeError):
-    """What was sent cannot be used; sending the same again cannot succeed."""
+from app.errors.pairs import DifferentPatients as DifferentPatients
+from app.errors.pairs import PriorAfterCurrent as PriorAfterCurrent
+from app.errors.pairs import SeriesMissing as SeriesMissing
+from app.errors.pairs import UnfitPair as UnfitPair
 
 
 class MalformedInput(InputError):
@@ -247,22 +248,6 @@ class GantryTilt(UnfitSeries, code="gantry_tilt"):
 
 class NotAxial(UnfitSeries, code="not_axial"):
     """Slices that are not cut across the patient's long axis."""
-
-
-class UnfitPair(InputError):
-    """What is no two series to be compared, although each file may be read."""
-
-
-class SeriesMissing(UnfitPair, code="two_series_expected"):
-    """A form without files in one of the two parts for series, or with files in another."""
-
-
-class DifferentPatients(UnfitPair, code="different_patients"):
-    """Two series to be compared whose headers contradict each other about the patient."""
-
-
-class PriorAfterCurrent(UnfitPair, code="prior_after_current"):
-    """A prior series that is later than the current one."""
 
 
 class NotAuthorised(LungscopeError, code="not_authorised"):
