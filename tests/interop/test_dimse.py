@@ -1,0 +1,72 @@
+"""docs/pacs.md for a modality and an archive that speak DIMSE alone: DCMTK's, and Orthanc without its plug-in."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import Comprehensive3DSRStorage
+
+from benchmarks.serving.service import PATIENCE_S, Service, eventually, free_port
+from phantoms.series import SLICES, slice_file
+from tests.dimse.command import DimseCommand
+from tests.interop.conftest import page_commands
+from tests.reports.conftest import absent
+
+pytestmark = pytest.mark.interop
+TOOLS = ("echoscu", "storescu", "storescp")
+
+
+@contextmanager
+def storescp(folder: Path) -> Iterator[int]:
+    """DCMTK's receiver as an archive, which takes uncompressed objects alone, at the port that is yielded."""
+    if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
+        absent(f"{missing[0]} not found: make interop-tools")
+    port = free_port()
+    folder.mkdir()
+    process = subprocess.Popen(["storescp", "-aet", "ARCHIVE", "-od", str(folder), str(port)])
+    yield port
+    process.terminate()
+    process.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Path:
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for index in range(SLICES):
+        (folder / f"{index}.dcm").write_bytes(slice_file(index))
+    return folder
+
+
+def test_a_series_by_storescu_ends_in_results_by_c_store(tmp_path: Path, series: Path) -> None:
+    with storescp(tmp_path / "archive") as port:
+        state = {"LUNGSCOPE_SPOOL_DIR": str(tmp_path / "state")}
+        service = Service(environment={**state, "LUNGSCOPE_DELIVER_DIMSE": f"ARCHIVE@127.0.0.1:{port}"})
+        command = DimseCommand(tmp_path / "state", tmp_path / "log")
+        sent = page_commands("pacs.md", "echoscu").replace("11112", str(command.port))
+        sent = sent.replace("/path/to/series", str(series))
+        subprocess.run(["sh", "-e", "-c", sent], check=True)
+        service.wait_until_ready()
+        report = eventually(lambda: report_in(tmp_path / "archive"))
+        assert report is not None
+        assert report.StudyInstanceUID == dcmread(series / "0.dcm").StudyInstanceUID
+        assert command.end() == 0
+        service.process.terminate()
+        assert service.end() == 0
+    refused = subprocess.run(["echoscu", "-aet", "STRANGER", "-aec", "LUNGSCOPE", "127.0.0.1", str(command.port)])
+    assert refused.returncode
+
+
+def report_in(folder: Path) -> object:
+    """The structured report, once it is there and whole."""
+    for path in folder.iterdir():
+        found = dcmread(path, force=True)
+        if found.get("SOPClassUID") == Comprehensive3DSRStorage and "ContentSequence" in found:
+            return found
+    return None
