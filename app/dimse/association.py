@@ -23,7 +23,9 @@ from app.dimse.transfer import Announced, Transfer, Unacceptable
 from app.intake import CANNOT_UNDERSTAND, PROCESSING_FAILURE
 
 INVALID_PDU: Final = "Evt19"  # of the state machine (PS3.8 table 9-10): it answers with an abort
+OF_COMMAND: Final = 1  # bit of a fragment's first byte (PS3.8 E.2)
 REJECTED: Final = {(1, 3): "unknown_caller", (1, 7): "unknown_title", (3, 2): "too_many"}  # PS3.8 table 9-21
+NOT_ASKED: Final = "not_asked"  # for an association
 logger = logging.getLogger(__name__)
 
 
@@ -90,6 +92,8 @@ class StoreProvider(DIMSEServiceProvider):
 
     def _receive(self, context_id: int, value: bytes) -> None:
         message = self.message = self.message or DIMSEMessage()
+        if bool(value[0] & OF_COMMAND) == isinstance(message, C_STORE_RQ):
+            raise Unacceptable("data before a request, or a command before the end of its data")
         part = P_DATA()
         part.presentation_data_value_list.append((context_id, value))
         whole = message.decode_msg(part, self.assoc)
@@ -98,7 +102,7 @@ class StoreProvider(DIMSEServiceProvider):
         if isinstance(message, C_STORE_RQ):
             if not whole and not isinstance(message.data_set, Transfer):
                 self._begin(message, context_id)
-        elif not (whole and isinstance(message, C_ECHO_RQ)) and not _is_begun(message):
+        elif type(message) is not DIMSEMessage and not (whole and isinstance(message, C_ECHO_RQ)):
             raise Unacceptable("neither C-ECHO nor C-STORE")
         if whole:
             self.message = None
@@ -121,11 +125,6 @@ class StoreProvider(DIMSEServiceProvider):
         transfer = Transfer(self._desk, announced)
         self._transfers.append(transfer)
         message.data_set = transfer
-
-
-def _is_begun(message: DIMSEMessage) -> bool:
-    """Whether nothing but a part of a command has come of it."""
-    return type(message) is DIMSEMessage and not (message.data_set and message.data_set.getbuffer().nbytes)
 
 
 class StoringAssociation(Association):
@@ -177,8 +176,10 @@ class StoringAssociation(Association):
         self._desk.metrics.instances("broken_off").inc(broken_off)
         outcome = self._outcome()
         self._desk.metrics.associations(outcome).inc()
+        if outcome == NOT_ASKED:  # whoever looks every second whether the port is open shall not fill the log
+            return
         told: dict[str, Any] = {"address": self.address, "outcome": outcome}
-        if self.is_rejected or not self.accepted_contexts:
+        if self.is_rejected:
             self._desk.refused("unknown", self.address, outcome)
         else:  # its title is one that the operator wrote down
             told |= {"caller": self.requestor.ae_title, "stored": self._stored.total(), "broken_off": broken_off}
@@ -187,6 +188,8 @@ class StoringAssociation(Association):
             self._all_sent()
 
     def _outcome(self) -> str:
+        if self.requestor.primitive is None:
+            return NOT_ASKED
         if self.is_rejected:
             answer = self.acceptor.primitive
             reason = (None, None) if answer is None else (answer.result_source, answer.diagnostic)

@@ -76,6 +76,7 @@ def test_a_connection_that_asks_for_nothing_is_closed(tmp_path: Path) -> None:
         socket.create_connection(("127.0.0.1", site.port), timeout=PATIENCE_S) as silent,
     ):
         assert silent.recv(1) == b""
+        assert site.counted("associations", "not_asked")
 
 
 def test_an_association_in_which_nothing_happens_is_ended(tmp_path: Path) -> None:
