@@ -96,8 +96,7 @@ def _be_quiet() -> None:
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:
-    if failure.exc_value is not None:
-        logger.error("a thread ended: %s", type(failure.exc_value).__name__, exc_info=failure.exc_value)
+    logger.warning("a thread of an association ended: %s", failure.exc_type.__name__, exc_info=failure.exc_value)
 
 
 def _inbox(folder: Path, settings: Settings, metrics: DimseMetrics) -> Inbox:

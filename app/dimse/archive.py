@@ -75,11 +75,11 @@ def archive_tls(ca_file: Path | None, certificate: Path | None, key: Path | None
 class DimseDestination:
     """Sends each result in an association of its own; one that the archive already has counts as delivered."""
 
-    name: Final = "dimse"
     kind: ObjectKind = "dicom"
 
-    def __init__(self, peer: Peer, title: str) -> None:
+    def __init__(self, peer: Peer, title: str, name: str = "dimse") -> None:
         """`title` is our own."""
+        self.name = name
         _config.LOG_HANDLER_LEVEL = "none"
         self._peer = peer
         self._title = title

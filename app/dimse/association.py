@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import threading
 import time
 from collections import Counter
 from typing import Any, Final
@@ -24,7 +25,8 @@ from app.intake import CANNOT_UNDERSTAND, PROCESSING_FAILURE
 
 INVALID_PDU: Final = "Evt19"  # of the state machine (PS3.8 table 9-10): it answers with an abort
 OF_COMMAND: Final = 1  # bit of a fragment's first byte (PS3.8 E.2)
-REJECTED: Final = {(1, 3): "unknown_caller", (1, 7): "unknown_title", (3, 2): "too_many"}  # PS3.8 table 9-21
+TOO_MANY: Final = (2, 3, 2)  # for now, by the service provider: local limit exceeded (PS3.8 table 9-21)
+REJECTED: Final = {(1, 3): "unknown_caller", (1, 7): "unknown_title", (3, 2): "too_many"}  # source and reason
 NOT_ASKED: Final = "not_asked"  # for an association
 logger = logging.getLogger(__name__)
 
@@ -127,17 +129,37 @@ class StoreProvider(DIMSEServiceProvider):
         message.data_set = transfer
 
 
+class Room:
+    """Lets in as many associations at once as may be. One that is rejected, or has ended, takes no place."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._inside: list[Association] = []
+        self._lock = threading.Lock()
+
+    def let_in(self, association: Association) -> bool:
+        """Whether there was a place for it."""
+        with self._lock:
+            self._inside = [each for each in self._inside if each.is_alive() and not each.is_rejected]
+            if len(self._inside) >= self._places:
+                return False
+            self._inside.append(association)
+            return True
+
+
 class StoringAssociation(Association):
     """An association of a caller, from its connection to its end."""
 
     dimse: StoreProvider
 
-    def __init__(self, ae: ApplicationEntity, desk: Desk) -> None:
+    def __init__(self, ae: ApplicationEntity, desk: Desk, room: Room) -> None:
         super().__init__(ae, "acceptor")
         self.dimse = StoreProvider(self, desk)
         self.dul.daemon = True  # a peer that hangs does not keep the process
         self._desk = desk
         self._stored: Counter[str] = Counter()  # instances, by their series
+        self._room = room
+        self.bind(evt.EVT_REQUESTED, self._requested)
         self.bind(evt.EVT_C_STORE, self._store)
 
     @property
@@ -152,6 +174,12 @@ class StoringAssociation(Association):
             super().run_reactor()
         finally:
             self._end()
+
+    def _requested(self, _event: evt.Event) -> None:
+        """Reject it where there are as many as may be: pynetdicom's own limit counts whoever only connects, too."""
+        if not self._room.let_in(self):
+            self.acse.send_reject(*TOO_MANY)
+            self.kill()
 
     def _store(self, event: evt.Event) -> int:
         """The status of one C-STORE, once it is on the disk."""

@@ -19,7 +19,7 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when it is imported
 from pynetdicom.transport import AssociationServer, RequestHandler
 
-from app.dimse.association import BoundedSocket, StoringAssociation
+from app.dimse.association import BoundedSocket, Room, StoringAssociation
 from app.dimse.desk import MAX_PDU_BYTES, Desk
 from app.imaging.dicom import CT_SOP_CLASSES
 from app.intake import READABLE_SYNTAXES
@@ -36,6 +36,7 @@ class DimseServer(AssociationServer):
     def __init__(self, *given: Any, desk: Desk, **named: Any) -> None:
         self.desk = desk
         self.associations: set[StoringAssociation] = set()
+        self.room = Room(desk.bounds.associations)
         named["request_handler"] = _Caller
         super().__init__(*given, **named)
 
@@ -49,7 +50,7 @@ class DimseServer(AssociationServer):
         return connected, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002  # the library's interface
-        """Whether a connection may ask for an association: as many may as will hear that there are too many."""
+        """Whether a connection may ask for an association: twice as many as will get one may."""
         self.associations = {each for each in self.associations if each.is_alive()}
         if len(self.associations) < 2 * self.desk.bounds.associations:
             return True
@@ -73,7 +74,7 @@ class _Caller(RequestHandler):
 
     def _create_association(self) -> Association:
         server, ae = self.server, self.ae
-        association = StoringAssociation(ae, server.desk)
+        association = StoringAssociation(ae, server.desk, server.room)
         association._server = server  # it closes the connection at the end
         association.set_socket(BoundedSocket(association, self.request, server.desk.bounds.patience_s))
         acceptor = association.acceptor
@@ -99,7 +100,7 @@ class DimseDoor:
         ae = AE(title)
         ae.require_called_aet = True
         ae.require_calling_aet = sorted(callers)
-        ae.maximum_associations = desk.bounds.associations
+        ae.maximum_associations = 2 * desk.bounds.associations
         ae.maximum_pdu_size = MAX_PDU_BYTES
         ae.acse_timeout, ae.network_timeout = desk.bounds.request_s, desk.bounds.idle_s
         syntaxes = [*FIRST_SYNTAXES, *sorted(READABLE_SYNTAXES.difference(FIRST_SYNTAXES))]

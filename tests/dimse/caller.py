@@ -20,7 +20,7 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     MaximumLengthNotification,
 )
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when it is imported
 
 PATIENCE_S: Final = 60
 ACCEPTED, REJECTED, DATA, RELEASED, ABORTED = 2, 3, 4, 6, 7  # types of PDUs (PS3.8 9.3)
@@ -42,8 +42,12 @@ class Caller:
     ) -> None:
         plain = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
         self.socket = plain if tls is None else tls.wrap_socket(plain, server_hostname="127.0.0.1")
-        self.socket.sendall(_request(calling, called, syntax))
-        self.kind, self.answer = self.pdu()
+        try:
+            self.socket.sendall(_request(calling, called, syntax))
+            self.kind, self.answer = self.pdu()
+        except OSError:
+            self.socket.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

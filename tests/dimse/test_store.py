@@ -16,7 +16,7 @@ from pydicom.uid import (
     MRImageStorage,
 )
 from pynetdicom import AE
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when it is imported
 
 from app.audit.trail import AuditTrail
 from app.delivery import spool
