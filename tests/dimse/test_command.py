@@ -94,6 +94,7 @@ def test_a_patient_is_found_only_in_spool_and_results(tmp_path: Path) -> None:
     assert set(statuses[1:5]) <= {0xC000, 0xA900}
     assert statuses[5] == 0xB006
     told = eventually(lambda: _metrics(metrics, 'instances_total{outcome="broken_off"} 1.0'))
+    assert told is not None
     assert command.end() == 0
     assert all(line.startswith("{") for line in command.log.splitlines()), command.log
     for canary in CANARIES:
