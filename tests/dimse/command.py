@@ -18,7 +18,11 @@ class DimseCommand:
     def __init__(self, folder: Path, log: Path, *options: str, **environment: str) -> None:
         self.port = free_port()
         self._log = log
-        variables = {"LUNGSCOPE_SPOOL_DIR": str(folder), "LUNGSCOPE_DIMSE_CALLERS": "CT01, PACS", **environment}
+        variables = {
+            "LUNGSCOPE_SPOOL_DIR": str(folder),
+            "LUNGSCOPE_DIMSE_CALLERS": "CT01, PACS, ORTHANC",
+            **environment,
+        }
         with log.open("ab") as stream:
             self.process = subprocess.Popen(
                 [
