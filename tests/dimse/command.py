@@ -20,7 +20,7 @@ class DimseCommand:
         self._log = log
         variables = {
             "LUNGSCOPE_SPOOL_DIR": str(folder),
-            "LUNGSCOPE_DIMSE_CALLERS": "CT01, PACS, ORTHANC",
+            "LUNGSCOPE_DIMSE_CALLERS": "CT01, ORTHANC",
             **environment,
         }
         with log.open("ab") as stream:
