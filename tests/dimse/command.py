@@ -24,6 +24,7 @@ class DimseCommand:
             **environment,
         }
         with log.open("ab") as stream:
+            before = self.log.count("DIMSE is taken")
             self.process = subprocess.Popen(
                 [
                     *("env", *(f"{name}={value}" for name, value in variables.items())),
@@ -31,7 +32,6 @@ class DimseCommand:
                 ],
                 stderr=stream,
             )
-        before = self.log.count("DIMSE is taken")
         eventually(lambda: self.log.count("DIMSE is taken") > before or self.process.poll() is not None)
         assert self.process.poll() is None, self.log
 
