@@ -58,12 +58,13 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "judgement": {"reports", "explain", "guidelines", "text", "inference", "imaging", "audit", "telemetry", "errors"},
     "api": CORE
     | {"guidelines", "text", "judgement", "audit", "signing", "delivery", "security", "settings", "server", "web"},
+    "batch": {"judgement", "inference", "imaging", "security", "private_files", "errors"},
     "main": APP,
-    "cli": APP - {"api", "web"} | {"training"},
+    "cli": APP - {"api", "web"} | {"batch", "training"},
     "phantoms": {"imaging"},
     "training": {"imaging", "inference", "text", "errors", "phantoms"},
     "scripts": APP | {"training", "benchmarks", "phantoms"},
-    "benchmarks": APP | {"cli", "training", "phantoms"},
+    "benchmarks": APP | {"batch", "cli", "training", "phantoms"},
 }
 # Rooms of training, each with those it may import; a room may know only rooms above it here, so there is no circle.
 ROOMS: Final[dict[str, set[str]]] = {
@@ -93,6 +94,7 @@ CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "highdicom": ("app.reports",),
     "fhir": ("app.reports",),
     "reportlab": ("app.reports",),
+    "pyarrow": ("app.batch.tables", "benchmarks"),
     "fontTools": ("benchmarks",),
     "uvicorn": ("app.server", "app.cli", "benchmarks"),
     "sklearn": ("training",),
