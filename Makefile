@@ -349,7 +349,7 @@ $(SERVE_READY): requirements/full.lock pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(DEV_READY): requirements/dev.lock pyproject.toml | $(BIN)/python
-	@echo "==> Installing what serving, training and checking need from requirements/dev.lock: about 680 MB to download" \
+	@echo "==> Installing what serving, training and checking need from requirements/dev.lock: about 760 MB to download" \
 	  "the first time"
 	$(PIP) install --require-hashes -r requirements/dev.lock
 	$(PIP) install --no-deps --no-build-isolation -e .

@@ -1,6 +1,6 @@
 """What an archive asks of machines, disks and network, on paper: `python -m benchmarks.hospital --page docs/scale.md`
 
-A simulation with numbers that were measured (docs/results/batch.json) and numbers that are assumed, each named below.
+A simulation with numbers that were measured (batch.json and series.json in docs/results) and numbers that are assumed.
 A fleet of machines shares an archive. Each machine indexes its share, one file after the other, and then judges it on
 all cores, as `lungscope batch` does. A core that judges a series waits for its files first, and all wait for one
 archive, which hands out so many bytes and opens so many files a second. Some thousand series stand for all.
@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from benchmarks.serving.report import filled
 
 REPOSITORY: Final = Path(__file__).parents[1]
-RESULTS: Final = REPOSITORY / "docs" / "results" / "batch.json"
+RESULTS: Final = REPOSITORY / "docs" / "results"
 MARK: Final = "<!-- figures: python -m benchmarks.hospital -->"
-SAMPLE: Final = 5000  # series that are simulated
+SAMPLE: Final = 30_000  # series that are simulated: many for each core, so that the last ones do not count
+MACHINES: Final = (1, 4, 8, 16, 32)
 DAY_S: Final = 86_400
 GIGABIT: Final = 1e9 / 8  # bytes
 GB: Final = 1e9
@@ -43,18 +44,18 @@ class Measured:
     worker_bytes: float
 
     @classmethod
-    def read(cls, path: Path = RESULTS) -> Measured:
-        """From what `benchmarks.batch` wrote: the scan for judging, the largest archive of phantoms for the rest."""
-        figures = json.loads(path.read_text("utf-8"))
-        scan, phantoms = figures["scans"][0], figures["phantoms"][-1]
+    def read(cls, results: Path = RESULTS) -> Measured:
+        """What a series of 600 slices costs the judge by `benchmarks.series`, the rest by `benchmarks.batch`."""
+        figures, series = (json.loads((results / name).read_text("utf-8")) for name in ("batch.json", "series.json"))
+        scan, phantoms, judged_series = figures["scans"][0], figures["phantoms"][-1], series["series"][-1]
         files = phantoms["slices"]
         return cls(
-            slice_s=scan["workers_cpu_ms_per_series"] / scan["slices"] / 1000,
+            slice_s=judged_series["cpu_ms_per_slice"] / 1000,
             indexed_file_s=phantoms["index_cpu_ms_per_series"] / files / 1000,
             slice_bytes=scan["bytes"] / scan["slices"],
             index_bytes_per_file=phantoms["index_bytes_per_series"] / files,
             row_bytes=phantoms["table_bytes_per_series"],
-            worker_bytes=scan["worker_peak_mb"] * 1e6,
+            worker_bytes=judged_series["first_peak_mb"] * 1e6,
         )
 
 
@@ -167,11 +168,12 @@ def told(measured: Measured, archive: Archive, machines: Sequence[int]) -> str:
                 f"| {f.archive_busy:.0%} | {f.limit} |"
             )
     one = forecast(measured, archive, Fleet(machines[0]))
-    index_bytes = one.index_bytes * machines[0]
+    moved_tb, table_gb = one.moved_bytes / 1e12, one.table_bytes / GB
+    index_gb, memory_gb = one.index_bytes * machines[0] / GB, one.memory_bytes / GB
     words = (
-        f"{archive.series:,} series are {one.moved_bytes / 1e12:,.0f} TB on the network,",
-        f"{one.table_bytes / GB:,.1f} GB of tables, and on all machines together {index_bytes / GB:,.0f} GB of index.",
-        f"The workers of a machine of {Fleet(1).cores} cores take {one.memory_bytes / GB:.0f} GB of memory.",
+        f"{archive.series:,} series are {moved_tb:,.0f} TB on the network and {table_gb:,.0f} GB of tables; with a",
+        f"file for each slice, {index_gb:,.0f} GB of index on all machines together. The workers of a machine of",
+        f"{Fleet(1).cores} cores take {memory_gb:.0f} GB of memory.",
     )
     return "\n".join([*rows, "", *words])
 
@@ -179,7 +181,7 @@ def told(measured: Measured, archive: Archive, machines: Sequence[int]) -> str:
 def main() -> None:
     """Parse arguments, simulate, write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--machines", type=int, nargs="+", default=(1, 5, 20, 50))
+    parser.add_argument("--machines", type=int, nargs="+", default=MACHINES)
     parser.add_argument("--page", type=Path)
     given = parser.parse_args()
     text = told(Measured.read(), Archive(), given.machines)

@@ -25,9 +25,10 @@ from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.registry import ModelRegistry
 from app.judgement.judge import Judge
 from app.locks import held_if_free
-from app.private_files import private_folder
+from app.private_files import PRIVATE, private_folder
 from app.security.pseudonyms import load_key
-from app.settings import MEGABYTE, Settings, usable_cores
+from app.server.worker_process import leave_no_core
+from app.settings import MEGABYTE, Settings
 from app.telemetry import Metrics
 
 STATE: Final = "state"  # the folder of index and key
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     out = Path(os.path.abspath(options.out))  # noqa: PTH100  # Path.resolve would follow the operator's links
     state = out / STATE
     try:
-        private_folder(out)
+        out.mkdir(PRIVATE, parents=True, exist_ok=True)
         private_folder(state)
         with held_if_free(state / "lock") as is_free:
             if not is_free:
@@ -59,21 +60,22 @@ def _run(options: argparse.Namespace, settings: Settings, registry: ModelRegistr
     from app.batch.batch import Plan, run_batch  # imports pyarrow
 
     quiet_decoders()
+    # How many threads a runtime has may change the last digit of an answer; and there is a worker for each core.
+    if "threads" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"threads": 1})
     key = None if options.identifiers == "plain" else load_key(settings.audit_dir or state)
     source = Path(os.path.abspath(options.source))  # noqa: PTH100
     facts = {"identifiers": options.identifiers, **_facts(settings, registry)}
     plan = Plan(source, out, options.workers, Names(key), facts)
-    each = settings
-    if "threads" not in settings.model_fields_set:
-        each = settings.model_copy(update={"threads": max(1, usable_cores() // options.workers)})
     with Index(state / "index.sqlite") as index:
-        run_batch(plan, index, partial(loaded_judge, each))
+        run_batch(plan, index, partial(loaded_judge, settings))
         return _told(index)
 
 
 @contextmanager
 def loaded_judge(settings: Settings) -> Iterator[Judge]:
     """A judge as that of `lungscope predict`, its models loaded, for a process of its own."""
+    leave_no_core()
     quiet_decoders()
     spare_threads()
     limits = CellLimits(settings.decoder_mb * MEGABYTE, settings.decoder_seconds, idle=1)
@@ -91,6 +93,7 @@ def _facts(settings: Settings, registry: ModelRegistry) -> dict[str, str]:
         "version": __version__,
         "models": " ".join(models),
         "backend": settings.backend,
+        "threads": str(settings.threads),
         "operating point": str(registry.threshold),
         "most slices": str(settings.max_slices),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.hospital import DAY_S, MARK, Archive, Fleet, Measured, forecast, told
+from benchmarks.hospital import DAY_S, MACHINES, MARK, Archive, Fleet, Measured, forecast, told
 
 MEASURED = Measured(
     slice_s=0.03,
@@ -53,4 +53,4 @@ def test_the_same_seed_gives_the_same_forecast() -> None:
 def test_the_page_has_the_figures_of_the_measurements_in_the_repository() -> None:
     page = Path("docs/scale.md").read_text("utf-8")
     assert MARK in page
-    assert told(Measured.read(), Archive(), (1, 5, 20, 50)) in page
+    assert told(Measured.read(), Archive(), MACHINES) in page
