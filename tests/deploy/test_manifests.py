@@ -95,6 +95,14 @@ def test_the_compose_file_follows_its_specification() -> None:
     assert len(mounted) >= 5
 
 
+def test_a_read_only_service_has_no_secrets_from_variables() -> None:
+    """Compose refuses them."""
+    compose = yaml.safe_load(COMPOSE.read_text("utf-8"))
+    for service in compose["services"].values():
+        secrets = [compose["secrets"][name] for name in service.get("secrets", ())]
+        assert not (service.get("read_only") and [secret for secret in secrets if "environment" in secret])
+
+
 def test_neighbours_are_named_as_compose_names_them() -> None:
     services = yaml.safe_load(COMPOSE.read_text("utf-8"))["services"]
     told = [path for path in (DEPLOY / "compose").rglob("*") if path.suffix in (".yaml", ".json")]
@@ -120,7 +128,7 @@ def test_every_variable_is_a_setting() -> None:
     }
     # A comment names the one that a cluster would set; Orthanc's cron runs resend.py with an address of its own.
     assert named - settings - secrets <= {"LUNGSCOPE_PORT", "LUNGSCOPE_URL"}
-    assert {"LUNGSCOPE_KEYS_FILE", "LUNGSCOPE_API_TOKEN_FILE", "LUNGSCOPE_DRAIN_SECONDS"} <= named
+    assert {"LUNGSCOPE_KEYS_FILE", "LUNGSCOPE_API_TOKEN", "LUNGSCOPE_DRAIN_SECONDS"} <= named
 
 
 def exported() -> set[str]:
