@@ -281,6 +281,11 @@ fuzz-schema: $(DEV_READY) build/guard/schemathesis/.installed ## requests that s
 smuggling: $(DEV_READY) interop-tools ## VARIANTS requests of two meanings through nginx, and through HAProxy: docs/results/smuggling.json
 	$(BIN)/python -m benchmarks.guard.smuggling --variants $(VARIANTS) --seed $(SEED) --out docs/results/smuggling.json
 
+.PHONY: batch-figures
+batch-figures: $(DEV_READY) ## what a batch costs, of 100 to 10,000 phantoms and of real scans, and what a hospital's archive asks for: docs/results/batch.json
+	$(BIN)/python -m benchmarks.batch $(DATA) --out docs/results/batch.json
+	$(BIN)/python -m benchmarks.hospital --page docs/scale.md
+
 .PHONY: cell-cost
 cell-cost: $(DEV_READY) ## what decoding in a cell costs, by turns with decoding in process: docs/results/cell.json
 	$(BIN)/python -m benchmarks.cell --out docs/results/cell.json
@@ -348,7 +353,7 @@ $(SERVE_READY): requirements/full.lock pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(DEV_READY): requirements/dev.lock pyproject.toml | $(BIN)/python
-	@echo "==> Installing what serving, training and checking need from requirements/dev.lock: about 680 MB to download" \
+	@echo "==> Installing what serving, training and checking need from requirements/dev.lock: about 760 MB to download" \
 	  "the first time"
 	$(PIP) install --require-hashes -r requirements/dev.lock
 	$(PIP) install --no-deps --no-build-isolation -e .

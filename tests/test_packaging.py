@@ -21,7 +21,7 @@ LOCKS = ("serve", "full", "dev")
 EXTRAS = {
     "serve": {"openvino", "dimse"},
     "full": {"openvino", "dimse", "tensorflow", "train"},
-    "dev": {"openvino", "dimse", "tensorflow", "train", "dev"},
+    "dev": {"batch", "openvino", "dimse", "tensorflow", "train", "dev"},
 }
 PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)(?:\[(?P<extras>[a-z0-9,-]+)\])?==(?P<version>[^ ;\\]+)", re.MULTILINE)
 # Locks and build files name packages; whoever installs names the index.
@@ -139,6 +139,7 @@ def test_the_version_has_one_source() -> None:
     assert pyproject()["project"]["dynamic"] == ["version"]
     assert pyproject()["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "app.__version__"}
     assert str(Version(app.__version__)) == app.__version__
+    assert f'org.opencontainers.image.version="{app.__version__}"' in read("Dockerfile")
     assert f"## [{app.__version__}]" in read("CHANGELOG.md") or "## [Unreleased]" in read("CHANGELOG.md")
 
 

@@ -25,7 +25,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     options = [*_serve(commands), *_predict(commands), *_accept(commands), *_sign(commands), *_keys(commands)]
-    options += [*_audit(commands), *_receipt(commands), *_dimse(commands)]
+    options += [*_audit(commands), *_receipt(commands), *_batch(commands), *_dimse(commands)]
     commands.add_parser("models", help="verify and describe the bundles")
     names = {name for option in options for name in option.option_strings}
     valued = {name for option in options for name in option.option_strings if option.nargs is None}
@@ -123,6 +123,39 @@ def _predict(commands: Any) -> list[argparse.Action]:
         output.add_argument("--csv", type=_path, metavar="FILE", help="write a table to FILE, or to standard output: -")
     )
     return options
+
+
+def _batch(commands: Any) -> list[argparse.Action]:
+    batch = commands.add_parser("batch", help="judge every series of an archive into tables (Parquet)")
+    batch.add_argument(
+        "source",
+        type=_path,
+        metavar="SOURCE",
+        help="a folder of series and zips, a zip, or a text file that names one of them on each line",
+    )
+    return [
+        batch.add_argument(
+            "--out",
+            type=_path,
+            required=True,
+            metavar="DIR",
+            help="gets the tables series.parquet, findings.parquet and failures.parquet; of a batch that was stopped: "
+            "go on",
+        ),
+        batch.add_argument(
+            "--workers",
+            type=_whole("processes", 1, MAX_WORKERS),
+            default=usable_cores(),
+            metavar="N",
+            help="processes that judge; default: one per usable core",
+        ),
+        batch.add_argument(
+            "--identifiers",
+            choices=("hash", "plain"),
+            default="hash",
+            help="name studies, series, instances and files by keyed hashes, or as they are; default: hash",
+        ),
+    ]
 
 
 def _accept(commands: Any) -> list[argparse.Action]:
