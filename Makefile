@@ -142,6 +142,10 @@ types: $(DEV_READY) ## mypy --strict
 architecture: $(DEV_READY) ## the permitted imports
 	$(BIN)/pytest -q tests/test_architecture.py
 
+.PHONY: docs
+docs: $(DEV_READY) ## that every link of README and docs/ leads somewhere, and every page can be reached from docs/README.md
+	$(BIN)/pytest -q tests/test_documents.py
+
 .PHONY: lock
 lock: $(DEV_READY) ## recompile the locks, keeping what still fits; LOCK_ARGS=--upgrade for the newest
 	sh requirements/lock.sh $(LOCK_ARGS)
