@@ -75,7 +75,9 @@ def test_the_picture_of_an_answer_is_shown(page: Page, service: Service) -> None
     operation.locator(".opblock-summary-control").click()
     operation.locator("input[type=file]").set_input_files(EXAMPLE_SLICE)
     operation.locator('tr[data-code="200"] select').first.select_option("image/png")
-    operation.get_by_role("button", name="Execute").click()
+    with page.expect_response("**/v1/predict*") as answered:
+        operation.get_by_role("button", name="Execute").click()
+    assert answered.value.headers["content-type"] == "image/png"
     shown = operation.locator(".live-responses-table img")
     expect(shown).to_be_visible()
     assert shown.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 256

@@ -183,9 +183,10 @@ def long_series(folder: Path) -> list[Path]:
     hu = chest(size_px=512, spacing_mm=0.7)
     paths = []
     for n in range(LONG_SERIES):
-        own = {"SOPInstanceUID": derived_uid(f"long {n}"), "ImagePositionPatient": [-178.5, -178.5, n * 0.6]}
+        uid, position = derived_uid(f"long {n}"), [-178.5, -178.5, n * 0.6]
+        data = dicom(hu, spacing_mm=0.7, SliceThickness=0.6, SOPInstanceUID=uid, ImagePositionPatient=position)
         paths.append(folder / f"{n}.dcm")
-        paths[-1].write_bytes(dicom(hu, spacing_mm=0.7, SliceThickness=0.6, **own))
+        paths[-1].write_bytes(data)
     return paths
 
 
