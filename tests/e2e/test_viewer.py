@@ -191,7 +191,7 @@ def long_series(folder: Path) -> list[Path]:
 
 
 def most_bytes(browser: Browser) -> int:
-    """The most that the processes of the page, and the one that draws, have held so far, the browser's code included.
+    """The most that the processes of pages, and the one that draws, have held so far, the browser's code included.
 
     JavaScript's own count leaves out the pixels.
     """

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from app.api.routes.docs import EXAMPLE_SERIES
 from benchmarks.serving.service import Service
+from phantoms.slices import WINDOW_16_BIT, chest, picture, windowed
 from tests.conftest import REPOSITORY
 from tests.e2e.test_viewer import PATIENCE_MS, choose, judged, point_at
 from tests.servers import OURS
@@ -54,6 +55,10 @@ def states(page: Page) -> Iterator[str]:
     judged(page)
     measure(page)
     yield "place judged, length measured"
+    choose(page, "slice.png", picture(windowed(chest(), WINDOW_16_BIT, 16)))
+    expect(page.get_by_role("button", name="Judge again with these")).to_be_visible()
+    judged(page)
+    yield "picture of an assumed scale"
     choose(page, "bad", b"GIF89a" + bytes(64))
     expect(page.get_by_role("alert")).to_contain_text("neither DICOM nor")
     yield "error"
@@ -79,6 +84,11 @@ def states(page: Page) -> Iterator[str]:
     yield "zh, dark"
     page.locator("#language").select_option("en")
     yield "dark"
+    refusal = {"code": "not_authorised", "detail": "No key.", "status": 401}
+    page.route("**/v1/studies?*", lambda route: route.fulfill(status=401, json=refusal))
+    page.get_by_role("button", name="Search again").click()
+    expect(page.get_by_label("Key or token")).to_be_visible()
+    yield "dark, token"
 
 
 def measure(page: Page) -> None:
