@@ -211,6 +211,7 @@ class Settings(BaseSettings):
     results_mb: Annotated[int, Field(ge=64, description="most MB of results; nothing more is judged beyond it")] = (
         10_240
     )
+    rules: Annotated[FilePath | None, Field(description="TOML file: what is judged, where results are sent")] = None
     retry_seconds: Annotated[float, Field(gt=0, le=3600, description="pause after a first failed delivery")] = 5
     pacs_url: Annotated[HttpUrl | None, Field(description="DICOMweb root to which results are sent")] = None
     pacs_token: Annotated[SecretStr | None, Field(description="bearer token for it")] = None
@@ -296,9 +297,9 @@ class Settings(BaseSettings):
             "Generate one: openssl rand -hex 32.",
         )
         yield (
-            self.spool_dir is None and (self.pacs_url or self.fhir_url),
-            "a destination for results without LUNGSCOPE_SPOOL_DIR",
-            "a folder in which they wait until they are delivered",
+            self.spool_dir is None and (self.rules or self.pacs_url or self.fhir_url),
+            "LUNGSCOPE_RULES, or a destination for results, without LUNGSCOPE_SPOOL_DIR",
+            "a folder in which series and results wait",
             "Set LUNGSCOPE_SPOOL_DIR to a folder on a local disk.",
         )
         yield (

@@ -222,6 +222,15 @@ class _DeliveryMetrics:
                 multiprocess_mode="livemostrecent",
             )
         )
+        self.deliveries_refused = _by_labels(
+            Gauge(
+                "lungscope_deliveries_refused",
+                "Results that a destination refused, and that nobody has sent again.",
+                ["destination"],
+                registry=registry,
+                multiprocess_mode="livemostrecent",
+            )
+        )
 
 
 class _AuditMetrics:

@@ -1,4 +1,4 @@
-"""`lungscope serve | predict | models | accept | sign | keys | audit | receipt`."""
+"""`lungscope serve | predict | models | accept | sign | keys | audit | receipt | jobs`."""
 
 from __future__ import annotations
 

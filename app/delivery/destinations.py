@@ -1,4 +1,4 @@
-"""The destinations of results: a DICOMweb archive (STOW-RS, PS3.18 10.5) and a FHIR server (R4 transaction)."""
+"""Destinations of results: a DICOMweb archive (STOW-RS, PS3.18 10.5) and a FHIR server (R4 transaction)."""
 
 from __future__ import annotations
 
@@ -53,6 +53,14 @@ class Access:
         return {}
 
 
+class Refused(Exception):
+    """A destination will never take an object; `code` says why in its own terms, without patient data."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class Destination(Protocol):
     """Takes result objects of one kind. Logs and metrics show its name."""
 
@@ -67,18 +75,18 @@ class Destination(Protocol):
         ...
 
     def send(self, content: bytes) -> Outcome:
-        """Send one object; `refused` when sending it again cannot help."""
+        """Send one object; `refused` when sending it again cannot help. Raises Refused where there is a code for it."""
         ...
 
 
 class StowDestination:
     """A DICOMweb archive; an object that the archive already has counts as delivered."""
 
-    name: Final = "pacs"
     kind: ObjectKind = "dicom"
 
-    def __init__(self, access: Access) -> None:
-        self._client = _Client(access)
+    def __init__(self, access: Access, name: str = "pacs") -> None:
+        self.name = name
+        self._client = HttpClient(access)
 
     def send(self, content: bytes) -> Outcome:
         """Send one object in one request."""
@@ -95,11 +103,11 @@ class StowDestination:
 class FhirDestination:
     """A FHIR server. A transaction sent several times has the same effect as one."""
 
-    name: Final = "fhir"
     kind: ObjectKind = "fhir"
 
-    def __init__(self, access: Access) -> None:
-        self._client = _Client(access)
+    def __init__(self, access: Access, name: str = "fhir") -> None:
+        self.name = name
+        self._client = HttpClient(access)
 
     def send(self, content: bytes) -> Outcome:
         """Send one transaction."""
@@ -113,14 +121,14 @@ class FhirDestination:
         return "delivered" if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES else "retry"
 
 
-class _Client:
+class HttpClient:
     """Posts to one server. It follows no redirect, which would take the credentials to another server."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._root = access.url.rstrip("/")
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
-        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, ssl_context=_tls(access))
+        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, ssl_context=tls_context(access))
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes] | None:
         """Status and body of the response; None when the server does not answer."""
@@ -137,7 +145,8 @@ class _Client:
         return response.status, response.data
 
 
-def _tls(access: Access) -> ssl.SSLContext:
+def tls_context(access: Access) -> ssl.SSLContext:
+    """How a destination's certificate is checked."""
     context = ssl.create_default_context()
     if access.ca_file is not None:
         context.load_verify_locations(access.ca_file)

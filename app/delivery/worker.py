@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.delivery.destinations import Destination, Outcome
+from app.delivery.destinations import Destination, Outcome, Refused
 from app.delivery.judging import SpoolWork, always
 from app.delivery.kept import HOUR_S
-from app.delivery.series_states import SeriesName, SeriesStatus
+from app.delivery.series_states import KNOWN_S, Case, SeriesName, SeriesStatus
 from app.delivery.spool import Spool
 from app.delivery.storage import StorageWatch, pause_s
 from app.delivery.store import Due, ResultStore
@@ -123,8 +123,11 @@ class DeliveryWork:
             return False
 
     def _send(self, item: Due, now: float) -> bool:
-        name = self.destination.name
-        outcome = self.destination.send(item.content)
+        name, code = self.destination.name, ""
+        try:
+            outcome = self.destination.send(item.content)
+        except Refused as refusal:
+            outcome, code = "refused", refusal.code
         self.metrics.deliveries(name, outcome).inc()
         self.told(name, item.uid, outcome)
         if outcome == "retry":
@@ -132,20 +135,30 @@ class DeliveryWork:
             return False
         if outcome == "refused":
             logger.error("%s refuses a result: it is not sent again", name)
+        case = self.store.case_of_result(item.uid)
         expires_at = None if self.delivered_hours is None else now + self.delivered_hours * HOUR_S
-        self.store.settle(name, item.uid, refused=outcome == "refused", expires_at=expires_at)
+        self.store.settle(name, item.uid, refused=outcome == "refused", code=code, expires_at=expires_at)
+        fields = {"destination": name, "outcome": outcome, **({} if case is None else case.fields())}
+        logger.info("a delivery has ended", extra={"fields": fields})
         return True
 
 
 class Delivery:
-    """The spool, the result store, and the threads of one worker."""
+    """The spool, the result store, and the threads of one worker. `hashed` gives the hash by which logs know a study or
+    an accession number, from `study` or `accession` and its value."""
 
     def __init__(
-        self, spool: Spool, store: ResultStore, judging: SpoolWork, delivering: Sequence[DeliveryWork]
+        self,
+        spool: Spool,
+        store: ResultStore,
+        judging: SpoolWork,
+        delivering: Sequence[DeliveryWork],
+        hashed: Callable[[str, str], str],
     ) -> None:
         self.spool = spool
         self.store = store
         self._judging = judging
+        self._hashed = hashed
         self._threads = [
             Repeating("judging", judging.step),
             *(Repeating(f"delivering to {each.destination.name}", each.step) for each in delivering),
@@ -160,12 +173,21 @@ class Delivery:
         """Raise SpoolFull unless there is room for the results of what comes."""
         self.store.require_room(self._judging.most_bytes)
 
-    def received(self, series: Iterable[tuple[str, str]]) -> None:
+    def received(self, series: Iterable[tuple[str, str]], accessions: Mapping[str, str] | None = None) -> None:
         """Note that instances of series come, by the UIDs of their study and series: call it before they are there to
-        be judged."""
+        be judged. `accessions` are the accession numbers of some, by the UID of the series."""
         names = [SeriesName(self.spool.name_of(uid), study_uid, uid) for study_uid, uid in series]
         now = time.time()
         self.store.received(names, now=now, expires_at=now + self._judging.keep_hours * HOUR_S)
+        self.store.note_cases([self._case(each, accessions or {}) for each in names], expires_at=now + KNOWN_S)
+
+    def _case(self, series: SeriesName, accessions: Mapping[str, str]) -> Case:
+        accession = accessions.get(series.series_uid, "")
+        return Case(
+            series.name,
+            self._hashed("study", series.study_uid),
+            self._hashed("accession", accession) if accession else "",
+        )
 
     def statuses(self, study_uid: str) -> list[SeriesStatus]:
         """Where each series of a study stands; none of a study that never came, or long ago."""
