@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,12 +32,17 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Do what is asked; returns OK, or SOME_FAILED where an ID is unknown or nothing is found. Raises SettingsError."""
     folder = _folder(options.folder or settings.spool_dir)
     quiet_decoders()
-    jobs = _jobs(folder, settings)
-    if options.action == "list":
-        return _list(jobs, options)
-    if options.action == "find":
-        return _find(jobs, folder, options)
-    return _change(jobs, options)
+    try:
+        jobs = _jobs(folder, settings)
+        if options.action == "list":
+            return _list(jobs, options)
+        return _find(jobs, folder, options) if options.action == "find" else _change(jobs, options)
+    except sqlite3.Error as error:
+        raise SettingsError(
+            found=f"{folder / DATABASE}, which cannot be used now: {error}",
+            expected="the database of a service",
+            remedy="Try again; the service's log says more.",
+        ) from None
 
 
 def _folder(folder: Path | None) -> Path:

@@ -20,6 +20,7 @@ from app.reports.result import ObjectKind
 Outcome = Literal["delivered", "retry", "refused"]
 CONNECT_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 60.0
+MAX_ANSWER_BYTES: Final = 1 << 20  # to one object
 FAILED_SOP_SEQUENCE: Final = "00081198"
 FAILURE_REASON: Final = "00081197"
 DUPLICATE_INSTANCE: Final = 0x0111
@@ -131,18 +132,26 @@ class HttpClient:
         self._pool = urllib3.PoolManager(timeout=timeout, retries=False, ssl_context=tls_context(access))
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes] | None:
-        """Status and body of the response; None when the server does not answer."""
+        """Status and body of the response, MAX_ANSWER_BYTES of it at most; None when the server does not answer."""
         try:
             response = self._pool.request(
-                "POST", self._root + path, body=body, headers={**headers, **self._access.headers()}
+                "POST",
+                self._root + path,
+                body=body,
+                headers={**headers, **self._access.headers()},
+                preload_content=False,
             )
+            answer = response.read(MAX_ANSWER_BYTES)
+            if len(answer) == MAX_ANSWER_BYTES:
+                response.close()  # what is left of it would be taken for the next answer
+            response.release_conn()
         except HTTPError as error:
             # Its text quotes the address; the type says enough.
             logger.warning("a destination does not answer: %s", type(error).__name__)
             return None
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             logger.warning("a destination answered %d", response.status)
-        return response.status, response.data
+        return response.status, answer
 
 
 def tls_context(access: Access) -> ssl.SSLContext:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from app.delivery.database import Database
@@ -93,10 +93,13 @@ class SeriesStates(Database):
             )
 
     def note_cases(self, cases: Sequence[Case], *, expires_at: float) -> None:
-        """Remember by which hashes logs know these series."""
+        """Remember by which hashes logs know these series; an accession number that some instances have holds for
+        all."""
         with self._transaction() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO cases VALUES (?, ?, ?, ?)",
+                "INSERT INTO cases VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at,"
+                " accession = CASE excluded.accession WHEN '' THEN accession ELSE excluded.accession END",
                 [(case.name, case.study, case.accession, expires_at) for case in cases],
             )
 
@@ -145,7 +148,10 @@ class SeriesStates(Database):
             connection.execute("UPDATE series SET code = ?, changed_at = ? WHERE name = ?", (LATE, now, name))
 
     def drop(self, settled: Settled, *, now: float, keep_s: float) -> None:
-        """Note that a series was deleted without a result."""
+        """Note that a series was deleted without a result; what was judged with others stays known, or one of them that
+        comes later would be judged alone."""
+        if (known := self.known(settled.name)) is not None:
+            settled = replace(settled, instances=settled.instances | known.instances)
         with self._transaction() as connection:
             self._settle_series(connection, settled, [], 0, now=now, expires_at=now + keep_s)
 

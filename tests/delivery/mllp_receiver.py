@@ -59,6 +59,9 @@ def receiving_mllp(receiver: MllpReceiver, tls: ssl.SSLContext | None = None) ->
         allow_reuse_address = True
         daemon_threads = True
 
+        def handle_error(self, *_: object) -> None:
+            """The sender broke off."""
+
     with Server(("127.0.0.1", receiver.port), Handler) as server:
         receiver.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from pathlib import Path
 
 import hl7
 import pytest
 
-from app.delivery.destinations import Refused
+from app.delivery.destinations import Access, Refused
 from app.delivery.mllp import Endpoint, Hl7Destination
 from app.delivery.store import ResultStore
 from app.delivery.worker import Backoff, DeliveryWork
 from app.reports.result import ResultObject
 from app.telemetry import Metrics
 from tests.delivery.mllp_receiver import END, START, MllpReceiver, acknowledging, receiving_mllp
+from tests.server.test_tls import make
 
 MESSAGE = "MSH|^~\\&|LUNGSCOPE||RIS||20260101||ORU^R01^ORU_R01|4711|P|2.5.1||||||UNICODE UTF-8\rPID|1||P^^^^||王^小东\r"
 LATER = 4e9
@@ -84,6 +86,19 @@ def test_an_acknowledgement_may_come_in_pieces_and_with_other_delimiters() -> No
     text = b"\x0bMSH$%~\\&$RIS\r\nMSA$AA$4711\r\n\x1c\r"
     with receiving_mllp(MllpReceiver(lambda _: text)) as receiver:
         assert sent(receiver) == "delivered"
+
+
+def test_mllps_is_within_tls_and_the_certificate_is_checked(tmp_path: Path) -> None:
+    authority, issuer = make(tmp_path, "authority")
+    service, _ = make(tmp_path, "service", issuer)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(service.certificate, service.key)
+    with receiving_mllp(MllpReceiver(), tls) as receiver:
+        known, unknown = (Access("", ca_file=each) for each in (authority.certificate, None))
+        for access, outcome in ((known, "delivered"), (unknown, "retry")):
+            endpoint = Endpoint("127.0.0.1", receiver.port, access)
+            assert Hl7Destination("ris", endpoint).send(MESSAGE.encode()) == outcome
+    assert len(receiver.messages) == 1
 
 
 def test_a_refusal_is_kept_with_its_code_and_the_next_message_goes_on(tmp_path: Path) -> None:

@@ -78,6 +78,13 @@ def test_what_is_replayed_later_is_not_verified() -> None:
         verified(("", headers | {"Webhook-Timestamp": str(int(time.time()) - 3600)}, body))
 
 
+def test_an_answer_without_end_is_read_in_part() -> None:
+    with receiving(Receiver(lambda _: (200, b"x" * (4 << 20)))) as receiver:
+        hook = destination(receiver)
+        assert [hook.send(BODY) for _ in range(2)] == ["delivered", "delivered"]
+    assert len(receiver.requests) == 2
+
+
 @pytest.mark.parametrize("status", [301, 401, 403, 404, 408, 429, 500, 503])
 def test_what_may_pass_is_tried_again(status: int) -> None:
     with receiving(Receiver(lambda _: (status, b""))) as receiver:
