@@ -133,6 +133,8 @@ class DeliveryWork:
         if outcome == "retry":
             self.store.postpone(name, item.uid, now + self.backoff.pause_s(item.attempts + 1))
             return False
+        if outcome == "delivered":
+            self.metrics.last_delivered(name).set(now)
         if outcome == "refused":
             logger.error("%s refuses a result: it is not sent again", name)
         case = self.store.case_of_result(item.uid)

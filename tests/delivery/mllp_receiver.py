@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import ssl
 import threading
@@ -41,7 +42,10 @@ def receiving_mllp(receiver: MllpReceiver, tls: ssl.SSLContext | None = None) ->
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            connection = self.request if tls is None else tls.wrap_socket(self.request, server_side=True)
+            with self.request if tls is None else tls.wrap_socket(self.request, server_side=True) as connection:
+                self._take(connection)
+
+        def _take(self, connection: socket.socket) -> None:
             data = b""
             while not data.endswith(END):
                 piece = connection.recv(4096)

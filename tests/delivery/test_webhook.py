@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,8 @@ def test_a_message_has_the_same_id_whenever_it_is_sent_and_another_one_another(t
     messages = [headers["Webhook-Id"] for _, headers, _ in receiver.requests]
     assert (len(messages), len(set(messages))) == (3, 1)
     assert all(verified(request) for request in receiver.requests)
+    seen = {"destination": "hook"}
+    assert work.metrics.registry.get_sample_value("lungscope_last_delivery_timestamp_seconds", seen) == 115
     with receiving(Receiver()) as other:
         destination(other).send(BODY + b" ")
     assert other.requests[0][1]["Webhook-Id"] != messages[0]
@@ -96,13 +100,29 @@ def test_a_receiver_that_is_down_or_too_slow_is_tried_again(monkeypatch: pytest.
         pass
     assert destination(gone).send(BODY) == "retry"
     monkeypatch.setattr("app.delivery.destinations.READ_TIMEOUT_S", 0.05)
+    given_up = threading.Event()
 
     def slow(_: int) -> tuple[int, bytes]:
-        time.sleep(0.5)
+        given_up.wait(30)
         return 200, b""
 
     with receiving(Receiver(slow)) as receiver:
         assert destination(receiver).send(BODY) == "retry"
+        given_up.set()
+
+
+def test_who_dies_before_the_answer_is_noted_has_the_same_message_sent_again(tmp_path: Path) -> None:
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    with receiving(Receiver()) as receiver:
+        work = delivering(tmp_path, receiver)
+        with pytest.raises(SystemExit):
+            replace(work, told=die).step(1)
+        assert work.step(2)
+        assert not work.step(3)
+    (_, first, _), (_, second, _) = receiver.requests
+    assert first["Webhook-Id"] == second["Webhook-Id"]
 
 
 @pytest.mark.parametrize("status", [400, 410, 413, 422])
