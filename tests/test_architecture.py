@@ -103,6 +103,7 @@ CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "reportlab": ("app.reports",),
     "fontTools": ("benchmarks",),
     "uvicorn": ("app.server", "app.cli", "benchmarks"),
+    "standardwebhooks": ("app.delivery.webhook",),
     "sklearn": ("training",),
     "matplotlib": ("training", "benchmarks"),
 }

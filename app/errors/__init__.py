@@ -249,6 +249,14 @@ class NotAxial(UnfitSeries, code="not_axial"):
     """Slices that are not cut across the patient's long axis."""
 
 
+class LeftOutByRules(LungscopeError, code="left_out_by_rules"):
+    """A series that came in, and that the operator's rules leave out."""
+
+
+class OtherReconstruction(LeftOutByRules, code="other_reconstruction"):
+    """Another reconstruction of the same study has been judged."""
+
+
 class NotAuthorised(LungscopeError, code="not_authorised"):
     """The caller did not show a token that this service knows; `shown` says whether it showed any."""
 
