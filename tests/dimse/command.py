@@ -18,8 +18,13 @@ class DimseCommand:
     def __init__(self, folder: Path, log: Path, *options: str, **environment: str) -> None:
         self.port = free_port()
         self._log = log
-        variables = {"LUNGSCOPE_SPOOL_DIR": str(folder), "LUNGSCOPE_DIMSE_CALLERS": "CT01, PACS", **environment}
+        variables = {
+            "LUNGSCOPE_SPOOL_DIR": str(folder),
+            "LUNGSCOPE_DIMSE_CALLERS": "CT01, ORTHANC",
+            **environment,
+        }
         with log.open("ab") as stream:
+            before = self.log.count("DIMSE is taken")
             self.process = subprocess.Popen(
                 [
                     *("env", *(f"{name}={value}" for name, value in variables.items())),
@@ -27,7 +32,6 @@ class DimseCommand:
                 ],
                 stderr=stream,
             )
-        before = self.log.count("DIMSE is taken")
         eventually(lambda: self.log.count("DIMSE is taken") > before or self.process.poll() is not None)
         assert self.process.poll() is None, self.log
 

@@ -153,8 +153,8 @@ def test_a_caller_who_goes_away_leaves_nothing_half(site: Site) -> None:
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
     folder = tmp_path_factory.mktemp("certificates")
     authority, issuer = make(folder, "authority")
-    signed = [make(folder, name, issuer)[0] for name in ("service", "client")]
-    return Pairs(authority, *signed, make(folder, "stranger")[0])
+    service, client = (make(folder, name, issuer)[0] for name in ("service", "client"))
+    return Pairs(authority, service, client, make(folder, "stranger")[0])
 
 
 def test_tls_asks_for_a_certificate_and_who_does_not_shake_hands_keeps_nobody_waiting(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -105,7 +106,7 @@ def test_enhanced_ct_is_a_series_by_itself(site: Site, tmp_path: Path) -> None:
     ],
 )
 def test_an_object_that_cannot_be_judged_gets_the_status_of_its_fault(
-    site: Site, attributes: dict[str, str | None], given: dict[str, str], status: int, outcome: str
+    site: Site, attributes: dict[str, Any], given: dict[str, str], status: int, outcome: str
 ) -> None:
     with Caller(site.port) as caller:
         data = dataset_of(slice_file(0, **attributes))

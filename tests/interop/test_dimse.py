@@ -30,9 +30,11 @@ def storescp(folder: Path) -> Iterator[int]:
     port = free_port()
     folder.mkdir()
     process = subprocess.Popen(["storescp", "-aet", "ARCHIVE", "-od", str(folder), str(port)])
-    yield port
-    process.terminate()
-    process.wait(PATIENCE_S)
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
 
 
 @pytest.fixture
@@ -51,10 +53,12 @@ def lungscope(folder: Path, archive: str) -> Iterator[DimseCommand]:
     service = Service(environment={**state, "LUNGSCOPE_DELIVER_DIMSE": archive})
     command = DimseCommand(folder / "state", folder / "log")
     service.wait_until_ready()
-    yield command
-    assert command.end() == 0
-    service.process.terminate()
-    assert service.end() == 0
+    try:
+        yield command
+    finally:
+        ended = command.end()
+        service.process.terminate()
+    assert ended == service.end() == 0
 
 
 def test_a_series_by_storescu_ends_in_results_by_c_store(tmp_path: Path, series: Path) -> None:
