@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -206,13 +206,18 @@ class SpoolWork:
         if self.say_why_not is None:
             return None
         # What was found stands: it is not replaced by a report that nothing more could be.
-        replaced = known.report if known is not None and not known.judged else None
+        stands = known is not None and known.judged
+        replaced = None if known is None or stands else known.report
         try:
-            return self.say_why_not(claim.paths, claim.arrived, code, words, replaced)
+            result = self.say_why_not(claim.paths, claim.arrived, code, words, replaced)
         # Whatever is wrong with a series, its report must not be what stops the next one.
         except Exception as error:
             logger.error("the report that a series was not judged cannot be written", exc_info=error)
             return None
+        if result is None or not stands:
+            return result
+        # Nor by a message: who keeps the last one on an accession number would lose what was found.
+        return replace(result, objects=[item for item in result.objects if item.kind == "dicom"])
 
     def _put(self, claim: Claim, result: SeriesResult | None, settled: Settled) -> bool:
         """Keep the results and what became of the series; whether that was possible. Raises an error that the disk
