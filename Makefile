@@ -242,6 +242,10 @@ scan: $(DEV_READY) ## what is said of whole slices and series, by the networks o
 	$(BIN)/python -m benchmarks.scan $(DATA) --networks $(SECOND_LOOK) --views $(SIGHT) --classifiers $(OUT)/folds --out docs/results/scan.json \
 	  --pictures build/scan --page docs/scan.md
 
+.PHONY: comparisons
+comparisons: $(DEV_READY) ## how well two series are compared, on pairs made from the whole scans: docs/results/comparisons.json
+	$(BIN)/python -m benchmarks.comparisons $(DATA) --out docs/results/comparisons.json --page docs/comparisons.md
+
 .PHONY: soak
 soak: $(DEV_READY) ## SOAK_REQUESTS to the service, memory after each few thousand; at most SOAK_MINUTES
 	$(BIN)/python -m benchmarks.serving.soak --requests $(SOAK_REQUESTS) --minutes $(SOAK_MINUTES) --out docs/results/soak.json

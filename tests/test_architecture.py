@@ -21,6 +21,7 @@ SHARED: Final = {"errors", "locks", "private_files", "telemetry"}
 CORE: Final = SHARED | {"explain", "imaging", "inference", "reports"}
 APP: Final = CORE | {
     "guidelines",
+    "comparison",
     "text",
     "cell",
     "settings",
@@ -55,13 +56,17 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "audit": {"errors", "locks", "private_files", "security", "signing"},
     "inference": {"imaging", "signing", "telemetry", "errors"},
     "guidelines": {"inference"},  # plain data types of `prediction` alone: a test says so
+    "comparison": {"inference", "imaging", "errors"},
     "explain": {"guidelines", "inference", "imaging", "errors"},
     "reports": {"guidelines", "inference", "imaging", "errors"},
     "text": {"inference", "errors"},
     "delivery": SHARED | {"reports", "inference"},
     "intake": {"delivery", "imaging", "errors"},
     "dimse": {"intake", "delivery", "reports", "imaging", "audit", "telemetry", "errors"},
-    "judgement": {"reports", "explain", "guidelines", "text", "inference", "imaging", "audit", "telemetry", "errors"},
+    "judgement": {
+        *("reports", "explain", "guidelines", "comparison", "text", "inference", "imaging", "audit", "telemetry"),
+        "errors",
+    },
     "api": CORE
     | {"guidelines", "text", "judgement", "audit", "signing", "delivery", "security", "settings", "server", "web"}
     | {"intake", "dimse"},

@@ -88,6 +88,7 @@ def _options(settings: Settings, rules: Rules) -> ResultOptions:
         rules.results.pictures or settings.max_pictures,
         settings.fhir_patient_system,
         settings.fhir_accession_system,
+        settings.fhir_pdf,
         rules.results.show_from,
     )
 

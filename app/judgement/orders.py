@@ -47,15 +47,20 @@ class Order:
 
 
 def ordered_results(
-    judgement: Judgement, report: Report, wanted: Collection[ObjectKind], orders: Sequence[Order], metrics: Metrics
+    judgement: Judgement,
+    report: Report,
+    wanted: Collection[ObjectKind],
+    orders: Sequence[Order],
+    metrics: Metrics,
+    pdf: Callable[[], bytes] | None = None,
 ) -> SeriesResult:
     """The result objects of a series, each addressed to the destinations that ordered it; pictures in every language
-    that is asked for, all else in the first.
+    that is asked for, all else in the first. `pdf` writes the case report that a FHIR bundle holds.
 
     Raises NoDicomSource, and ResultNotWritten when neither DICOM nor FHIR can be written.
     """
     languages = list(dict.fromkeys(order.language for order in orders if order.kind == "dicom")) or [report.language]
-    result = series_result(replace(report, language=languages[0]), wanted, metrics)
+    result = series_result(replace(report, language=languages[0]), wanted, metrics, pdf)
     unwritten = [*result.unwritten]
     objects = _addressed(result.objects, orders, languages[0])
     for language in languages[1:]:

@@ -51,12 +51,14 @@ class ReportedSlice:
 @dataclass(frozen=True, slots=True)
 class ResultOptions:
     """What a site chooses about its results: how many pictures there are at most, the FHIR systems (URIs) in which its
-    patient and accession numbers are unique, and the least score of a finding that leaves the decision open to be
-    shown. Those that count as suspicious are always shown."""
+    patient and accession numbers are unique, whether bundles that are delivered have the case report as PDF, and the
+    least score of a finding that leaves the decision open to be shown. Those that count as suspicious are always
+    shown."""
 
     max_pictures: int = MAX_PICTURES
     patient_system: str | None = None
     accession_system: str | None = None
+    fhir_pdf: bool = False
     show_from: float | None = None
 
 

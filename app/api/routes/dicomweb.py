@@ -21,7 +21,7 @@ from app.api.uploads.body import body_chunks
 from app.audit.event import Operation
 from app.delivery.spool import Reception
 from app.delivery.worker import Delivery
-from app.errors import DecoderUnavailable, DicomwebOff, SecondOpinionOff, UnreadableText, UnusableTensors
+from app.errors import DecoderUnavailable, DicomwebOff, SecondOpinionOff, UnfitPair, UnreadableText, UnusableTensors
 from app.intake import Intake
 
 ROOT: Final = "/dicom-web"
@@ -38,7 +38,7 @@ FAILED: Final = {
         ],
     }
 }
-OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnreadableText, UnusableTensors)
+OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnfitPair, UnreadableText, UnusableTensors)
 SOME_FAILED: Final = {DICOM_JSON: {**DATASET, "example": FAILED}, DICOM_XML: XML}
 STORED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "All instances are stored.", "content": CONTENT_OF_ONE},
