@@ -14,7 +14,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 
 from app import __version__
-from app.api import contract, problems
+from app.api import contract, problems, start_page
 from app.api.deps import Services, actor_of
 from app.api.dialects.served import networks_of
 from app.api.early_answers import EarlyAnswers, malformed_answers
@@ -65,10 +65,6 @@ from app.settings import KILOBYTE, MEGABYTE, Settings, own_cores
 from app.telemetry import Metrics
 from app.text.reader import ReportReader
 
-DESCRIPTION = (
-    "Is a lung cancer suspected on this CT slice or series, how sure is that, why, where, or can it not be told?\n\n"
-    "**Research use only. Not a medical device.**"
-)
 # Python's own 5 ms is what a single slice would wait, several times over, whenever a series computes beside it.
 THREAD_SWITCH_S: Final = 0.0005
 logger = logging.getLogger(__name__)
@@ -109,7 +105,7 @@ def create_app(
     app = FastAPI(
         title="Lungscope",
         version=__version__,
-        description=DESCRIPTION,
+        description=start_page.description(),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         openapi_url=None,  # the docs pages bring it, written once
         docs_url=None,

@@ -24,9 +24,5 @@ class LungscopeError(Exception):
         self.remedy = remedy
 
 
-class InputError(LungscopeError):
-    """What was sent cannot be used; sending the same again cannot succeed."""
-
-
 class Unavailable(LungscopeError):
     """The service cannot answer now; the same request may succeed later."""
