@@ -1,6 +1,7 @@
 """How well two series are compared, on pairs made from the whole scans: scans of one day, and balls that grew.
 
 python -m benchmarks.comparisons DATA --out docs/results/comparisons.json --page docs/comparisons.md
+python -m benchmarks.comparisons DATA --registration: how the lungs alone are laid over each other; no model is asked
 
 Balls are planted into every scan, 30 mm and more apart, so that their volumes are known. A *coffee break* is the scan
 beside itself with other noise, another kernel, thicker slices or in another pose. *Growth* is the scan with the balls
@@ -27,6 +28,9 @@ from pydantic import BaseModel, ConfigDict
 from app.cli.models import verified_registry
 from app.comparison.compare import Scan, compare
 from app.comparison.growth import GROWTH, SHRINKAGE, Verdict
+from app.comparison.lung_shape import lung_shape
+from app.comparison.lung_shape import moved as transformed
+from app.comparison.registration import align
 from app.imaging.ct import PointMm
 from app.imaging.read import quiet_decoders
 from app.imaging.volume import CTVolume
@@ -37,7 +41,7 @@ from app.settings import Settings
 from app.telemetry import Metrics
 from benchmarks.scan.known import SCANS, read_known
 from benchmarks.scan.room import Room
-from benchmarks.scan_pairs import CHANGES, GROWN, PlantedBall, place_mm, with_balls
+from benchmarks.scan_pairs import CHANGES, GROWN, PlantedBall, motion_of, moved, place_mm, with_balls
 from benchmarks.serving.report import filled
 from training.data.scans import Scan as WholeScan
 
@@ -70,11 +74,21 @@ class Outcome(Frozen):
     diameter_mm: float | None
 
 
+class Registration(Frozen):
+    """A scan that was moved: how far its lungs at most, by how much that was missed at most, and their overlap."""
+
+    scan: str
+    moved_mm: float
+    error_mm: float
+    overlap: float
+
+
 class Figures(Frozen):
     """All outcomes; `missed` are balls of a pair that one of both scans has no finding on."""
 
     outcomes: tuple[Outcome, ...]
     missed: dict[str, int]
+    registrations: tuple[Registration, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,6 +178,29 @@ def measure(sown: Iterable[Sown], judged: Judged) -> Figures:
     return Figures(outcomes=tuple(found), missed=dict(missed))
 
 
+def registered(name: str, volume: CTVolume) -> Registration:
+    """Lay the lungs of a scan over those of the same scan in another pose."""
+    prior, current, motion = lung_shape(volume), lung_shape(moved(volume)), motion_of(volume)
+    if prior is None or current is None:
+        raise ValueError(f"{name} shows no lungs")
+    alignment = align(prior, current)
+    places = transformed(prior.to_mm, np.argwhere(prior.mask).astype(np.float64))
+    true = transformed(motion, places)
+    return Registration(
+        scan=name,
+        moved_mm=round(float(np.linalg.norm(true - places, axis=1).max()), 2),
+        error_mm=round(float(np.linalg.norm(transformed(alignment.matrix, places) - true, axis=1).max()), 2),
+        overlap=round(alignment.overlap, 3),
+    )
+
+
+def registration_table(registrations: Iterable[Registration]) -> str:
+    """How the lungs alone are laid over each other, as Markdown."""
+    head = "| scan in another pose | moved by at most | missed by at most | overlap |\n|---|---|---|---|\n"
+    rows = (f"| {r.scan} | {r.moved_mm:.1f} mm | {r.error_mm:.2f} mm | {r.overlap:.2f} |\n" for r in registrations)
+    return head + "".join(rows)
+
+
 def is_right(outcome: Outcome) -> bool:
     """Whether the verdict is that of the true ratio."""
     true = outcome.true_ratio
@@ -192,7 +229,7 @@ def tables(figures: Figures) -> str:
         "balls without partner |\n|---|---|---|---|---|---|\n"
     )
     others = [_grown_row(by_pair[name], figures.missed.get(name, 0)) for name in grown]
-    return head + "".join(rows) + middle + "".join(others)
+    return head + "".join(rows) + middle + "".join(others) + "\n" + registration_table(figures.registrations)
 
 
 def _same_row(name: str, said: Sequence[Outcome], missed: int) -> str:
@@ -228,12 +265,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--scans", nargs="+", default=list(SCANS), choices=list(SCANS))
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--registration", action="store_true", help="measure and print only how lungs are laid")
+    parser.add_argument("--out", type=Path, default=Path("docs/results/comparisons.json"))
     parser.add_argument("--page", type=Path, help="Markdown file whose figures are replaced")
     given = parser.parse_args()
     quiet_decoders()
-    judged = judge_of(Settings())
-    figures = measure((sow(read_known(given.data, name).scan) for name in given.scans), judged)
+    scans = {name: read_known(given.data, name).scan for name in given.scans}
+    registrations = tuple(registered(name, scan.volume) for name, scan in scans.items())
+    if given.registration:
+        _say(registration_table(registrations))
+        return
+    figures = measure(map(sow, scans.values()), judge_of(Settings()))
+    figures = figures.model_copy(update={"registrations": registrations})
     given.out.write_text(json.dumps(figures.model_dump(mode="json"), indent=1) + "\n", "utf-8")
     text = tables(figures)
     _say(text)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from app.comparison.lung_shape import scan_grid
 from app.imaging.ct import PointMm
 from app.imaging.volume import CTVolume
 
@@ -89,13 +90,20 @@ def moved(
     shift_mm: tuple[float, float, float] = SHIFT_MM,
 ) -> CTVolume:
     """The patient lies otherwise: turned about the scan's middle, along (slice, row, column), and shifted."""
-    spacing = np.array(volume.spacing_mm)
-    middle = (np.array(volume.hu.shape) - 1) / 2
     # From a voxel of the new scan to the one of the old that came there.
-    matrix = np.diag(1 / spacing) @ _rotation(rotation_deg).T @ np.diag(spacing)
-    offset = middle - matrix @ (middle + np.array(shift_mm) / spacing)
-    hu = ndimage.affine_transform(volume.hu.astype(np.float32), matrix, offset, order=1, cval=-1024.0)
+    back = np.linalg.inv(_voxel_motion(volume, rotation_deg, shift_mm))
+    hu = ndimage.affine_transform(volume.hu.astype(np.float32), back, order=1, cval=-1024.0)
     return replace(volume, hu=_whole(hu))
+
+
+def motion_of(
+    volume: CTVolume,
+    rotation_deg: tuple[float, float, float] = ROTATION_DEG,
+    shift_mm: tuple[float, float, float] = SHIFT_MM,
+) -> NDArray[np.float64]:
+    """(4, 4), in patient mm: what `moved` does to a scan."""
+    to_mm = scan_grid(volume).to_mm
+    return np.asarray(to_mm @ _voxel_motion(volume, rotation_deg, shift_mm) @ np.linalg.inv(to_mm), np.float64)
 
 
 # What two scans of one day may differ by.
@@ -138,9 +146,16 @@ def _occupied(volume: CTVolume, ball: PlantedBall) -> tuple[tuple[slice, ...], H
     return window, share
 
 
-def _rotation(rotation_deg: tuple[float, float, float]) -> NDArray[np.float64]:
-    matrix, _ = cv2.Rodrigues(np.radians(rotation_deg))
-    return np.asarray(matrix, np.float64)
+def _voxel_motion(
+    volume: CTVolume, rotation_deg: tuple[float, float, float], shift_mm: tuple[float, float, float]
+) -> NDArray[np.float64]:
+    """(4, 4), from the (slice, row, column) voxels of a scan to where they come to lie."""
+    rotation, _ = cv2.Rodrigues(np.radians(rotation_deg))
+    spacing, middle = np.array(volume.spacing_mm), (np.array(volume.hu.shape) - 1) / 2
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.diag(1 / spacing) @ rotation @ np.diag(spacing)
+    matrix[:3, 3] = middle - matrix[:3, :3] @ middle + np.array(shift_mm) / spacing
+    return matrix
 
 
 def _blurred(image: Hu) -> Hu:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -18,8 +17,8 @@ from app.judgement.judge import Judge
 from app.judgement.parameters import Parameters
 from app.telemetry import Metrics
 from benchmarks import comparisons
-from benchmarks.comparisons import Figures, Outcome, Sown, is_right, measure, sow, tables
-from benchmarks.scan_pairs import CHANGES, PlantedBall, moved, noisier, place_mm, thicker, with_balls
+from benchmarks.comparisons import Figures, Outcome, Registration, Sown, is_right, measure, sow, tables
+from benchmarks.scan_pairs import CHANGES, PlantedBall, motion_of, moved, noisier, place_mm, thicker, with_balls
 from benchmarks.serving.report import filled
 from phantoms.lung_volumes import chest_volume
 from tests.conftest import REPOSITORY
@@ -50,10 +49,11 @@ def test_a_ball_has_its_volume_and_a_grown_one_a_multiple(volume: CTVolume) -> N
 def test_a_scan_that_is_moved_shows_a_ball_where_it_comes_to_lie(volume: CTVolume) -> None:
     turn, shift = (2.0, -1.5, 4.0), (5.0, -9.0, 6.0)
     planted, plain = (moved(v, turn, shift) for v in (with_balls(volume, [PlantedBall(PLACE, 16.0)]), volume))
-    rotation, _ = cv2.Rodrigues(np.radians(turn))
-    spacing, middle = np.array(volume.spacing_mm), (np.array(volume.hu.shape) - 1) / 2
-    wanted = middle + (rotation @ ((np.array(PLACE) - middle) * spacing) + shift) / spacing
-    assert ndimage.center_of_mass(added(planted, plain)) == pytest.approx(tuple(wanted), abs=0.5)
+    wanted = motion_of(volume, turn, shift) @ (*place_mm(volume, PLACE), 1.0)
+    index, row, column = ndimage.center_of_mass(added(planted, plain))
+    found = place_mm(plain, (float(index), float(row), float(column)))
+    assert found == pytest.approx(wanted[:3].tolist(), abs=1)
+    assert np.linalg.norm(wanted[:3] - place_mm(volume, PLACE)) > 10
 
 
 def test_the_other_changes_keep_places_and_geometry(volume: CTVolume) -> None:
@@ -83,11 +83,13 @@ def test_the_tables_count_what_was_said() -> None:
             outcome("x 0.50", "shrank", 0.5, 0.5),
         ),
         missed={"noise": 1},
+        registrations=(Registration(scan="a", moved_mm=17.58, error_mm=0.162, overlap=0.971),),
     )
     text = tables(figures)
     assert "Of 4 nodules in two scans of one day 75.0% are not said to have grown (target 95%)" in text
     assert "| noise | 2 | 50.0% | 50.0% | 1.30 | 1 |" in text
     assert "| 2 | 2 | 50.0% | 0.0% | 25.0% | 0 |" in text
+    assert "| a | 17.6 mm | 0.16 mm | 0.97 |" in text
     assert is_right(outcome("x 0.50", "shrank", 0.5, 0.5))
     page = (REPOSITORY / "docs" / "comparisons.md").read_text("utf-8")
     assert text in filled(page, text, comparisons.BEGIN)
