@@ -71,18 +71,18 @@ def lung_shape(volume: CTVolume) -> LungShape | None:
     return LungShape(mask, _to_mm(thinned) @ to_pixels)
 
 
-def moved(matrix: Matrix, points: Points) -> Points:
+def moved(matrix: NDArray[np.floating], points: Points) -> Points:
     """(N, 3) points by a (4, 4) matrix."""
     return np.asarray(points @ matrix[:3, :3].T + matrix[:3, 3], np.float64)
 
 
 def _thinned(volume: CTVolume, step: int) -> CTVolume:
     """Every so many slices of a scan."""
-    apart_mm, *in_plane = volume.spacing_mm
+    apart_mm, row_mm, column_mm = volume.spacing_mm
     return replace(
         volume,
         hu=volume.hu[::step],
-        spacing_mm=(apart_mm * step, *in_plane),
+        spacing_mm=(apart_mm * step, row_mm, column_mm),
         positions_mm=volume.positions_mm[::step],
         sources=volume.sources[::step],
     )

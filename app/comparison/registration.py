@@ -82,7 +82,7 @@ class _Field:
         """The distances at (N, 3) points, and which of these lie on the grid."""
         places = moved(np.linalg.inv(self.to_mm), points_mm)
         last = np.array(self.distances.shape) - 1
-        on_grid = ((places >= 0) & (places <= last)).all(axis=1)
+        on_grid = np.asarray(((places >= 0) & (places <= last)).all(axis=1), np.bool_)
         return map_coordinates(self.distances, places.T, order=1, mode="nearest"), on_grid
 
 
