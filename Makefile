@@ -24,6 +24,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 SECOND_LOOK ?= runs/second_look
 SIGHT ?= runs/sight
+VIEWER_PARTS := build/viewer/.installed
 SOAK_REQUESTS ?= 200000
 SOAK_MINUTES ?= 60
 
@@ -53,7 +54,7 @@ test: $(DEV_READY) ## run the tests and measure branch coverage of app/
 	$(BIN)/pytest -m "not e2e and not interop and not faults" --cov=app --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
 
 .PHONY: test-e2e
-test-e2e: $(DEV_READY) ## drive the viewer and the docs page in a headless Chromium; screenshots go to build/screenshots
+test-e2e: $(DEV_READY) $(VIEWER_PARTS) ## drive the viewer and the docs page in a headless Chromium; screenshots go to build/screenshots
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
 .PHONY: test-floors
@@ -100,12 +101,18 @@ $(DCMQI)/.installed: tests/reports/readers/dcmqi.txt | $(DEV_READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(@D) -r $<
 	touch $@
 
-# What is built into the viewer page: exactly what the lock names. npm takes it from wherever it is set up to.
-.PHONY: web-build
-web-build: interop-packages
-	rm -rf build/viewer && mkdir -p build/viewer/built
+# What is built into the viewer page, and what its tests check it with: exactly what the lock names. npm takes it from
+# wherever it is set up to.
+$(VIEWER_PARTS): $(wildcard viewer/*) viewer/.npmrc | interop-packages
+	rm -rf build/viewer && mkdir -p build/viewer
 	cp viewer/* viewer/.npmrc build/viewer/
-	cd build/viewer && npm ci --silent && node build.mjs built
+	cd build/viewer && npm ci --silent
+	touch $@
+
+.PHONY: web-build
+web-build: $(VIEWER_PARTS)
+	rm -rf build/viewer/built && mkdir build/viewer/built
+	cd build/viewer && node build.mjs built
 
 .PHONY: web
 web: web-build ## rebuild the viewer's libraries from viewer/package-lock.json: app/web/viewer/cornerstone.js and LICENCES.txt
@@ -134,6 +141,10 @@ types: $(DEV_READY) ## mypy --strict
 .PHONY: architecture
 architecture: $(DEV_READY) ## the permitted imports
 	$(BIN)/pytest -q tests/test_architecture.py
+
+.PHONY: docs
+docs: $(DEV_READY) ## that every link of README and docs/ leads somewhere, and every page can be reached from docs/README.md
+	$(BIN)/pytest -q tests/test_documents.py
 
 .PHONY: lock
 lock: $(DEV_READY) ## recompile the locks, keeping what still fits; LOCK_ARGS=--upgrade for the newest
@@ -241,6 +252,10 @@ fold-classifiers: $(DEV_READY) ## bundles of classifiers that left out what make
 scan: $(DEV_READY) ## what is said of whole slices and series, by the networks of SECOND_LOOK that have not seen them: docs/results/scan.json
 	$(BIN)/python -m benchmarks.scan $(DATA) --networks $(SECOND_LOOK) --views $(SIGHT) --classifiers $(OUT)/folds --out docs/results/scan.json \
 	  --pictures build/scan --page docs/scan.md
+
+.PHONY: comparisons
+comparisons: $(DEV_READY) ## how well two series are compared, on pairs made from the whole scans: docs/results/comparisons.json
+	$(BIN)/python -m benchmarks.comparisons $(DATA) --out docs/results/comparisons.json --page docs/comparisons.md
 
 .PHONY: soak
 soak: $(DEV_READY) ## SOAK_REQUESTS to the service, memory after each few thousand; at most SOAK_MINUTES

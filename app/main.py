@@ -14,7 +14,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 
 from app import __version__
-from app.api import contract, problems
+from app.api import contract, problems, start_page
 from app.api.deps import Services, actor_of
 from app.api.dialects.served import networks_of
 from app.api.early_answers import EarlyAnswers, malformed_answers
@@ -24,6 +24,7 @@ from app.api.neighbours import allow_scripts_of, require_free
 from app.api.optional_models import load_optional, report_reader, second_opinions
 from app.api.record_keeping import records_of
 from app.api.routes import (
+    comparisons,
     dialects,
     dicomweb,
     docs,
@@ -64,10 +65,6 @@ from app.settings import KILOBYTE, MEGABYTE, Settings, own_cores
 from app.telemetry import Metrics
 from app.text.reader import ReportReader
 
-DESCRIPTION = (
-    "Is a lung cancer suspected on this CT slice or series, how sure is that, why, where, or can it not be told?\n\n"
-    "**Research use only. Not a medical device.**"
-)
 # Python's own 5 ms is what a single slice would wait, several times over, whenever a series computes beside it.
 THREAD_SWITCH_S: Final = 0.0005
 logger = logging.getLogger(__name__)
@@ -108,7 +105,7 @@ def create_app(
     app = FastAPI(
         title="Lungscope",
         version=__version__,
-        description=DESCRIPTION,
+        description=start_page.description(),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         openapi_url=None,  # the docs pages bring it, written once
         docs_url=None,
@@ -143,7 +140,8 @@ def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
     of_dicomweb = (dicomweb, results, retrieval)
-    for module in (predict, studies, pixels, reports, models, dialects, health, *of_dicomweb, docs, viewer):
+    of_series = (studies, comparisons, pixels)
+    for module in (predict, *of_series, reports, models, dialects, health, *of_dicomweb, docs, viewer):
         app.include_router(module.router)
     docs.mount_assets(app)
     viewer.mount_assets(app)
@@ -183,7 +181,12 @@ def _services(
         settings.max_slices,
         opinions,
         deidentify=settings.deidentify,
-        results=ResultOptions(settings.max_pictures, settings.fhir_patient_system, settings.fhir_accession_system),
+        results=ResultOptions(
+            settings.max_pictures,
+            settings.fhir_patient_system,
+            settings.fhir_accession_system,
+            settings.fhir_pdf,
+        ),
         keep_digests=records.kept,
         decoder=decoder,
     )

@@ -44,6 +44,9 @@ licence files name, for these libraries or as a choice between several. They lea
 whoever passes such a wheel on passes its terms on too. Written by `make licences`; nothing below is typed, and a test
 compares it with the locks.
 
+What is built into the viewer page is listed in `app/web/viewer/LICENCES.txt`. The tests of the page use axe-core
+(MPL-2.0), which `viewer/package-lock.json` names; nothing of it is shipped.
+
 | package | version | licence | locks | named in its files |
 |---|---|---|---|---|
 """

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
+from starlette.datastructures import Headers
 
 from app.api import events, page_policies
 from app.api.dicomweb.multipart_related import DICOM, RELATED, related
@@ -167,9 +168,9 @@ def read_weight(text: str | bytes) -> float:
         return 0.0
 
 
-def accepts_gzip(request: Request) -> bool:
+def accepts_gzip(headers: Headers) -> bool:
     """Whether the client takes an answer in gzip (Accept-Encoding, RFC 9110 12.5.3). Raises HeadTooLarge."""
-    header = within_bounds(",".join(request.headers.getlist("accept-encoding")))
+    header = within_bounds(",".join(headers.getlist("accept-encoding")))
     entries = (part.strip().lower().partition(";") for part in header.split(","))
     return any(coding.strip() == "gzip" and _weight(parameter) > 0 for coding, _, parameter in entries)
 

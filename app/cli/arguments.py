@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -11,7 +12,7 @@ from app import __version__
 from app.cli.exits import CANNOT_START
 from app.errors import InvalidParameter
 from app.security.scopes import SCOPES
-from app.settings import usable_cores
+from app.settings import TITLE, usable_cores
 
 MAX_PORT: Final = 65535  # RFC 9293 3.1: 16 bits
 MAX_WORKERS: Final = 256  # as LUNGSCOPE_THREADS; each worker holds the models
@@ -24,7 +25,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     options = [*_serve(commands), *_predict(commands), *_accept(commands), *_sign(commands), *_keys(commands)]
-    options += [*_audit(commands), *_receipt(commands), *_batch(commands)]
+    options += [*_audit(commands), *_receipt(commands), *_batch(commands), *_dimse(commands)]
     commands.add_parser("models", help="verify and describe the bundles")
     names = {name for option in options for name in option.option_strings}
     valued = {name for option in options for name in option.option_strings if option.nargs is None}
@@ -63,6 +64,21 @@ def _serve(commands: Any) -> list[argparse.Action]:
             "--insecure-open",
             action="store_true",
             help="let whoever reaches HOST use the service without a key (as LUNGSCOPE_OPEN=true)",
+        ),
+    ]
+
+
+def _dimse(commands: Any) -> list[argparse.Action]:
+    dimse = commands.add_parser("dimse", help="take series by C-STORE, for the running service to judge")
+    return [
+        dimse.add_argument("--host", type=_host, default="127.0.0.1", help="address to listen on"),
+        dimse.add_argument("--port", type=_whole("a port", 0, MAX_PORT), default=11112),
+        dimse.add_argument("--aet", type=_title, metavar="TITLE", help="own AE title; default: LUNGSCOPE_DIMSE_TITLE"),
+        dimse.add_argument(
+            "--metrics-port",
+            type=_whole("a port", 1, MAX_PORT),
+            metavar="PORT",
+            help="show counts to Prometheus there, on this machine alone",
         ),
     ]
 
@@ -256,6 +272,12 @@ def _whole(what: str, low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return check
+
+
+def _title(text: str) -> str:
+    if not re.fullmatch(TITLE, text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected an AE title of up to 16 characters")
+    return text
 
 
 def _host(text: str) -> str:

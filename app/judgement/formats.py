@@ -62,7 +62,8 @@ def render(
     shown = headers(judgement.shown_instances)
     report = judgement.report(shown, datetime.now().astimezone(), language)
     if wanted == "fhir":
-        return (fhir_bundle(report, metrics),)
+        pdf = paper_of(judgement, report) if judgement.parameters.pdf else None
+        return (fhir_bundle(report, metrics, pdf=pdf),)
     files = dicom_files(report, metrics)
     return tuple(map(uncompressed, files) if wanted == "uncompressed_dicom" else files)
 
@@ -87,6 +88,11 @@ def page_as_pdf(page: CasePage) -> bytes:
     return write_pdf(page, font_bytes())
 
 
+def paper_of(judgement: Judgement, report: Report) -> bytes:
+    """The case report for people that goes with a report, as a PDF file: a second of work."""
+    return page_as_pdf(case_page(judgement, report.language, report.written))
+
+
 def draw_slice(report: Report, shown: ReportedSlice, locator: Locator | None = None) -> NDArray[np.uint8]:
     """uint8 RGB (rows, columns, 3): one slice of a report, with its evidence; `locator` shows where in the series it
     lies."""
@@ -108,13 +114,14 @@ def dicom_files(report: Report, metrics: Metrics) -> list[bytes]:
     return [content for _, content in _dicom_files(report, metrics)]
 
 
-def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False) -> bytes:
-    """The FHIR R4 bundle of a report, in UTF-8; raises ResultNotWritten."""
+def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False, pdf: bytes | None = None) -> bytes:
+    """The FHIR R4 bundle of a report, in UTF-8, with the case report for people if `pdf` is there; raises
+    ResultNotWritten."""
     # Imports fhir.resources, 0.1 s: for those who want FHIR.
     from app.reports.fhir import write_bundle
 
     try:
-        return json.dumps(write_bundle(report, transaction=transaction), ensure_ascii=False).encode()
+        return json.dumps(write_bundle(report, transaction=transaction, pdf=pdf), ensure_ascii=False).encode()
     except MemoryError:
         raise
     # Whatever a header did to it: the same prediction can be had in another format.
@@ -123,8 +130,11 @@ def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False) 
         raise _unwritten("a prediction that cannot be written as FHIR") from None
 
 
-def series_result(report: Report, wanted: Collection[ObjectKind], metrics: Metrics) -> SeriesResult:
+def series_result(
+    report: Report, wanted: Collection[ObjectKind], metrics: Metrics, pdf: Callable[[], bytes] | None = None
+) -> SeriesResult:
     """The result objects of a report to keep and to deliver, of the kinds wanted, without those that cannot be written.
+    A bundle holds the PDF that `pdf` writes, if it can.
 
     Raises NoDicomSource, and ResultNotWritten when none can be written.
     """
@@ -139,7 +149,7 @@ def series_result(report: Report, wanted: Collection[ObjectKind], metrics: Metri
                     written = reference_to(instance)
     if "fhir" in wanted:
         try:
-            objects.append(_stored_bundle(report, metrics))
+            objects.append(_stored_bundle(report, metrics, _tried(pdf, metrics, unwritten.append)))
         except ResultNotWritten:
             unwritten.append("fhir")
     if not objects:
@@ -165,6 +175,21 @@ def _dicom_files(
     return files
 
 
+def _tried(pdf: Callable[[], bytes] | None, metrics: Metrics, told: Callable[[str], None]) -> bytes | None:
+    """What `pdf` writes; None, and counted, where it cannot: the bundle says all of it too."""
+    if pdf is None:
+        return None
+    try:
+        return pdf()
+    except MemoryError:
+        raise
+    # Whatever a picture or a font did to it.
+    except Exception as error:
+        _note_unwritten(metrics, "pdf", error)
+        told("pdf")
+        return None
+
+
 def _note_unwritten(metrics: Metrics, kind: str, error: Exception) -> None:
     logger.error("a result of kind %s cannot be written: %s", kind, type(error).__name__, exc_info=error)
     metrics.results_unwritten(kind).inc()
@@ -178,10 +203,10 @@ def _unwritten(found: str) -> ResultNotWritten:
     )
 
 
-def _stored_bundle(report: Report, metrics: Metrics) -> ResultObject:
+def _stored_bundle(report: Report, metrics: Metrics, pdf: bytes | None) -> ResultObject:
     source = report.sources[0]
     study, series = source.study_instance_uid or "", source.series_instance_uid or ""
-    content = fhir_bundle(report, metrics, transaction=True)
+    content = fhir_bundle(report, metrics, transaction=True, pdf=pdf)
     # Of each judgement its own: one that is replaced must not be taken for one that is there.
     return ResultObject(report.instance_uid("fhir"), "fhir", study, series, "{}", content)
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
 from app.errors import FrameRequired, InputError
 from app.imaging.header import Header, read_header
-from app.judgement.formats import series_result, stored
+from app.judgement.formats import paper_of, series_result, stored
 from app.judgement.judge import Judge, Judgement
 from app.judgement.parameters import Parameters
 from app.reports.predecessor import reference_to
@@ -48,7 +49,8 @@ class SpooledJudge:
         self.judged(judgement)
         report = judgement.report(headers_in(paths, judgement.shown_instances), arrived)
         report = replace(report, predecessor=predecessor, lasting=True)
-        return series_result(report, wanted, self.judge.metrics)
+        pdf = partial(paper_of, judgement, report) if report.options.fhir_pdf else None
+        return series_result(report, wanted, self.judge.metrics, pdf)
 
     def refused(
         self, paths: Sequence[Path], arrived: datetime, code: str, words: str, predecessor: ReportReference | None

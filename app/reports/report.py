@@ -50,12 +50,13 @@ class ReportedSlice:
 
 @dataclass(frozen=True, slots=True)
 class ResultOptions:
-    """What a site chooses about its results: how many pictures there are at most, and the FHIR systems (URIs) in which
-    its patient and accession numbers are unique."""
+    """What a site chooses about its results: how many pictures there are at most, the FHIR systems (URIs) in which its
+    patient and accession numbers are unique, and whether bundles that are delivered have the case report as PDF."""
 
     max_pictures: int = MAX_PICTURES
     patient_system: str | None = None
     accession_system: str | None = None
+    fhir_pdf: bool = False
 
 
 @dataclass(frozen=True, eq=False)

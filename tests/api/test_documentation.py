@@ -13,6 +13,7 @@ from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
 from app.api.problems import HTTP_CODES, INTERNAL, PROBLEMS
+from app.api.start_page import REMEDIES, description
 from app.inference.decision import NEAR_OPERATING_POINT, OUT_OF_DISTRIBUTION
 from app.inference.pointed import NOT_A_NODULE
 from app.main import create_app
@@ -39,6 +40,15 @@ def test_every_code_is_documented() -> None:
     codes |= quality_codes() | {NOT_A_NODULE, OUT_OF_DISTRIBUTION, NEAR_OPERATING_POINT}
     assert len(codes) > 40
     assert {code for code in codes if f"`{code}`" not in page} == set()
+
+
+def test_the_page_says_of_every_error_what_to_do() -> None:
+    kinds = {kind.code: kind for kind in (*PROBLEMS.values(), INTERNAL)}
+    assert {*kinds, *HTTP_CODES.values()} == REMEDIES.keys()
+    page = description()
+    for code, remedy in REMEDIES.items():
+        (row,) = re.findall(rf"^\| (\d+) \| `{code}` \| [^|]+ \| {re.escape(remedy)} \|$", page, re.MULTILINE)
+        assert code not in kinds or int(row) == kinds[code].status
 
 
 def document_of(settings: Settings) -> dict[str, Any]:
@@ -90,7 +100,7 @@ def test_addresses_on_a_page_are_relative_to_it_and_lead_somewhere(client: TestC
 
 
 def test_files_that_operations_offer_are_there(client: TestClient) -> None:
-    offered = re.findall(r"\]\((docs/[^)]+)\)", client.get("/openapi.json").text)
+    offered = set(re.findall(r"\]\((docs/[^)]+)\)", client.get("/openapi.json").text))
     assert len(offered) == 2
     for address in offered:
         assert client.get(urljoin("/docs", address)).status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,33 @@ def test_try_it_out_posts_an_image_as_it_stands(page: Page, service: Service) ->
     assert [note["code"] for note in answer["quality"]] == ["nodules_may_be_missed", "study_level_not_validated"]
     live = operation.locator(".live-responses-table .response-col_description .highlight-code").first
     expect(live).to_contain_text(answer["request_id"])
+
+
+def test_the_page_begins_with_what_to_try_and_lists_errors_when_asked(page: Page, service: Service) -> None:
+    page.goto(service.url("/docs"))
+    expect(page.get_by_role("heading", name="What to try first")).to_be_visible()
+    row = page.locator("details tr", has=page.locator("code", has_text=re.compile("^model_loading$")))
+    expect(row).to_be_hidden()
+    page.locator("details summary", has_text="errors").click()
+    expect(row).to_contain_text("/health/ready")
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="The viewer").click()
+    expect(opened.value).to_have_url(service.url("/"))
+    opened.value.close()
+
+
+def test_the_picture_of_an_answer_is_shown(page: Page, service: Service) -> None:
+    page.goto(service.url("/docs"))
+    operation = page.locator("#operations-predict-predict_v1_predict_post")
+    operation.locator(".opblock-summary-control").click()
+    operation.locator("input[type=file]").set_input_files(EXAMPLE_SLICE)
+    operation.locator('tr[data-code="200"] select').first.select_option("image/png")
+    with page.expect_response("**/v1/predict*") as answered:
+        operation.get_by_role("button", name="Execute").click()
+    assert answered.value.headers["content-type"] == "image/png"
+    shown = operation.locator(".live-responses-table img")
+    expect(shown).to_be_visible()
+    assert shown.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 256
 
 
 def test_try_it_out_with_every_parameter(page: Page, service: Service) -> None:

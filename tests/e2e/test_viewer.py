@@ -20,7 +20,7 @@ from app.api.examples import SUSPECTED
 from app.api.routes.docs import EXAMPLE_SERIES
 from benchmarks.serving.service import Service
 from phantoms.series import NODULE_SLICES, SLICES
-from phantoms.slices import dicom
+from phantoms.slices import chest, derived_uid, dicom
 from tests.conftest import REPOSITORY
 from tests.e2e.conftest import watched
 from tests.servers import OURS
@@ -28,6 +28,7 @@ from tests.servers import OURS
 pytestmark = [pytest.mark.e2e, OURS]  # a page is what it is under any server
 SCREENSHOTS = REPOSITORY / "build" / "screenshots"
 KNOWN_SLICE, KNOWN_NODULE = "1-064.dcm", (386.0, 296.0)
+LONG_SERIES, MOST_BYTES = 600, 1_500_000_000
 PATIENCE_MS = 120_000  # a software renderer on cores that others use too
 
 
@@ -175,6 +176,42 @@ def test_a_bad_file_gets_a_clear_message(page: Page, data: bytes, words: str) ->
     expect(page.get_by_role("alert")).to_contain_text(words)
     show(page, "bad-file")
     expect(page.get_by_role("button", name="Open files")).to_be_visible()
+
+
+def long_series(folder: Path) -> list[Path]:
+    """A series of whole slices in files, 0.5 MB each."""
+    hu = chest(size_px=512, spacing_mm=0.7)
+    paths = []
+    for n in range(LONG_SERIES):
+        uid, position = derived_uid(f"long {n}"), [-178.5, -178.5, n * 0.6]
+        data = dicom(hu, spacing_mm=0.7, SliceThickness=0.6, SOPInstanceUID=uid, ImagePositionPatient=position)
+        paths.append(folder / f"{n}.dcm")
+        paths[-1].write_bytes(data)
+    return paths
+
+
+def most_bytes(browser: Browser) -> int:
+    """The most that the processes of pages, and the one that draws, have held so far, the browser's code included.
+
+    JavaScript's own count leaves out the pixels.
+    """
+    processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    drawing = [each["id"] for each in processes if each["type"].lower() in ("renderer", "gpu")]
+    assert len(drawing) >= 2, processes
+    told = [Path(f"/proc/{process}/status").read_text() for process in drawing]
+    return sum(1024 * int(re.findall(r"^VmHWM:\s+(\d+) kB$", text, re.MULTILINE)[0]) for text in told)
+
+
+def test_a_series_of_600_slices_fits_into_the_page(browser: Browser, page: Page, tmp_path: Path) -> None:
+    page.route("**/v1/studies?*", lambda route: route.abort())  # the service's judgement is no matter of the page
+    page.locator("#files").set_input_files(long_series(tmp_path))
+    expect(page.locator("#where")).to_contain_text(f"of {LONG_SERIES}")
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.locator("#viewport").press("Home")
+    for _ in range(LONG_SERIES // 10):
+        page.keyboard.press("PageDown")
+    expect(page.locator("#where")).to_contain_text(f"slice 1 of {LONG_SERIES}")
+    assert most_bytes(browser) < MOST_BYTES
 
 
 def test_a_token_is_asked_for_and_kept_in_memory_alone(page: Page) -> None:

@@ -9,11 +9,11 @@ import fastapi_standalone_docs
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
-from fastapi.staticfiles import StaticFiles
 
 from app import web
 from app.api import contract
 from app.api.page_policies import with_policy
+from app.api.static_files import CompressedFiles
 
 ASSETS: Final = Path(fastapi_standalone_docs.__file__).parent / "static"
 WEB: Final = Path(web.__file__).parent
@@ -30,7 +30,7 @@ router = APIRouter(include_in_schema=False)
 
 def mount_assets(app: FastAPI) -> None:
     """Serve the scripts and styles of both pages."""
-    app.mount(ASSETS_URL, StaticFiles(directory=ASSETS), name="docs-assets")
+    app.mount(ASSETS_URL, CompressedFiles(ASSETS), name="docs-assets")
 
 
 @router.get("/docs/")

@@ -54,7 +54,7 @@ ANSWER: Final[dict[str, Any]] = {"description": FORMAT, "content": CONTENT}
 async def slice_pixels(request: Request, services: ServicesDep) -> Response:
     """Read the upload, answer with its pixels."""
     media_ranges(request).require(MEDIA_TYPE)
-    compressed = accepts_gzip(request)
+    compressed = accepts_gzip(request.headers)
     with services.engine.coming(announced_bytes(request)):
         upload = await read_upload(request, services.slice_limit)
     parameters = parse_parameters(upload.parameters)
@@ -85,7 +85,7 @@ async def slice_pixels(request: Request, services: ServicesDep) -> Response:
 async def series_pixels(request: Request, services: ServicesDep, place: PlaceDep) -> Response:
     """Receive and decode the files in a place for one series, and stream the pixels from there."""
     media_ranges(request).require(MEDIA_TYPE)
-    compressed = accepts_gzip(request)
+    compressed = accepts_gzip(request.headers)
     upload = await read_study(request, services.study_limit, services.report_limit, services.settings.max_parts)
     parse_series_parameters(upload.parameters)
     slot = place()

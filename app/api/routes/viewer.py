@@ -7,11 +7,11 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
-from fastapi.staticfiles import StaticFiles
 
 from app import web
 from app.api.deps import ServicesDep
 from app.api.page_policies import with_policy
+from app.api.static_files import CompressedFiles
 
 FILES: Final = Path(web.__file__).parent / "viewer"
 PAGE: Final = FILES / "index.html"
@@ -21,7 +21,7 @@ router = APIRouter(include_in_schema=False)
 
 def mount_assets(app: FastAPI) -> None:
     """Serve the page's scripts and styles."""
-    app.mount(ASSETS_URL, StaticFiles(directory=FILES), name="viewer-assets")
+    app.mount(ASSETS_URL, CompressedFiles(FILES), name="viewer-assets")
 
 
 @router.get("/")
