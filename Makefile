@@ -187,6 +187,11 @@ CLASSIFIER ?= $(lastword $(shell ls -d models/nodule-classifier/* | sort -V))
 strangers: $(DEV_READY) ## how often CLASSIFIER says of named strangers that it does not know them: docs/results/strangers.json
 	$(BIN)/python -m benchmarks.strangers $(DATA) --bundle $(CLASSIFIER) --out docs/results/strangers.json --page docs/training.md
 
+.PHONY: symmetries
+symmetries: $(DEV_READY) ## whether the mean over eight turned and mirrored patches ranks better than one: docs/results/symmetries.json
+	$(BIN)/python -m benchmarks.symmetries --config $(CONFIG) --data $(DATA) --evaluation $(OUT)/evaluation \
+	  --out docs/results/symmetries.json --page docs/training.md
+
 .PHONY: textbook
 textbook: $(DEV_READY) ## what a whole-slice CNN learns on IQ-OTH/NCCD: docs/results/textbook.json
 	$(BIN)/python scripts/textbook.py --data $(DATA) --out docs/results/textbook.json
@@ -199,13 +204,13 @@ detector: $(DEV_READY) ## train the candidate filter; networks go to runs/detect
 report-tagger: $(DEV_READY) ## train the tagger of reports, measure it, write its bundle: models/report-tagger/1
 	$(BIN)/python scripts/report_tagger.py train --data $(DATA) --out runs/report_tagger
 	$(BIN)/python scripts/report_tagger.py evaluate --data $(DATA) --trained runs/report_tagger --out docs/results/report_tagger.json
-	$(BIN)/python scripts/report_tagger.py export --trained runs/report_tagger --out models/report-tagger/1
+	$(BIN)/python scripts/report_tagger.py export --trained runs/report_tagger --out models/report-tagger/1 --force
 
 .PHONY: nodule-sequence
 nodule-sequence: $(DEV_READY) ## train the network over a nodule's slices, compare it with what is simpler, write its bundle: models/nodule-sequence/1
 	$(BIN)/python scripts/sequence.py train --data $(DATA) --out runs/sequence
 	$(BIN)/python scripts/sequence.py evaluate --data $(DATA) --trained runs/sequence --out docs/results/sequence.json
-	$(BIN)/python scripts/sequence.py export --trained runs/sequence --out models/nodule-sequence/1
+	$(BIN)/python scripts/sequence.py export --trained runs/sequence --out models/nodule-sequence/1 --force
 
 .PHONY: planted
 planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/detector and OUT/evaluation, anew for each classifier: docs/results/planted.json
@@ -223,13 +228,13 @@ second-look-figures: $(DEV_READY) ## what runs/second_look says of scans, plante
 
 .PHONY: export-second-look
 export-second-look: $(DEV_READY) ## write models/nodule-suspicion/1 from runs/second_look and docs/results/second_look.json
-	$(BIN)/python scripts/second_look.py export --networks runs/second_look --out models/nodule-suspicion/1
+	$(BIN)/python scripts/second_look.py export --networks runs/second_look --out models/nodule-suspicion/1 --force
 
 .PHONY: sight
 sight: $(DEV_READY) ## train the network that asks for an axial chest, measure it, write its bundle: docs/results/sight.json
 	$(BIN)/python scripts/sight.py train --data $(DATA) --out runs/sight
 	$(BIN)/python -m benchmarks.sight $(DATA) --networks runs/sight --out docs/results/sight.json --page docs/sight.md
-	$(BIN)/python scripts/sight.py export --networks runs/sight --out models/chest-view/1
+	$(BIN)/python scripts/sight.py export --networks runs/sight --out models/chest-view/1 --force
 
 .PHONY: bench
 bench: $(DEV_READY) bench-peers ## measure serving against its ceiling and its peers; BENCH_ARGS=--quick for a look

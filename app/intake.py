@@ -24,12 +24,13 @@ CANNOT_UNDERSTAND: Final = 0xC000
 UNSUPPORTED_TRANSFER_SYNTAX: Final = 0xC122
 ELEMENTS_DISCARDED: Final = 0xB006
 READABLE_SYNTAXES: Final = frozenset({*PLAIN_SYNTAXES, DeflatedExplicitVRLittleEndian, *DECODERS})
-IDENTITY: Final = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "NumberOfFrames"]
+IDENTITY: Final = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+READ: Final = [*IDENTITY, "NumberOfFrames", "AccessionNumber"]
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """The UIDs that identify one instance; empty where the file does not give them."""
+    """The UIDs that identify one instance, and its accession number; empty where the file does not give them."""
 
     sop_class: str = ""
     uid: str = ""
@@ -37,6 +38,7 @@ class Instance:
     series_uid: str = ""
     transfer_syntax: str = ""
     frames: int = 1
+    accession: str = ""
 
     @property
     def is_named(self) -> bool:
@@ -103,6 +105,10 @@ class Intake:
         """The series of the instances that are stored, by the UIDs of their study and their own."""
         return {(instance.study_uid, instance.series_uid) for instance in self.stored}
 
+    def accessions(self) -> dict[str, str]:
+        """The accession numbers of the series that are stored, by their UIDs."""
+        return {instance.series_uid: instance.accession for instance in self.stored if instance.accession}
+
     def subject(self) -> dict[str, list[str]]:
         """The studies and series of the instances that are stored."""
         return {
@@ -133,14 +139,16 @@ def _instance(path: Path) -> Instance:
         if syntax == DeflatedExplicitVRLittleEndian:
             dataset = parse_dicom(file).dataset
         else:
-            dataset = read_attributes(stream_of(file), IDENTITY)
+            dataset = read_attributes(stream_of(file), READ)
         header = Header(dataset)
-        sop_class, uid, study_uid, series_uid = (header.text(keyword) or "" for keyword in IDENTITY[:4])
+        sop_class, uid, study_uid, series_uid = (header.text(keyword) or "" for keyword in IDENTITY)
         frames = header.text("NumberOfFrames") or "1"
+        accession = header.text_if_usable("AccessionNumber") or ""
     # pydicom raises whatever its parsers meet in damaged bytes.
     except Exception:
         return Instance()
-    return Instance(sop_class, uid, study_uid, series_uid, syntax, int(frames) if is_valid("IS", frames) else 1)
+    count = int(frames) if is_valid("IS", frames) else 1
+    return Instance(sop_class, uid, study_uid, series_uid, syntax, count, accession)
 
 
 def _unreadable(path: Path) -> int | None:

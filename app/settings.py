@@ -27,6 +27,7 @@ Origin = Annotated[str, Field(pattern=r"^https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1
 # Of the characters of an AE title (PS3.5 6.2, VR AE) all but those that stand between titles and addresses here.
 TITLE = r"[!-+\--?A-\[\]-~](?:[ -+\--?A-\[\]-~]{0,14}[!-+\--?A-\[\]-~])?"
 AeTitle = Annotated[str, Field(pattern=f"^{TITLE}$")]
+ARCHIVE = rf"^{TITLE}@[^@\s]+:[0-9]{{1,5}}$"
 KILOBYTE = 1024
 MEGABYTE = 1024 * KILOBYTE
 
@@ -188,6 +189,7 @@ class Settings(BaseSettings):
     results_mb: Annotated[int, Field(ge=64, description="most MB of results; nothing more is judged beyond it")] = (
         10_240
     )
+    rules: Annotated[FilePath | None, Field(description="TOML file: what is judged, where results are sent")] = None
     retry_seconds: Annotated[float, Field(gt=0, le=3600, description="pause after a first failed delivery")] = 5
     pacs_url: Annotated[HttpUrl | None, Field(description="DICOMweb root to which results are sent")] = None
     pacs_token: Annotated[SecretStr | None, Field(description="bearer token for it")] = None
@@ -203,10 +205,9 @@ class Settings(BaseSettings):
     ] = frozenset()
     dimse_associations: Annotated[int, Field(ge=1, le=256, description="associations at once")] = 16
     dimse_idle_seconds: Annotated[int, Field(ge=1, le=3600, description="longest pause of an association")] = 60
-    deliver_dimse: Annotated[
-        str | None,
-        Field(pattern=rf"^{TITLE}@[^@\s]+:[0-9]{{1,5}}$", description="archive for results: TITLE@HOST:PORT"),
-    ] = None
+    deliver_dimse: Annotated[str | None, Field(pattern=ARCHIVE, description="archive for results: TITLE@HOST:PORT")] = (
+        None
+    )
     deliver_dimse_tls: Annotated[bool, Field(description="whether that archive is spoken to by TLS")] = False
     ca_file: Annotated[FilePath | None, Field(description="authorities that destinations are checked with")] = None
     verify_tls: Annotated[bool, Field(description="false takes any certificate of a destination")] = True
@@ -285,9 +286,9 @@ class Settings(BaseSettings):
             "Generate one: openssl rand -hex 32.",
         )
         yield (
-            self.spool_dir is None and (self.pacs_url or self.fhir_url or self.deliver_dimse),
-            "a destination for results without LUNGSCOPE_SPOOL_DIR",
-            "a folder in which they wait until they are delivered",
+            self.spool_dir is None and (self.rules or self.pacs_url or self.fhir_url or self.deliver_dimse),
+            "LUNGSCOPE_RULES, or a destination for results, without LUNGSCOPE_SPOOL_DIR",
+            "a folder in which series and results wait",
             "Set LUNGSCOPE_SPOOL_DIR to a folder on a local disk.",
         )
         yield (

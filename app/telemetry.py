@@ -222,6 +222,24 @@ class _DeliveryMetrics:
                 multiprocess_mode="livemostrecent",
             )
         )
+        self.last_delivered = _by_labels(
+            Gauge(
+                "lungscope_last_delivery_timestamp_seconds",
+                "When a destination last took a result.",
+                ["destination"],
+                registry=registry,
+                multiprocess_mode="livemax",
+            )
+        )
+        self.deliveries_refused = _by_labels(
+            Gauge(
+                "lungscope_deliveries_refused",
+                "Results that a destination refused, and that nobody has sent again.",
+                ["destination"],
+                registry=registry,
+                multiprocess_mode="livemostrecent",
+            )
+        )
 
 
 class DimseMetrics:

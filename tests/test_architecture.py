@@ -110,6 +110,7 @@ CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "pyarrow": ("app.batch.tables", "benchmarks"),
     "fontTools": ("benchmarks",),
     "uvicorn": ("app.server", "app.cli", "benchmarks"),
+    "standardwebhooks": ("app.delivery.webhook",),
     "sklearn": ("training",),
     "matplotlib": ("training", "benchmarks"),
 }

@@ -19,9 +19,9 @@ from app.settings import Settings
 REPOSITORY = Path(__file__).resolve().parents[1]
 LOCKS = ("serve", "full", "dev")
 EXTRAS = {
-    "serve": {"openvino", "dimse"},
-    "full": {"openvino", "dimse", "tensorflow", "train"},
-    "dev": {"batch", "openvino", "dimse", "tensorflow", "train", "dev"},
+    "serve": {"openvino", "dimse", "doors"},
+    "full": {"openvino", "dimse", "doors", "tensorflow", "train"},
+    "dev": {"batch", "openvino", "dimse", "doors", "tensorflow", "train", "dev"},
 }
 PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)(?:\[(?P<extras>[a-z0-9,-]+)\])?==(?P<version>[^ ;\\]+)", re.MULTILINE)
 # Locks and build files name packages; whoever installs names the index.

@@ -1,4 +1,4 @@
-"""`lungscope serve | predict | batch | models | accept | sign | keys | audit | receipt | dimse`."""
+"""`lungscope serve | predict | batch | models | accept | sign | keys | audit | receipt | jobs | dimse`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     options = [*_serve(commands), *_predict(commands), *_accept(commands), *_sign(commands), *_keys(commands)]
-    options += [*_audit(commands), *_receipt(commands), *_batch(commands), *_dimse(commands)]
+    options += [*_audit(commands), *_receipt(commands), *_jobs(commands), *_batch(commands), *_dimse(commands)]
     commands.add_parser("models", help="verify and describe the bundles")
     names = {name for option in options for name in option.option_strings}
     valued = {name for option in options for name in option.option_strings if option.nargs is None}
@@ -225,6 +225,25 @@ def _receipt(commands: Any) -> list[argparse.Action]:
     return [
         receipt.add_argument("--key", type=_path, required=True, metavar="PEM", help="public key of the service"),
         receipt.add_argument("--image", type=_path, metavar="IMG", help="the slice, zip or folder that was judged"),
+    ]
+
+
+def _jobs(commands: Any) -> list[argparse.Action]:
+    jobs = commands.add_parser("jobs", help="see what waits, and send it again, drop it, or find a case")
+    jobs.add_argument(
+        "action",
+        choices=("list", "retry", "drop", "find"),
+        help="print what waits, is in quarantine, or was refused; have it sent or judged again, or drop it; find the "
+        "series of a study",
+    )
+    jobs.add_argument("ids", nargs="*", metavar="ID", help="retry, drop: as `list` prints them")
+    return [
+        jobs.add_argument("--folder", type=_path, metavar="DIR", help="default: LUNGSCOPE_SPOOL_DIR"),
+        jobs.add_argument("--destination", metavar="NAME", help="list, retry, drop: all that one destination is owed"),
+        jobs.add_argument("--accession", metavar="NUMBER", help="find: by accession number"),
+        jobs.add_argument("--study", metavar="UID", help="find: by Study Instance UID"),
+        jobs.add_argument("--all", action="store_true", help="list: also what was given up"),
+        jobs.add_argument("--json", action="store_true", help="one JSON object a line"),
     ]
 
 

@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ from app.errors import SettingsError, StartupError
 from app.imaging.header import quiet_pydicom
 from app.private_files import state_folder
 from app.security.hosts import is_loopback
+from app.security.pseudonyms import load_key, pseudonym
 from app.server.tls import server_context
 from app.settings import KILOBYTE, MEGABYTE, Settings
 from app.signing import SigningKey
@@ -112,7 +114,8 @@ def _inbox(folder: Path, settings: Settings, metrics: DimseMetrics) -> Inbox:
     metrics.storage_writable.set(store.watch.trouble is None)
     store.watch.on_change = metrics.storage_writable.set
     store.watch.mend = spool.make_places
-    return Inbox(spool, store, settings.results_mb * MEGABYTE, settings.result_hours)
+    hashed = partial(pseudonym, load_key(folder))
+    return Inbox(spool, store, hashed, most_bytes=settings.results_mb * MEGABYTE, keep_hours=settings.result_hours)
 
 
 def _bounds(settings: Settings) -> Bounds:

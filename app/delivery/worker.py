@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.delivery.destinations import Destination, Outcome
+from app.delivery.destinations import Destination, Outcome, Refused
 from app.delivery.inbox import Inbox
 from app.delivery.judging import SpoolWork, always
 from app.delivery.kept import HOUR_S
@@ -124,17 +124,25 @@ class DeliveryWork:
             return False
 
     def _send(self, item: Due, now: float) -> bool:
-        name = self.destination.name
-        outcome = self.destination.send(item.content)
+        name, code = self.destination.name, ""
+        try:
+            outcome = self.destination.send(item.content)
+        except Refused as refusal:
+            outcome, code = "refused", refusal.code
         self.metrics.deliveries(name, outcome).inc()
         self.told(name, item.uid, outcome)
         if outcome == "retry":
             self.store.postpone(name, item.uid, now + self.backoff.pause_s(item.attempts + 1))
             return False
+        if outcome == "delivered":
+            self.metrics.last_delivered(name).set(now)
         if outcome == "refused":
             logger.error("%s refuses a result: it is not sent again", name)
+        case = self.store.case_of_result(item.uid)
         expires_at = None if self.delivered_hours is None else now + self.delivered_hours * HOUR_S
-        self.store.settle(name, item.uid, refused=outcome == "refused", expires_at=expires_at)
+        self.store.settle(name, item.uid, refused=outcome == "refused", code=code, expires_at=expires_at)
+        fields = {"destination": name, "outcome": outcome, **({} if case is None else case.fields())}
+        logger.info("a delivery has ended", extra={"fields": fields})
         return True
 
 
@@ -142,9 +150,14 @@ class Delivery(Inbox):
     """The spool, the result store, and the threads of one worker."""
 
     def __init__(
-        self, spool: Spool, store: ResultStore, judging: SpoolWork, delivering: Sequence[DeliveryWork]
+        self,
+        spool: Spool,
+        store: ResultStore,
+        judging: SpoolWork,
+        delivering: Sequence[DeliveryWork],
+        hashed: Callable[[str, str], str],
     ) -> None:
-        super().__init__(spool, store, judging.most_bytes, judging.keep_hours)
+        super().__init__(spool, store, hashed, most_bytes=judging.most_bytes, keep_hours=judging.keep_hours)
         self._threads = [
             Repeating("judging", judging.step),
             *(Repeating(f"delivering to {each.destination.name}", each.step) for each in delivering),

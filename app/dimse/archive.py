@@ -22,6 +22,7 @@ from app.delivery.destinations import (
     READ_TIMEOUT_S,
     REFUSED_REASONS,
     Outcome,
+    Refused,
 )
 from app.errors import SettingsError
 from app.reports.result import ObjectKind
@@ -85,7 +86,7 @@ class DimseDestination:
         self._title = title
 
     def send(self, content: bytes) -> Outcome:
-        """Send one object, without compression where the archive does not take it as it is."""
+        """Send one object, without compression where the archive does not take it as it is; raises Refused."""
         instance = dcmread(BytesIO(content))
         try:
             association = self._associate(instance)
@@ -111,8 +112,7 @@ class DimseDestination:
         accepted = [context.transfer_syntax[0] for context in association.accepted_contexts]
         if not association.is_established:
             if association.rejected_contexts and not accepted:
-                logger.warning("a destination takes no objects of that kind")
-                return "refused"
+                raise Refused("no_presentation_context")
             logger.warning("a destination does not let us associate")
             return "retry"
         if instance.file_meta.TransferSyntaxUID not in accepted:
@@ -121,11 +121,12 @@ class DimseDestination:
 
 
 def _outcome(status: int | None) -> Outcome:
-    """What a status says; None where there was no answer."""
+    """What a status says; None where there was no answer. Raises Refused."""
     if status is None:
         return "retry"
     if status == DUPLICATE_INSTANCE or any(status in span for span in STORED):
         return "delivered"
     logger.warning("a destination answered 0x%04X", status)
-    final = status in REFUSED_REASONS or any(status in span for span in NOT_AS_SENT)
-    return "refused" if final else "retry"
+    if status in REFUSED_REASONS or any(status in span for span in NOT_AS_SENT):
+        raise Refused(f"{status:04X}")
+    return "retry"

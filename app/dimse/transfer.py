@@ -151,7 +151,7 @@ class Transfer(BytesIO):
                 return DOES_NOT_MATCH_SOP_CLASS
             if self._intake.left_out:
                 return ELEMENTS_DISCARDED
-            inbox.received(self._intake.series())
+            inbox.received(self._intake.series(), self._intake.accessions())
             self._reception.commit()
         inbox.watch.succeeded()
         self.instance = instance

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from app.errors.base import LungscopeError as LungscopeError
 from app.errors.base import Unavailable as Unavailable
+from app.errors.callers import Forbidden as Forbidden
+from app.errors.callers import NotAuthorised as NotAuthorised
+from app.errors.callers import TooManyRequests as TooManyRequests
 from app.errors.connections import BadHost as BadHost
 from app.errors.connections import HeadTooLarge as HeadTooLarge
 from app.errors.connections import MalformedRequest as MalformedRequest
@@ -19,6 +22,8 @@ from app.errors.connections import UnknownHost as UnknownHost
 from app.errors.connections import UnknownMethod as UnknownMethod
 from app.errors.connections import UnsupportedVersion as UnsupportedVersion
 from app.errors.connections import UrlTooLong as UrlTooLong
+from app.errors.rules import LeftOutByRules as LeftOutByRules
+from app.errors.rules import OtherReconstruction as OtherReconstruction
 
 
 class InputError(LungscopeError):
@@ -263,26 +268,6 @@ class DifferentPatients(UnfitPair, code="different_patients"):
 
 class PriorAfterCurrent(UnfitPair, code="prior_after_current"):
     """A prior series that is later than the current one."""
-
-
-class NotAuthorised(LungscopeError, code="not_authorised"):
-    """The caller did not show a token that this service knows; `shown` says whether it showed any."""
-
-    def __init__(self, *, found: str, expected: str, remedy: str, shown: bool = False) -> None:
-        super().__init__(found=found, expected=expected, remedy=remedy)
-        self.shown = shown
-
-
-class Forbidden(LungscopeError, code="forbidden"):
-    """The caller is known, and may not do this."""
-
-
-class TooManyRequests(LungscopeError, code="too_many_requests"):
-    """The caller asks too often, or too much at a time; `retry_after_s` says for how long."""
-
-    def __init__(self, *, found: str, expected: str, remedy: str, retry_after_s: int = 1) -> None:
-        super().__init__(found=found, expected=expected, remedy=remedy)
-        self.retry_after_s = retry_after_s
 
 
 class UnknownModel(LungscopeError, code="unknown_model"):

@@ -13,12 +13,18 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from io import BytesIO
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from app.errors import ResultNotWritten
 from app.explain.canvas import font_bytes, to_png
@@ -35,14 +41,21 @@ from app.judgement.judge import Judgement
 from app.reports.page import CasePage
 from app.reports.page_html import write_html
 from app.reports.predecessor import reference_to
-from app.reports.report import Report, ReportedSlice
-from app.reports.result import ObjectKind, ReportReference, ResultObject, SeriesResult
+from app.reports.report import Kind, Report, ReportedSlice
+from app.reports.result import ObjectKind, Part, ReportReference, ResultObject, SeriesResult
 from app.reports.transfer_syntax import uncompressed
 from app.telemetry import Metrics
 
 Format: TypeAlias = Literal["json", "dicom", "uncompressed_dicom", "fhir", "picture", "html", "pdf"]
 # The data sets, without pixels, of the source instances with these SOP Instance UIDs; none for a picture.
 Headers: TypeAlias = Callable[[Collection[str | None]], Sequence[Dataset]]
+PICTURES: Final[tuple[Kind, ...]] = ("capture",)
+PARTS: Final[dict[str, Part]] = {
+    Comprehensive3DSRStorage: "report",
+    SecondaryCaptureImageStorage: "pictures",
+    ParametricMapStorage: "map",
+    SegmentationStorage: "outlines",
+}
 logger = logging.getLogger(__name__)
 
 
@@ -126,7 +139,7 @@ def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False, 
         raise
     # Whatever a header did to it: the same prediction can be had in another format.
     except Exception as error:
-        _note_unwritten(metrics, "fhir", error)
+        note_unwritten(metrics, "fhir", error)
         raise _unwritten("a prediction that cannot be written as FHIR") from None
 
 
@@ -157,19 +170,29 @@ def series_result(
     return SeriesResult(objects, written, tuple(dict.fromkeys(unwritten)))
 
 
+def stored_pictures(report: Report, metrics: Metrics, told: Callable[[str], None]) -> list[ResultObject]:
+    """The pictures of a report alone, to keep and to deliver; `told` is called for each that cannot be written."""
+    with suppress(ResultNotWritten):
+        return [stored(*file) for file in _dicom_files(report, metrics, told, PICTURES)]
+    return []
+
+
 def _dicom_files(
-    report: Report, metrics: Metrics, told: Callable[[str], None] = lambda _: None
+    report: Report,
+    metrics: Metrics,
+    told: Callable[[str], None] = lambda _: None,
+    kinds: Collection[Kind] | None = None,
 ) -> list[tuple[Dataset, bytes]]:
-    """`told` is called with the kind of each object that cannot be written."""
+    """The objects of these kinds, or of all; `told` is called with the kind of each that cannot be written."""
     # Imports highdicom, with what it reads half a second and 85 MB: for those who want DICOM.
     from app.reports.dicom import write_files
 
     def failed(kind: str, error: Exception) -> None:
-        _note_unwritten(metrics, kind, error)
+        note_unwritten(metrics, kind, error)
         told(kind)
 
     locator = locator_of(report.image) if isinstance(report.image, CTVolume) else None
-    files = write_files(report, partial(draw_slice, locator=locator), failed)
+    files = write_files(report, partial(draw_slice, locator=locator), failed, kinds)
     if not files:
         raise _unwritten("a prediction that cannot be written as DICOM")
     return files
@@ -185,12 +208,13 @@ def _tried(pdf: Callable[[], bytes] | None, metrics: Metrics, told: Callable[[st
         raise
     # Whatever a picture or a font did to it.
     except Exception as error:
-        _note_unwritten(metrics, "pdf", error)
+        note_unwritten(metrics, "pdf", error)
         told("pdf")
         return None
 
 
-def _note_unwritten(metrics: Metrics, kind: str, error: Exception) -> None:
+def note_unwritten(metrics: Metrics, kind: str, error: Exception) -> None:
+    """Log and count a result that cannot be written."""
     logger.error("a result of kind %s cannot be written: %s", kind, type(error).__name__, exc_info=error)
     metrics.results_unwritten(kind).inc()
 
@@ -222,4 +246,5 @@ def stored(instance: Dataset, content: bytes) -> ResultObject:
         series_uid=instance.SeriesInstanceUID,
         attributes=json.dumps(header.to_json_dict(), ensure_ascii=False),
         content=content,
+        part=PARTS.get(instance.SOPClassUID),
     )

@@ -44,7 +44,7 @@ class Site:
         self.spool = Spool(folder / "spool", SpoolLimits(max_bytes, 24, SETTLE_S, QUIET_S))
         self.store = ResultStore(folder / "results.sqlite3")
         self.metrics = DimseMetrics()
-        inbox = Inbox(self.spool, self.store, 1 << 30, 24)
+        inbox = Inbox(self.spool, self.store, lambda _kind, value: value[-4:], most_bytes=1 << 30, keep_hours=24)
         desk = Desk(inbox, self.metrics, replace(BOUNDS, **bounds), trail)
         self.door = DimseDoor(("127.0.0.1", 0), "LUNGSCOPE", {"CT01", "PACS"}, desk, tls)
         self.port = self.door.port

@@ -20,7 +20,9 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, evt
 
-from app.api.destinations import destinations_of
+from app.api.destinations import routes_of
+from app.api.rules import Rules
+from app.delivery.destinations import Refused
 from app.dimse.archive import DimseDestination, Peer, archive_tls
 from app.errors import SettingsError
 from app.settings import Settings
@@ -68,6 +70,14 @@ def destination(port: int) -> DimseDestination:
     return DimseDestination(Peer.parse(f"ARCHIVE@127.0.0.1:{port}"), "LUNGSCOPE")
 
 
+def outcome_of(archive: DimseDestination) -> str:
+    """The outcome, or the code of a refusal."""
+    try:
+        return archive.send(PLAIN)
+    except Refused as refusal:
+        return refusal.code
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
@@ -77,15 +87,15 @@ def destination(port: int) -> DimseDestination:
         (0x0111, "delivered"),  # it has it already
         (0xA700, "retry"),
         (0x0110, "retry"),
-        (0x0122, "refused"),
-        (0x0124, "refused"),
-        (0xA900, "refused"),
-        (0xC000, "refused"),
+        (0x0122, "0122"),
+        (0x0124, "0124"),
+        (0xA900, "A900"),
+        (0xC000, "C000"),
     ],
 )
 def test_the_status_says_what_becomes_of_a_delivery(status: int, outcome: str) -> None:
     with archive(status) as taken:
-        assert destination(taken.port).send(PLAIN) == outcome
+        assert outcome_of(destination(taken.port)) == outcome
         assert taken.syntaxes == [ExplicitVRLittleEndian]
 
 
@@ -108,7 +118,7 @@ def test_an_archive_gets_what_it_can_read(content: bytes, syntaxes: Sequence[str
 
 def test_an_archive_that_knows_no_such_objects_is_not_asked_again() -> None:
     with archive(sop_class=MRImageStorage) as taken:
-        assert destination(taken.port).send(PLAIN) == "refused"
+        assert outcome_of(destination(taken.port)) == "no_presentation_context"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -151,8 +161,8 @@ def test_an_archive_needs_a_place_where_results_wait(monkeypatch: pytest.MonkeyP
 
 def test_the_settings_make_the_destination(tmp_path: Any) -> None:
     settings = Settings(spool_dir=tmp_path, deliver_dimse="PACS@host:104", deliver_dimse_tls=True)
-    (made,) = destinations_of(settings)
-    assert (made.name, made.kind) == ("dimse", "dicom")
+    (made,) = routes_of(settings, Rules())
+    assert (made.destination.name, made.destination.kind) == ("dimse", "dicom")
 
 
 def test_tls_checks_the_archive_unless_told_otherwise(tmp_path: Any) -> None:

@@ -104,7 +104,7 @@ async def _store(request: Request, services: Services, delivery: Delivery, study
         async with contextmanager_in_threadpool(delivery.spool.reception()) as reception:
             intake = await _read_instances(request, services, reception, study)
             status, pieces = await asyncio.to_thread(answer_of, intake)
-            await asyncio.to_thread(delivery.received, intake.series())
+            await asyncio.to_thread(delivery.received, intake.series(), intake.accessions())
             await asyncio.to_thread(reception.commit)
     delivery.watch.succeeded()
     for outcome, count in intake.counts().items():
