@@ -187,6 +187,11 @@ CLASSIFIER ?= $(lastword $(shell ls -d models/nodule-classifier/* | sort -V))
 strangers: $(DEV_READY) ## how often CLASSIFIER says of named strangers that it does not know them: docs/results/strangers.json
 	$(BIN)/python -m benchmarks.strangers $(DATA) --bundle $(CLASSIFIER) --out docs/results/strangers.json --page docs/training.md
 
+.PHONY: symmetries
+symmetries: $(DEV_READY) ## whether the mean over eight turned and mirrored patches ranks better than one: docs/results/symmetries.json
+	$(BIN)/python -m benchmarks.symmetries --config $(CONFIG) --data $(DATA) --evaluation $(OUT)/evaluation \
+	  --out docs/results/symmetries.json --page docs/training.md
+
 .PHONY: textbook
 textbook: $(DEV_READY) ## what a whole-slice CNN learns on IQ-OTH/NCCD: docs/results/textbook.json
 	$(BIN)/python scripts/textbook.py --data $(DATA) --out docs/results/textbook.json
@@ -199,13 +204,13 @@ detector: $(DEV_READY) ## train the candidate filter; networks go to runs/detect
 report-tagger: $(DEV_READY) ## train the tagger of reports, measure it, write its bundle: models/report-tagger/1
 	$(BIN)/python scripts/report_tagger.py train --data $(DATA) --out runs/report_tagger
 	$(BIN)/python scripts/report_tagger.py evaluate --data $(DATA) --trained runs/report_tagger --out docs/results/report_tagger.json
-	$(BIN)/python scripts/report_tagger.py export --trained runs/report_tagger --out models/report-tagger/1
+	$(BIN)/python scripts/report_tagger.py export --trained runs/report_tagger --out models/report-tagger/1 --force
 
 .PHONY: nodule-sequence
 nodule-sequence: $(DEV_READY) ## train the network over a nodule's slices, compare it with what is simpler, write its bundle: models/nodule-sequence/1
 	$(BIN)/python scripts/sequence.py train --data $(DATA) --out runs/sequence
 	$(BIN)/python scripts/sequence.py evaluate --data $(DATA) --trained runs/sequence --out docs/results/sequence.json
-	$(BIN)/python scripts/sequence.py export --trained runs/sequence --out models/nodule-sequence/1
+	$(BIN)/python scripts/sequence.py export --trained runs/sequence --out models/nodule-sequence/1 --force
 
 .PHONY: planted
 planted: $(DEV_READY) ## plant held-out nodules in whole scans, search by runs/detector and OUT/evaluation, anew for each classifier: docs/results/planted.json
@@ -223,13 +228,13 @@ second-look-figures: $(DEV_READY) ## what runs/second_look says of scans, plante
 
 .PHONY: export-second-look
 export-second-look: $(DEV_READY) ## write models/nodule-suspicion/1 from runs/second_look and docs/results/second_look.json
-	$(BIN)/python scripts/second_look.py export --networks runs/second_look --out models/nodule-suspicion/1
+	$(BIN)/python scripts/second_look.py export --networks runs/second_look --out models/nodule-suspicion/1 --force
 
 .PHONY: sight
 sight: $(DEV_READY) ## train the network that asks for an axial chest, measure it, write its bundle: docs/results/sight.json
 	$(BIN)/python scripts/sight.py train --data $(DATA) --out runs/sight
 	$(BIN)/python -m benchmarks.sight $(DATA) --networks runs/sight --out docs/results/sight.json --page docs/sight.md
-	$(BIN)/python scripts/sight.py export --networks runs/sight --out models/chest-view/1
+	$(BIN)/python scripts/sight.py export --networks runs/sight --out models/chest-view/1 --force
 
 .PHONY: bench
 bench: $(DEV_READY) bench-peers ## measure serving against its ceiling and its peers; BENCH_ARGS=--quick for a look
@@ -252,6 +257,10 @@ fold-classifiers: $(DEV_READY) ## bundles of classifiers that left out what make
 scan: $(DEV_READY) ## what is said of whole slices and series, by the networks of SECOND_LOOK that have not seen them: docs/results/scan.json
 	$(BIN)/python -m benchmarks.scan $(DATA) --networks $(SECOND_LOOK) --views $(SIGHT) --classifiers $(OUT)/folds --out docs/results/scan.json \
 	  --pictures build/scan --page docs/scan.md
+
+.PHONY: comparisons
+comparisons: $(DEV_READY) ## how well two series are compared, on pairs made from the whole scans: docs/results/comparisons.json
+	$(BIN)/python -m benchmarks.comparisons $(DATA) --out docs/results/comparisons.json --page docs/comparisons.md
 
 .PHONY: soak
 soak: $(DEV_READY) ## SOAK_REQUESTS to the service, memory after each few thousand; at most SOAK_MINUTES
@@ -287,6 +296,11 @@ fuzz-schema: $(DEV_READY) build/guard/schemathesis/.installed ## requests that s
 .PHONY: smuggling
 smuggling: $(DEV_READY) interop-tools ## VARIANTS requests of two meanings through nginx, and through HAProxy: docs/results/smuggling.json
 	$(BIN)/python -m benchmarks.guard.smuggling --variants $(VARIANTS) --seed $(SEED) --out docs/results/smuggling.json
+
+.PHONY: batch-figures
+batch-figures: $(DEV_READY) ## what a batch costs, of 100 to 10,000 phantoms and of real scans, and what a hospital's archive asks for: docs/results/batch.json
+	$(BIN)/python -m benchmarks.batch $(DATA) --out docs/results/batch.json
+	$(BIN)/python -m benchmarks.hospital --page docs/scale.md
 
 .PHONY: cell-cost
 cell-cost: $(DEV_READY) ## what decoding in a cell costs, by turns with decoding in process: docs/results/cell.json
@@ -355,7 +369,7 @@ $(SERVE_READY): requirements/full.lock pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(DEV_READY): requirements/dev.lock pyproject.toml | $(BIN)/python
-	@echo "==> Installing what serving, training and checking need from requirements/dev.lock: about 680 MB to download" \
+	@echo "==> Installing what serving, training and checking need from requirements/dev.lock: about 760 MB to download" \
 	  "the first time"
 	$(PIP) install --require-hashes -r requirements/dev.lock
 	$(PIP) install --no-deps --no-build-isolation -e .

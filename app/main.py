@@ -24,6 +24,7 @@ from app.api.neighbours import allow_scripts_of, require_free
 from app.api.optional_models import load_optional, report_reader, second_opinions
 from app.api.record_keeping import records_of
 from app.api.routes import (
+    comparisons,
     dialects,
     dicomweb,
     docs,
@@ -139,7 +140,8 @@ def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
     of_dicomweb = (dicomweb, results, retrieval)
-    for module in (predict, studies, pixels, reports, models, dialects, health, *of_dicomweb, docs, viewer):
+    of_series = (studies, comparisons, pixels)
+    for module in (predict, *of_series, reports, models, dialects, health, *of_dicomweb, docs, viewer):
         app.include_router(module.router)
     docs.mount_assets(app)
     viewer.mount_assets(app)
@@ -179,7 +181,12 @@ def _services(
         settings.max_slices,
         opinions,
         deidentify=settings.deidentify,
-        results=ResultOptions(settings.max_pictures, settings.fhir_patient_system, settings.fhir_accession_system),
+        results=ResultOptions(
+            settings.max_pictures,
+            settings.fhir_patient_system,
+            settings.fhir_accession_system,
+            settings.fhir_pdf,
+        ),
         keep_digests=records.kept,
         decoder=decoder,
     )

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import SettingsError
+from app.machine import cpu_quotas
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIN_TOKEN_LENGTH = 16
@@ -23,6 +24,10 @@ ScriptOrigin = Annotated[str, Field(pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)
 FHIR_SYSTEM = r"^(https?://|urn:)\S+$"
 # What a policy takes as a source of frames, and no more: a semicolon in it would begin another rule.
 Origin = Annotated[str, Field(pattern=r"^https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
+# Of the characters of an AE title (PS3.5 6.2, VR AE) all but those that stand between titles and addresses here.
+TITLE = r"[!-+\--?A-\[\]-~](?:[ -+\--?A-\[\]-~]{0,14}[!-+\--?A-\[\]-~])?"
+AeTitle = Annotated[str, Field(pattern=f"^{TITLE}$")]
+ARCHIVE = rf"^{TITLE}@[^@\s]+:[0-9]{{1,5}}$"
 KILOBYTE = 1024
 MEGABYTE = 1024 * KILOBYTE
 
@@ -39,41 +44,13 @@ def usable_cores(root: Path = Path("/")) -> int:
     Half a core is not counted: a thread on it would be halted in every period. `root` is that of /proc and /sys.
     """
     scheduled = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([scheduled, *map(math.floor, _cpu_quotas(root))]))
+    return max(1, min([scheduled, *map(math.floor, cpu_quotas(root))]))
 
 
 def own_cores() -> tuple[int, ...]:
     """The cores this process may be scheduled on; none where a quota keeps it from using all of them."""
     scheduled = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
     return scheduled if usable_cores() == len(scheduled) else ()
-
-
-def _cpu_quotas(root: Path) -> Iterator[float]:
-    """CPU quotas in cores, of this process's control group and of each above it: cgroup v2 cpu.max, v1 cpu.cfs_*."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
-        # Seen from inside a container the group's own path may not exist: its files then lie at the mount itself.
-        for group in (mount / path.lstrip("/"), *(mount / path.lstrip("/")).parents):
-            limit = _text(group / "cpu.max") or _v1_limit(group)
-            quota, _, period = limit.partition(" ")
-            if quota.isdecimal() and period.strip().isdecimal():
-                yield int(quota) / int(period)
-            if group == mount:
-                break
-
-
-def _v1_limit(group: Path) -> str:
-    return f"{_text(group / 'cpu.cfs_quota_us').strip()} {_text(group / 'cpu.cfs_period_us').strip()}"
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("ascii")
-    except OSError:
-        return ""
 
 
 @contextmanager
@@ -197,6 +174,7 @@ class Settings(BaseSettings):
     fhir_accession_system: Annotated[
         str | None, Field(pattern=FHIR_SYSTEM, description="FHIR system (URI) of the accession numbers")
     ] = None
+    fhir_pdf: Annotated[bool, Field(description="bundles for the FHIR server hold the case report as PDF")] = False
     spool_dir: Annotated[Path | None, Field(description="folder for what DICOMweb brings and for results")] = None
     spool_mb: Annotated[int, Field(ge=1, description="most MB of instances waiting to be judged")] = 20_480
     spool_hours: Annotated[int, Field(ge=1, le=8760, description="age at which an unjudged series is dropped")] = 24
@@ -211,6 +189,7 @@ class Settings(BaseSettings):
     results_mb: Annotated[int, Field(ge=64, description="most MB of results; nothing more is judged beyond it")] = (
         10_240
     )
+    rules: Annotated[FilePath | None, Field(description="TOML file: what is judged, where results are sent")] = None
     retry_seconds: Annotated[float, Field(gt=0, le=3600, description="pause after a first failed delivery")] = 5
     pacs_url: Annotated[HttpUrl | None, Field(description="DICOMweb root to which results are sent")] = None
     pacs_token: Annotated[SecretStr | None, Field(description="bearer token for it")] = None
@@ -220,7 +199,17 @@ class Settings(BaseSettings):
     fhir_token: Annotated[SecretStr | None, Field(description="bearer token for it")] = None
     fhir_user: Annotated[str | None, Field(description="or user")] = None
     fhir_password: Annotated[SecretStr | None, Field(description="and password")] = None
-    ca_file: Annotated[FilePath | None, Field(description="authorities that both destinations are checked with")] = None
+    dimse_title: Annotated[AeTitle, Field(description="AE title of this service, as SCP and as SCU")] = "LUNGSCOPE"
+    dimse_callers: Annotated[
+        frozenset[AeTitle], NoDecode, Field(description="AE titles that may send by C-STORE, between commas")
+    ] = frozenset()
+    dimse_associations: Annotated[int, Field(ge=1, le=256, description="associations at once")] = 16
+    dimse_idle_seconds: Annotated[int, Field(ge=1, le=3600, description="longest pause of an association")] = 60
+    deliver_dimse: Annotated[str | None, Field(pattern=ARCHIVE, description="archive for results: TITLE@HOST:PORT")] = (
+        None
+    )
+    deliver_dimse_tls: Annotated[bool, Field(description="whether that archive is spoken to by TLS")] = False
+    ca_file: Annotated[FilePath | None, Field(description="authorities that destinations are checked with")] = None
     verify_tls: Annotated[bool, Field(description="false takes any certificate of a destination")] = True
     signing_key: Annotated[
         FilePath | None, Field(description="Ed25519 private key (PEM): signs receipts and anchors")
@@ -242,7 +231,8 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="log level")] = "info"
 
     @field_validator(
-        "canary", "without", "trusted_hosts", "trusted_proxies", "frame_hosts", "cors_origins", mode="before"
+        *("canary", "without", "trusted_hosts", "trusted_proxies", "frame_hosts", "cors_origins", "dimse_callers"),
+        mode="before",
     )
     @classmethod
     def _between_commas(cls, value: object) -> object:
@@ -296,9 +286,9 @@ class Settings(BaseSettings):
             "Generate one: openssl rand -hex 32.",
         )
         yield (
-            self.spool_dir is None and (self.pacs_url or self.fhir_url),
-            "a destination for results without LUNGSCOPE_SPOOL_DIR",
-            "a folder in which they wait until they are delivered",
+            self.spool_dir is None and (self.rules or self.pacs_url or self.fhir_url or self.deliver_dimse),
+            "LUNGSCOPE_RULES, or a destination for results, without LUNGSCOPE_SPOOL_DIR",
+            "a folder in which series and results wait",
             "Set LUNGSCOPE_SPOOL_DIR to a folder on a local disk.",
         )
         yield (

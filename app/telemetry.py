@@ -21,7 +21,7 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 LATENCY_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 SERIES_BUCKETS_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 180.0, 600.0)
 SLICES_BUCKETS: Final = (16, 32, 64, 128, 256, 512, 1024, 2048)
-QUIET_LOGGERS: Final = ("pydicom", "PIL", "uvicorn.access")  # they quote values, paths or addresses
+QUIET_LOGGERS: Final = ("pydicom", "pynetdicom", "PIL", "uvicorn.access")  # they quote values, paths or addresses
 
 
 class JsonFormatter(logging.Formatter):
@@ -222,6 +222,42 @@ class _DeliveryMetrics:
                 multiprocess_mode="livemostrecent",
             )
         )
+        self.last_delivered = _by_labels(
+            Gauge(
+                "lungscope_last_delivery_timestamp_seconds",
+                "When a destination last took a result.",
+                ["destination"],
+                registry=registry,
+                multiprocess_mode="livemax",
+            )
+        )
+        self.deliveries_refused = _by_labels(
+            Gauge(
+                "lungscope_deliveries_refused",
+                "Results that a destination refused, and that nobody has sent again.",
+                ["destination"],
+                registry=registry,
+                multiprocess_mode="livemostrecent",
+            )
+        )
+
+
+class DimseMetrics:
+    """What the DIMSE door counts, which is a process of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.instances = _by_labels(
+            Counter("lungscope_dimse_instances", "Instances sent by C-STORE.", ["outcome"], registry=self.registry)
+        )
+        self.associations = _by_labels(
+            Counter("lungscope_dimse_associations", "Associations asked for.", ["outcome"], registry=self.registry)
+        )
+        self.open = Gauge("lungscope_dimse_associations_open", "Associations that are open.", registry=self.registry)
+        self.storage_writable = Gauge(
+            "lungscope_storage_writable", "1 while the spool can be written.", registry=self.registry
+        )
+        self.storage_writable.set(1)
 
 
 class _AuditMetrics:

@@ -69,7 +69,6 @@ def export_fold(
         describe(network, seen, config),
         measured.model_copy(update={"calibration": fitted}),
         bundle_of(out, name),
-        name=name,
         force=True,
     )
 

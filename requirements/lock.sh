@@ -22,8 +22,8 @@ compile() { # compile NAME EXTRA... -- [OPTION...]
 
 compile_all() {
     compile dev dev -- "$@" &&
-        compile full openvino train -- --constraints requirements/dev.lock "$@" &&
-        compile serve openvino -- --constraints requirements/dev.lock "$@"
+        compile full openvino dimse doors train -- --constraints requirements/dev.lock "$@" &&
+        compile serve openvino dimse doors -- --constraints requirements/dev.lock "$@"
 }
 
 if [ "${1:-}" != --check ]; then

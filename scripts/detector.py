@@ -18,6 +18,7 @@ def main() -> None:
     bundle.add_argument("--networks", type=Path, required=True, help="the folder that train wrote")
     bundle.add_argument("--filter", default="shipped")
     bundle.add_argument("--results", type=Path, default=Path("docs/results/planted.json"))
+    bundle.add_argument("--force", action="store_true", help="replace the bundle that is there")
     for command in (train, bundle):
         command.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
@@ -31,7 +32,8 @@ def main() -> None:
             artefacts.train_filters(given.data, recipe, given.out, names, restart=given.restart)
         else:
             results = report.DetectorResults.model_validate_json(given.results.read_text("utf-8"))
-            export.export_detector(*artefacts.read_filter(given.networks, given.filter), results, given.out)
+            network, run = artefacts.read_filter(given.networks, given.filter)
+            export.export_detector(network, run, results, given.out, force=given.force)
     except (LungscopeError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
 

@@ -21,10 +21,9 @@ def main() -> None:
     from training.fitting.artefacts import read_artefacts  # Keras: --help is there without it
     from training.reporting.export import export_bundle
 
-    name = given.out.resolve().parent.name
     try:
         weights, figures = read_artefacts(given.trained), read_evaluation(given.evaluation)
-        manifest = export_bundle(weights, figures, given.out, name=name, force=given.force)
+        manifest = export_bundle(weights, figures, given.out, force=given.force)
     except (LungscopeError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
     print(f"wrote {given.out}: {manifest.name} {manifest.version}, {len(manifest.digests)} files")

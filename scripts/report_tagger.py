@@ -15,6 +15,7 @@ def main() -> None:
     evaluate = commands.add_parser("evaluate", help="measure on the split `val`, beside the baseline")
     bundle = commands.add_parser("export", help="write a bundle with the measured figures")
     bundle.add_argument("--results", type=Path, default=Path("docs/results/report_tagger.json"))
+    bundle.add_argument("--force", action="store_true", help="replace the bundle that is there")
     for command in (train, evaluate, bundle):
         command.add_argument("--out", type=Path, required=True)
         needed = "--trained" if command is bundle else "--data"
@@ -31,7 +32,8 @@ def main() -> None:
         elif given.command == "evaluate":
             study.measure(artefacts.read_tagger(given.trained), given.data, given.out)
         else:
-            export.export_tagger(artefacts.read_tagger(given.trained), study.read_results(given.results), given.out)
+            results = study.read_results(given.results)
+            export.export_tagger(artefacts.read_tagger(given.trained), results, given.out, force=given.force)
     except (LungscopeError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
 

@@ -18,6 +18,7 @@ def main() -> None:
     bundle = commands.add_parser("export", help="write a bundle with the figures of benchmarks/second_look.py")
     bundle.add_argument("--networks", type=Path, required=True, help="the folder that train wrote")
     bundle.add_argument("--results", type=Path, default=Path("docs/results/second_look.json"))
+    bundle.add_argument("--force", action="store_true", help="replace the bundle that is there")
     for command in (train, bundle):
         command.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
@@ -31,7 +32,8 @@ def main() -> None:
             artefacts.train_networks(given.data, recipe, given.filter, given.out, names, restart=given.restart)
         else:
             results = report.LookResults.model_validate_json(given.results.read_text("utf-8"))
-            export.export_second_look(*artefacts.read_network(given.networks, "shipped"), results, given.out)
+            network, run = artefacts.read_network(given.networks, "shipped")
+            export.export_second_look(network, run, results, given.out, force=given.force)
     except (LungscopeError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
 

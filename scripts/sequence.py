@@ -15,6 +15,7 @@ def main() -> None:
     evaluate = commands.add_parser("evaluate", help="measure on the folds left out, beside what is simpler")
     bundle = commands.add_parser("export", help="write a bundle with the measured figures")
     bundle.add_argument("--results", type=Path, default=Path("docs/results/sequence.json"))
+    bundle.add_argument("--force", action="store_true", help="replace the bundle that is there")
     for command in (train, evaluate, bundle):
         command.add_argument("--out", type=Path, required=True)
         command.add_argument("--trained" if command is bundle else "--data", type=Path, required=True)
@@ -31,7 +32,7 @@ def main() -> None:
             study.measure(artefacts.read_sequences(given.trained), given.data, given.out)
         else:
             results = study.read_results(given.results)
-            export.export_sequence(artefacts.read_sequences(given.trained), results, given.out)
+            export.export_sequence(artefacts.read_sequences(given.trained), results, given.out, force=given.force)
     except (LungscopeError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
 

@@ -14,6 +14,7 @@ def main() -> None:
     bundle = commands.add_parser("export", help="write a bundle with the figures of benchmarks/sight.py")
     bundle.add_argument("--networks", type=Path, required=True, help="the folder that train wrote")
     bundle.add_argument("--results", type=Path, default=Path("docs/results/sight.json"))
+    bundle.add_argument("--force", action="store_true", help="replace the bundle that is there")
     for command in (train, bundle):
         command.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
@@ -25,7 +26,7 @@ def main() -> None:
             runs.train_all(given.data, given.out)
         else:
             network = runs.trained(given.networks, runs.SHIPPED)
-            export.export_view(network, export.read_results(given.results), given.out)
+            export.export_view(network, export.read_results(given.results), given.out, force=given.force)
     except LungscopeError as error:
         sys.exit(f"sight: {error}")
 

@@ -21,12 +21,16 @@ SHARED: Final = {"errors", "locks", "private_files", "telemetry"}
 CORE: Final = SHARED | {"explain", "imaging", "inference", "reports"}
 APP: Final = CORE | {
     "guidelines",
+    "comparison",
     "text",
     "cell",
     "settings",
     "security",
     "server",
     "delivery",
+    "intake",
+    "dimse",
+    "machine",
     "judgement",
     "audit",
     "signing",
@@ -43,7 +47,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "signing": {"errors"},
     "telemetry": set(),
     "web": set(),
-    "settings": {"errors"},
+    "machine": set(),
+    "settings": {"errors", "machine"},
     "security": {"errors", "private_files"},
     "imaging": {"errors"},
     "cell": {"imaging", "errors"},
@@ -51,19 +56,27 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "audit": {"errors", "locks", "private_files", "security", "signing"},
     "inference": {"imaging", "signing", "telemetry", "errors"},
     "guidelines": {"inference"},  # plain data types of `prediction` alone: a test says so
+    "comparison": {"inference", "imaging", "errors"},
     "explain": {"guidelines", "inference", "imaging", "errors"},
     "reports": {"guidelines", "inference", "imaging", "errors"},
     "text": {"inference", "errors"},
     "delivery": SHARED | {"reports", "inference"},
-    "judgement": {"reports", "explain", "guidelines", "text", "inference", "imaging", "audit", "telemetry", "errors"},
+    "intake": {"delivery", "imaging", "errors"},
+    "dimse": {"intake", "delivery", "reports", "imaging", "audit", "telemetry", "errors"},
+    "judgement": {
+        *("reports", "explain", "guidelines", "comparison", "text", "inference", "imaging", "audit", "telemetry"),
+        "errors",
+    },
     "api": CORE
-    | {"guidelines", "text", "judgement", "audit", "signing", "delivery", "security", "settings", "server", "web"},
+    | {"guidelines", "text", "judgement", "audit", "signing", "delivery", "security", "settings", "server", "web"}
+    | {"intake", "dimse"},
+    "batch": {"judgement", "inference", "imaging", "security", "private_files", "errors"},
     "main": APP,
-    "cli": APP - {"api", "web"} | {"training"},
+    "cli": APP - {"api", "web"} | {"batch", "training"},
     "phantoms": {"imaging"},
     "training": {"imaging", "inference", "text", "errors", "phantoms"},
     "scripts": APP | {"training", "benchmarks", "phantoms"},
-    "benchmarks": APP | {"cli", "training", "phantoms"},
+    "benchmarks": APP | {"batch", "cli", "training", "phantoms"},
 }
 # Rooms of training, each with those it may import; a room may know only rooms above it here, so there is no circle.
 ROOMS: Final[dict[str, set[str]]] = {
@@ -91,10 +104,13 @@ CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "openvino": ("app.inference.backends.openvino", "app.inference.backends.openvino_graph", "benchmarks"),
     "onnxruntime": ("app.inference.backends.onnx", "benchmarks"),
     "highdicom": ("app.reports",),
+    "pynetdicom": ("app.dimse",),
     "fhir": ("app.reports",),
     "reportlab": ("app.reports",),
+    "pyarrow": ("app.batch.tables", "benchmarks"),
     "fontTools": ("benchmarks",),
     "uvicorn": ("app.server", "app.cli", "benchmarks"),
+    "standardwebhooks": ("app.delivery.webhook",),
     "sklearn": ("training",),
     "matplotlib": ("training", "benchmarks"),
 }

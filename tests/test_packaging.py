@@ -19,9 +19,9 @@ from app.settings import Settings
 REPOSITORY = Path(__file__).resolve().parents[1]
 LOCKS = ("serve", "full", "dev")
 EXTRAS = {
-    "serve": {"openvino"},
-    "full": {"openvino", "tensorflow", "train"},
-    "dev": {"openvino", "tensorflow", "train", "dev"},
+    "serve": {"openvino", "dimse", "doors"},
+    "full": {"openvino", "dimse", "doors", "tensorflow", "train"},
+    "dev": {"batch", "openvino", "dimse", "doors", "tensorflow", "train", "dev"},
 }
 PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)(?:\[(?P<extras>[a-z0-9,-]+)\])?==(?P<version>[^ ;\\]+)", re.MULTILINE)
 # Locks and build files name packages; whoever installs names the index.
@@ -139,6 +139,7 @@ def test_the_version_has_one_source() -> None:
     assert pyproject()["project"]["dynamic"] == ["version"]
     assert pyproject()["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "app.__version__"}
     assert str(Version(app.__version__)) == app.__version__
+    assert f'org.opencontainers.image.version="{app.__version__}"' in read("Dockerfile")
     assert f"## [{app.__version__}]" in read("CHANGELOG.md") or "## [Unreleased]" in read("CHANGELOG.md")
 
 

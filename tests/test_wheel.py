@@ -10,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import app
@@ -60,6 +61,14 @@ def test_the_wheel_holds_every_file_of_every_bundle(installed: Path) -> None:
         return {str(p.relative_to(folder)): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
 
     assert files(installed / "app" / "bundles") == files(REPOSITORY / "models")
+
+
+def test_what_is_installed_judges_an_archive(installed: Path, tmp_path: Path) -> None:
+    series = REPOSITORY / "app" / "web" / "example-series.zip"
+    lungscope(installed, "batch", str(series), "--out", str(tmp_path / "out"), "--workers", "1")
+    (row,) = pq.read_table(tmp_path / "out" / "series.parquet").to_pylist()
+    assert row["classifier"].startswith("nodule-classifier/")
+    assert row["findings"] == pq.read_table(tmp_path / "out" / "findings.parquet").num_rows
 
 
 def test_what_is_installed_says_its_version_and_judges(installed: Path) -> None:

@@ -48,6 +48,7 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.MalformedPicture: (HTTPStatus.BAD_REQUEST, "Malformed picture"),
     errors.MalformedForm: (HTTPStatus.BAD_REQUEST, "Malformed multipart body"),
     errors.FileMissing: (HTTPStatus.BAD_REQUEST, "One file expected"),
+    errors.SeriesMissing: (HTTPStatus.BAD_REQUEST, "Two series expected"),
     errors.InvalidParameter: (HTTPStatus.BAD_REQUEST, "Invalid parameter"),
     errors.MalformedArchive: (HTTPStatus.BAD_REQUEST, "Malformed archive"),
     errors.MalformedContentCoding: (HTTPStatus.BAD_REQUEST, "Malformed content coding"),
@@ -99,6 +100,8 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.SpacingTooLarge: (HTTPStatus.UNPROCESSABLE_ENTITY, "Slices too far apart"),
     errors.GantryTilt: (HTTPStatus.UNPROCESSABLE_ENTITY, "Gantry tilt"),
     errors.NotAxial: (HTTPStatus.UNPROCESSABLE_ENTITY, "Not axial"),
+    errors.DifferentPatients: (HTTPStatus.UNPROCESSABLE_ENTITY, "Two patients"),
+    errors.PriorAfterCurrent: (HTTPStatus.UNPROCESSABLE_ENTITY, "The prior is the later one"),
     errors.ModelLoading: (HTTPStatus.SERVICE_UNAVAILABLE, "The model is not ready"),
     errors.UnknownResult: (HTTPStatus.NOT_FOUND, "No such result"),
     errors.NotAcceptable: (HTTPStatus.NOT_ACCEPTABLE, "No acceptable format"),
@@ -129,7 +132,7 @@ FAILED: Final = "The service failed; its log has the request id in `instance`."
 CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; nobody reads this answer, but logs and metrics show it
 HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 # What operations of one kind alone give, for `responses_for` of the others.
-OF_FORMS: Final = (errors.FileMissing, errors.FormTooLarge, errors.MalformedForm)
+OF_FORMS: Final = (errors.FileMissing, errors.FormTooLarge, errors.MalformedForm, errors.UnfitPair)
 OF_ARCHIVES: Final = (
     errors.ArchiveTooLarge,
     errors.MalformedArchive,

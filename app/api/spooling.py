@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from app.api.destinations import destinations_of
+from app.api.destinations import Route, routes_of, rules_of
+from app.api.rules import Rules
 from app.delivery.judging import SpoolWork
+from app.delivery.reconstructions import OnePerStudy
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.storage import readable_count
 from app.delivery.store import ResultStore
@@ -16,6 +19,9 @@ from app.judgement.judge import Judge
 from app.judgement.records import Records
 from app.judgement.spooled import SpooledJudge
 from app.private_files import state_folder
+from app.reports.report import ResultOptions
+from app.reports.result import ObjectKind
+from app.security.pseudonyms import load_key, pseudonym
 from app.settings import MEGABYTE, Settings
 from app.telemetry import Metrics
 
@@ -23,7 +29,7 @@ from app.telemetry import Metrics
 def delivery_of(
     folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics, records: Records
 ) -> Delivery:
-    """All of it, its work not begun; raises SettingsError for a folder that cannot be used."""
+    """All of it, its work not begun; raises SettingsError for a folder or rules that cannot be used."""
     limits = SpoolLimits(
         settings.spool_mb * MEGABYTE,
         settings.spool_hours,
@@ -31,46 +37,75 @@ def delivery_of(
         settings.quiet_seconds,
         settings.late_hours,
     )
+    rules = rules_of(settings)
+    routes = routes_of(settings, rules)
     state_folder(folder)
     spool = Spool(folder / "spool", limits, metrics.quarantined.inc)
     store = ResultStore(folder / "results.sqlite3")
-    _watch(spool, store, metrics)
-    destinations = destinations_of(settings)
-    for each in destinations:
-        metrics.at_scrape(metrics.deliveries_waiting(each.name), readable_count(partial(store.waiting, each.name)))
+    _watch(spool, store, routes, metrics)
+    names = [route.destination.name for route in routes]
     judge_series = SpooledJudge(
-        judge, partial(records.judged_spooled, destinations=[each.name for each in destinations])
+        judge,
+        partial(records.judged_spooled, destinations=names),
+        [route.order for route in routes],
+        rules.series,
+        _options(settings, rules),
     )
+    one_per_study = None
+    if rules.series is not None and rules.series.one_per_study:
+        one_per_study = OnePerStudy(spool, store, rules.series.rank)
     judging = SpoolWork(
         spool,
         store,
         lane,
         judge_series,
-        {each.kind: [each.name] for each in destinations},
+        _by_kind(routes),
         metrics,
         settings.result_hours,
         records.may_begin,
         judge_series.refused if settings.report_unprocessed else None,
         settings.results_mb * MEGABYTE,
+        one_per_study=one_per_study,
     )
     delivering = [
         DeliveryWork(
             store,
-            each,
-            folder / f"{each.name}.lock",
-            Backoff(settings.retry_seconds),
+            route.destination,
+            folder / f"{route.destination.name}.lock",
+            Backoff(route.retry_s),
             metrics,
             records.may_begin,
             records.delivered,
             settings.delivered_hours,
         )
-        for each in destinations
+        for route in routes
     ]
-    return Delivery(spool, store, judging, delivering)
+    return Delivery(spool, store, judging, delivering, partial(pseudonym, load_key(folder)))
 
 
-def _watch(spool: Spool, store: ResultStore, metrics: Metrics) -> None:
-    """Have the metrics say how many series wait, and whether the disk takes what is written."""
+def _options(settings: Settings, rules: Rules) -> ResultOptions:
+    return ResultOptions(
+        rules.results.pictures or settings.max_pictures,
+        settings.fhir_patient_system,
+        settings.fhir_accession_system,
+        settings.fhir_pdf,
+        rules.results.show_from,
+    )
+
+
+def _by_kind(routes: Sequence[Route]) -> dict[ObjectKind, list[str]]:
+    """The names of the destinations that take each kind of objects."""
+    named: dict[ObjectKind, list[str]] = {}
+    for route in routes:
+        named.setdefault(route.destination.kind, []).append(route.destination.name)
+    return named
+
+
+def _watch(spool: Spool, store: ResultStore, routes: Sequence[Route], metrics: Metrics) -> None:
+    """Have the metrics say what waits, for what and refused by whom, and whether the disk takes what is written."""
+    for name in (route.destination.name for route in routes):
+        metrics.at_scrape(metrics.deliveries_waiting(name), readable_count(partial(store.waiting, name)))
+        metrics.at_scrape(metrics.deliveries_refused(name), readable_count(partial(store.refused, name)))
     metrics.at_scrape(metrics.results_bytes, readable_count(store.size))
     metrics.at_scrape(metrics.spooled_waiting, readable_count(lambda: len(spool)))
     metrics.storage_writable.set(store.watch.trouble is None)

@@ -1,4 +1,4 @@
-"""`lungscope serve | predict | models | accept | sign | keys | audit | receipt`."""
+"""`lungscope serve | predict | batch | models | accept | sign | keys | audit | receipt | jobs | dimse`."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -11,7 +12,7 @@ from app import __version__
 from app.cli.exits import CANNOT_START
 from app.errors import InvalidParameter
 from app.security.scopes import SCOPES
-from app.settings import usable_cores
+from app.settings import TITLE, usable_cores
 
 MAX_PORT: Final = 65535  # RFC 9293 3.1: 16 bits
 MAX_WORKERS: Final = 256  # as LUNGSCOPE_THREADS; each worker holds the models
@@ -24,7 +25,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     options = [*_serve(commands), *_predict(commands), *_accept(commands), *_sign(commands), *_keys(commands)]
-    options += [*_audit(commands), *_receipt(commands)]
+    options += [*_audit(commands), *_receipt(commands), *_jobs(commands), *_batch(commands), *_dimse(commands)]
     commands.add_parser("models", help="verify and describe the bundles")
     names = {name for option in options for name in option.option_strings}
     valued = {name for option in options for name in option.option_strings if option.nargs is None}
@@ -63,6 +64,21 @@ def _serve(commands: Any) -> list[argparse.Action]:
             "--insecure-open",
             action="store_true",
             help="let whoever reaches HOST use the service without a key (as LUNGSCOPE_OPEN=true)",
+        ),
+    ]
+
+
+def _dimse(commands: Any) -> list[argparse.Action]:
+    dimse = commands.add_parser("dimse", help="take series by C-STORE, for the running service to judge")
+    return [
+        dimse.add_argument("--host", type=_host, default="127.0.0.1", help="address to listen on"),
+        dimse.add_argument("--port", type=_whole("a port", 0, MAX_PORT), default=11112),
+        dimse.add_argument("--aet", type=_title, metavar="TITLE", help="own AE title; default: LUNGSCOPE_DIMSE_TITLE"),
+        dimse.add_argument(
+            "--metrics-port",
+            type=_whole("a port", 1, MAX_PORT),
+            metavar="PORT",
+            help="show counts to Prometheus there, on this machine alone",
         ),
     ]
 
@@ -107,6 +123,39 @@ def _predict(commands: Any) -> list[argparse.Action]:
         output.add_argument("--csv", type=_path, metavar="FILE", help="write a table to FILE, or to standard output: -")
     )
     return options
+
+
+def _batch(commands: Any) -> list[argparse.Action]:
+    batch = commands.add_parser("batch", help="judge every series of an archive into tables (Parquet)")
+    batch.add_argument(
+        "source",
+        type=_path,
+        metavar="SOURCE",
+        help="a folder of series and zips, a zip, or a text file that names one of them on each line",
+    )
+    return [
+        batch.add_argument(
+            "--out",
+            type=_path,
+            required=True,
+            metavar="DIR",
+            help="gets the tables series.parquet, findings.parquet and failures.parquet; of a batch that was stopped: "
+            "go on",
+        ),
+        batch.add_argument(
+            "--workers",
+            type=_whole("processes", 1, MAX_WORKERS),
+            default=usable_cores(),
+            metavar="N",
+            help="processes that judge; default: one per usable core",
+        ),
+        batch.add_argument(
+            "--identifiers",
+            choices=("hash", "plain"),
+            default="hash",
+            help="name studies, series, instances and files by keyed hashes, or as they are; default: hash",
+        ),
+    ]
 
 
 def _accept(commands: Any) -> list[argparse.Action]:
@@ -179,6 +228,25 @@ def _receipt(commands: Any) -> list[argparse.Action]:
     ]
 
 
+def _jobs(commands: Any) -> list[argparse.Action]:
+    jobs = commands.add_parser("jobs", help="see what waits, and send it again, drop it, or find a case")
+    jobs.add_argument(
+        "action",
+        choices=("list", "retry", "drop", "find"),
+        help="print what waits, is in quarantine, or was refused; have it sent or judged again, or drop it; find the "
+        "series of a study",
+    )
+    jobs.add_argument("ids", nargs="*", metavar="ID", help="retry, drop: as `list` prints them")
+    return [
+        jobs.add_argument("--folder", type=_path, metavar="DIR", help="default: LUNGSCOPE_SPOOL_DIR"),
+        jobs.add_argument("--destination", metavar="NAME", help="list, retry, drop: all that one destination is owed"),
+        jobs.add_argument("--accession", metavar="NUMBER", help="find: by accession number"),
+        jobs.add_argument("--study", metavar="UID", help="find: by Study Instance UID"),
+        jobs.add_argument("--all", action="store_true", help="list: also what was given up"),
+        jobs.add_argument("--json", action="store_true", help="one JSON object a line"),
+    ]
+
+
 def _ordered(arguments: Sequence[str], valued: Collection[str], names: Collection[str]) -> list[str]:
     """Each value joined to its option (`--window=-300,1400`), and options before paths: argparse takes a value that
     begins with "-" for another option, and does not know a path that comes after a later option."""
@@ -223,6 +291,12 @@ def _whole(what: str, low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return check
+
+
+def _title(text: str) -> str:
+    if not re.fullmatch(TITLE, text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected an AE title of up to 16 characters")
+    return text
 
 
 def _host(text: str) -> str:

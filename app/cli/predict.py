@@ -25,7 +25,7 @@ from app.judgement.answers import answer
 from app.judgement.case_files import case_files
 from app.judgement.finding_rows import finding_rows
 from app.judgement.judge import Judge, Judgement
-from app.judgement.parameters import CONTEXT, KNOWN, Parameters, parse_parameters
+from app.judgement.parameters import CONTEXT, OF_COMMAND, Parameters, parse_parameters
 from app.settings import MEGABYTE, Settings
 from app.telemetry import Metrics
 
@@ -33,7 +33,7 @@ from app.telemetry import Metrics
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Judge what the options name; returns the exit code, and raises StartupError."""
     quiet_decoders()
-    given = {name: getattr(options, name) for name in (*KNOWN, CONTEXT)}
+    given = {name: getattr(options, name) for name in (*OF_COMMAND, CONTEXT)}
     parameters = parse_parameters({name: text for name, text in given.items() if text})
     registry = verified_registry(settings)
     with ExitStack() as stack:

@@ -8,7 +8,6 @@ import json
 import os
 import stat
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Final, Self, TextIO
 
 from tqdm import tqdm
 
-from app.errors import InputError, LungscopeError, StartupError
+from app.errors import StartupError
+from app.errors.description import described
 from app.judgement.answer_types import Answer
 
 STANDARD_OUTPUT: Final = Path("-")
@@ -49,20 +49,9 @@ class Outcome:
 
     @classmethod
     def of_error(cls, path: Path, error: Exception) -> Self:
-        """Of what could not be judged. An error that nobody foresaw is named by its type and place: its text may hold
-        patient data."""
-        if isinstance(error, InputError):
-            return cls(path, error_code=error.code, error=str(error))
-        if isinstance(error, OSError):
-            return cls(path, error_code="unreadable_file", error=error.strerror or "cannot be read")
-        return cls(
-            path, error_code=LungscopeError.code, error=f"{type(error).__name__} at {_place(error)}; this is a bug"
-        )
-
-
-def _place(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
+        """Of what could not be judged."""
+        code, text = described(error)
+        return cls(path, error_code=code, error=text)
 
 
 def printable(path: Path) -> str:

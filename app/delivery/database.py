@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS judged (claim TEXT PRIMARY KEY, expires_at REAL NOT N
 COMMIT;
 """
 # Added since, and to a database from before: what became of each series (`app.delivery.series_states`), and of objects
-# that need no longer be delivered.
+# that need no longer be delivered; `cases` has keyed hashes alone.
 LATER_TABLES: Final = """
 BEGIN;
 CREATE TABLE IF NOT EXISTS series (
@@ -54,6 +54,13 @@ CREATE TABLE IF NOT EXISTS known_series (
 CREATE TABLE IF NOT EXISTS delivered (uid TEXT PRIMARY KEY REFERENCES objects ON DELETE CASCADE);
 CREATE TABLE IF NOT EXISTS refused (
     destination TEXT NOT NULL, uid TEXT NOT NULL REFERENCES objects ON DELETE CASCADE, PRIMARY KEY (destination, uid));
+CREATE TABLE IF NOT EXISTS refusals (
+    destination TEXT NOT NULL, uid TEXT NOT NULL REFERENCES objects ON DELETE CASCADE, code TEXT NOT NULL,
+    PRIMARY KEY (destination, uid));
+CREATE TABLE IF NOT EXISTS cases (
+    name TEXT PRIMARY KEY, study TEXT NOT NULL, accession TEXT NOT NULL, expires_at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS cases_by_study ON cases (study);
+CREATE INDEX IF NOT EXISTS cases_by_accession ON cases (accession);
 COMMIT;
 """
 COLUMNS: Final = """

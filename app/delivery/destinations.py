@@ -1,4 +1,4 @@
-"""The destinations of results: a DICOMweb archive (STOW-RS, PS3.18 10.5) and a FHIR server (R4 transaction)."""
+"""Destinations of results: a DICOMweb archive (STOW-RS, PS3.18 10.5) and a FHIR server (R4 transaction)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from app.reports.result import ObjectKind
 Outcome = Literal["delivered", "retry", "refused"]
 CONNECT_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 60.0
+MAX_ANSWER_BYTES: Final = 1 << 20  # to one object
 FAILED_SOP_SEQUENCE: Final = "00081198"
 FAILURE_REASON: Final = "00081197"
 DUPLICATE_INSTANCE: Final = 0x0111
@@ -53,6 +54,14 @@ class Access:
         return {}
 
 
+class Refused(Exception):
+    """A destination will never take an object; `code` says why in its own terms, without patient data."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class Destination(Protocol):
     """Takes result objects of one kind. Logs and metrics show its name."""
 
@@ -67,18 +76,18 @@ class Destination(Protocol):
         ...
 
     def send(self, content: bytes) -> Outcome:
-        """Send one object; `refused` when sending it again cannot help."""
+        """Send one object; `refused` when sending it again cannot help. Raises Refused where there is a code for it."""
         ...
 
 
 class StowDestination:
     """A DICOMweb archive; an object that the archive already has counts as delivered."""
 
-    name: Final = "pacs"
     kind: ObjectKind = "dicom"
 
-    def __init__(self, access: Access) -> None:
-        self._client = _Client(access)
+    def __init__(self, access: Access, name: str = "pacs") -> None:
+        self.name = name
+        self._client = HttpClient(access)
 
     def send(self, content: bytes) -> Outcome:
         """Send one object in one request."""
@@ -95,11 +104,11 @@ class StowDestination:
 class FhirDestination:
     """A FHIR server. A transaction sent several times has the same effect as one."""
 
-    name: Final = "fhir"
     kind: ObjectKind = "fhir"
 
-    def __init__(self, access: Access) -> None:
-        self._client = _Client(access)
+    def __init__(self, access: Access, name: str = "fhir") -> None:
+        self.name = name
+        self._client = HttpClient(access)
 
     def send(self, content: bytes) -> Outcome:
         """Send one transaction."""
@@ -113,31 +122,40 @@ class FhirDestination:
         return "delivered" if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES else "retry"
 
 
-class _Client:
+class HttpClient:
     """Posts to one server. It follows no redirect, which would take the credentials to another server."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._root = access.url.rstrip("/")
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
-        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, ssl_context=_tls(access))
+        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, ssl_context=tls_context(access))
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes] | None:
-        """Status and body of the response; None when the server does not answer."""
+        """Status and body of the response, MAX_ANSWER_BYTES of it at most; None when the server does not answer."""
         try:
             response = self._pool.request(
-                "POST", self._root + path, body=body, headers={**headers, **self._access.headers()}
+                "POST",
+                self._root + path,
+                body=body,
+                headers={**headers, **self._access.headers()},
+                preload_content=False,
             )
+            answer = response.read(MAX_ANSWER_BYTES)
+            if len(answer) == MAX_ANSWER_BYTES:
+                response.close()  # what is left of it would be taken for the next answer
+            response.release_conn()
         except HTTPError as error:
             # Its text quotes the address; the type says enough.
             logger.warning("a destination does not answer: %s", type(error).__name__)
             return None
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             logger.warning("a destination answered %d", response.status)
-        return response.status, response.data
+        return response.status, answer
 
 
-def _tls(access: Access) -> ssl.SSLContext:
+def tls_context(access: Access) -> ssl.SSLContext:
+    """How a destination's certificate is checked."""
     context = ssl.create_default_context()
     if access.ca_file is not None:
         context.load_verify_locations(access.ca_file)

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -15,11 +15,20 @@ from typing import Final
 from app.delivery.claim import Claim
 from app.delivery.clock_steps import ClockReading, read_clock
 from app.delivery.kept import HOUR_S
+from app.delivery.reconstructions import OnePerStudy, another_judged
 from app.delivery.series_states import DROPPED, KnownSeries, Settled, Verdict
 from app.delivery.spool import Spool
 from app.delivery.storage import is_of_storage
 from app.delivery.store import ResultStore
-from app.errors import DecoderUnavailable, InputError, LocalizerImage, NotAxial, Overloaded, Unavailable
+from app.errors import (
+    DecoderUnavailable,
+    InputError,
+    LeftOutByRules,
+    LocalizerImage,
+    NotAxial,
+    Overloaded,
+    Unavailable,
+)
 from app.inference.series import Cancelled
 from app.inference.series_lane import SeriesLane
 from app.reports.result import ObjectKind, ReportReference, SeriesResult
@@ -28,7 +37,7 @@ from app.telemetry import Metrics
 MAX_ATTEMPTS: Final = 3  # of judging: what fails, or kills its judge, that often is set apart
 NO_LIMIT_BYTES: Final = 1 << 62
 # What nobody expects to be judged, and every study has: a scout, and the coronal and sagittal views of a series.
-LEFT_OUT: Final = (LocalizerImage, NotAxial)
+LEFT_OUT: Final = (LocalizerImage, NotAxial, LeftOutByRules)
 # Codes of series that were set apart, with the words for them.
 FAILED, UNREADABLE, DEADLY = "internal_error", "unreadable", "judge_ended"
 WORDS: Final = {
@@ -57,7 +66,8 @@ class SpoolWork:
     """Judges complete series, one at a time, each in a slot that the lane keeps for them.
 
     Nothing is begun unless `may_begin`, nor while results take `most_bytes`. `say_why_not` writes a result object for a
-    series that is not judged; without it there is none.
+    series that is not judged; without it there is none. `one_per_study` chooses among the series of a study; without it
+    each is judged.
     """
 
     spool: Spool
@@ -71,6 +81,7 @@ class SpoolWork:
     say_why_not: SayWhyNot | None = None
     most_bytes: int = NO_LIMIT_BYTES
     read_clock: Callable[[], ClockReading | None] = read_clock
+    one_per_study: OnePerStudy | None = None
 
     def step(self, now: float | None = None) -> bool:
         """Sweep the spool, and judge one series if one is complete; returns whether there was one.
@@ -89,7 +100,7 @@ class SpoolWork:
             with watch.guard():
                 self._sweep(now)
                 may_begin = self.may_begin() and self.store.make_room(self.most_bytes)
-                claim = self.spool.claim(now) if may_begin else None
+                claim = self.spool.claim(now, self._may_take) if may_begin else None
                 if claim is not None and self._judge_in_turn(claim):
                     return True
                 self._drop_old(now)
@@ -122,11 +133,14 @@ class SpoolWork:
         if known is not None and not known.instances <= claim.instances:
             self._leave_alone(claim)
             return True
+        if self.one_per_study is not None and self.one_per_study.is_spare(claim.series, claim.paths):
+            self._refuse(claim, another_judged(), known)
+            return True
         attempt = claim.begin()
         wanted = frozenset[ObjectKind]({"dicom", *self.destinations})
         try:
             result = self.judge(claim.paths, claim.arrived, cancelled, wanted, None if known is None else known.report)
-        except InputError as error:
+        except (InputError, LeftOutByRules) as error:
             self._refuse(claim, error, known)
             return True
         except (Cancelled, DecoderUnavailable):
@@ -149,16 +163,20 @@ class SpoolWork:
             self._set_apart(claim, FAILED, known)
         return True
 
-    def _refuse(self, claim: Claim, error: InputError, known: KnownSeries | None) -> None:
-        """A series that cannot be judged, and why."""
+    def _may_take(self, series: Path) -> bool:
+        return self.one_per_study is None or self.one_per_study.may_take(series)
+
+    def _refuse(self, claim: Claim, error: InputError | LeftOutByRules, known: KnownSeries | None) -> None:
+        """A series that cannot be judged, or is left out, and why."""
         left_out = isinstance(error, LEFT_OUT)
         words = f"found {error.found}; expected {error.expected}"
         result = None if left_out else self._why_not(claim, error.code, words, known)
         verdict: Verdict = "left_out" if left_out else "unfit"
         report = None if result is None else result.report
         if self._put(claim, result, Settled(claim.series, verdict, claim.instances, error.code, report)):
-            # Its class only: a message counts files, and names nothing, but belongs to whoever sent them.
-            logger.warning("a spooled series cannot be judged: %s", type(error).__name__)
+            if not left_out:
+                # Its class only: a message counts files, and names nothing, but belongs to whoever sent them.
+                logger.warning("a spooled series cannot be judged: %s", type(error).__name__)
             self._ended(claim, verdict)
             self._finish(claim)
 
@@ -188,13 +206,18 @@ class SpoolWork:
         if self.say_why_not is None:
             return None
         # What was found stands: it is not replaced by a report that nothing more could be.
-        replaced = known.report if known is not None and not known.judged else None
+        stands = known is not None and known.judged
+        replaced = None if known is None or stands else known.report
         try:
-            return self.say_why_not(claim.paths, claim.arrived, code, words, replaced)
+            result = self.say_why_not(claim.paths, claim.arrived, code, words, replaced)
         # Whatever is wrong with a series, its report must not be what stops the next one.
         except Exception as error:
             logger.error("the report that a series was not judged cannot be written", exc_info=error)
             return None
+        if result is None or not stands:
+            return result
+        # Nor by a message: who keeps the last one on an accession number would lose what was found.
+        return replace(result, objects=[item for item in result.objects if item.kind == "dicom"])
 
     def _put(self, claim: Claim, result: SeriesResult | None, settled: Settled) -> bool:
         """Keep the results and what became of the series; whether that was possible. Raises an error that the disk
@@ -214,9 +237,11 @@ class SpoolWork:
         return True
 
     def _ended(self, claim: Claim, outcome: str) -> None:
-        """Count a series once, not once an attempt, and log it by its keyed hash."""
+        """Count a series once, not once an attempt, and log it by its keyed hashes."""
         self.metrics.spooled_series(outcome).inc()
-        logger.info("a series has been settled", extra={"fields": {"series": claim.series, "outcome": outcome}})
+        case = self.store.case_of(claim.series)
+        fields = {"series": claim.series, "outcome": outcome, **({} if case is None else case.fields())}
+        logger.info("a series has been settled", extra={"fields": fields})
 
     def _finish(self, claim: Claim) -> None:
         claim.done(keep=True)

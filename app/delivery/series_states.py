@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from app.delivery.database import Database
@@ -27,6 +27,20 @@ class SeriesName:
     name: str
     study_uid: str
     series_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A series by its name in the spool, its study and its accession number by the keyed hashes that logs have for
+    them; `accession` is empty where there is none."""
+
+    name: str
+    study: str
+    accession: str = ""
+
+    def fields(self) -> dict[str, str]:
+        """What a line of the log says of it besides its name."""
+        return {"study": self.study} | ({"accession": self.accession} if self.accession else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +92,47 @@ class SeriesStates(Database):
                 [(each.name, each.study_uid, each.series_uid, now, expires_at) for each in series],
             )
 
+    def note_cases(self, cases: Sequence[Case], *, expires_at: float) -> None:
+        """Remember by which hashes logs know these series; an accession number that some instances have holds for
+        all."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO cases VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at,"
+                " accession = CASE excluded.accession WHEN '' THEN accession ELSE excluded.accession END",
+                [(case.name, case.study, case.accession, expires_at) for case in cases],
+            )
+
+    def case_of(self, name: str) -> Case | None:
+        """The hashes of a series."""
+        return next(self._cases("FROM cases WHERE name = ?", name), None)
+
+    def case_of_result(self, uid: str) -> Case | None:
+        """The hashes of a series of the study to which a result belongs."""
+        query = "FROM objects JOIN series USING (study_uid) JOIN cases USING (name) WHERE uid = ? LIMIT 1"
+        return next(self._cases(query, uid), None)
+
+    def find_cases(self, hashed: str) -> list[Case]:
+        """The series of a study or an accession number, by its hash."""
+        return list(self._cases("FROM cases WHERE study = ? OR accession = ? ORDER BY rowid", hashed, hashed))
+
+    def _cases(self, which: str, *values: str) -> Iterator[Case]:
+        return (Case(*row) for row in self._rows(f"SELECT cases.name, study, accession {which}", *values))
+
+    def study_of(self, name: str) -> str | None:
+        """The UID of the study of a series, by its name in the spool."""
+        rows = self._rows("SELECT study_uid FROM series WHERE name = ?", name)
+        return rows[0][0] if rows else None
+
+    def others_of_study(self, name: str) -> list[str]:
+        """The names in the spool of the other series of the same study."""
+        rows = self._rows(
+            "SELECT other.name FROM series AS own JOIN series AS other USING (study_uid)"
+            " WHERE own.name = ? AND other.name <> own.name",
+            name,
+        )
+        return [row[0] for row in rows]
+
     def known(self, name: str) -> KnownSeries | None:
         """What is remembered of a series that was looked at before."""
         rows = self._rows("SELECT instances, report FROM known_series WHERE name = ?", name)
@@ -93,7 +148,10 @@ class SeriesStates(Database):
             connection.execute("UPDATE series SET code = ?, changed_at = ? WHERE name = ?", (LATE, now, name))
 
     def drop(self, settled: Settled, *, now: float, keep_s: float) -> None:
-        """Note that a series was deleted without a result."""
+        """Note that a series was deleted without a result; what was judged with others stays known, or one of them that
+        comes later would be judged alone."""
+        if (known := self.known(settled.name)) is not None:
+            settled = replace(settled, instances=settled.instances | known.instances)
         with self._transaction() as connection:
             self._settle_series(connection, settled, [], 0, now=now, expires_at=now + keep_s)
 

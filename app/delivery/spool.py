@@ -204,9 +204,9 @@ class Spool:
             if lock is not None:
                 os.close(lock)
 
-    def claim(self, now: float) -> Claim | None:
-        """A claim on a complete series, or on one whose judge has ended; None when there is none. `now` is
-        `time.time()`."""
+    def claim(self, now: float, may_take: Callable[[Path], bool] = lambda _: True) -> Claim | None:
+        """A claim on a complete series that `may_take` takes, or on one whose judge has ended; None when there is none.
+        `now` is `time.time()`."""
         for folder in self._judging.iterdir():
             with self.quarantine.instead_of(folder):
                 if not self.quarantine.takes_odd(folder, named=False) and (claim := self._claimed(folder)):
@@ -216,7 +216,8 @@ class Spool:
         with self.gate():
             for series in self.series.iterdir():
                 with self.quarantine.instead_of(series):
-                    if not self.quarantine.takes_odd(series) and (claim := self._claimed_if_complete(series, now)):
+                    odd = self.quarantine.takes_odd(series)
+                    if not odd and (claim := self._claimed_if_complete(series, now, may_take)):
                         return claim
         return None
 
@@ -264,10 +265,11 @@ class Spool:
         waiting: dict[str, Literal["waiting", "judging"]] = {path.name: "waiting" for path in self.series.iterdir()}
         return waiting | {path.name.partition(SEPARATOR)[0]: "judging" for path in self._judging.iterdir()}
 
-    def _claimed_if_complete(self, series: Path, now: float) -> Claim | None:
+    def _claimed_if_complete(self, series: Path, now: float, may_take: Callable[[Path], bool]) -> Claim | None:
         """The claim on a series, moved to `judging` and joined by what is kept of it, if it is complete and nobody
         judges what came of it before; the caller holds the gate."""
-        if not self._is_complete(series, now) or self.places().get(series.name) == "judging":
+        judging = self.places().get(series.name) == "judging"
+        if judging or not (self._is_complete(series, now) and may_take(series)):
             return None
         folder = self._judging / f"{series.name}{SEPARATOR}{uuid.uuid4()}"
         series.rename(folder)

@@ -13,6 +13,8 @@ from app.reports.result import ObjectKind, ResultObject
 
 # Beside the others, as files of earlier versions have none: to whom a step of the clock was told last.
 CLOCK: Final = "CREATE TABLE IF NOT EXISTS clock (boot TEXT NOT NULL, ahead_s REAL NOT NULL)"
+REFUSED_CODE: Final = "refused"  # where the destination gave none
+GIVEN_UP: Final = "given_up"  # by an operator
 DROPPED_AT_ONCE: Final = 50  # results, when room is made: a transaction that keeps nobody waiting for long
 
 
@@ -23,6 +25,21 @@ class Due:
     uid: str
     content: bytes
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A result that a destination still has to get, or does not get: `code` says why, empty while it waits.
+
+    `attempts` counts those that failed; `due_at` is `time.time()` of the next, None where there is none.
+    """
+
+    destination: str
+    uid: str
+    kind: ObjectKind
+    attempts: int = 0
+    due_at: float | None = None
+    code: str = ""
 
 
 class ResultStore(SeriesStates):
@@ -38,9 +55,14 @@ class ResultStore(SeriesStates):
         expires_at: float,
         settled: Settled | None = None,
     ) -> None:
-        """Keep the results of one claim, note their deliveries to the destinations of their kind and what became of the
-        series, all or nothing."""
-        owed = [(name, item.uid, now) for item in objects for name in destinations.get(item.kind, ())]
+        """Keep the results of one claim, note their deliveries to the destinations of their kind (or those of them that
+        they are for) and what became of the series, all or nothing."""
+        owed = [
+            (name, item.uid, now)
+            for item in objects
+            for name in destinations.get(item.kind, ())
+            if item.to is None or name in item.to
+        ]
         with self._transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO judged VALUES (?, ?)", (claim, expires_at))
             if settled is not None:
@@ -72,17 +94,24 @@ class ResultStore(SeriesStates):
         )
         return Due(*rows[0]) if rows else None
 
-    def settle(self, destination: str, uid: str, *, refused: bool = False, expires_at: float | None = None) -> None:
-        """End a delivery. A FHIR bundle that everybody has is deleted; clients can fetch a DICOM object until it
-        expires, from now on at `expires_at` if that is sooner. What a destination refused stays until then anyway."""
+    def settle(
+        self, destination: str, uid: str, *, refused: bool = False, code: str = "", expires_at: float | None = None
+    ) -> None:
+        """End a delivery; `code` says why it was refused. What is no DICOM and everybody has is deleted; clients can
+        fetch a DICOM object until it expires, from now on at `expires_at` if that is sooner. What a destination refused
+        stays until then anyway."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM deliveries WHERE destination = ? AND uid = ?", (destination, uid))
             if refused:
                 connection.execute(
                     "INSERT OR IGNORE INTO refused SELECT ?, uid FROM objects WHERE uid = ?", (destination, uid)
                 )
+                connection.execute(
+                    "INSERT OR REPLACE INTO refusals SELECT ?, uid, ? FROM objects WHERE uid = ?",
+                    (destination, code or REFUSED_CODE, uid),
+                )
             everybody = " uid = ? AND uid NOT IN (SELECT uid FROM deliveries UNION SELECT uid FROM refused)"
-            connection.execute(f"DELETE FROM objects WHERE kind = 'fhir' AND {everybody}", (uid,))
+            connection.execute(f"DELETE FROM objects WHERE kind <> 'dicom' AND {everybody}", (uid,))
             connection.execute(f"INSERT OR IGNORE INTO delivered SELECT uid FROM objects WHERE {everybody}", (uid,))
             if expires_at is not None:
                 connection.execute(
@@ -97,13 +126,56 @@ class ResultStore(SeriesStates):
                 (due_at, destination, uid),
             )
 
+    def owed(self) -> list[Owed]:
+        """What waits for each destination, and what it refused or was not sent to it, the oldest first."""
+        waiting = self._rows(
+            "SELECT destination, uid, kind, attempts, due_at FROM deliveries JOIN objects USING (uid)"
+            " ORDER BY destination, due_at"
+        )
+        ended = self._rows(
+            "SELECT destination, uid, kind, coalesce(code, ?) FROM refused JOIN objects USING (uid)"
+            " LEFT JOIN refusals USING (destination, uid) ORDER BY destination, objects.rowid",
+            REFUSED_CODE,
+        )
+        return [*(Owed(*row) for row in waiting), *(Owed(row[0], row[1], row[2], code=row[3]) for row in ended)]
+
+    def send_again(self, destination: str, uid: str, *, now: float) -> bool:
+        """Have a result that waits, or was refused, sent at once; whether there is one."""
+        with self._transaction() as connection:
+            again = connection.execute(
+                "DELETE FROM refused WHERE destination = ? AND uid = ?", (destination, uid)
+            ).rowcount
+            connection.execute("DELETE FROM refusals WHERE destination = ? AND uid = ?", (destination, uid))
+            if again:
+                connection.execute(
+                    "INSERT OR IGNORE INTO deliveries (destination, uid, due_at) VALUES (?, ?, ?)",
+                    (destination, uid, now),
+                )
+            waits = connection.execute(
+                "UPDATE deliveries SET attempts = 0, due_at = ? WHERE destination = ? AND uid = ?",
+                (now, destination, uid),
+            ).rowcount
+        return bool(waits)
+
+    def give_up(self, destination: str, uid: str) -> bool:
+        """Send a result to this destination no more; whether it waited, or was refused."""
+        if not any((each.destination, each.uid) == (destination, uid) for each in self.owed()):
+            return False
+        self.settle(destination, uid, refused=True, code=GIVEN_UP)
+        return True
+
+    def refused(self, destination: str) -> int:
+        """The number of objects that a destination refused, or that an operator gave up."""
+        ((count,),) = self._rows("SELECT count(*) FROM refused WHERE destination = ?", destination)
+        return int(count)
+
     def expire(self, now: float) -> int:
         """Delete results that are too old; returns the number of deliveries that end with them."""
         with self._transaction() as connection:
             (undelivered,) = connection.execute(
                 "SELECT count(*) FROM deliveries WHERE uid IN (SELECT uid FROM objects WHERE expires_at <= ?)", (now,)
             ).fetchone()
-            for table in ("objects", "judged", "series", "known_series"):
+            for table in ("objects", "judged", "series", "known_series", "cases"):
                 connection.execute(f"DELETE FROM {table} WHERE expires_at <= ?", (now,))
         return int(undelivered)
 
@@ -121,7 +193,8 @@ class ResultStore(SeriesStates):
                 connection.execute("INSERT INTO clock VALUES (?, ?)", (reading.boot, reading.ahead_s))
             if step_s:
                 later = max(step_s, 0.0)
-                most_of = dict.fromkeys(("objects", "judged", "series"), keep_s) | {"known_series": KNOWN_S}
+                most_of = dict.fromkeys(("objects", "judged", "series"), keep_s)
+                most_of |= dict.fromkeys(("known_series", "cases"), KNOWN_S)
                 for table, most_s in most_of.items():
                     connection.execute(f"UPDATE {table} SET expires_at = min(expires_at + ?, ?)", (later, now + most_s))
                 connection.execute("UPDATE deliveries SET due_at = min(due_at, ?)", (now,))

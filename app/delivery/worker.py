@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.delivery.destinations import Destination, Outcome
+from app.delivery.destinations import Destination, Outcome, Refused
+from app.delivery.inbox import Inbox
 from app.delivery.judging import SpoolWork, always
 from app.delivery.kept import HOUR_S
-from app.delivery.series_states import SeriesName, SeriesStatus
+from app.delivery.series_states import SeriesStatus
 from app.delivery.spool import Spool
-from app.delivery.storage import StorageWatch, pause_s
+from app.delivery.storage import pause_s
 from app.delivery.store import Due, ResultStore
 from app.errors import Unavailable
 from app.locks import held_if_free
@@ -123,29 +124,40 @@ class DeliveryWork:
             return False
 
     def _send(self, item: Due, now: float) -> bool:
-        name = self.destination.name
-        outcome = self.destination.send(item.content)
+        name, code = self.destination.name, ""
+        try:
+            outcome = self.destination.send(item.content)
+        except Refused as refusal:
+            outcome, code = "refused", refusal.code
         self.metrics.deliveries(name, outcome).inc()
         self.told(name, item.uid, outcome)
         if outcome == "retry":
             self.store.postpone(name, item.uid, now + self.backoff.pause_s(item.attempts + 1))
             return False
+        if outcome == "delivered":
+            self.metrics.last_delivered(name).set(now)
         if outcome == "refused":
             logger.error("%s refuses a result: it is not sent again", name)
+        case = self.store.case_of_result(item.uid)
         expires_at = None if self.delivered_hours is None else now + self.delivered_hours * HOUR_S
-        self.store.settle(name, item.uid, refused=outcome == "refused", expires_at=expires_at)
+        self.store.settle(name, item.uid, refused=outcome == "refused", code=code, expires_at=expires_at)
+        fields = {"destination": name, "outcome": outcome, **({} if case is None else case.fields())}
+        logger.info("a delivery has ended", extra={"fields": fields})
         return True
 
 
-class Delivery:
+class Delivery(Inbox):
     """The spool, the result store, and the threads of one worker."""
 
     def __init__(
-        self, spool: Spool, store: ResultStore, judging: SpoolWork, delivering: Sequence[DeliveryWork]
+        self,
+        spool: Spool,
+        store: ResultStore,
+        judging: SpoolWork,
+        delivering: Sequence[DeliveryWork],
+        hashed: Callable[[str, str], str],
     ) -> None:
-        self.spool = spool
-        self.store = store
-        self._judging = judging
+        super().__init__(spool, store, hashed, most_bytes=judging.most_bytes, keep_hours=judging.keep_hours)
         self._threads = [
             Repeating("judging", judging.step),
             *(Repeating(f"delivering to {each.destination.name}", each.step) for each in delivering),
@@ -156,25 +168,9 @@ class Delivery:
         for thread in self._threads:
             thread.start()
 
-    def require_room(self) -> None:
-        """Raise SpoolFull unless there is room for the results of what comes."""
-        self.store.require_room(self._judging.most_bytes)
-
-    def received(self, series: Iterable[tuple[str, str]]) -> None:
-        """Note that instances of series come, by the UIDs of their study and series: call it before they are there to
-        be judged."""
-        names = [SeriesName(self.spool.name_of(uid), study_uid, uid) for study_uid, uid in series]
-        now = time.time()
-        self.store.received(names, now=now, expires_at=now + self._judging.keep_hours * HOUR_S)
-
     def statuses(self, study_uid: str) -> list[SeriesStatus]:
         """Where each series of a study stands; none of a study that never came, or long ago."""
         return self.store.statuses(study_uid, self.spool.places())
-
-    @property
-    def watch(self) -> StorageWatch:
-        """The watch of the disk that holds spool and results."""
-        return self.store.watch
 
     @contextmanager
     def stopping(self) -> Iterator[None]:

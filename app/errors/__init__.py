@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from app.errors.base import LungscopeError as LungscopeError
 from app.errors.base import Unavailable as Unavailable
+from app.errors.callers import Forbidden as Forbidden
+from app.errors.callers import NotAuthorised as NotAuthorised
+from app.errors.callers import TooManyRequests as TooManyRequests
 from app.errors.connections import BadHost as BadHost
 from app.errors.connections import HeadTooLarge as HeadTooLarge
 from app.errors.connections import MalformedRequest as MalformedRequest
@@ -19,6 +22,8 @@ from app.errors.connections import UnknownHost as UnknownHost
 from app.errors.connections import UnknownMethod as UnknownMethod
 from app.errors.connections import UnsupportedVersion as UnsupportedVersion
 from app.errors.connections import UrlTooLong as UrlTooLong
+from app.errors.rules import LeftOutByRules as LeftOutByRules
+from app.errors.rules import OtherReconstruction as OtherReconstruction
 
 
 class InputError(LungscopeError):
@@ -249,24 +254,20 @@ class NotAxial(UnfitSeries, code="not_axial"):
     """Slices that are not cut across the patient's long axis."""
 
 
-class NotAuthorised(LungscopeError, code="not_authorised"):
-    """The caller did not show a token that this service knows; `shown` says whether it showed any."""
-
-    def __init__(self, *, found: str, expected: str, remedy: str, shown: bool = False) -> None:
-        super().__init__(found=found, expected=expected, remedy=remedy)
-        self.shown = shown
+class UnfitPair(InputError):
+    """What is no two series to be compared, although each file may be read."""
 
 
-class Forbidden(LungscopeError, code="forbidden"):
-    """The caller is known, and may not do this."""
+class SeriesMissing(UnfitPair, code="two_series_expected"):
+    """A form without files in one of the two parts for series, or with files in another."""
 
 
-class TooManyRequests(LungscopeError, code="too_many_requests"):
-    """The caller asks too often, or too much at a time; `retry_after_s` says for how long."""
+class DifferentPatients(UnfitPair, code="different_patients"):
+    """Two series to be compared whose headers contradict each other about the patient."""
 
-    def __init__(self, *, found: str, expected: str, remedy: str, retry_after_s: int = 1) -> None:
-        super().__init__(found=found, expected=expected, remedy=remedy)
-        self.retry_after_s = retry_after_s
+
+class PriorAfterCurrent(UnfitPair, code="prior_after_current"):
+    """A prior series that is later than the current one."""
 
 
 class UnknownModel(LungscopeError, code="unknown_model"):

@@ -13,12 +13,18 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from io import BytesIO
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from app.errors import ResultNotWritten
 from app.explain.canvas import font_bytes, to_png
@@ -35,14 +41,21 @@ from app.judgement.judge import Judgement
 from app.reports.page import CasePage
 from app.reports.page_html import write_html
 from app.reports.predecessor import reference_to
-from app.reports.report import Report, ReportedSlice
-from app.reports.result import ObjectKind, ReportReference, ResultObject, SeriesResult
+from app.reports.report import Kind, Report, ReportedSlice
+from app.reports.result import ObjectKind, Part, ReportReference, ResultObject, SeriesResult
 from app.reports.transfer_syntax import uncompressed
 from app.telemetry import Metrics
 
 Format: TypeAlias = Literal["json", "dicom", "uncompressed_dicom", "fhir", "picture", "html", "pdf"]
 # The data sets, without pixels, of the source instances with these SOP Instance UIDs; none for a picture.
 Headers: TypeAlias = Callable[[Collection[str | None]], Sequence[Dataset]]
+PICTURES: Final[tuple[Kind, ...]] = ("capture",)
+PARTS: Final[dict[str, Part]] = {
+    Comprehensive3DSRStorage: "report",
+    SecondaryCaptureImageStorage: "pictures",
+    ParametricMapStorage: "map",
+    SegmentationStorage: "outlines",
+}
 logger = logging.getLogger(__name__)
 
 
@@ -62,7 +75,8 @@ def render(
     shown = headers(judgement.shown_instances)
     report = judgement.report(shown, datetime.now().astimezone(), language)
     if wanted == "fhir":
-        return (fhir_bundle(report, metrics),)
+        pdf = paper_of(judgement, report) if judgement.parameters.pdf else None
+        return (fhir_bundle(report, metrics, pdf=pdf),)
     files = dicom_files(report, metrics)
     return tuple(map(uncompressed, files) if wanted == "uncompressed_dicom" else files)
 
@@ -87,6 +101,11 @@ def page_as_pdf(page: CasePage) -> bytes:
     return write_pdf(page, font_bytes())
 
 
+def paper_of(judgement: Judgement, report: Report) -> bytes:
+    """The case report for people that goes with a report, as a PDF file: a second of work."""
+    return page_as_pdf(case_page(judgement, report.language, report.written))
+
+
 def draw_slice(report: Report, shown: ReportedSlice, locator: Locator | None = None) -> NDArray[np.uint8]:
     """uint8 RGB (rows, columns, 3): one slice of a report, with its evidence; `locator` shows where in the series it
     lies."""
@@ -108,23 +127,27 @@ def dicom_files(report: Report, metrics: Metrics) -> list[bytes]:
     return [content for _, content in _dicom_files(report, metrics)]
 
 
-def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False) -> bytes:
-    """The FHIR R4 bundle of a report, in UTF-8; raises ResultNotWritten."""
+def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False, pdf: bytes | None = None) -> bytes:
+    """The FHIR R4 bundle of a report, in UTF-8, with the case report for people if `pdf` is there; raises
+    ResultNotWritten."""
     # Imports fhir.resources, 0.1 s: for those who want FHIR.
     from app.reports.fhir import write_bundle
 
     try:
-        return json.dumps(write_bundle(report, transaction=transaction), ensure_ascii=False).encode()
+        return json.dumps(write_bundle(report, transaction=transaction, pdf=pdf), ensure_ascii=False).encode()
     except MemoryError:
         raise
     # Whatever a header did to it: the same prediction can be had in another format.
     except Exception as error:
-        _note_unwritten(metrics, "fhir", error)
+        note_unwritten(metrics, "fhir", error)
         raise _unwritten("a prediction that cannot be written as FHIR") from None
 
 
-def series_result(report: Report, wanted: Collection[ObjectKind], metrics: Metrics) -> SeriesResult:
+def series_result(
+    report: Report, wanted: Collection[ObjectKind], metrics: Metrics, pdf: Callable[[], bytes] | None = None
+) -> SeriesResult:
     """The result objects of a report to keep and to deliver, of the kinds wanted, without those that cannot be written.
+    A bundle holds the PDF that `pdf` writes, if it can.
 
     Raises NoDicomSource, and ResultNotWritten when none can be written.
     """
@@ -139,7 +162,7 @@ def series_result(report: Report, wanted: Collection[ObjectKind], metrics: Metri
                     written = reference_to(instance)
     if "fhir" in wanted:
         try:
-            objects.append(_stored_bundle(report, metrics))
+            objects.append(_stored_bundle(report, metrics, _tried(pdf, metrics, unwritten.append)))
         except ResultNotWritten:
             unwritten.append("fhir")
     if not objects:
@@ -147,25 +170,51 @@ def series_result(report: Report, wanted: Collection[ObjectKind], metrics: Metri
     return SeriesResult(objects, written, tuple(dict.fromkeys(unwritten)))
 
 
+def stored_pictures(report: Report, metrics: Metrics, told: Callable[[str], None]) -> list[ResultObject]:
+    """The pictures of a report alone, to keep and to deliver; `told` is called for each that cannot be written."""
+    with suppress(ResultNotWritten):
+        return [stored(*file) for file in _dicom_files(report, metrics, told, PICTURES)]
+    return []
+
+
 def _dicom_files(
-    report: Report, metrics: Metrics, told: Callable[[str], None] = lambda _: None
+    report: Report,
+    metrics: Metrics,
+    told: Callable[[str], None] = lambda _: None,
+    kinds: Collection[Kind] | None = None,
 ) -> list[tuple[Dataset, bytes]]:
-    """`told` is called with the kind of each object that cannot be written."""
+    """The objects of these kinds, or of all; `told` is called with the kind of each that cannot be written."""
     # Imports highdicom, with what it reads half a second and 85 MB: for those who want DICOM.
     from app.reports.dicom import write_files
 
     def failed(kind: str, error: Exception) -> None:
-        _note_unwritten(metrics, kind, error)
+        note_unwritten(metrics, kind, error)
         told(kind)
 
     locator = locator_of(report.image) if isinstance(report.image, CTVolume) else None
-    files = write_files(report, partial(draw_slice, locator=locator), failed)
+    files = write_files(report, partial(draw_slice, locator=locator), failed, kinds)
     if not files:
         raise _unwritten("a prediction that cannot be written as DICOM")
     return files
 
 
-def _note_unwritten(metrics: Metrics, kind: str, error: Exception) -> None:
+def _tried(pdf: Callable[[], bytes] | None, metrics: Metrics, told: Callable[[str], None]) -> bytes | None:
+    """What `pdf` writes; None, and counted, where it cannot: the bundle says all of it too."""
+    if pdf is None:
+        return None
+    try:
+        return pdf()
+    except MemoryError:
+        raise
+    # Whatever a picture or a font did to it.
+    except Exception as error:
+        note_unwritten(metrics, "pdf", error)
+        told("pdf")
+        return None
+
+
+def note_unwritten(metrics: Metrics, kind: str, error: Exception) -> None:
+    """Log and count a result that cannot be written."""
     logger.error("a result of kind %s cannot be written: %s", kind, type(error).__name__, exc_info=error)
     metrics.results_unwritten(kind).inc()
 
@@ -178,10 +227,10 @@ def _unwritten(found: str) -> ResultNotWritten:
     )
 
 
-def _stored_bundle(report: Report, metrics: Metrics) -> ResultObject:
+def _stored_bundle(report: Report, metrics: Metrics, pdf: bytes | None) -> ResultObject:
     source = report.sources[0]
     study, series = source.study_instance_uid or "", source.series_instance_uid or ""
-    content = fhir_bundle(report, metrics, transaction=True)
+    content = fhir_bundle(report, metrics, transaction=True, pdf=pdf)
     # Of each judgement its own: one that is replaced must not be taken for one that is there.
     return ResultObject(report.instance_uid("fhir"), "fhir", study, series, "{}", content)
 
@@ -197,4 +246,5 @@ def stored(instance: Dataset, content: bytes) -> ResultObject:
         series_uid=instance.SeriesInstanceUID,
         attributes=json.dumps(header.to_json_dict(), ensure_ascii=False),
         content=content,
+        part=PARTS.get(instance.SOPClassUID),
     )

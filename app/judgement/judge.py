@@ -68,7 +68,7 @@ class Judgement:
     def shown_instances(self) -> set[str | None]:
         """SOP Instance UIDs of the slices that a report shows."""
         middle = self.sources[len(self.sources) // 2].sop_instance_uid
-        shown = shown_findings(self.prediction, self.parameters.roi_px)
+        shown = shown_findings(self.prediction, self.parameters.roi_px, self.results.show_from)
         return {finding.slice.sop_instance_uid for finding in shown if finding.slice is not None} or {middle}
 
     def report(self, headers: Sequence[Dataset], written: datetime, language: Language = "en") -> Report:

@@ -72,11 +72,18 @@ PARAMETERS: Final = {
         f"({'|'.join(GUIDELINES)})(,({'|'.join(GUIDELINES)}))*",
         f"names with commas between them, of {', '.join(GUIDELINES)}",
     ),
+    "pdf": Parameter(
+        "true puts the case report as PDF into a FHIR bundle (`presentedForm`), in the language of Accept-Language.",
+        BOOLEAN,
+        "true or false",
+        "boolean",
+    ),
 }
 OF_SERIES_ALONE: Final = ("second_opinion",)
 KNOWN: Final = tuple(name for name in PARAMETERS if name not in OF_SERIES_ALONE)
 OF_READING: Final = ("pixel_spacing_mm", "window", "frame")
-KNOWN_OF_SERIES: Final = ("explain", "guidelines", *OF_SERIES_ALONE)
+KNOWN_OF_SERIES: Final = ("explain", "guidelines", "pdf", *OF_SERIES_ALONE)
+OF_COMMAND: Final = tuple(name for name in KNOWN if name != "pdf")  # which writes PDF, and no FHIR
 # Parts of a form alone: an address is logged by whatever it passes.
 REPORT: Final = "report"
 CONTEXT: Final = context.NAME
@@ -97,6 +104,7 @@ class Parameters:
     ignored: int = 0
     guidelines: tuple[str, ...] = ()
     context: Context = field(default_factory=Context)
+    pdf: bool = False
 
 
 def parse_parameters(texts: Mapping[str, str]) -> Parameters:
@@ -118,6 +126,7 @@ def parse_parameters(texts: Mapping[str, str]) -> Parameters:
         ignored=ignored,
         guidelines=names,
         context=known,
+        pdf=_is_true(given, "pdf"),
     )
 
 
@@ -132,7 +141,26 @@ def parse_series_parameters(texts: Mapping[str, str]) -> Parameters:
         ignored=ignored,
         guidelines=names,
         context=known,
+        pdf=_is_true(given, "pdf"),
     )
+
+
+def parse_comparison_parameters(texts: Mapping[str, str]) -> Parameters:
+    """Parse the parameters of a comparison: there are none, and what is given is remarked on."""
+    ignored = sum(1 for text in texts.values() if text.strip())
+    message = f"{ignored} parameter(s) are not known here and were ignored."
+    notes = (QualityNote("parameter_ignored", "warning", message),) if ignored else ()
+    return Parameters(notes=notes, ignored=ignored)
+
+
+def require_fhir(parameters: Parameters, wanted: str) -> None:
+    """Raise InvalidParameter for `pdf` with an answer in another format than FHIR."""
+    if parameters.pdf and wanted != "fhir":
+        raise InvalidParameter(
+            found="pdf with a request for another format than FHIR",
+            expected="application/fhir+json, whose report can hold the PDF",
+            remedy="Ask for application/fhir+json, or for application/pdf alone and leave pdf out.",
+        )
 
 
 def _for_guidelines(given: Mapping[str, str]) -> tuple[tuple[str, ...], Context]:
@@ -142,7 +170,8 @@ def _for_guidelines(given: Mapping[str, str]) -> tuple[tuple[str, ...], Context]
 
 def parameter_texts(parameters: Parameters) -> dict[str, str]:
     """Texts that are parsed to the same parameters again, those that were not given left out; unknown ones are
-    counted in IGNORED. Without guidelines and their context, which change no judgement: the latter is of a patient."""
+    counted in IGNORED. Without guidelines, their context and `pdf`, which change no judgement: the context is of a
+    patient."""
     options, window = parameters.options, parameters.options.window
     texts = {
         "roi": _written(parameters.roi_px),

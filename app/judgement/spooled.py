@@ -6,17 +6,23 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
 from app.errors import FrameRequired, InputError
 from app.imaging.header import Header, read_header
-from app.judgement.formats import series_result, stored
+from app.judgement.formats import paper_of, series_result, stored
 from app.judgement.judge import Judge, Judgement
+from app.judgement.orders import Order, ordered_refusal, ordered_results
 from app.judgement.parameters import Parameters
+from app.judgement.selection import SeriesRules
+from app.reports.hl7 import Subject
 from app.reports.predecessor import reference_to
+from app.reports.report import ResultOptions
 from app.reports.result import ObjectKind, ReportReference, SeriesResult
+from app.reports.source import SourceHeader
 
 
 def _tell_nobody(_judgement: Judgement) -> None:
@@ -25,10 +31,14 @@ def _tell_nobody(_judgement: Judgement) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SpooledJudge:
-    """Judges the files of one spooled series."""
+    """Judges the files of one spooled series that the `rules` do not leave out, and writes what was ordered of it, or
+    without `orders` each result once; `results` are other choices than those that the judge makes for everybody."""
 
     judge: Judge
     judged: Callable[[Judgement], None] = _tell_nobody
+    orders: Sequence[Order] = ()
+    rules: SeriesRules | None = None
+    results: ResultOptions | None = None
 
     def __call__(
         self,
@@ -42,18 +52,25 @@ class SpooledJudge:
 
         `judged` is told of the judgement. The results bear the time `arrived` at which the series came, so that a
         second attempt writes the same; the report names the `predecessor` that it replaces. Raises the errors of a
-        series that cannot be judged, and Cancelled.
+        series that cannot be judged, LeftOutByRules, and Cancelled.
         """
+        if self.rules is not None:
+            self.rules.require(paths)
         judgement = self._only_slice(paths) or self.judge.files(paths, Parameters(), _no_progress, cancelled)
         self.judged(judgement)
+        if self.results is not None:
+            judgement = replace(judgement, results=self.results)
         report = judgement.report(headers_in(paths, judgement.shown_instances), arrived)
         report = replace(report, predecessor=predecessor, lasting=True)
-        return series_result(report, wanted, self.judge.metrics)
+        pdf = partial(paper_of, judgement, report) if report.options.fhir_pdf else None
+        if self.orders:
+            return ordered_results(judgement, report, wanted, self.orders, self.judge.metrics, pdf)
+        return series_result(report, wanted, self.judge.metrics, pdf)
 
     def refused(
         self, paths: Sequence[Path], arrived: datetime, code: str, words: str, predecessor: ReportReference | None
     ) -> SeriesResult | None:
-        """The report that a series was not judged, for the reason with this code and in these words; None where no
+        """What says that a series was not judged, for the reason with this code and in these words; None where no
         header can be read to refer to."""
         # Imports highdicom: for those who need it.
         from app.reports.dicom import quiet_highdicom, to_bytes
@@ -61,8 +78,9 @@ class SpooledJudge:
 
         quiet_highdicom()
         bundle = self.judge.registry.models().classifier.bundle
+        headers = _readable_headers(paths)
         instance = write_unprocessed(
-            _readable_headers(paths),
+            headers,
             Reason(code, words),
             bundle,
             arrived,
@@ -71,7 +89,15 @@ class SpooledJudge:
         )
         if instance is None:
             return None
-        return SeriesResult([stored(instance, to_bytes(instance))], reference_to(instance))
+        report = stored(instance, to_bytes(instance))
+        if not self.orders:
+            return SeriesResult([report], reference_to(instance))
+        series_uid = next(filter(None, (Header(header).text("SeriesInstanceUID") for header in headers)), "")
+        # The report has taken over what is valid of patient and study.
+        dated = not self.judge.deidentify
+        subject = Subject(SourceHeader.of(instance), report.study_uid, series_uid, arrived, dated)
+        said = ordered_refusal(report, subject, code, words, self.orders, self.judge.metrics)
+        return SeriesResult(said, reference_to(instance))
 
     def _only_slice(self, paths: Sequence[Path]) -> Judgement | None:
         """The judgement of a series of one single-frame file; None for any other."""

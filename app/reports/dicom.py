@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
@@ -46,14 +46,18 @@ def write_results(report: Report, draw: Draw) -> tuple[Dataset, ...]:
     return tuple(instance for instance in written if instance is not None)
 
 
-def write_files(report: Report, draw: Draw, failed: Failed) -> list[tuple[Dataset, bytes]]:
-    """The objects of `write_results`, each with its file.
+def write_files(
+    report: Report, draw: Draw, failed: Failed, kinds: Collection[Kind] | None = None
+) -> list[tuple[Dataset, bytes]]:
+    """The objects of `write_results` of these kinds, or of all, each with its file.
 
     What is raised while one of them is written goes to `failed` and costs only that one; NoDicomSource is raised.
     """
     _prepare(report)
     files: list[tuple[Dataset, bytes]] = []
     for kind, writers in WRITERS.items():
+        if kinds is not None and kind not in kinds:
+            continue
         with _only_noted(kind, failed):
             for write in writers(report, draw):
                 with _only_noted(kind, failed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -21,6 +22,7 @@ from app.reports import codes
 from app.reports.fhir_components import OID, body_site, components
 from app.reports.fhir_values import Json, coding, coding_of, concept, concept_of, quantity
 from app.reports.figures import percent
+from app.reports.page_words import PAGE_WORDS
 from app.reports.report import DISCLAIMER, MANUFACTURER, Report, standing
 from app.reports.summary import decision_words, summary
 
@@ -35,9 +37,9 @@ UNKNOWN: Final = ("unknown", "Unknown")
 NOT_APPLICABLE: Final = ("not-applicable", "Not Applicable")
 
 
-def write_bundle(report: Report, *, transaction: bool = False) -> Json:
+def write_bundle(report: Report, *, transaction: bool = False, pdf: bytes | None = None) -> Json:
     """DiagnosticReport, an Observation for the whole and one for each finding, ImagingStudy (for a DICOM source) and
-    Device, as JSON values.
+    Device, as JSON values. `pdf` is the case report for people, where it is wanted in the DiagnosticReport.
 
     A `collection`, or a `transaction` that a server may be sent any number of times. References are the entries' own
     `urn:uuid` addresses.
@@ -47,7 +49,7 @@ def write_bundle(report: Report, *, transaction: bool = False) -> Json:
         _whole(report, addresses),
         *(_observation(report, f, addresses) for f in report.findings),
     ]
-    resources = [_report(report, addresses), *observations, _device(report, addresses)]
+    resources = [_report(report, addresses, pdf), *observations, _device(report, addresses)]
     if addresses.study is not None:
         resources.append(_study(report, addresses))
     entries = [_entry(resource, transaction=transaction) for resource in resources]
@@ -74,7 +76,7 @@ class _Addresses:
         self.findings = {finding.id: _urn(report, "finding", finding.id) for finding in report.findings}
 
 
-def _report(report: Report, addresses: _Addresses) -> Json:
+def _report(report: Report, addresses: _Addresses, pdf: bytes | None) -> Json:
     prediction = report.prediction
     resource = {
         "resourceType": "DiagnosticReport",
@@ -92,7 +94,22 @@ def _report(report: Report, addresses: _Addresses) -> Json:
     }
     if addresses.study is not None:
         resource["imagingStudy"] = [{"reference": addresses.study}]
+    if pdf is not None:
+        resource["presentedForm"] = [_attachment(report, pdf)]
     return _json(DiagnosticReport, resource)
+
+
+def _attachment(report: Report, pdf: bytes) -> Json:
+    """The case report for people; it names no patient."""
+    created = {} if report.deidentified else {"creation": _instant(report)}
+    return {
+        "contentType": "application/pdf",
+        "language": report.language,
+        "data": b64encode(pdf).decode("ascii"),
+        "size": len(pdf),
+        "title": PAGE_WORDS["title"][report.language],
+        **created,
+    }
 
 
 def _whole(report: Report, addresses: _Addresses) -> Json:

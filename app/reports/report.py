@@ -25,7 +25,7 @@ from app.reports.result import ReportReference
 from app.reports.source import SourceHeader, remarks_on
 
 Kind = Literal["sr", "capture", "map", "segmentation"]
-OfReport = Kind | Literal["fhir"]
+OfReport = Kind | Literal["fhir", "json", "hl7"]
 MANUFACTURER: Final = "Lungscope"
 DISCLAIMER: Final = "Research use only. Not a medical device."
 MAX_PICTURES: Final = 5
@@ -50,12 +50,16 @@ class ReportedSlice:
 
 @dataclass(frozen=True, slots=True)
 class ResultOptions:
-    """What a site chooses about its results: how many pictures there are at most, and the FHIR systems (URIs) in which
-    its patient and accession numbers are unique."""
+    """What a site chooses about its results: how many pictures there are at most, the FHIR systems (URIs) in which its
+    patient and accession numbers are unique, whether bundles that are delivered have the case report as PDF, and the
+    least score of a finding that leaves the decision open to be shown. Those that count as suspicious are always
+    shown."""
 
     max_pictures: int = MAX_PICTURES
     patient_system: str | None = None
     accession_system: str | None = None
+    fhir_pdf: bool = False
+    show_from: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +100,7 @@ class Report:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings that results show, the one that weighs most in the decision first (`shown_findings`)."""
-        return shown_findings(self.prediction, self.roi_px)
+        return shown_findings(self.prediction, self.roi_px, self.options.show_from)
 
     @property
     def notes(self) -> tuple[QualityNote, ...]:
@@ -207,11 +211,19 @@ COUNTS: Final[dict[Suspicion, str]] = {
 }
 
 
-def shown_findings(prediction: Prediction, roi_px: PointPx | None) -> tuple[Finding, ...]:
-    """What was pointed at; of a search what at least leaves the decision open. The others are in the JSON answer
-    alone."""
+def shown_findings(
+    prediction: Prediction, roi_px: PointPx | None, show_from: float | None = None
+) -> tuple[Finding, ...]:
+    """What was pointed at; of a search what is suspicious, or leaves the decision open with a score of `show_from` or
+    more. The others are in the JSON answer alone."""
     found = prediction.findings
-    return found if roi_px is not None else tuple(finding for finding in found if finding.suspicion != "low")
+    return found if roi_px is not None else tuple(each for each in found if _is_shown(each, show_from))
+
+
+def _is_shown(finding: Finding, show_from: float | None) -> bool:
+    if finding.suspicion != "open" or finding.suspicion_score is None or show_from is None:
+        return finding.suspicion != "low"
+    return finding.suspicion_score >= show_from
 
 
 def standing(finding: Finding) -> str | None:

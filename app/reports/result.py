@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-ObjectKind = Literal["dicom", "fhir"]
+ObjectKind = Literal["dicom", "fhir", "json", "hl7"]
+Part = Literal["report", "pictures", "map", "outlines"]
 
 
 @dataclass(frozen=True, slots=True)
 class ResultObject:
-    """One finished result: a DICOM file, or a FHIR bundle. `attributes` is the data set without its pixels as DICOM
-    JSON (PS3.18 F), `{}` for what is no DICOM; `uid` is the same whenever the same series is judged again."""
+    """One finished result: a DICOM file, a FHIR bundle, or a message. `attributes` is the data set without its pixels
+    as DICOM JSON (PS3.18 F), `{}` for what is no DICOM; `uid` is the same whenever the same series is judged again.
+
+    `part` says which DICOM object it is; `to` names the destinations that it is for, None for all that take its kind.
+    """
 
     uid: str
     kind: ObjectKind
@@ -20,6 +24,8 @@ class ResultObject:
     series_uid: str
     attributes: str
     content: bytes
+    part: Part | None = None
+    to: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

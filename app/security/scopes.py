@@ -39,6 +39,7 @@ NAMED: Final = tuple(f"/v2/models/{{name}}{which}" for which in ("", "/versions/
 OPERATIONS: Final[dict[tuple[str, str], Access]] = {
     ("POST", "/v1/predict"): "predict",
     ("POST", "/v1/studies"): "studies",
+    ("POST", "/v1/comparisons"): "studies",
     # Who may have an image judged may see it.
     ("POST", "/v1/predict/pixels"): "predict",
     ("POST", "/v1/studies/pixels"): "studies",

@@ -26,17 +26,25 @@ def tls_options(certificate: Path | None, key: Path | None, client_ca: Path | No
 
 def require_certificate(certificate: Path | None, key: Path | None, client_ca: Path | None) -> None:
     """Raise SettingsError for files with which no connection could be made: else every worker would find out alone."""
+    server_context(certificate, key, client_ca)
+
+
+def server_context(certificate: Path | None, key: Path | None, client_ca: Path | None) -> ssl.SSLContext | None:
+    """A context as uvicorn makes it of `tls_options`; none without a certificate. Raises SettingsError for files with
+    which no connection could be made."""
     if certificate is None:
-        return
+        return None
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         # An encrypted key would have OpenSSL ask for a password at a terminal that nobody watches.
         context.load_cert_chain(certificate, key, password="")
         if client_ca is not None:
             context.load_verify_locations(client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise SettingsError(
             found=f"a certificate, key or authority that cannot be used ({getattr(error, 'reason', None) or error})",
             expected="LUNGSCOPE_TLS_CERTIFICATE with LUNGSCOPE_TLS_KEY, unencrypted PEM, and LUNGSCOPE_TLS_CLIENT_CA",
             remedy="Check them: openssl x509 -in CERTIFICATE -noout -text; openssl pkey -in KEY -noout.",
         ) from None
+    return context

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -341,6 +342,24 @@ def test_a_case_report_is_for_people(client: TestClient, asked: Asked) -> None:
     words = " ".join(pages_of(paper.content))
     assert "Research use only." in words
     assert answer["display"].split()[0] in words
+
+
+@pytest.mark.parametrize("asked", [AT_ROI, SERIES], ids=["roi", "series"])
+def test_a_bundle_holds_the_case_report_where_it_is_asked_for(client: TestClient, asked: Asked) -> None:
+    query = {"roi": asked.roi, "pdf": "true"}
+
+    def ask(accept: str) -> Any:
+        return client.post(asked.path, content=asked.body, params=query, headers={"accept": accept})
+
+    (report,) = of_type(bundle_of(ask(FHIR)), "DiagnosticReport")
+    words = " ".join(pages_of(b64decode(report["presentedForm"][0]["data"])))
+    assert "Research use only." in words
+    for finding in shown_of(asked.json(client), asked):
+        assert percent(finding["probability"]) in words
+    assert "presentedForm" not in of_type(bundle_of(asked.send(client, FHIR)), "DiagnosticReport")[0]
+    for accept in ("application/json", PDF, DICOM):
+        refused = ask(accept)
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter")
 
 
 def test_a_series_is_no_picture(client: TestClient) -> None:

@@ -60,6 +60,13 @@ class Orthanc:
         """Store one instance."""
         assert self._http.request("POST", self.root + "/instances", body=data).status == 200
 
+    def send(self, series: str, title: str, port: int) -> None:
+        """Send a series on by C-STORE."""
+        modality = f"{self.root}/modalities/{title.lower()}"
+        peer = {"AET": title, "Host": "127.0.0.1", "Port": port}
+        assert self._http.request("PUT", modality, json=peer).status == 200
+        assert self._http.request("POST", f"{modality}/store", json=[series]).status == 200
+
     def store(self, files: list[Path]) -> None:
         """Send files by C-STORE, as a modality does."""
         subprocess.run(["storescu", "-aec", "ORTHANC", "127.0.0.1", str(self.dicom_port), *map(str, files)], check=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -16,7 +19,8 @@ from app.judgement.judge import Judge
 from app.judgement.spooled import SpooledJudge
 from app.main import create_app
 from app.reports.dicom import WRITERS
-from app.reports.result import ObjectKind
+from app.reports.report import ResultOptions
+from app.reports.result import ObjectKind, ResultObject
 from app.settings import Settings
 from benchmarks.serving.service import eventually
 from phantoms.series import SLICES, slice_file
@@ -82,6 +86,27 @@ def test_nothing_that_can_be_written_is_an_error(judge: Judge, tmp_path: Path, m
     assert {one.kind for one in SpooledJudge(judge)(paths, ARRIVED, lambda: False, BOTH).objects} == {"fhir"}
     with pytest.raises(ResultNotWritten):
         SpooledJudge(judge)(paths, ARRIVED, lambda: False, BOTH[:1])
+
+
+def presented(objects: Sequence[ResultObject]) -> list[dict[str, Any]]:
+    """The papers in the bundle that is among some result objects."""
+    (bundle,) = (one for one in objects if one.kind == "fhir")
+    forms: list[dict[str, Any]] = json.loads(bundle.content)["entry"][0]["resource"].get("presentedForm", [])
+    return forms
+
+
+def test_a_bundle_holds_the_case_report_where_the_site_says_so(
+    judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, own = written(tmp_path, 1), Judge(judge.registry, judge.metrics, 100, results=ResultOptions(fhir_pdf=True))
+    first, second = (SpooledJudge(own)(paths, ARRIVED, lambda: False, ("fhir",)) for _ in range(2))
+    (form,) = presented(first.objects)
+    assert b64decode(form["data"]).startswith(b"%PDF")
+    assert presented(second.objects) == [form]
+    monkeypatch.setattr("app.judgement.formats.font_bytes", lambda: 1 / 0)
+    without = SpooledJudge(own)(paths, ARRIVED, lambda: False, ("fhir",))
+    assert (presented(without.objects), without.unwritten) == ([], ("pdf",))
+    assert not presented(SpooledJudge(judge)(paths, ARRIVED, lambda: False, ("fhir",)).objects)
 
 
 def test_a_spooled_series_can_be_cancelled(judge: Judge, tmp_path: Path) -> None:

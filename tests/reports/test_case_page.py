@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
+from base64 import b64decode
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -23,12 +25,14 @@ from app.judgement.answers import answer
 from app.judgement.case_files import case_files
 from app.judgement.case_page import MAX_CARDS, case_page
 from app.judgement.finding_rows import COLUMNS, finding_rows
+from app.judgement.formats import render
 from app.judgement.judge import Judgement
 from app.judgement.parameters import Parameters, parse_parameters
 from app.reports.page import Card, CasePage
 from app.reports.page_html import write_html
 from app.reports.page_pdf import write_pdf
 from app.reports.report import Report
+from app.telemetry import Metrics
 from tests.reports.cases import DECISIONS, empty_report, series_report, slice_report
 from tests.reports.pdf_text import pages_of
 from tests.reports.written import Make
@@ -105,6 +109,20 @@ def test_html_and_pdf_say_what_the_json_says(
     for found in said["findings"]:
         assert found["location"]["display"] in html
         assert found["location"]["display"].replace(" ", "") in pdf
+
+
+@pytest.mark.parametrize(("make", "language"), [(series_report, "zh"), (slice_report, "en")])
+def test_a_bundle_holds_paper_that_says_what_the_json_says(make: Make, language: Language, bundle: Bundle) -> None:
+    report = make("cancer_suspected", bundle)
+    judgement = judged(report, Parameters(pdf=True))
+    (written,) = render(judgement, "fhir", language, lambda _: report.headers, Metrics())
+    form = json.loads(written)["entry"][0]["resource"]["presentedForm"][0]
+    words = "".join(pages_of(b64decode(form["data"]))).replace(" ", "")
+    assert form["language"] == language
+    for told in numbers(answer(judgement, language, "")):
+        assert told.replace(" ", "") in words, told
+    (bare,) = render(judged(report), "fhir", language, lambda _: report.headers, Metrics())
+    assert b"presentedForm" not in bare
 
 
 @FOR_ALL

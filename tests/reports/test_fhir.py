@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -116,6 +117,20 @@ def test_a_finding_says_where_it_lies(bundle: Bundle) -> None:
     lobe, estimate = components["363698007"]["valueCodeableConcept"]["coding"]
     assert (lobe["code"], estimate["code"]) == ("45653009", "lobe-estimate")
     assert components["slice"]["valueInteger"] == 2
+
+
+def test_the_paper_is_in_the_report_alone_where_it_is_wanted(bundle: Bundle) -> None:
+    report = slice_report("normal", bundle)
+    assert "presentedForm" not in of_type(write_bundle(report), "DiagnosticReport")[0]
+    for transaction in (False, True):
+        written = write_bundle(replace(report, language="zh"), transaction=transaction, pdf=b"%PDF-1.4 paper")
+        (form,) = of_type(written, "DiagnosticReport")[0]["presentedForm"]
+        assert b64decode(form["data"], validate=True) == b"%PDF-1.4 paper"
+        assert (form["contentType"], form["language"], form["size"]) == ("application/pdf", "zh", 14)
+        assert form["creation"] == "2026-03-14T15:09:26+08:00"
+        FhirBundle.model_validate_json(json.dumps(written))
+    nameless = write_bundle(replace(report, deidentified=True), pdf=b"%PDF-1.4 paper")
+    assert "creation" not in of_type(nameless, "DiagnosticReport")[0]["presentedForm"][0]
 
 
 def test_a_date_that_is_none_is_left_out(bundle: Bundle) -> None:

@@ -102,5 +102,5 @@ def tiny_run(dataset: Dataset, config: Config, tmp_path_factory: pytest.TempPath
     trained = train(dataset, config)
     write_artefacts(folder, trained, describe(trained, dataset, config))
     bundle = folder / "tiny-classifier" / "1"
-    export_bundle(read_artefacts(folder), evaluation, bundle, name="tiny-classifier")
+    export_bundle(read_artefacts(folder), evaluation, bundle)
     return TinyRun(folder, bundle, held_out, candidates, evaluation)

@@ -18,7 +18,7 @@ from phantoms.site import write_site
 from tests.keys import write_key
 from tests.training.conftest import TinyRun
 from training.reporting.acceptance_record import PAGE_FILE, RECORD_FILE, Record
-from training.reporting.export import run_graph
+from training.reporting.bundles import run_graph
 from training.reporting.phantom import lung_phantom
 from training.reporting.predictions_table import PREDICTIONS_TABLE
 from training.reporting.recalibrated import weight_digests

@@ -23,7 +23,8 @@ from training.fitting.config import Config, load_config
 from training.fitting.samples import nodule_view
 from training.fitting.train import predict, train
 from training.fitting.whitening import fit_whitening
-from training.reporting.export import evidence_scale, run_graph
+from training.reporting.bundles import run_graph
+from training.reporting.export import evidence_scale
 from training.reporting.phantom import lung_phantom
 
 REPOSITORY = CONFIGS.parents[1]

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final  # keras and tensorflow are untyped
 
-import keras
 import numpy as np
 from keras import ops
 
 from app.inference.bundle import (
-    CARD_FILE,
-    MANIFEST_FILE,
-    EncodedArray,
     GoldenCase,
     InputContract,
     Interval,
     TrainingData,
-    bundle_files,
-    file_digest,
-    read_verified,
 )
 from app.inference.detector import OUTPUT, DetectorManifest, DetectorPerformance, HardNegatives
 from training.data.nodules import DatasetMalformed
@@ -29,8 +20,9 @@ from training.detector.artefacts import FilterRun
 from training.detector.card import write_detector_card
 from training.detector.identity import weights_digest
 from training.detector.report import DetectorResults
-from training.reporting.export import GOLDEN_TOLERANCE, LIDC, LUNA, SIGNATURE, run_graph, tensorflow_runtime
-from training.reporting.phantom import DIAMETER_MM, lung_phantom
+from training.reporting.bundles import Identity, golden_case, identity_of, run_graph, save_signature, write_bundle
+from training.reporting.export import GOLDEN_NODULE, LIDC, LUNA
+from training.reporting.phantom import lung_phantom
 
 INTENDED_USE: Final = (
     "Research on finding lung nodules: it decides which blobs of a lung CT are shown to the nodule classifier. Not a "
@@ -38,45 +30,37 @@ INTENDED_USE: Final = (
 )
 
 
-def export_detector(network: Any, run: FilterRun, results: DetectorResults, folder: Path) -> DetectorManifest:
-    """Write a whole bundle into `folder` (…/<name>/<integer>), replacing what is there, and verify its files.
-
-    Raises DatasetMalformed when `results` were measured with other weights, BundleError when what was written does
-    not match its own manifest.
-    """
+def export_detector(
+    network: Any, run: FilterRun, results: DetectorResults, folder: Path, *, force: bool = False
+) -> DetectorManifest:
+    """`write_bundle` of the candidate filter. Raises DatasetMalformed when `results` are of other weights."""
     if (measured := results.networks.get(run.name)) != (found := weights_digest(network)):
         raise DatasetMalformed(
             found=f"figures of weights {measured}",
             expected=f"those of {run.name}, {found}",
             remedy="Run benchmarks/planted.py on these networks first.",
         )
-    shutil.rmtree(folder, ignore_errors=True)
-    _save_graph(network, run.config.input.size_px, folder)
-    manifest = _manifest(network, run, results, folder)
-    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
-    write_detector_card(folder / CARD_FILE, manifest, results)
-    return read_verified(folder, DetectorManifest)[0]
+
+    def fill(part: Path) -> DetectorManifest:
+        _save_graph(network, run.config.input.size_px, part)
+        return _manifest(network, run, results, _golden(part, run), identity_of(folder, part))
+
+    return write_bundle(folder, fill, lambda path, manifest: write_detector_card(path, manifest, results), force=force)
 
 
 def _save_graph(network: Any, size: int, folder: Path) -> None:
-    """Write the SavedModel, with a dict output: OpenVINO reads that and keeps the name."""
-    tf = tensorflow_runtime()
-    archive = keras.export.ExportArchive()
-    archive.add_endpoint(
-        SIGNATURE,
-        lambda hu: {OUTPUT: ops.squeeze(network(hu, training=False), -1)},
-        input_signature=[tf.TensorSpec((None, size, size, 1), tf.float32, name="hu")],
-    )
-    archive.write_out(str(folder), verbose=False)
+    def logit(hu: Any) -> dict[str, Any]:
+        return {OUTPUT: ops.squeeze(network(hu, training=False), -1)}
+
+    save_signature(folder, logit, (size, size, 1), "hu", network)
 
 
-def _manifest(network: Any, run: FilterRun, results: DetectorResults, folder: Path) -> DetectorManifest:
+def _manifest(
+    network: Any, run: FilterRun, results: DetectorResults, golden: GoldenCase, identity: Identity
+) -> DetectorManifest:
     config = run.config
     return DetectorManifest(
-        schema_version=1,
-        name=folder.resolve().parent.name,
-        version=int(folder.name),
-        created=datetime.now(UTC).replace(microsecond=0),
+        **identity,
         description=(
             f"CNN of {network.count_params():,} parameters. nodule is a logit: more is more like a nodule. On a slice "
             "it is that of the axial patch, in a series the sum of those of the axial, coronal and sagittal patch. On "
@@ -99,8 +83,7 @@ def _manifest(network: Any, run: FilterRun, results: DetectorResults, folder: Pa
             patients=results.patients,
             figures=_figures(results),
         ),
-        golden=_golden(folder, run),
-        digests={file: file_digest(folder / file) for file in sorted(bundle_files(folder))},
+        golden=golden,
     )
 
 
@@ -133,10 +116,4 @@ def _figures(results: DetectorResults) -> dict[str, Interval]:
 
 def _golden(folder: Path, run: FilterRun) -> GoldenCase:
     hu = lung_phantom(run.config.input.patch_spec)
-    said = run_graph(folder, hu.astype(np.float32)[None])[OUTPUT]
-    return GoldenCase(
-        description=f"generated sphere of {DIAMETER_MM:g} mm in noisy lung (training/phantom.py)",
-        hu=EncodedArray.encode(hu),
-        outputs={OUTPUT: EncodedArray.encode(said[0])},
-        tolerance=GOLDEN_TOLERANCE,
-    )
+    return golden_case(GOLDEN_NODULE, hu, run_graph(folder, hu.astype(np.float32)[None]))

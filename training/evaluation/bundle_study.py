@@ -114,6 +114,7 @@ def model_of(graph: Graph) -> Model:
             traits=said["traits"].astype(np.float64),
             mask=said["mask"],
             embedding=said["embedding"],
+            local=said["evidence"].astype(np.float64),
         )
 
     return model

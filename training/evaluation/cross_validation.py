@@ -27,7 +27,7 @@ from training.fitting.train import predict, train
 
 PREDICTIONS_FILE: Final = "predictions.npz"  # of one fold
 # What else than the network decides a fold's predictions.
-PREDICTING_CODE: Final = ("cross_validation", "predictions", "held_out", "calibration", "metrics")
+PREDICTING_CODE: Final = ("cross_validation", "predictions", "held_out", "calibration", "metrics", "evidence")
 
 
 def cross_validate(
@@ -124,6 +124,7 @@ def model_of(network: Any) -> Model:
             traits=low + (high - low) * sigmoid(said.traits),
             mask=sigmoid(said.mask),
             embedding=said.embedding,
+            local=said.local.astype(np.float64),
         )
 
     return model

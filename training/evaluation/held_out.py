@@ -28,7 +28,8 @@ class HeldOut:
     `malignancy`, `nodule` and `negative` are logits before calibration; `negative` (nodule), `negative_malignancy` and
     `negative_soft_mm` belong to a place in the same patch that is not a nodule (nan where the patch has none);
     `distance` is the embedding's Mahalanobis distance. `dice` is with one reader's outline, `dice_consensus` with what
-    half of the `outlines` readers hold for nodule; nan where that is not known.
+    half of the `outlines` readers hold for nodule, as is `peak_inside`; nan where that is not known. `peak_inside` and
+    the two falls are what `evidence` measures.
     """
 
     patient: NDArray[np.str_]
@@ -51,6 +52,9 @@ class HeldOut:
     diameter_mm: Floats
     soft_diameter_mm: Floats  # of the mask's probabilities; what calibration takes
     distance: Floats
+    peak_inside: Floats  # 0 or 1
+    fall_by_evidence: Floats  # of the malignancy logit
+    fall_by_chance: Floats
 
     @property
     def suspicious(self) -> NDArray[np.bool_]:

@@ -109,6 +109,8 @@ SAFETY = {
     "negatives_refused": "places beside nodules below it (some chosen on vessels, ribs and pleura)",
     "negatives_called": "the same places at or above the operating point: what would be called, were it a nodule",
     "negatives_kept_and_called": "of these places, taken for a nodule and called",
+    "evidence_peak_in_outline": "suspicious nodules whose evidence peaks inside what half of the readers outlined",
+    "evidence_outweighs_chance": "of these, lung in place of the highest fifth of the map costs more than elsewhere",
     "in_distribution": "nodules accepted as in distribution",
     "nodules_rejected": "nodules rejected as no nodule or as out of distribution",
     "luna_nodule_auc": "LUNA16 candidates, nodule or not",

@@ -17,6 +17,7 @@ from app.inference.conformal import soft_diameter_mm
 from app.inference.patch_outputs import MASK_THRESHOLD
 from training.data.nodules import Candidate, Nodule
 from training.evaluation import metrics
+from training.evaluation.evidence import falls, peak_inside
 from training.evaluation.held_out import HeldOut, HeldOutCandidates, truth_of
 from training.evaluation.metrics import Floats
 from training.fitting.config import Config
@@ -28,13 +29,15 @@ PATCHES_AT_ONCE = 512  # their masks are held together
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outputs:
-    """What a model says about N patches: two logits, traits on the rating scales, mask probabilities, embeddings."""
+    """What a model says about N patches: two logits, traits on the rating scales, mask probabilities, embeddings and
+    evidence."""
 
     malignancy: Floats  # (N,)
     nodule: Floats  # (N,)
     traits: Floats  # (N, 7)
     mask: NDArray[np.floating]  # (N, size, size)
     embedding: NDArray[np.float32]  # (N, D)
+    local: Floats  # (N, h, w), how much each place speaks for malignancy: only their order is used
 
 
 Model = Callable[[NDArray[np.float32]], Outputs]  # of float32 (N, size, size) patches in HU, N at least 1
@@ -62,7 +65,10 @@ def predict_candidates(model: Model, candidates: Sequence[Candidate], config: Co
 def _predict(model: Model, nodules: Sequence[Nodule], whitening: Whitening, config: Config) -> HeldOut:
     spec = config.input.patch_spec
     views = [nodule_view(n, spec) for n in nodules]
-    said = model(np.stack([v.hu for v in views]))
+    hu = np.stack([v.hu for v in views])
+    said = model(hu)
+    agreed = [_consensus(n, spec) for n in nodules]
+    by_evidence, by_chance = falls(lambda h: model(h).malignancy, hu, said.local, [n.nodule_id for n in nodules])
     drawn = said.mask > MASK_THRESHOLD
     negative, negative_malignancy, negative_soft_mm = _beside(model, nodules, config)
     return HeldOut(
@@ -74,10 +80,13 @@ def _predict(model: Model, nodules: Sequence[Nodule], whitening: Whitening, conf
         negative_soft_mm=negative_soft_mm,
         traits=said.traits,
         dice=outline_dice(drawn, [view.outline for view in views]),
-        dice_consensus=outline_dice(drawn, [_consensus(n, spec) for n in nodules]),
+        dice_consensus=outline_dice(drawn, agreed),
         diameter_mm=metrics.diameter_mm(drawn, spec.spacing_mm),
         soft_diameter_mm=soft_diameter_mm(said.mask, spec.spacing_mm),
         distance=whitening.distance(said.embedding),
+        peak_inside=peak_inside(said.local, agreed),
+        fall_by_evidence=by_evidence,
+        fall_by_chance=by_chance,
     )
 
 

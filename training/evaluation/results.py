@@ -20,6 +20,7 @@ from training.evaluation.cross_fitting import (
     decided,
     fit_calibration,
 )
+from training.evaluation.evidence_figures import evidence_figures
 from training.evaluation.figures import measure
 from training.evaluation.held_out import HeldOut, HeldOutCandidates
 from training.evaluation.measurable import is_own
@@ -141,7 +142,14 @@ def describe_study(
 
 def figures_of(study: Study, config: Config) -> dict[str, Interval]:
     """Every figure: of the network, of what bounds it, and of what became of patients."""
-    parts = (measure, coverage_figures, calcification_figures, ceiling_figures, pathology_figures)
+    parts = (
+        measure,
+        coverage_figures,
+        calcification_figures,
+        ceiling_figures,
+        pathology_figures,
+        evidence_figures,
+    )
     return {name: figure for part in parts for name, figure in part(study, config).items()}
 
 

@@ -21,7 +21,7 @@ from training.fitting.config import Config
 from training.fitting.history import LOG_FILE, read_log
 from training.fitting.identity import Facts, differences
 from training.reporting import outlines
-from training.reporting.export import load_graph
+from training.reporting.bundles import load_graph
 from training.reporting.predictions_table import PREDICTIONS_TABLE, write_predictions
 from training.reporting.report import Draw, Histories, write_evaluation
 

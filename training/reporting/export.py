@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any  # keras and tensorflow are untyped
 
-import keras
 import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
-from app.errors import BundleError
+from app.imaging.patches import PatchSpec
 from app.inference.bundle import (
-    CARD_FILE,
-    MANIFEST_FILE,
     OUTPUT_NAMES,
     EncodedArray,
     GoldenCase,
@@ -28,9 +22,6 @@ from app.inference.bundle import (
     Performance,
     TrainingData,
     Trait,
-    bundle_files,
-    file_digest,
-    load_bundle,
 )
 from app.inference.conformal import Conformal
 from training.data.nodules import TRAIT_SCALES
@@ -39,16 +30,22 @@ from training.evaluation.cross_fitting import Calibration
 from training.evaluation.results import Evaluation
 from training.fitting.architectures import FEATURES, MALIGNANCY_LAYER
 from training.fitting.artefacts import Artefacts, Run
-from training.fitting.config import Config
 from training.fitting.whitening import LOCAL_REACH, Whitening
 from training.reporting.bom import with_bom
+from training.reporting.bundles import (
+    Identity,
+    golden_case,
+    identity_of,
+    run_graph,
+    save_signature,
+    tensorflow_runtime,
+    write_bundle,
+)
 from training.reporting.card import write_card
 from training.reporting.phantom import DIAMETER_MM, lung_phantom
-from training.reporting.provenance import lineage_of, require_free, require_same, written_beside
+from training.reporting.provenance import lineage_of, require_same
 
-SIGNATURE = "serving_default"
-# Another instruction set reorders sums: 1e-5 was seen; bfloat16 kernels, which are refused, differ by 1e-2.
-GOLDEN_TOLERANCE = 1e-3
+GOLDEN_NODULE = f"generated sphere of {DIAMETER_MM:g} mm in noisy lung (training/reporting/phantom.py)"
 MAX_DRAWN_MM = 60.0  # no patch shows a larger outline
 INTENDED_USE = (
     "Research on judging a lung nodule at a given place of an axial chest CT slice. Not a medical device; "
@@ -64,30 +61,21 @@ LUNA = ("LUNA16 candidates (Setio et al. 2017, doi 10.1016/j.media.2017.06.015)"
 OWN = ("a table of the site that trained this model", "not stated")
 
 
-def export_bundle(
-    artefacts: Artefacts,
-    evaluation: Evaluation,
-    folder: Path,
-    *,
-    name: str = "nodule-classifier",
-    force: bool = False,
-) -> Manifest:
-    """Write a whole bundle into `folder` (…/<name>/<integer>) and verify it by loading; `force` replaces one.
-
-    Raises BundleError when weights and figures are not of one recipe and data, when something is in `folder`, and when
-    the result does not match its own manifest.
-    """
+def export_bundle(artefacts: Artefacts, evaluation: Evaluation, folder: Path, *, force: bool = False) -> Manifest:
+    """`write_bundle` of the classifier. Raises BundleError also when weights and figures are not of one recipe and
+    data."""
     tensorflow_runtime()
     require_same(artefacts.run, evaluation)
-    require_free(folder, force=force)
-    with written_beside(folder) as part:
+
+    def fill(part: Path) -> Manifest:
         save_graph(artefacts, evaluation.calibration, part)
-        golden = golden_case(part, artefacts.run.config)
-        manifest = with_bom(_manifest(artefacts, evaluation, golden, part, name, int(folder.name)), part)
-        (part / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
-        write_card(part / CARD_FILE, manifest, evaluation, artefacts.run)
-        load_bundle(part)
-    return manifest
+        golden = golden_nodule(part, artefacts.run.config.input.patch_spec)
+        return with_bom(_manifest(artefacts, evaluation, golden, identity_of(folder, part)), part)
+
+    def card(path: Path, manifest: Manifest) -> None:
+        write_card(path, manifest, evaluation, artefacts.run)
+
+    return write_bundle(folder, fill, card, force=force)
 
 
 def served_outputs(network: Any, hu: Any, calibration: Calibration, run: Run) -> dict[str, Any]:
@@ -122,70 +110,24 @@ def evidence_scale(calibration: Calibration, run: Run) -> float:
 
 
 def save_graph(artefacts: Artefacts, calibration: Calibration, folder: Path) -> None:
-    """Write the SavedModel. A bare tf.Module would not load in OpenVINO; an ExportArchive with a dict output does."""
+    """Write the SavedModel."""
     network, run = artefacts.network, artefacts.run
-    size, tf = run.config.input.size_px, tensorflow_runtime()
-    archive = keras.export.ExportArchive()
-    archive.add_endpoint(
-        SIGNATURE,
-        lambda hu: served_outputs(network, hu, calibration, run),
-        input_signature=[tf.TensorSpec((None, size, size, 1), tf.float32, name="hu")],
-    )
-    archive.write_out(str(folder), verbose=False)
+    size = run.config.input.size_px
+    save_signature(folder, lambda hu: served_outputs(network, hu, calibration, run), (size, size, 1), "hu", network)
 
 
-def run_graph(folder: Path, hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """Run float32 (N, size, size) patches through the SavedModel in `folder`."""
-    return load_graph(folder)(hu)
-
-
-def load_graph(folder: Path) -> Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
-    """The SavedModel in `folder` as a function of float32 (N, size, size) patches in HU."""
-    tf = tensorflow_runtime()
-    model = tf.saved_model.load(str(folder))  # kept by the function: the signature only borrows its variables
-
-    def run(hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        said = model.signatures[SIGNATURE](hu=tf.constant(hu[..., None]))
-        return {name: np.asarray(value, np.float32) for name, value in said.items()}
-
-    return run
-
-
-def tensorflow_runtime() -> Any:
-    """TensorFlow, which only export needs; raises BundleError under another Keras backend."""
-    if (backend := keras.backend.backend()) != "tensorflow":
-        raise BundleError(
-            found=f"KERAS_BACKEND={backend}",
-            expected="tensorflow, which alone writes a SavedModel",
-            remedy="Weights trained under any backend are exported with KERAS_BACKEND=tensorflow.",
-        )
-    import tensorflow  # deferred: training must run where it is not installed
-
-    return tensorflow
-
-
-def golden_case(folder: Path, config: Config) -> GoldenCase:
+def golden_nodule(folder: Path, spec: PatchSpec) -> GoldenCase:
     """A generated nodule and what the SavedModel in `folder` says about it."""
-    hu = lung_phantom(config.input.patch_spec)
+    hu = lung_phantom(spec)
     said = run_graph(folder, hu.astype(np.float32)[None])
-    return GoldenCase(
-        description=f"generated sphere of {DIAMETER_MM:g} mm in noisy lung (training/phantom.py)",
-        hu=EncodedArray.encode(hu),
-        outputs={name: EncodedArray.encode(said[name][0]) for name in OUTPUT_NAMES},
-        tolerance=GOLDEN_TOLERANCE,
-    )
+    return golden_case(GOLDEN_NODULE, hu, {name: said[name] for name in OUTPUT_NAMES})
 
 
-def _manifest(
-    artefacts: Artefacts, evaluation: Evaluation, golden: GoldenCase, folder: Path, name: str, version: int
-) -> Manifest:
+def _manifest(artefacts: Artefacts, evaluation: Evaluation, golden: GoldenCase, identity: Identity) -> Manifest:
     run, fitted, figures = artefacts.run, evaluation.calibration, evaluation.figures
     wanted = run.config.calibration
     return Manifest(
-        schema_version=1,
-        name=name,
-        version=version,
-        created=datetime.now(UTC).replace(microsecond=0),
+        **identity,
         description=_description(artefacts, fitted),
         intended_use=INTENDED_USE,
         input=InputContract(
@@ -212,7 +154,6 @@ def _manifest(
             figures=figures,
         ),
         golden=golden,
-        digests={file: file_digest(folder / file) for file in sorted(bundle_files(folder))},
         lineage=lineage_of(run, evaluation),
     )
 

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final  # tensorflow is untyped
 
-import keras
 import numpy as np
 
 from app.errors import BundleError
 from app.inference.bundle import (
-    CARD_FILE,
-    MANIFEST_FILE,
     OUTPUT_NAMES,
     Bundle,
     EncodedArray,
     GoldenCase,
     Interval,
     Manifest,
-    bundle_files,
-    file_digest,
-    load_bundle,
 )
 from app.inference.conformal import Conformal
 from app.inference.lineage import Lineage, Parent
@@ -36,9 +29,17 @@ from training.evaluation.stated_and_observed import SMALLEST
 from training.evaluation.study import Study
 from training.fitting.config import Config
 from training.reporting.bom import with_bom
+from training.reporting.bundles import (
+    SIGNATURE,
+    Identity,
+    identity_of,
+    run_graph,
+    save_signature,
+    tensorflow_runtime,
+    write_bundle,
+)
 from training.reporting.card import sets_by_size
-from training.reporting.export import SIGNATURE, run_graph, tensorflow_runtime
-from training.reporting.provenance import require_free, written_beside
+from training.reporting.provenance import require_free
 
 # Figures of the parent that its calibration decided; the site's own, cross-fitted, take their place.
 REFITTED: Final = (
@@ -67,14 +68,16 @@ def recalibrate(bundle: Bundle, study: Study, dataset: Dataset, config: Config, 
     require_new_version(bundle, folder)
     fitted = refit(study.nodules, bundle.manifest, config)
     site = site_figures(study, bundle.manifest, config)
-    with written_beside(folder) as part:
+
+    def fill(part: Path) -> Manifest:
         _save_graph(bundle, fitted, part)
         _require_same_weights(bundle.path, part)
-        manifest = with_bom(_manifest(bundle, dataset, fitted, site, part, int(folder.name), command), part)
-        (part / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
-        (part / CARD_FILE).write_text(_card(bundle, manifest, site), "utf-8")
-        load_bundle(part)
-    return manifest
+        return with_bom(_manifest(bundle, dataset, fitted, site, part, identity_of(folder, part), command), part)
+
+    def card(path: Path, manifest: Manifest) -> None:
+        path.write_text(_card(bundle, manifest, site), "utf-8")
+
+    return write_bundle(folder, fill, card)
 
 
 def require_new_version(bundle: Bundle, folder: Path) -> None:
@@ -108,11 +111,7 @@ def _save_graph(bundle: Bundle, fitted: Calibration, folder: Path) -> None:
         said["malignancy"] = tf.sigmoid(fitted.slope * tf.math.log(p / (1 - p)) + fitted.intercept)
         return said
 
-    archive = keras.export.ExportArchive()
-    archive.track(loaded)  # else its variables are not written
-    shape = tf.TensorSpec((None, size, size, 1), tf.float32, name="hu")
-    archive.add_endpoint(SIGNATURE, served, input_signature=[shape])
-    archive.write_out(str(folder), verbose=False)
+    save_signature(folder, served, (size, size, 1), "hu", loaded)
 
 
 def _require_same_weights(old: Path, new: Path) -> None:
@@ -138,8 +137,8 @@ def _manifest(
     dataset: Dataset,
     fitted: Calibration,
     site: Mapping[str, Interval],
-    folder: Path,
-    version: int,
+    part: Path,
+    identity: Identity,
     command: str,
 ) -> Manifest:
     old = bundle.manifest
@@ -154,8 +153,7 @@ def _manifest(
     point = old.operating_point
     return old.model_copy(
         update={
-            "version": version,
-            "created": datetime.now(UTC).replace(microsecond=0),
+            **identity,
             "description": f"{old.description} Recalibrated at a site: malignancy is {change}; evidence is as before.",
             "operating_point": point.model_copy(
                 update={
@@ -165,8 +163,7 @@ def _manifest(
             ),
             "conformal": Conformal(coverage=old.conformal.coverage, quantiles=fitted.quantiles, min_nodules=MIN_OF_BIN),
             "performance": performance,
-            "golden": _golden(old.golden, folder),
-            "digests": {file: file_digest(folder / file) for file in sorted(bundle_files(folder))},
+            "golden": _golden(old.golden, part),
             "lineage": _lineage(bundle, dataset, change),
         }
     )

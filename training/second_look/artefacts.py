@@ -20,7 +20,7 @@ from training.data.scans import read_scan
 from training.detector.identity import weights_digest
 from training.fitting.checkpoints import CHECKPOINT_FILE, Checkpoint
 from training.fitting.network_backend import NetworkBackend, Outputs
-from training.reporting.export import load_graph
+from training.reporting.bundles import load_graph
 from training.second_look.chest import read_chest_slices
 from training.second_look.config import LookConfig
 from training.second_look.false_findings import Ask, false_in_scan

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final  # keras and tensorflow are untyped
 
-import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
 from app.imaging.patches import PatchSpec
 from app.inference.bundle import (
-    CARD_FILE,
-    MANIFEST_FILE,
-    EncodedArray,
     GoldenCase,
     TrainingData,
-    bundle_files,
-    file_digest,
-    read_verified,
 )
 from app.inference.detector import DetectorPerformance
 from app.inference.suspicion import OUTPUTS, FieldsContract, SuspicionManifest
 from training.data.nodules import DatasetMalformed
-from training.reporting.export import GOLDEN_TOLERANCE, LIDC, LUNA, SIGNATURE, tensorflow_runtime
-from training.reporting.phantom import DIAMETER_MM, lung_phantom
+from training.reporting.bundles import (
+    Identity,
+    golden_case,
+    identity_of,
+    load_signature,
+    save_signature,
+    write_bundle,
+)
+from training.reporting.export import GOLDEN_NODULE, LIDC, LUNA
+from training.reporting.phantom import lung_phantom
 from training.second_look.artefacts import LookRun
 from training.second_look.card import write_look_card
 from training.second_look.report import LookResults
@@ -44,12 +43,11 @@ PHANTOM_PX: Final = 96
 PHANTOM_MM: Final = 0.6
 
 
-def export_second_look(network: Any, run: LookRun, results: LookResults, folder: Path) -> SuspicionManifest:
-    """Write a whole bundle into `folder` (…/<name>/<integer>), replacing what is there, and verify its files.
-
-    Raises DatasetMalformed when `results` were measured with other weights or behind another filter, BundleError when
-    what was written does not match its own manifest.
-    """
+def export_second_look(
+    network: Any, run: LookRun, results: LookResults, folder: Path, *, force: bool = False
+) -> SuspicionManifest:
+    """`write_bundle` of the second look. Raises DatasetMalformed when `results` were measured with other weights or
+    behind another filter."""
     measured = (results.networks.get(run.name), results.filter_digest)
     if measured != (run.weights, run.filter_digest):
         raise DatasetMalformed(
@@ -57,32 +55,26 @@ def export_second_look(network: Any, run: LookRun, results: LookResults, folder:
             expected=f"those of {run.name}, {run.weights}, behind {run.filter_digest}",
             remedy="Run benchmarks/second_look.py on these networks first.",
         )
-    shutil.rmtree(folder, ignore_errors=True)
-    _save_graph(network, run.config.input.size_px, folder)
-    manifest = _manifest(network, run, results, folder)
-    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
-    write_look_card(folder / CARD_FILE, manifest, results)
-    return read_verified(folder, SuspicionManifest)[0]
+
+    def fill(part: Path) -> SuspicionManifest:
+        _save_graph(network, run.config.input.size_px, part)
+        return _manifest(network, run, results, _golden(part, run.config.input), identity_of(folder, part))
+
+    return write_bundle(folder, fill, lambda path, manifest: write_look_card(path, manifest, results), force=force)
 
 
 def _save_graph(network: Any, size: int, folder: Path) -> None:
-    """Write the SavedModel, with a dict output: OpenVINO reads that and keeps the names."""
-    tf = tensorflow_runtime()
-    archive = keras.export.ExportArchive()
-    archive.add_endpoint(
-        SIGNATURE,
-        lambda hu: {name: ops.squeeze(said, -1) for name, said in network(hu, training=False).items()},
-        input_signature=[tf.TensorSpec((None, size, size, 2), tf.float32, name="hu")],
-    )
-    archive.write_out(str(folder), verbose=False)
+    def logits(hu: Any) -> dict[str, Any]:
+        return {name: ops.squeeze(said, -1) for name, said in network(hu, training=False).items()}
+
+    save_signature(folder, logits, (size, size, 2), "hu", network)
 
 
-def _manifest(network: Any, run: LookRun, results: LookResults, folder: Path) -> SuspicionManifest:
+def _manifest(
+    network: Any, run: LookRun, results: LookResults, golden: GoldenCase, identity: Identity
+) -> SuspicionManifest:
     return SuspicionManifest(
-        schema_version=1,
-        name=folder.resolve().parent.name,
-        version=int(folder.name),
-        created=datetime.now(UTC).replace(microsecond=0),
+        **identity,
         description=(
             f"CNN of {network.count_params():,} parameters on two fields of view. suspicious and nodule are logits: "
             "more is more like a suspicious nodule or mass, or like a nodule of any kind. A finding's score is the sum "
@@ -104,8 +96,7 @@ def _manifest(network: Any, run: LookRun, results: LookResults, folder: Path) ->
             patients=results.patients,
             figures=results.figures,
         ),
-        golden=_golden(folder, run.config.input),
-        digests={file: file_digest(folder / file) for file in sorted(bundle_files(folder))},
+        golden=golden,
     )
 
 
@@ -138,14 +129,8 @@ def _training_data(run: LookRun) -> tuple[TrainingData, ...]:
 
 def _golden(folder: Path, contract: FieldsContract) -> GoldenCase:
     fields = phantom_fields(contract)
-    graph = tensorflow_runtime().saved_model.load(str(folder))
-    said = graph.signatures[SIGNATURE](hu=fields[None].astype(np.float32))
-    return GoldenCase(
-        description=f"generated sphere of {DIAMETER_MM:g} mm in noisy lung, both fields (training/phantom.py)",
-        hu=EncodedArray.encode(fields),
-        outputs={name: EncodedArray.encode(np.asarray(said[name], np.float32)[0]) for name in OUTPUTS},
-        tolerance=GOLDEN_TOLERANCE,
-    )
+    said = load_signature(folder, "hu")(fields[None].astype(np.float32))
+    return golden_case(f"{GOLDEN_NODULE}, both fields", fields, {name: said[name] for name in OUTPUTS})
 
 
 def phantom_fields(contract: FieldsContract) -> NDArray[np.int16]:

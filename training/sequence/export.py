@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final  # keras and tensorflow are untyped
 
-import keras
 import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
 from app.inference.bundle import (
-    CARD_FILE,
-    MANIFEST_FILE,
-    EncodedArray,
     GoldenCase,
     Interval,
     TrainingData,
-    bundle_files,
-    file_digest,
-    read_verified,
 )
 from app.inference.sequence import OUTPUT, SequenceManifest, SequencePerformance, Stack, StackContract, arranged
 from training.data.nodules import DatasetMalformed
 from training.detector.identity import weights_digest
-from training.reporting.export import GOLDEN_TOLERANCE, SIGNATURE, tensorflow_runtime
+from training.reporting.bundles import (
+    Identity,
+    golden_case,
+    identity_of,
+    load_signature,
+    save_signature,
+    write_bundle,
+)
 from training.sequence.artefacts import SHIPPED, TrainedSequences
 from training.sequence.card import write_sequence_card
 from training.sequence.network import SEQUENCE
@@ -46,47 +43,34 @@ GOLDEN_STEP_MM: Final = 2  # whole millimetres, as the golden input holds whole 
 GOLDEN_SEED: Final = 12
 
 
-def export_sequence(trained: TrainedSequences, results: SequenceResults, folder: Path) -> SequenceManifest:
-    """Write a whole bundle into `folder` (…/<name>/<integer>), replacing what is there, and verify its files.
-
-    Raises DatasetMalformed when `results` were measured with other networks, BundleError when what was written does not
-    match its own manifest.
-    """
+def export_sequence(
+    trained: TrainedSequences, results: SequenceResults, folder: Path, *, force: bool = False
+) -> SequenceManifest:
+    """`write_bundle` of the network over slices. Raises DatasetMalformed when `results` were measured with other
+    networks."""
     if results.weights != (found := weights_digest(trained.networks[SHIPPED])):
         raise DatasetMalformed(
             found=f"figures of weights {results.weights}",
             expected=f"those of the trained networks, {found}",
             remedy="Run scripts/sequence.py evaluate on these weights first.",
         )
-    shutil.rmtree(folder, ignore_errors=True)
     contract = trained.run.config.input.contract
-    save_graph(trained.networks[SHIPPED], contract, results.calibration, folder)
-    manifest = _manifest(trained, results, folder)
-    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
-    write_sequence_card(folder / CARD_FILE, manifest, results)
-    return read_verified(folder, SequenceManifest)[0]
+
+    def fill(part: Path) -> SequenceManifest:
+        save_graph(trained.networks[SHIPPED], contract, results.calibration, part)
+        return _manifest(trained, results, _golden(part, contract), identity_of(folder, part))
+
+    return write_bundle(folder, fill, lambda path, manifest: write_sequence_card(path, manifest, results), force=force)
 
 
 def save_graph(network: Any, contract: StackContract, calibration: Line, folder: Path) -> None:
-    """Write the SavedModel, calibration included, with a dict output: OpenVINO reads that and keeps the name."""
-    tf = tensorflow_runtime()
-    archive = keras.export.ExportArchive()
-    archive.track(network)
+    """Write the SavedModel, calibration included."""
 
     def suspicion(slices: Any) -> dict[str, Any]:
         logit = ops.squeeze(network(slices, training=False)[SEQUENCE], -1)
         return {OUTPUT: ops.sigmoid(calibration.slope * logit + calibration.intercept)}
 
-    spec = tf.TensorSpec((None, *contract.shape), tf.float32, name=contract.name)
-    archive.add_endpoint(SIGNATURE, suspicion, input_signature=[spec])
-    archive.write_out(str(folder), verbose=False)
-
-
-def run_graph(folder: Path, stacks: Stack) -> NDArray[np.float32]:
-    """The SavedModel in `folder` about stacks (N, slices, size, size, 3): probabilities (N,)."""
-    tf = tensorflow_runtime()
-    model = tf.saved_model.load(str(folder))  # kept: the signature only borrows its variables
-    return np.asarray(model.signatures[SIGNATURE](slices=tf.constant(stacks))[OUTPUT], np.float32)
+    save_signature(folder, suspicion, contract.shape, contract.name, network)
 
 
 def golden_stack(contract: StackContract) -> Stack:
@@ -100,13 +84,12 @@ def golden_stack(contract: StackContract) -> Stack:
     return arranged(((30 + noise).round() * inside).astype(np.float32), inside, heights, contract)
 
 
-def _manifest(trained: TrainedSequences, results: SequenceResults, folder: Path) -> SequenceManifest:
+def _manifest(
+    trained: TrainedSequences, results: SequenceResults, golden: GoldenCase, identity: Identity
+) -> SequenceManifest:
     run, contract = trained.run, trained.run.config.input.contract
     return SequenceManifest(
-        schema_version=1,
-        name=folder.resolve().parent.name,
-        version=int(folder.name),
-        created=datetime.now(UTC).replace(microsecond=0),
+        **identity,
         description=(
             "A CNN that every masked slice of a nodule goes through and a bidirectional GRU over its embeddings; "
             f"{trained.networks[SHIPPED].count_params():,} parameters. suspicion is the calibrated probability that "
@@ -132,8 +115,7 @@ def _manifest(trained: TrainedSequences, results: SequenceResults, folder: Path)
             patients=results.patients,
             figures=_figures(results),
         ),
-        golden=_golden(folder, contract),
-        digests={file: file_digest(folder / file) for file in sorted(bundle_files(folder))},
+        golden=golden,
     )
 
 
@@ -145,9 +127,6 @@ def _figures(results: SequenceResults) -> dict[str, Interval]:
 
 def _golden(folder: Path, contract: StackContract) -> GoldenCase:
     stack = golden_stack(contract)
-    return GoldenCase(
-        description=f"generated ball of {GOLDEN_DIAMETER_MM} mm (training/sequence/export.py)",
-        hu=EncodedArray.encode(stack.astype(np.int16)),
-        outputs={OUTPUT: EncodedArray.encode(run_graph(folder, stack[None])[0])},
-        tolerance=GOLDEN_TOLERANCE,
-    )
+    said = load_signature(folder, contract.name)(stack[None])
+    description = f"generated ball of {GOLDEN_DIAMETER_MM} mm (training/sequence/export.py)"
+    return golden_case(description, stack.astype(np.int16), said)

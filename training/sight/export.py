@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final  # keras and tensorflow are untyped
 
-import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
 from app.inference.bundle import (
-    CARD_FILE,
-    MANIFEST_FILE,
-    EncodedArray,
     GoldenCase,
     Interval,
     TrainingData,
-    bundle_files,
-    file_digest,
-    read_verified,
 )
 from app.inference.view import OUTPUT, ThumbnailContract, ViewManifest, ViewPerformance
 from phantoms.slices import chest
-from training.reporting.export import GOLDEN_TOLERANCE, SIGNATURE, run_graph, tensorflow_runtime
+from training.reporting.bundles import Identity, golden_case, identity_of, run_graph, save_signature, write_bundle
 from training.sight.fit import CLIP_HU, DOUBTFUL_BELOW, REJECTED_BELOW, SIZE_PX
 
 INTENDED_USE: Final = (
@@ -42,14 +33,17 @@ SOURCES: Final = {
 }
 
 
-def export_view(network: Any, results: Mapping[str, Any], folder: Path) -> ViewManifest:
-    """Write a whole bundle into `folder` (…/<name>/<integer>), replacing what is there, and verify its files."""
-    shutil.rmtree(folder, ignore_errors=True)
-    _save_graph(network, folder)
-    manifest = _manifest(network, results, folder)
-    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
-    (folder / CARD_FILE).write_text(_card(manifest, results["view"]), "utf-8")
-    return read_verified(folder, ViewManifest)[0]
+def export_view(network: Any, results: Mapping[str, Any], folder: Path, *, force: bool = False) -> ViewManifest:
+    """`write_bundle` of the network that asks for an axial chest."""
+
+    def fill(part: Path) -> ViewManifest:
+        _save_graph(network, part)
+        return _manifest(network, results, _golden(part), identity_of(folder, part))
+
+    def card(path: Path, manifest: ViewManifest) -> None:
+        path.write_text(_card(manifest, results["view"]), "utf-8")
+
+    return write_bundle(folder, fill, card, force=force)
 
 
 def read_results(path: Path) -> Mapping[str, Any]:
@@ -77,23 +71,15 @@ def golden_thumbnail() -> NDArray[np.int16]:
 
 
 def _save_graph(network: Any, folder: Path) -> None:
-    """Write the SavedModel, with a dict output: OpenVINO reads that and keeps the name."""
-    tf = tensorflow_runtime()
-    archive = keras.export.ExportArchive()
-    archive.add_endpoint(
-        SIGNATURE,
-        lambda hu: {OUTPUT: ops.squeeze(network(hu, training=False), -1)},
-        input_signature=[tf.TensorSpec((None, SIZE_PX, SIZE_PX, 1), tf.float32, name="hu")],
-    )
-    archive.write_out(str(folder), verbose=False)
+    def logit(hu: Any) -> dict[str, Any]:
+        return {OUTPUT: ops.squeeze(network(hu, training=False), -1)}
+
+    save_signature(folder, logit, (SIZE_PX, SIZE_PX, 1), "hu", network)
 
 
-def _manifest(network: Any, results: Mapping[str, Any], folder: Path) -> ViewManifest:
+def _manifest(network: Any, results: Mapping[str, Any], golden: GoldenCase, identity: Identity) -> ViewManifest:
     return ViewManifest(
-        schema_version=1,
-        name=folder.resolve().parent.name,
-        version=int(folder.name),
-        created=datetime.now(UTC).replace(microsecond=0),
+        **identity,
         description=(
             f"CNN of {network.count_params():,} parameters on a thumbnail of {SIZE_PX} x {SIZE_PX} pixels. axial_chest "
             "is a logit: more is more like an axial slice of a chest with lung in it."
@@ -107,8 +93,7 @@ def _manifest(network: Any, results: Mapping[str, Any], folder: Path) -> ViewMan
         performance=ViewPerformance(
             command=results["command"], protocol=results["protocol"], figures=_figures(results["view"])
         ),
-        golden=_golden(folder),
-        digests={file: file_digest(folder / file) for file in sorted(bundle_files(folder))},
+        golden=golden,
     )
 
 
@@ -127,13 +112,7 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Interval]:
 
 def _golden(folder: Path) -> GoldenCase:
     hu = golden_thumbnail()
-    said = run_graph(folder, hu.astype(np.float32)[None])[OUTPUT]
-    return GoldenCase(
-        description="generated chest (phantoms/slices.py)",
-        hu=EncodedArray.encode(hu),
-        outputs={OUTPUT: EncodedArray.encode(said[0])},
-        tolerance=GOLDEN_TOLERANCE,
-    )
+    return golden_case("generated chest (phantoms/slices.py)", hu, run_graph(folder, hu.astype(np.float32)[None]))
 
 
 def _card(manifest: ViewManifest, rows: Sequence[Mapping[str, Any]]) -> str:

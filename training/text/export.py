@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final  # keras and tensorflow are untyped
 
-import keras
 import numpy as np
 
 from app.inference.bundle import (
-    CARD_FILE,
-    MANIFEST_FILE,
-    EncodedArray,
     GoldenCase,
     Interval,
     TrainingData,
-    bundle_files,
-    file_digest,
-    read_verified,
 )
 from app.text.tagger import (
     OUTPUT,
@@ -32,7 +23,14 @@ from app.text.tagger import (
 )
 from app.text.tokens import encode, numbers_of
 from training.data.nodules import DatasetMalformed
-from training.reporting.export import GOLDEN_TOLERANCE, SIGNATURE, tensorflow_runtime
+from training.reporting.bundles import (
+    Identity,
+    golden_case,
+    identity_of,
+    load_signature,
+    save_signature,
+    write_bundle,
+)
 from training.text.artefacts import TaggerRun, TrainedTagger
 from training.text.card import write_tagger_card
 from training.text.fit import mean_probability
@@ -47,6 +45,7 @@ SOURCE: Final = (
     "RadNLP 2024 dataset, Nakamura et al., RadNLP organisers (NTCIR-18), https://huggingface.co/datasets/RadNLP/"
     "RadNLP2024_main_task and RadNLP2024_sub_task; joined into one file, line ends trimmed, case_guess added"
 )
+INPUT: Final = "ids"
 LICENCE: Final = "CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)"
 MEANINGS: Final = {
     "omittable": TaggerLabel(
@@ -73,50 +72,39 @@ GOLDEN: Final = (
 )
 
 
-def export_tagger(trained: TrainedTagger, results: TaggerResults, folder: Path) -> TaggerManifest:
-    """Write a whole bundle into `folder` (…/<name>/<integer>), replacing what is there, and verify its files.
-
-    Raises DatasetMalformed when `results` were measured with other weights, BundleError when what was written does
-    not match its own manifest.
-    """
+def export_tagger(
+    trained: TrainedTagger, results: TaggerResults, folder: Path, *, force: bool = False
+) -> TaggerManifest:
+    """`write_bundle` of the tagger. Raises DatasetMalformed when `results` were measured with other weights."""
     if results.weights != (found := weights_digest(trained.members)):
         raise DatasetMalformed(
             found=f"figures of weights {results.weights}",
             expected=f"those of the trained tagger, {found}",
             remedy="Run scripts/report_tagger.py evaluate on these weights first.",
         )
-    shutil.rmtree(folder, ignore_errors=True)
-    save_graph(trained, folder)
-    (folder / VOCABULARY_FILE).write_text(vocabulary_text(trained.run.vocabulary), "utf-8")
-    manifest = _manifest(trained, results, folder)
-    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
-    write_tagger_card(folder / CARD_FILE, manifest, results)
-    return read_verified(folder, TaggerManifest)[0]
+
+    def fill(part: Path) -> TaggerManifest:
+        save_graph(trained, part)
+        (part / VOCABULARY_FILE).write_text(vocabulary_text(trained.run.vocabulary), "utf-8")
+        return _manifest(trained, results, _golden(part, trained.run), identity_of(folder, part))
+
+    return write_bundle(folder, fill, lambda path, manifest: write_tagger_card(path, manifest, results), force=force)
 
 
 def save_graph(trained: TrainedTagger, folder: Path) -> None:
-    """Write the SavedModel, with a dict output: OpenVINO reads that, its loops over tokens included, and keeps the
-    name."""
-    tf = tensorflow_runtime()
-    archive = keras.export.ExportArchive()
-    for network in trained.members:
-        archive.track(network)
-    archive.add_endpoint(
-        SIGNATURE,
-        lambda ids: {OUTPUT: mean_probability(trained.members, ids)},
-        input_signature=[tf.TensorSpec((None, *trained.run.config.input.shape, 1), tf.float32, name="ids")],
-    )
-    archive.write_out(str(folder), verbose=False)
+    """Write the SavedModel; OpenVINO reads its loops over tokens too."""
+
+    def labels(ids: Any) -> dict[str, Any]:
+        return {OUTPUT: mean_probability(trained.members, ids)}
+
+    save_signature(folder, labels, (*trained.run.config.input.shape, 1), INPUT, *trained.members)
 
 
-def _manifest(trained: TrainedTagger, results: TaggerResults, folder: Path) -> TaggerManifest:
+def _manifest(trained: TrainedTagger, results: TaggerResults, golden: GoldenCase, identity: Identity) -> TaggerManifest:
     config, run = trained.run.config, trained.run
     weights = sum(network.count_params() for network in trained.members)
     return TaggerManifest(
-        schema_version=1,
-        name=folder.resolve().parent.name,
-        version=int(folder.name),
-        created=datetime.now(UTC).replace(microsecond=0),
+        **identity,
         description=(
             f"{_of_members(config.members)} an embedding, a bidirectional GRU over the tokens of a sentence (English "
             f"words, Japanese characters) and one over the sentences; {weights:,} parameters. labels are "
@@ -136,8 +124,7 @@ def _manifest(trained: TrainedTagger, results: TaggerResults, folder: Path) -> T
             cases=results.cases,
             figures=_figures(results),
         ),
-        golden=_golden(folder, run),
-        digests={file: file_digest(folder / file) for file in sorted(bundle_files(folder))},
+        golden=golden,
     )
 
 
@@ -167,16 +154,9 @@ def _figures(results: TaggerResults) -> dict[str, Interval]:
 
 def _golden(folder: Path, run: TaggerRun) -> GoldenCase:
     ids = encode(GOLDEN, numbers_of(run.vocabulary), run.config.input.shape)
-    return GoldenCase(
-        description="sentences written for this purpose (training/text/export.py), as token numbers",
-        hu=EncodedArray.encode(ids[..., 0].astype(np.int16)),
-        outputs={OUTPUT: EncodedArray.encode(run_graph(folder, ids[None])[0])},
-        tolerance=GOLDEN_TOLERANCE,
+    said = load_signature(folder, INPUT)(ids[None])
+    return golden_case(
+        "sentences written for this purpose (training/text/export.py), as token numbers",
+        ids[..., 0].astype(np.int16),
+        said,
     )
-
-
-def run_graph(folder: Path, ids: Any) -> Any:
-    """The SavedModel in `folder` about float32 (N, sentences, tokens, 1): probabilities (N, sentences, labels)."""
-    tf = tensorflow_runtime()
-    model = tf.saved_model.load(str(folder))  # kept: the signature only borrows its variables
-    return np.asarray(model.signatures[SIGNATURE](ids=tf.constant(ids))[OUTPUT], np.float32)

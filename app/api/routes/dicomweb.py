@@ -13,15 +13,16 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from app import telemetry
 from app.api.deps import Services, ServicesDep, actor_of, authorise
 from app.api.dicomweb.answers import CONTENT_OF_ONE, DATASET, DICOM_JSON, XML, format_of_one, one
-from app.api.dicomweb.intake import Intake
 from app.api.dicomweb.multipart_related import DICOM, RELATED, RelatedReader
+from app.api.dicomweb.stow_answer import answer_of
 from app.api.negotiation import BINARY, DICOM_XML
 from app.api.problems import responses_for
 from app.api.uploads.body import body_chunks
 from app.audit.event import Operation
 from app.delivery.spool import Reception
 from app.delivery.worker import Delivery
-from app.errors import DecoderUnavailable, DicomwebOff, SecondOpinionOff, UnreadableText, UnusableTensors
+from app.errors import DecoderUnavailable, DicomwebOff, SecondOpinionOff, UnfitPair, UnreadableText, UnusableTensors
+from app.intake import Intake
 
 ROOT: Final = "/dicom-web"
 OF_STUDY: Final = "/studies/{study}"
@@ -37,7 +38,7 @@ FAILED: Final = {
         ],
     }
 }
-OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnreadableText, UnusableTensors)
+OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnfitPair, UnreadableText, UnusableTensors)
 SOME_FAILED: Final = {DICOM_JSON: {**DATASET, "example": FAILED}, DICOM_XML: XML}
 STORED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "All instances are stored.", "content": CONTENT_OF_ONE},
@@ -102,8 +103,8 @@ async def _store(request: Request, services: Services, delivery: Delivery, study
         await asyncio.to_thread(delivery.require_room)
         async with contextmanager_in_threadpool(delivery.spool.reception()) as reception:
             intake = await _read_instances(request, services, reception, study)
-            status, pieces = await asyncio.to_thread(intake.answer)
-            await asyncio.to_thread(delivery.received, intake.series())
+            status, pieces = await asyncio.to_thread(answer_of, intake)
+            await asyncio.to_thread(delivery.received, intake.series(), intake.accessions())
             await asyncio.to_thread(reception.commit)
     delivery.watch.succeeded()
     for outcome, count in intake.counts().items():

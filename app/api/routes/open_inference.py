@@ -38,11 +38,18 @@ from app.api.dialects.turn import in_turn
 from app.api.negotiation import JSON, LANGUAGE_PARAMETER
 from app.api.problems import OF_ARCHIVES, OF_FORMS, OF_STORAGE, responses_for
 from app.api.readiness import readiness
-from app.errors import NoDicomSource, ResultNotWritten, UnfitSeries, UnknownResult, UnknownVersion, UnreadableText
+from app.errors import (
+    NoDicomSource,
+    ResultNotWritten,
+    UnfitSeries,
+    UnknownResult,
+    UnknownVersion,
+    UnreadableText,
+)
 from app.inference.networks import Network, Shape
 from app.inference.vocabulary import Language
 from app.judgement.answers import json_answer
-from app.judgement.parameters import parse_parameters
+from app.judgement.parameters import parse_parameters, require_fhir
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 GUARDED: Final = [Depends(authorise)]
@@ -241,6 +248,7 @@ def _judge(
     sent = read(body, length, services.tensor_limit)
     binary = wanted(sent, (ANSWER,))
     parameters = parse_parameters(texts_of(sent))
+    require_fhir(parameters, "json")
     judgement = services.judge.slice(file_of(sent, IMAGE), parameters, began)
     request_id, records = telemetry.request_id.get() or "", services.records
     if records.kept:

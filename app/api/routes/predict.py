@@ -19,12 +19,12 @@ from app.api.negotiation import LANGUAGE_PARAMETER, SLICE_CONTENT, response, sli
 from app.api.problems import responses_for
 from app.api.uploads.body import announced_bytes, has_left
 from app.api.uploads.slice import read_upload
-from app.errors import SeriesTooLarge, SpoolFull, StorageFull, UnfitSeries, UnreadableText, UnusableTensors
+from app.errors import SeriesTooLarge, SpoolFull, StorageFull, UnfitPair, UnfitSeries, UnreadableText, UnusableTensors
 from app.inference.engine import Abandoned
 from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
 from app.judgement.formats import headers_of, render
-from app.judgement.parameters import KNOWN, parse_parameters
+from app.judgement.parameters import KNOWN, parse_parameters, require_fhir
 from app.judgement.records import Receipt
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
@@ -51,7 +51,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
         "application/octet-stream": BINARY,
     },
 }
-OF_OTHERS: Final = (UnfitSeries, SeriesTooLarge, SpoolFull, StorageFull, UnreadableText, UnusableTensors)
+OF_OTHERS: Final = (UnfitPair, UnfitSeries, SeriesTooLarge, SpoolFull, StorageFull, UnreadableText, UnusableTensors)
 ANSWERS: Final = {"application/json": PREDICT_ANSWERS, **SLICE_CONTENT}
 DESCRIPTION: Final = (
     "Post one CT slice as a form or as a raw body. With `roi` the nodule there is judged; without it every candidate "
@@ -87,6 +87,7 @@ async def predict(
         services.registry.models()
         upload = await read_upload(request, services.slice_limit)
     parameters = parse_parameters(upload.parameters)
+    require_fhir(parameters, wanted)
     request_id = telemetry.request_id.get() or ""
     actor, records = actor_of(request), services.records
 

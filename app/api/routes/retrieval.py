@@ -20,6 +20,7 @@ from app.delivery.worker import Delivery
 from app.errors import (
     DecoderUnavailable,
     SecondOpinionOff,
+    UnfitPair,
     UnknownModel,
     UnknownVersion,
     UnreadableText,
@@ -34,7 +35,7 @@ JPEG: Final = "image/jpeg"
 KINDS: Final[dict[str, PictureKind]] = {JPEG: "jpeg", PNG: "png"}
 OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnknownModel, UnknownVersion)
 ERRORS: Final = responses_for(404, 406, 501, 503, 507, 500, without=OF_OTHERS)
-WITH_PARAMETERS: Final = {**responses_for(400, without=(UnreadableText, UnusableTensors)), **ERRORS}
+WITH_PARAMETERS: Final = {**responses_for(400, without=(UnfitPair, UnreadableText, UnusableTensors)), **ERRORS}
 RETRIEVED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The objects.", "content": {f'{RELATED}; type="{DICOM}"': BINARY, DICOM: BINARY}},
     **ERRORS,

@@ -31,6 +31,7 @@ from app.errors import (
     RoiOutsideImage,
     SpoolFull,
     StorageFull,
+    UnfitPair,
     UnknownMethod,
     UnsupportedCharset,
     UnusableTensors,
@@ -43,7 +44,7 @@ from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
 from app.judgement.beside_report import beside
 from app.judgement.formats import Format, Headers, render
-from app.judgement.parameters import KNOWN_OF_SERIES, Parameters, parse_series_parameters
+from app.judgement.parameters import KNOWN_OF_SERIES, Parameters, parse_series_parameters, require_fhir
 from app.judgement.records import Actor, Receipt
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
@@ -83,6 +84,7 @@ OF_OTHERS: Final = (
     RoiOutsideImage,
     SpoolFull,
     StorageFull,
+    UnfitPair,
     UnknownMethod,
     UnsupportedCharset,
     UnusableTensors,
@@ -140,6 +142,7 @@ async def judge_study(request: Request, services: ServicesDep, language: Languag
     written: Format = "json" if wanted == "events" else wanted
     parameters = parse_series_parameters(upload.parameters)
     _require_json(upload, parameters, written)
+    require_fhir(parameters, written)
     if parameters.second_opinion:
         services.judge.opinions.require()
     slot = place()

@@ -69,6 +69,7 @@ class File(Generic[C]):
     """A part that is a file."""
 
     content: C
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class _Collector(Generic[C]):
         self._files += 1
         if self._files > self._most_files:
             raise FileMissing(found=f"more than {self._most_files} file part", expected=ONE_FILE, remedy=ADD_ONE)
-        self.complete.append(File(content))
+        self.complete.append(File(content, self._name))
 
     def _add_field(self, text: str) -> None:
         self._fields += 1

@@ -38,8 +38,10 @@ def table(count: int, **given: object) -> HeldOut:
         "dice": np.full(count, 0.8),
         "dice_consensus": np.full(count, 0.8),
         "negative_soft_mm": np.full(count, 5.0),
+        "peak_inside": np.full(count, np.nan),
     }
-    logits = ("malignancy", "nodule", "negative", "negative_malignancy", "distance")
+    logits = ["malignancy", "nodule", "negative", "negative_malignancy", "distance"]
+    logits += ["fall_by_evidence", "fall_by_chance"]
     fields |= dict.fromkeys(logits, np.zeros(count))
     return HeldOut(**(fields | given))  # type: ignore[arg-type]  # each field has a type of its own
 

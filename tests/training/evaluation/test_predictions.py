@@ -28,7 +28,8 @@ def outlining(hu: NDArray[np.float32]) -> Outputs:
     """Draws what is denser than -400 HU, is unsure about what is denser than lung, and scores by the mean HU."""
     mean = hu.mean(axis=(1, 2), dtype=np.float64)
     mask = np.where(hu > -400, SURE, np.where(hu > -900, UNSURE, 0.0))
-    return Outputs(mean, mean / 100, np.repeat(mean[:, None], 7, axis=1), mask, mean[:, None].astype(np.float32))
+    traits, embedding = np.repeat(mean[:, None], 7, axis=1), mean[:, None].astype(np.float32)
+    return Outputs(mean, mean / 100, traits, mask, embedding, hu.astype(np.float64))
 
 
 def test_the_outline_is_drawn_where_the_mask_says_more_yes_than_no(dataset: Dataset, config: Config) -> None:
@@ -55,7 +56,7 @@ def graph_of(hu: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """A bundle's graph whose malignancy and nodule follow from the first pixel."""
     share = np.asarray(hu[:, 0, 0] / 100, np.float32)
     return {"malignancy": share, "nodule": share, "traits": np.repeat(share[:, None], 7, axis=1), "mask": hu,
-            "embedding": hu[:, 0]}  # fmt: skip
+            "embedding": hu[:, 0], "evidence": hu}  # fmt: skip
 
 
 def test_a_graph_is_asked_in_parts_and_its_probabilities_become_finite_logits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ from training.fitting.artefacts import NETWORK_FILE, read_artefacts
 from training.fitting.config import Config
 from training.fitting.samples import nodule_view
 from training.fitting.train import predict
-from training.reporting.export import export_bundle, run_graph
+from training.reporting.bundles import run_graph
+from training.reporting.export import export_bundle
 
 REPOSITORY = CONFIGS.parents[1]
 RUNTIMES = {"tensorflow", "torch", "jax"}
@@ -103,7 +104,7 @@ def test_weights_trained_under_another_backend_are_exported(
     other_run: Path, tiny_run: TinyRun, dataset: Dataset, config: Config, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "other-classifier" / "1"
-    export_bundle(read_artefacts(other_run), tiny_run.evaluation, bundle, name="other-classifier")
+    export_bundle(read_artefacts(other_run), tiny_run.evaluation, bundle)
     said = run_graph(bundle, patches_of(dataset, config))
     with np.load(other_run / "answers.npz") as there:
         np.testing.assert_allclose(said["embedding"], there["embedding"], atol=PARITY)

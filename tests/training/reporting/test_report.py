@@ -25,7 +25,7 @@ from training.fitting.config import Config
 from training.fitting.samples import nodule_view
 from training.reporting import charts, outlines
 from training.reporting.assessment import assess_bundle, assess_recipe
-from training.reporting.export import load_graph
+from training.reporting.bundles import load_graph
 from training.reporting.predictions_table import PREDICTIONS_TABLE
 from training.reporting.report import REPORT_FILE, WORST, render, summary, worst_errors
 

@@ -1,19 +1,15 @@
-"""Receives the instances of one STOW-RS request (PS3.18 10.5): checks each when it is complete, and reports on it."""
+"""What comes in by any door: an instance is written into the spool, checked when it is complete, kept or refused."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from app.delivery.spool import Reception
-from app.errors import DicomTooComplex, EmptyInput, InputError, MalformedInput, UnsupportedInput, WrongModality
+from app.errors import DicomTooComplex, InputError, MalformedInput, UnsupportedInput, WrongModality
 from app.imaging.chunked import stream_of
 from app.imaging.codecs import DECODERS
 from app.imaging.dicom import CT_SOP_CLASSES, PLAIN_SYNTAXES, DicomImage
@@ -21,26 +17,20 @@ from app.imaging.header import Header, parse_dicom, read_attributes, read_file_m
 from app.imaging.memory import mapped_file
 from app.imaging.values import is_uid, is_valid
 
-# Failure and warning reasons: PS3.18 tables I.2-1 and I.2-2.
+# Failure and warning reasons: PS3.18 tables I.2-1 and I.2-2, and statuses of C-STORE (PS3.4 table B.2-1).
 PROCESSING_FAILURE: Final = 0x0110
 DOES_NOT_MATCH_SOP_CLASS: Final = 0xA900
 CANNOT_UNDERSTAND: Final = 0xC000
 UNSUPPORTED_TRANSFER_SYNTAX: Final = 0xC122
 ELEMENTS_DISCARDED: Final = 0xB006
 READABLE_SYNTAXES: Final = frozenset({*PLAIN_SYNTAXES, DeflatedExplicitVRLittleEndian, *DECODERS})
-# Attributes of the answer by tag, as DICOM JSON names them, and how much of it is written at once.
-RETRIEVE_URL: Final = "00081190"
-FAILED_SOPS: Final = "00081198"
-REFERENCED_SOPS: Final = "00081199"
-OTHER_FAILURES: Final = "0008119A"
-PIECE_BYTES: Final = 64 * 1024
-Item = dict[str, dict[str, Any]]  # a data set as DICOM JSON
-IDENTITY: Final = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "NumberOfFrames"]
+IDENTITY: Final = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+READ: Final = [*IDENTITY, "NumberOfFrames", "AccessionNumber"]
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """The UIDs that identify one instance; empty where the file does not give them."""
+    """The UIDs that identify one instance, and its accession number; empty where the file does not give them."""
 
     sop_class: str = ""
     uid: str = ""
@@ -48,6 +38,7 @@ class Instance:
     series_uid: str = ""
     transfer_syntax: str = ""
     frames: int = 1
+    accession: str = ""
 
     @property
     def is_named(self) -> bool:
@@ -62,7 +53,7 @@ class Instance:
 
 
 class Intake:
-    """Receives the instances of one request into the spool, and remembers what the answer says of each.
+    """Receives the instances of one request into the spool, and remembers what became of each.
 
     It keeps CT images. It acknowledges other objects, results of this service among them, and leaves them out: a sender
     may forward whole studies, and results sent back to it cannot go round in circles.
@@ -114,34 +105,16 @@ class Intake:
         """The series of the instances that are stored, by the UIDs of their study and their own."""
         return {(instance.study_uid, instance.series_uid) for instance in self.stored}
 
+    def accessions(self) -> dict[str, str]:
+        """The accession numbers of the series that are stored, by their UIDs."""
+        return {instance.series_uid: instance.accession for instance in self.stored if instance.accession}
+
     def subject(self) -> dict[str, list[str]]:
         """The studies and series of the instances that are stored."""
         return {
             "study": sorted({instance.study_uid for instance in self.stored}),
             "series": sorted({instance.series_uid for instance in self.stored}),
         }
-
-    def answer(self) -> tuple[HTTPStatus, list[bytes]]:
-        """The status of the answer, and its data set as DICOM JSON in pieces (PS3.18 tables 10.5.3-1 and I.1-1); raises
-        EmptyInput for a request without parts."""
-        if not (self.stored or self.left_out or self.failed):
-            raise EmptyInput(found="no bytes", expected="DICOM instances", remedy="Check that the files were attached.")
-        status = HTTPStatus.ACCEPTED if self.left_out or self.failed else HTTPStatus.OK
-        if not (self.stored or self.left_out):
-            status = HTTPStatus.CONFLICT
-        acknowledged = chain(
-            (_item(instance) for instance in self.stored),
-            (_item(instance, warning=ELEMENTS_DISCARDED) for instance in self.left_out),
-        )
-        return status, list(
-            pieces_of(
-                {
-                    FAILED_SOPS: (_item(i, failure=reason) for i, reason in self.failed if i.is_named),
-                    REFERENCED_SOPS: acknowledged,
-                    OTHER_FAILURES: (_failure(reason) for i, reason in self.failed if not i.is_named),
-                }
-            )
-        )
 
     def _refusal(self, instance: Instance, path: Path) -> int | None:
         """Why an instance is not kept; None when it is."""
@@ -166,14 +139,16 @@ def _instance(path: Path) -> Instance:
         if syntax == DeflatedExplicitVRLittleEndian:
             dataset = parse_dicom(file).dataset
         else:
-            dataset = read_attributes(stream_of(file), IDENTITY)
+            dataset = read_attributes(stream_of(file), READ)
         header = Header(dataset)
-        sop_class, uid, study_uid, series_uid = (header.text(keyword) or "" for keyword in IDENTITY[:4])
+        sop_class, uid, study_uid, series_uid = (header.text(keyword) or "" for keyword in IDENTITY)
         frames = header.text("NumberOfFrames") or "1"
+        accession = header.text_if_usable("AccessionNumber") or ""
     # pydicom raises whatever its parsers meet in damaged bytes.
     except Exception:
         return Instance()
-    return Instance(sop_class, uid, study_uid, series_uid, syntax, int(frames) if is_valid("IS", frames) else 1)
+    count = int(frames) if is_valid("IS", frames) else 1
+    return Instance(sop_class, uid, study_uid, series_uid, syntax, count, accession)
 
 
 def _unreadable(path: Path) -> int | None:
@@ -193,40 +168,3 @@ def _unreadable(path: Path) -> int | None:
     if native and len(image.pixel_data) < image.fmt.shape.nbytes * image.frames:
         return CANNOT_UNDERSTAND
     return None
-
-
-def pieces_of(sequences: Mapping[str, Iterator[Item]]) -> Iterator[bytes]:
-    """A data set with these sequences by tag, as DICOM JSON (PS3.18 F.2) in pieces: no one of them takes long to write
-    or to send. A sequence without items is left out."""
-    written = ['{"' + RETRIEVE_URL + '":{"vr":"UR"}']  # of the stored study: sources are not kept
-    size = 0
-    for tag, items in sequences.items():
-        between = ',"' + tag + '":{"vr":"SQ","Value":['
-        for item in items:
-            written.append(between + json.dumps(item))
-            size += len(written[-1])
-            between = ","
-            if size > PIECE_BYTES:
-                yield "".join(written).encode()
-                written, size = [], 0
-        if between == ",":
-            written.append("]}")
-    yield "".join([*written, "}"]).encode()
-
-
-def _item(instance: Instance, *, failure: int | None = None, warning: int | None = None) -> Item:
-    item: Item = {"00081150": _value("UI", instance.sop_class), "00081155": _value("UI", instance.uid)}
-    if failure is not None:
-        return item | _failure(failure)
-    item[RETRIEVE_URL] = {"vr": "UR"}
-    if warning is not None:
-        item["00081196"] = _value("US", warning)
-    return item
-
-
-def _failure(reason: int) -> Item:
-    return {"00081197": _value("US", reason)}
-
-
-def _value(vr: str, value: str | int) -> dict[str, Any]:
-    return {"vr": vr, "Value": [value]}

@@ -1,0 +1,138 @@
+"""Compare two series of one patient."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic_core import to_json
+
+from app import telemetry
+from app.api.connected import while_connected
+from app.api.deps import LanguageDep, PlaceDep, Services, ServicesDep, actor_of, authorise
+from app.api.negotiation import JSON, LANGUAGE_PARAMETER, headers, media_ranges
+from app.api.problems import responses_for
+from app.api.routes import studies
+from app.api.uploads.pair import PairUpload, Part, read_pair
+from app.api.uploads.series import decode
+from app.errors import FileMissing, InputError, NoDicomSource, ResultNotWritten, UnfitPair, UnreadableText
+from app.inference.series_lane import SeriesSlot
+from app.inference.vocabulary import Language
+from app.judgement.answers import json_answer
+from app.judgement.comparing import JudgedScan, compared, judged_scan
+from app.judgement.comparison_answers import ComparisonAnswer, comparison_answer
+from app.judgement.parameters import Parameters, parse_comparison_parameters
+from app.judgement.records import Actor
+
+router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
+
+FILES: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string", "format": "binary"}}
+REQUEST_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "description": "Two CT series of one patient, each as its DICOM files in any order or as one zip of them.",
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["current", "prior"],
+                "properties": {
+                    "current": {**FILES, "description": "The later series: DICOM files, or one zip."},
+                    "prior": {**FILES, "description": "The earlier series: DICOM files, or one zip."},
+                },
+            }
+        }
+    },
+}
+OF_OTHERS: Final = (
+    *(kind for kind in studies.OF_OTHERS if kind is not UnfitPair),
+    *(FileMissing, NoDicomSource, ResultNotWritten, UnreadableText),
+)
+DESCRIPTION: Final = (
+    "Post two CT series of one patient. Each is judged as by `/v1/studies`. The lungs of the earlier one are laid over "
+    "those of the later one, nodules at one place are taken for one, and of each the answer says how its volume has "
+    "changed, whether that is growth, and in how many days it doubles.\n\n"
+    "Two series whose headers name different patients, or a prior that is the later one, are refused. To go away stops "
+    "the work."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Both series, the remarks about the request in `parameters`, the language, who asked, and when the request
+    began."""
+
+    upload: PairUpload
+    parameters: Parameters
+    language: Language
+    actor: Actor
+    request_id: str
+    began: float
+
+
+@router.post(
+    "/comparisons",
+    summary="Compare two CT series",
+    description=DESCRIPTION,
+    response_model=ComparisonAnswer,
+    responses={
+        200: {"description": "Both judgements, and what has changed."},
+        **responses_for(400, 406, 408, 413, 415, 422, 503, 507, 500, without=OF_OTHERS),
+    },
+    openapi_extra={"requestBody": REQUEST_BODY, "parameters": [LANGUAGE_PARAMETER]},
+)
+async def compare_series(request: Request, services: ServicesDep, language: LanguageDep, place: PlaceDep) -> Response:
+    """Receive both series; then, in a place for one, judge one after the other, and compare them."""
+    began = time.perf_counter()
+    media_ranges(request).require(JSON)
+    services.records.require()
+    upload = await read_pair(request, services.study_limit, services.settings.max_parts)
+    parameters = parse_comparison_parameters(upload.parameters)
+    asked = _Asked(upload, parameters, language, actor_of(request), telemetry.request_id.get() or "", began)
+    slot = place()
+    try:
+        written = await while_connected(request, slot, slot.run(lambda: _answer(services, slot, asked)))
+    finally:
+        slot.close()  # however long the client takes to read the answer
+    return Response(written, media_type=JSON, headers=headers(language))
+
+
+def _answer(services: Services, slot: SeriesSlot, asked: _Asked) -> bytes:
+    current = _judged(services, slot, asked, "current")
+    prior = _judged(services, slot, asked, "prior")
+    started = time.perf_counter()
+    comparison = compared(current, prior)
+    timing_ms = {"compare": _since_ms(started), "total": _since_ms(asked.began)}
+    notes, request_id = asked.parameters.notes, asked.request_id
+    written = comparison_answer(comparison, current, prior, asked.language, request_id, notes, timing_ms)
+    return to_json(written, inf_nan_mode="null")
+
+
+def _judged(services: Services, slot: SeriesSlot, asked: _Asked, part: Part) -> JudgedScan:
+    """One of both, decoded and judged; its pixels are gone afterwards. Errors say which."""
+    began = time.perf_counter()
+    builder = services.judge.builder(Parameters(), keep_headers=True)
+    try:
+        volume, decode_ms = decode(asked.upload.files[part], builder, slot.cancelled)
+    except InputError as error:
+        raise type(error)(found=f"{error.found}, of {part}", expected=error.expected, remedy=error.remedy) from None
+    judgement = services.judge.series(
+        volume, Parameters(), decode_ms, _tell_nobody, slot.cancelled, began, builder.input_digest
+    )
+    records, language = services.records, asked.language
+    if records.kept:
+        answer = records.judged("judge_series", asked.actor, judgement, language, asked.request_id).answer
+    else:
+        answer = json_answer(judgement, language, asked.request_id)
+    first = volume.sources[0].sop_instance_uid
+    return judged_scan(judgement, json.loads(answer), builder.headers([first]))
+
+
+def _tell_nobody(_stage: str, _done: int, _of: int) -> None:
+    pass
+
+
+def _since_ms(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

@@ -1,0 +1,156 @@
+"""`lungscope jobs`: what waits in a service's folder, and what an operator does about it, while the service runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from app.cli.exits import OK, SOME_FAILED
+from app.delivery.jobs import Found, Job, Jobs
+from app.delivery.kept import HOUR_S
+from app.delivery.spool import Spool, SpoolLimits
+from app.delivery.store import GIVEN_UP, ResultStore
+from app.errors import InputError, SettingsError
+from app.imaging.header import Header, read_header
+from app.imaging.read import quiet_decoders
+from app.security.pseudonyms import KEY_FILE, load_key, pseudonym
+from app.settings import MEGABYTE, Settings
+
+DATABASE = "results.sqlite3"
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Do what is asked; returns OK, or SOME_FAILED where an ID is unknown or nothing is found. Raises SettingsError."""
+    folder = _folder(options.folder or settings.spool_dir)
+    quiet_decoders()
+    try:
+        jobs = _jobs(folder, settings)
+        if options.action == "list":
+            return _list(jobs, options)
+        return _find(jobs, folder, options) if options.action == "find" else _change(jobs, options)
+    except sqlite3.Error as error:
+        raise SettingsError(
+            found=f"{folder / DATABASE}, which cannot be used now: {error}",
+            expected="the database of a service",
+            remedy="Try again; the service's log says more.",
+        ) from None
+
+
+def _folder(folder: Path | None) -> Path:
+    if folder is None or not (folder / DATABASE).is_file():
+        raise SettingsError(
+            found="no folder of a service",
+            expected="one in which it keeps what it is sent",
+            remedy="Give --folder, or set LUNGSCOPE_SPOOL_DIR as for the service.",
+        )
+    # SQLite makes files beside the database; those of another user would lock the service out.
+    if folder.stat().st_uid != os.geteuid():
+        raise SettingsError(
+            found=f"{folder}, which belongs to another user",
+            expected="the user that the service runs as",
+            remedy="Run this as that user: sudo -u USER lungscope jobs ...",
+        )
+    return folder
+
+
+def _jobs(folder: Path, settings: Settings) -> Jobs:
+    limits = SpoolLimits(
+        settings.spool_mb * MEGABYTE,
+        settings.spool_hours,
+        settings.settle_seconds,
+        settings.quiet_seconds,
+        settings.late_hours,
+    )
+    spool, store = Spool(folder / "spool", limits), ResultStore(folder / DATABASE)
+    return Jobs(spool, store, _series_uid_in, settings.result_hours * HOUR_S)
+
+
+def _series_uid_in(folder: Path) -> str | None:
+    for path in sorted(folder.iterdir()):
+        try:
+            with path.open("rb") as stream:
+                return Header(read_header(stream)).text("SeriesInstanceUID")
+        except (InputError, OSError):
+            continue
+    return None
+
+
+def _list(jobs: Jobs, options: argparse.Namespace) -> int:
+    shown = [job for job in jobs.all() if options.all or job.state != GIVEN_UP]
+    for job in shown:
+        if options.destination in (None, job.destination):
+            _print(_told(job), options)
+    return OK
+
+
+def _change(jobs: Jobs, options: argparse.Namespace) -> int:
+    ids = [*options.ids, *_owed_to(jobs, options)]
+    if not (ids or options.destination):
+        raise SettingsError(
+            found=f"nothing to {options.action}", expected="IDs, or --destination", remedy="See lungscope jobs list."
+        )
+    change: Callable[..., bool] = jobs.retry if options.action == "retry" else jobs.drop
+    unknown = [job for job in ids if not change(job, now=time.time())]
+    for job in unknown:
+        print(f"lungscope: nothing to {options.action}: {job}", file=sys.stderr)
+    print(f"lungscope: {options.action}: {len(ids) - len(unknown)} of {len(ids)}", file=sys.stderr)
+    return SOME_FAILED if unknown else OK
+
+
+def _owed_to(jobs: Jobs, options: argparse.Namespace) -> Iterator[str]:
+    """All that a destination is owed, or refused; what was given up only if it is named."""
+    if options.destination is None:
+        return
+    for job in jobs.all():
+        if job.destination == options.destination and job.state != GIVEN_UP:
+            yield job.id
+
+
+def _find(jobs: Jobs, folder: Path, options: argparse.Namespace) -> int:
+    named = {kind: value for kind in ("accession", "study") if (value := getattr(options, kind))}
+    if len(named) != 1:
+        raise SettingsError(
+            found="no case to find, or two", expected="--accession or --study", remedy="See lungscope jobs --help."
+        )
+    if not (folder / KEY_FILE).is_file():
+        raise SettingsError(
+            found=f"no {KEY_FILE} in {folder}",
+            expected="the key with which the service hashes numbers",
+            remedy="Restore it; the service makes another one, which finds nothing from before.",
+        )
+    ((kind, value),) = named.items()
+    hashed = pseudonym(load_key(folder), kind, value)
+    found = jobs.find(hashed)
+    print(f"lungscope: {kind} {hashed} in the logs; {len(found)} series", file=sys.stderr)
+    for each in found:
+        _print(_told_found(each), options)
+    return OK if found else SOME_FAILED
+
+
+def _told(job: Job) -> dict[str, Any]:
+    due = None if job.due_at is None else f"{datetime.fromtimestamp(job.due_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return {name: value for name, value in {**asdict(job), "due_at": due}.items() if value is not None}
+
+
+def _told_found(found: Found) -> dict[str, Any]:
+    told: dict[str, Any] = {"series": found.case.name, **found.case.fields()}
+    if (status := found.status) is not None:
+        told |= {"state": status.state, "code": status.code or None}
+        told |= {"waiting": dict(status.waiting), "refused_by": [*status.refused_by]}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _print(told: Mapping[str, Any], options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps(told))
+    else:
+        print("  ".join(f"{name}={value}" for name, value in told.items()))

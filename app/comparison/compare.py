@@ -1,0 +1,204 @@
+"""What has become of the nodules of a prior scan, and what is new in the current one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from app.comparison.growth import Change, Doubling, Verdict, change_of, doubling_of
+from app.comparison.lung_shape import LungShape, ScanGrid
+from app.comparison.matching import Match, matches
+from app.comparison.patients import HeaderFacts, Interval, interval_between, require_one_patient
+from app.comparison.registration import Alignment, align
+from app.comparison.words import NotCompared
+from app.imaging.ct import PointMm, PointPx, QualityNote
+from app.inference.prediction import Finding, Prediction
+
+NoDoubling = Literal["dates_missing", "same_day", "no_growth"]
+UNLIKE_SLICES: Final = 1.25  # one distance of slices by the other: beyond it volumes differ by more than outlines tell
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """One of two scans as it was judged, without its pixels. `lungs` is None where none were found."""
+
+    prediction: Prediction
+    grid: ScanGrid
+    lungs: LungShape | None
+    facts: HeaderFacts
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings that have a place."""
+        return tuple(finding for finding in self.prediction.findings if finding.center_mm is not None)
+
+    def middle_mm(self, finding: Finding) -> PointMm:
+        """The middle of a finding in patient mm: its centre, moved from the slice on which it is largest to the middle
+        of those on which it shows."""
+        x, y, z = finding.center_mm or (0.0, 0.0, 0.0)
+        if finding.slice is None or not finding.slices:
+            return x, y, z
+        up = (finding.slices[0].index + finding.slices[-1].index) / 2 - finding.slice.index
+        along = up * self.grid.to_mm[:3, 0]
+        return x + float(along[0]), y + float(along[1]), z + float(along[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a nodule of one scan would lie in the other."""
+
+    index: int
+    instance_uid: str | None
+    point_px: PointPx
+    point_mm: PointMm
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nodule:
+    """One nodule in two scans, or in one of them: then `expected` is where it would lie in the other.
+
+    `reason` says why it was not compared, `no_doubling` why there is no doubling time. `others` is how many findings
+    lie as near as its partner.
+    """
+
+    current: Finding | None
+    prior: Finding | None
+    verdict: Verdict
+    reason: NotCompared | None = None
+    change: Change | None = None
+    doubling: Doubling | None = None
+    no_doubling: NoDoubling | None = None
+    apart_mm: float | None = None
+    others: int = 0
+    expected: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Two scans beside each other. The nodules are in the order of the current scan's findings, those of the prior
+    alone after them. `left_out` findings of low suspicion, in the current and in the prior scan, have no partner."""
+
+    nodules: tuple[Nodule, ...]
+    alignment: Alignment | None
+    interval: Interval
+    notes: tuple[QualityNote, ...]
+    left_out: tuple[int, int]
+
+
+def compare(current: Scan, prior: Scan) -> Comparison:
+    """Compare two scans of one patient; raises DifferentPatients, PriorAfterCurrent."""
+    patient = require_one_patient(current.facts, prior.facts)
+    interval, dates = interval_between(current.facts, prior.facts)
+    alignment = None
+    if current.lungs is not None and prior.lungs is not None:
+        alignment = align(prior.lungs, current.lungs)
+    nodules, left_out = _nodules(current, prior, alignment, interval)
+    notes = (*patient, *dates, *_unlike(current, prior), *_fit(alignment))
+    return Comparison(nodules, alignment, interval, notes, left_out)
+
+
+def _nodules(
+    current: Scan, prior: Scan, alignment: Alignment | None, interval: Interval
+) -> tuple[tuple[Nodule, ...], tuple[int, int]]:
+    now, before = current.findings, prior.findings
+    pairs = {} if alignment is None or not alignment.is_good else _pairs(current, prior, alignment)
+    partners = {match.prior for match in pairs.values()}
+    alone = [n for n in range(len(before)) if n not in partners]
+    nodules = [
+        _pair(finding, before[pairs[n].prior], pairs[n], interval)
+        if n in pairs
+        else _single(finding, None, current, prior, alignment)
+        for n, finding in enumerate(now)
+        if n in pairs or _counts(finding)
+    ]
+    nodules += [_single(None, before[n], current, prior, alignment) for n in alone if _counts(before[n])]
+    left_out = (
+        sum(n not in pairs and not _counts(f) for n, f in enumerate(now)),
+        sum(not _counts(before[n]) for n in alone),
+    )
+    return tuple(nodules), left_out
+
+
+def _pairs(current: Scan, prior: Scan, alignment: Alignment) -> dict[int, Match]:
+    places = [current.middle_mm(finding) for finding in current.findings]
+    earlier = [alignment.to_current(prior.middle_mm(finding)) for finding in prior.findings]
+    return {match.current: match for match in matches(places, earlier)}
+
+
+def _counts(finding: Finding) -> bool:
+    """Whether it counts in the decision: most of the others are no nodules, and not found twice."""
+    return finding.suspicion != "low"
+
+
+def _pair(now: Finding, before: Finding, match: Match, interval: Interval) -> Nodule:
+    volumes = [None if finding.size is None else finding.size.volume_mm3 for finding in (before, now)]
+    change = None if volumes[0] is None or volumes[1] is None else change_of(volumes[0], volumes[1])
+    if change is None:
+        return Nodule(now, before, "not_compared", "not_measured", apart_mm=match.apart_mm, others=match.others)
+    doubling, why_not = _doubling(change, interval)
+    return Nodule(now, before, change.verdict, None, change, doubling, why_not, match.apart_mm, match.others)
+
+
+def _doubling(change: Change, interval: Interval) -> tuple[Doubling | None, NoDoubling | None]:
+    if interval.days is None:
+        return None, "dates_missing"
+    if interval.days == 0:
+        return None, "same_day"
+    doubling = doubling_of(change.ratio, interval.days)
+    return doubling, "no_growth" if doubling is None else None
+
+
+def _single(
+    now: Finding | None, before: Finding | None, current: Scan, prior: Scan, alignment: Alignment | None
+) -> Nodule:
+    """A finding without partner: new or gone where the other scan shows its place."""
+    other = prior if now is not None else current
+    if other.prediction.decision == "rejected":
+        return Nodule(now, before, "not_compared", "scan_rejected")
+    if alignment is None or not alignment.is_good:
+        return Nodule(now, before, "not_compared", "lungs_not_aligned")
+    if now is not None:
+        expected = _expected(alignment.to_prior(current.middle_mm(now)), other)
+        verdict: Verdict = "new"
+    elif before is not None:
+        expected = _expected(alignment.to_current(prior.middle_mm(before)), other)
+        verdict = "gone"
+    else:
+        raise ValueError("a nodule is in one scan at least")
+    if expected is None:
+        return Nodule(now, before, "not_compared", "outside_other_scan")
+    return Nodule(now, before, verdict, expected=expected)
+
+
+def _expected(point_mm: PointMm, other: Scan) -> Place | None:
+    if (place := other.grid.place_of(point_mm)) is None:
+        return None
+    index, point_px = place
+    return Place(index, other.grid.instance_uids[index], point_px, point_mm)
+
+
+def _unlike(current: Scan, prior: Scan) -> Iterator[QualityNote]:
+    """Remarks on scans that were not made in one way, or that are one scan."""
+    one, other = current.prediction.series, prior.prediction.series
+    if one is not None and other is not None:
+        if one.series_instance_uid is not None and one.series_instance_uid == other.series_instance_uid:
+            yield QualityNote("same_series", "warning", "Both parts are the same series.")
+        apart_mm = sorted((one.slice_spacing_mm, other.slice_spacing_mm))
+        if apart_mm[1] > UNLIKE_SLICES * apart_mm[0]:
+            message = f"Slices are {one.slice_spacing_mm:g} mm apart, in the prior {other.slice_spacing_mm:g} mm: "
+            yield QualityNote("slices_differ", "warning", message + "volumes may differ by that alone.")
+    kernels = {kernel for s in (current, prior) if (kernel := s.prediction.source.facts.kernel) is not None}
+    if len(kernels) > 1:
+        message = "Both series were reconstructed by different kernels: volumes may differ by that alone."
+        yield QualityNote("kernels_differ", "warning", message)
+
+
+def _fit(alignment: Alignment | None) -> Iterator[QualityNote]:
+    if alignment is None:
+        yield QualityNote("lungs_not_aligned", "warning", "No lungs were found in one of both series.")
+    elif not alignment.is_good:
+        message = (
+            f"The lungs of both series do not fit together (overlap {alignment.overlap:.2f}): nothing is compared."
+        )
+        yield QualityNote("lungs_not_aligned", "warning", message)

@@ -1,0 +1,38 @@
+"""The words for verdicts, and for why there is none, in English and Chinese."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from app.comparison.growth import Verdict
+from app.inference.vocabulary import Language
+
+NotCompared = Literal["scan_rejected", "lungs_not_aligned", "outside_other_scan", "not_measured"]
+
+VERDICT_WORDS: Final[dict[Verdict, dict[Language, str]]] = {
+    "grew": {"en": "grew", "zh": "增大"},
+    "shrank": {"en": "shrank", "zh": "缩小"},
+    "stable": {"en": "stable", "zh": "稳定"},
+    "within_measurement_error": {"en": "changed, within the measurement error", "zh": "变化在测量误差之内"},
+    "new": {"en": "new", "zh": "新发"},
+    "gone": {"en": "gone", "zh": "消失"},
+    "not_compared": {"en": "not compared", "zh": "未比较"},
+}
+NOT_COMPARED_WORDS: Final[dict[NotCompared, dict[Language, str]]] = {
+    "scan_rejected": {"en": "the other scan was not judged", "zh": "另一扫描未判读"},
+    "lungs_not_aligned": {"en": "the lungs of both scans do not fit together", "zh": "两次扫描的肺无法对齐"},
+    "outside_other_scan": {"en": "the other scan does not show the place", "zh": "另一扫描未包括该处"},
+    "not_measured": {"en": "a volume could not be measured", "zh": "体积无法测量"},
+}
+
+
+def verdict_words(verdict: Verdict, reason: NotCompared | None, language: Language) -> str:
+    """The verdict, and why there is none."""
+    words = VERDICT_WORDS[verdict][language]
+    if reason is None:
+        return words
+    return (
+        f"{words}: {NOT_COMPARED_WORDS[reason][language]}"
+        if language == "en"
+        else (f"{words}：{NOT_COMPARED_WORDS[reason][language]}")
+    )

@@ -1,0 +1,61 @@
+"""What every door needs of spool and results: whether there is room, and what is noted of the series that come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from app.delivery.kept import HOUR_S
+from app.delivery.series_states import KNOWN_S, Case, SeriesName
+from app.delivery.spool import WHOLE, Spool
+from app.delivery.storage import StorageWatch
+from app.delivery.store import ResultStore
+from app.private_files import PRIVATE_FILE
+
+
+class Inbox:
+    """Spool and result store as doors see them. Results may take `most_bytes`; a state is kept for `keep_hours`.
+
+    `hashed` gives the hash by which logs know a study or an accession number, from `study` or `accession` and a value.
+    """
+
+    def __init__(
+        self, spool: Spool, store: ResultStore, hashed: Callable[[str, str], str], *, most_bytes: int, keep_hours: float
+    ) -> None:
+        self.spool = spool
+        self.store = store
+        self._hashed = hashed
+        self._most_bytes = most_bytes
+        self._keep_hours = keep_hours
+
+    @property
+    def watch(self) -> StorageWatch:
+        """The watch of the disk that holds spool and results."""
+        return self.store.watch
+
+    def require_room(self) -> None:
+        """Raise SpoolFull unless there is room for the results of what comes."""
+        self.store.require_room(self._most_bytes)
+
+    def received(self, series: Iterable[tuple[str, str]], accessions: Mapping[str, str] | None = None) -> None:
+        """Note that instances of series come, by the UIDs of their study and series: call it before they are there to
+        be judged. `accessions` are the accession numbers of some, by the UID of the series."""
+        names = [SeriesName(self.spool.name_of(uid), study_uid, uid) for study_uid, uid in series]
+        now = time.time()
+        self.store.received(names, now=now, expires_at=now + self._keep_hours * HOUR_S)
+        self.store.note_cases([self._case(each, accessions or {}) for each in names], expires_at=now + KNOWN_S)
+
+    def all_sent(self, series_uid: str) -> None:
+        """Note that a sender of several instances has no more of this series: it need not wait for the long pause."""
+        with self.spool.gate():
+            series = self.spool.series / self.spool.name_of(series_uid)
+            if series.is_dir():
+                (series / WHOLE).touch(PRIVATE_FILE)
+
+    def _case(self, series: SeriesName, accessions: Mapping[str, str]) -> Case:
+        accession = accessions.get(series.series_uid, "")
+        return Case(
+            series.name,
+            self._hashed("study", series.study_uid),
+            self._hashed("accession", accession) if accession else "",
+        )

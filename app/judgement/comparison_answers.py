@@ -1,0 +1,206 @@
+"""Writes a comparison of two series: numbers, codes, and words in English and Chinese."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+from typing_extensions import TypedDict  # pydantic takes this one only before Python 3.12
+
+from app.comparison.compare import Comparison, NoDoubling, Nodule, Place
+from app.comparison.growth import Change, Doubling, Pace, Verdict
+from app.comparison.registration import Alignment
+from app.comparison.words import VERDICT_WORDS, NotCompared, verdict_words
+from app.imaging.ct import PointMm, PointPx, QualityNote
+from app.inference.prediction import Measured
+from app.inference.vocabulary import Language
+from app.judgement.answer_types import DISCLAIMER, Answer, QualityOut, SliceOut
+from app.judgement.comparing import JudgedScan
+
+JOINS: Final[dict[Language, tuple[str, str]]] = {"en": (": ", ", "), "zh": ("：", "，")}
+NOTHING: Final[dict[Language, str]] = {"en": "no nodules to compare", "zh": "无可比较的结节"}
+
+
+class OpenIntervalOut(TypedDict):
+    """A number and its interval; null at an end that the measurement leaves open."""
+
+    value: float
+    interval: tuple[float | None, float | None]
+
+
+class DoublingOut(OpenIntervalOut):
+    """Days in which the volume doubles, if it grows as it did."""
+
+    paces: Annotated[
+        list[Pace], Field(description="of the BTS guideline: all that the interval touches, the measured one first")
+    ]
+
+
+class ExpectedPlaceOut(TypedDict):
+    """Where a nodule would lie in the other scan, for a reader to look there."""
+
+    slice: SliceOut
+    center_px: PointPx
+    center_mm: PointMm
+
+
+class ComparedNoduleOut(TypedDict):
+    """One nodule in both series, or in one of them."""
+
+    tracking_uid: Annotated[
+        str, Field(description="of the prior's finding where there is one, as in its result objects; else of its own")
+    ]
+    current: Annotated[int | None, Field(description="id of the finding in `current`; null where it has none")]
+    prior: Annotated[int | None, Field(description="id of the finding in `prior`")]
+    verdict: Verdict
+    display: str
+    possible: Annotated[
+        list[Verdict], Field(description="of grew, stable and shrank: all that the volumes' intervals allow")
+    ]
+    reason: Annotated[NotCompared | None, Field(description="why it was not compared")]
+    volume_change: Annotated[
+        OpenIntervalOut | None, Field(description="share of the volume before: 0.25 is a quarter more")
+    ]
+    doubling_days: DoublingOut | None
+    no_doubling: Annotated[NoDoubling | None, Field(description="why there is no doubling time for a compared nodule")]
+    apart_mm: Annotated[
+        float | None, Field(description="between both findings' middles, with the lungs laid over each other")
+    ]
+    other_partners: Annotated[int, Field(ge=0, description="findings as near: another one may be the partner")]
+    expected: Annotated[ExpectedPlaceOut | None, Field(description="of what is new or gone: its place in the other")]
+
+
+class RegistrationOut(TypedDict):
+    """How the prior lies to the current series."""
+
+    matrix: Annotated[
+        list[list[float]], Field(description="4 x 4, from patient mm of the prior to those of the current")
+    ]
+    rotation_deg: float
+    shift_mm: Annotated[float, Field(description="of the middle of the prior's lungs")]
+    overlap: Annotated[float, Field(description="of both lungs, 0 to 1 (Dice)")]
+    apart_mm: Annotated[float, Field(description="between the lungs' surfaces, median")]
+
+
+class IntervalOut(TypedDict):
+    """Time from the prior to the current series."""
+
+    days: int | None
+    source: Annotated[str | None, Field(description="the attribute of both headers that says so")]
+
+
+class UnpairedOut(TypedDict):
+    """Findings of low suspicion without partner: most are no nodules, so that nothing is said of them."""
+
+    current: int
+    prior: int
+
+
+class ComparisonAnswer(TypedDict):
+    """Two series beside each other."""
+
+    request_id: str
+    display: str
+    nodules: list[ComparedNoduleOut]
+    low_suspicion_unpaired: UnpairedOut
+    interval: IntervalOut
+    registration: Annotated[RegistrationOut | None, Field(description="null where one series shows no lungs")]
+    quality: list[QualityOut]
+    current: Annotated[Answer, Field(description="as /v1/studies answers")]
+    prior: Answer
+    timing_ms: dict[str, float]
+    disclaimer: str
+
+
+def comparison_answer(
+    comparison: Comparison,
+    current: JudgedScan,
+    prior: JudgedScan,
+    language: Language,
+    request_id: str,
+    notes: Iterable[QualityNote],
+    timing_ms: dict[str, float],
+) -> dict[str, Any]:
+    """The members of a ComparisonAnswer; `notes` about the request come first."""
+    before, now = comparison.left_out[1], comparison.left_out[0]
+    written: dict[str, Any] = {
+        "request_id": request_id,
+        "display": _summary(comparison.nodules, language),
+        "nodules": [_nodule(each, current, prior, language) for each in comparison.nodules],
+        "low_suspicion_unpaired": UnpairedOut(current=now, prior=before),
+        "interval": IntervalOut(days=comparison.interval.days, source=comparison.interval.source),
+        "registration": None if comparison.alignment is None else _registration(comparison.alignment),
+        "quality": [
+            QualityOut(code=n.code, severity=n.severity, message=n.message) for n in (*notes, *comparison.notes)
+        ],
+        "current": current.answer,
+        "prior": prior.answer,
+        "timing_ms": {name: round(ms, 2) for name, ms in timing_ms.items()},
+        "disclaimer": DISCLAIMER,
+    }
+    return written
+
+
+def _summary(nodules: Iterable[Nodule], language: Language) -> str:
+    counted = Counter(nodule.verdict for nodule in nodules)
+    colon, comma = JOINS[language]
+    told = [f"{VERDICT_WORDS[v][language]}{colon}{counted[v]}" for v in VERDICT_WORDS if counted[v]]
+    return comma.join(told) or NOTHING[language]
+
+
+def _nodule(nodule: Nodule, current: JudgedScan, prior: JudgedScan, language: Language) -> ComparedNoduleOut:
+    now, before = nodule.current, nodule.prior
+    uid = prior.tracking_uids[before.id] if before is not None else current.tracking_uids[now.id] if now else ""
+    return ComparedNoduleOut(
+        tracking_uid=uid,
+        current=None if now is None else now.id,
+        prior=None if before is None else before.id,
+        verdict=nodule.verdict,
+        display=verdict_words(nodule.verdict, nodule.reason, language),
+        possible=[] if nodule.change is None else list(nodule.change.possible),
+        reason=nodule.reason,
+        volume_change=None if nodule.change is None else _volume_change(nodule.change),
+        doubling_days=None if nodule.doubling is None else _doubling(nodule.doubling),
+        no_doubling=nodule.no_doubling,
+        apart_mm=None if nodule.apart_mm is None else round(nodule.apart_mm, 1),
+        other_partners=nodule.others,
+        expected=None if nodule.expected is None else _place(nodule.expected),
+    )
+
+
+def _volume_change(change: Change) -> OpenIntervalOut:
+    ratio = change.ratio
+    return OpenIntervalOut(value=round(ratio.value - 1, 3), interval=_ends(ratio, -1.0, 3))
+
+
+def _doubling(doubling: Doubling) -> DoublingOut:
+    days = doubling.days
+    return DoublingOut(value=round(days.value, 1), interval=_ends(days, 0.0, 1), paces=list(doubling.paces))
+
+
+def _ends(measured: Measured, plus: float, digits: int) -> tuple[float | None, float | None]:
+    low, high = (round(end + plus, digits) if math.isfinite(end) else None for end in (measured.low, measured.high))
+    return low, high
+
+
+def _place(place: Place) -> ExpectedPlaceOut:
+    column, row = place.point_px
+    x, y, z = place.point_mm
+    return ExpectedPlaceOut(
+        slice=SliceOut(index=place.index, sop_instance_uid=place.instance_uid),
+        center_px=(round(column, 1), round(row, 1)),
+        center_mm=(round(x, 1), round(y, 1), round(z, 1)),
+    )
+
+
+def _registration(alignment: Alignment) -> RegistrationOut:
+    return RegistrationOut(
+        matrix=alignment.matrix.round(6).tolist(),
+        rotation_deg=round(alignment.rotation_deg, 2),
+        shift_mm=round(alignment.shift_mm, 2),
+        overlap=round(alignment.overlap, 3),
+        apart_mm=round(alignment.apart_mm, 2),
+    )

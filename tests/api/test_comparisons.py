@@ -1,0 +1,146 @@
+"""`POST /v1/comparisons`, on models whose answers are arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from pydantic import TypeAdapter
+from starlette.testclient import TestClient
+
+from app.judgement.comparison_answers import ComparisonAnswer
+from phantoms.series import NODULE_SLICES, SIZE_PX, SLICES, SPACING_MM, slice_file, zipped
+from phantoms.slices import SECRET_ID, Disc, chest
+from tests.api.test_representations import items, objects_of
+
+PLACE: Final = (37.0, 60.0)
+ANSWER: Final = TypeAdapter(ComparisonAnswer)
+STRUCTURED_REPORT: Final = "1.2.840.10008.5.1.4.1.1.88.34"
+TRACKING_UID: Final = "112040"  # DCM
+
+
+def series(diameter_mm: float, day: str, **attributes: Any) -> list[bytes]:
+    """A series with a cylinder of this diameter, so that its volume goes with the square of it; none for 0."""
+    files = []
+    for index in range(SLICES):
+        discs = [Disc(PLACE, diameter_mm, hu=400.0)] if index in NODULE_SLICES and diameter_mm else []
+        hu = chest(discs, size_px=SIZE_PX, spacing_mm=SPACING_MM, seed=index)
+        dates = {"AcquisitionDate": day, "ContentDate": day, "StudyDate": day}
+        files.append(slice_file(index, hu, **dates, **attributes))
+    return files
+
+
+def post(client: TestClient, current: list[bytes], prior: list[bytes], **headers: str) -> Any:
+    """Both as zips."""
+    return client.post("/v1/comparisons", files={"current": zipped(current), "prior": zipped(prior)}, headers=headers)
+
+
+def without_times(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name not in ("request_id", "timing_ms")}
+
+
+@pytest.fixture(scope="module")
+def prior() -> list[bytes]:
+    return series(14.0, "20260101")
+
+
+def test_a_nodule_of_twice_the_volume_after_a_hundred_days(client: TestClient, prior: list[bytes]) -> None:
+    current = series(14.0 * 2**0.5, "20260411")
+    response = post(client, current, prior, **{"Accept-Language": "zh"})
+    assert response.status_code == 200, response.text
+    answer = ANSWER.validate_json(response.content, strict=True, extra="forbid")
+    (nodule,) = answer["nodules"]
+    assert (nodule["verdict"], nodule["display"], answer["display"]) == ("grew", "增大", "增大：1")
+    change, doubling = nodule["volume_change"], nodule["doubling_days"]
+    assert change is not None
+    assert doubling is not None
+    assert change["value"] == pytest.approx(1, abs=0.2)  # pixels of 2.8 mm
+    assert doubling["value"] == pytest.approx(100, abs=12)
+    assert answer["interval"] == {"days": 100, "source": "AcquisitionDate"}
+    assert nodule["apart_mm"] == pytest.approx(0, abs=3)
+    assert SECRET_ID not in response.text
+    assert response.headers["content-language"] == "zh"
+
+    # Each judgement is that of /v1/studies, and its result objects call the nodule what the comparison calls it.
+    alone = client.post("/v1/studies", content=zipped(prior), headers={"Accept-Language": "zh"})
+    assert without_times(response.json()["prior"]) == without_times(alone.json())
+    (report,) = objects_of(client.post("/v1/studies", content=zipped(prior), headers={"Accept": "application/dicom"}))[
+        STRUCTURED_REPORT
+    ]
+    assert {item.UID for item in items(report, TRACKING_UID)} == {nodule["tracking_uid"]}
+
+
+def test_files_one_by_one_are_as_good_and_the_same_series_is_stable(client: TestClient, prior: list[bytes]) -> None:
+    parts = [(name, data) for name in ("current", "prior") for data in prior]
+    response = client.post("/v1/comparisons", files=parts, data={"roi": "1,2"})
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    (nodule,) = answer["nodules"]
+    assert (nodule["verdict"], nodule["no_doubling"], nodule["doubling_days"]) == ("stable", "same_day", None)
+    assert nodule["volume_change"]["value"] == 0
+    assert [note["code"] for note in answer["quality"]] == ["parameter_ignored", "same_day", "same_series"]
+    assert answer["registration"]["shift_mm"] == pytest.approx(0, abs=0.1)
+
+
+def test_a_nodule_that_is_there_once_is_new_or_gone(client: TestClient, prior: list[bytes]) -> None:
+    empty = series(0.0, "20260101")
+    for current, before, verdict in ((prior, empty, "new"), (empty, prior, "gone")):
+        (nodule,) = post(client, current, before).json()["nodules"]
+        assert nodule["verdict"] == verdict
+        assert nodule["expected"]["center_px"] == pytest.approx(PLACE, abs=1.5)
+        assert nodule["expected"]["slice"]["index"] == pytest.approx(8, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"PatientID": "ANOTHER"}, "different_patients"),
+        ({"PatientBirthDate": "19010101"}, None),  # the prior states none
+        ({}, None),
+    ],
+)
+def test_two_patients_are_refused(
+    client: TestClient, prior: list[bytes], changes: dict[str, str], code: str | None
+) -> None:
+    response = post(client, series(14.0, "20260411", **changes), prior)
+    assert response.json().get("code") == code
+    assert response.status_code == (422 if code else 200)
+    assert SECRET_ID not in response.text
+
+
+def test_a_prior_that_is_later_is_refused(client: TestClient, prior: list[bytes]) -> None:
+    response = post(client, prior, series(14.0, "20260411"))
+    assert (response.status_code, response.json()["code"]) == (422, "prior_after_current")
+    assert "Swap" in response.json()["remedy"]
+
+
+def test_without_a_date_there_is_no_doubling_time(client: TestClient, prior: list[bytes]) -> None:
+    answer = post(client, series(14.0 * 2**0.5, ""), prior).json()
+    assert answer["nodules"][0]["verdict"] == "grew"
+    assert answer["nodules"][0]["no_doubling"] == "dates_missing"
+    assert answer["interval"] == {"days": None, "source": None}
+
+
+def test_what_are_not_two_series_is_refused(client: TestClient, prior: list[bytes]) -> None:
+    archive = zipped(prior)
+    refused = [
+        client.post("/v1/comparisons", content=archive, headers={"Content-Type": "application/zip"}),
+        client.post("/v1/comparisons", files={"current": archive}),
+        client.post("/v1/comparisons", files={"current": archive, "before": archive}),
+    ]
+    for response in refused:
+        assert (response.status_code, response.json()["code"]) == (400, "two_series_expected")
+    unreadable = client.post("/v1/comparisons", files={"current": archive, "prior": b"neither"})
+    assert unreadable.status_code in (415, 422)
+    assert unreadable.json()["found"].endswith("of prior")
+    accept = {"Accept": "application/dicom"}
+    response = client.post("/v1/comparisons", files={"current": archive, "prior": archive}, headers=accept)
+    assert (response.status_code, response.json()["code"]) == (406, "not_acceptable")
+
+
+def test_the_contract_has_the_operation(client: TestClient) -> None:
+    operation = client.get("/openapi.json").json()["paths"]["/v1/comparisons"]["post"]
+    form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["required"] == ["current", "prior"]
+    assert "`different_patients`, `prior_after_current`" in operation["responses"]["422"]["description"]
+    assert "two_series_expected" in operation["responses"]["400"]["description"]
