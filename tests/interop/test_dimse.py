@@ -58,7 +58,8 @@ def lungscope(folder: Path, archive: str) -> Iterator[DimseCommand]:
     finally:
         ended = command.end()
         service.process.terminate()
-    assert ended == service.end() == 0
+        served = service.end()
+    assert ended == served == 0
 
 
 def test_a_series_by_storescu_ends_in_results_by_c_store(tmp_path: Path, series: Path) -> None:
