@@ -10,9 +10,11 @@ from app.api.problems import HTTP_CODES, INTERNAL, PROBLEMS, ProblemType
 
 # A line end within a paragraph would be one on the page too.
 INTRODUCTION: Final = (
+    '<img src="favicon.ico" alt="" width="56" height="56">\n\n'
     "Is a lung cancer suspected on this CT slice or series, how sure is that, why, where, or can it not be told?\n\n"
     "**Research use only. Not a medical device.**\n\n"
     "### What to try first\n\n"
+    "On [the page with forms](docs):\n\n"
     "1. Open **Judge one CT slice** below, download [the phantom slice](docs/example-slice.dcm), choose it as `file`, "
     "write `148,240` as `roi`, and press **Execute**. Read `decision` first, then `reasons` and `quality`.\n"
     "2. Choose `image/png` as media type of the answer with code 200, and press **Execute** again: the same judgement "

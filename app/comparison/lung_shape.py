@@ -44,7 +44,7 @@ class ScanGrid:
 
     def place_of(self, point_mm: PointMm) -> tuple[int, PointPx] | None:
         """The slice next to a point, and its (column, row) there; None for a point outside the scan."""
-        index, row, column = moved(np.linalg.inv(self.to_mm), np.array([point_mm]))[0].tolist()
+        index, row, column = moved(inverse(self.to_mm), np.array([point_mm]))[0].tolist()
         nearest = round(index)
         inside = 0 <= nearest < self.shape[0] and 0 <= row <= self.shape[1] - 1 and 0 <= column <= self.shape[2] - 1
         return (nearest, (column, row)) if inside else None
@@ -74,6 +74,11 @@ def lung_shape(volume: CTVolume) -> LungShape | None:
 def moved(matrix: NDArray[np.floating], points: Points) -> Points:
     """(N, 3) points by a (4, 4) matrix."""
     return np.asarray(points @ matrix[:3, :3].T + matrix[:3, 3], np.float64)
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """The way back."""
+    return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
 def _thinned(volume: CTVolume, step: int) -> CTVolume:
