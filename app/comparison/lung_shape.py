@@ -44,7 +44,7 @@ class ScanGrid:
 
     def place_of(self, point_mm: PointMm) -> tuple[int, PointPx] | None:
         """The slice next to a point, and its (column, row) there; None for a point outside the scan."""
-        index, row, column = moved(np.linalg.inv(self.to_mm), np.array([point_mm]))[0].tolist()
+        index, row, column = moved(inverse(self.to_mm), np.array([point_mm]))[0].tolist()
         nearest = round(index)
         inside = 0 <= nearest < self.shape[0] and 0 <= row <= self.shape[1] - 1 and 0 <= column <= self.shape[2] - 1
         return (nearest, (column, row)) if inside else None
@@ -71,18 +71,23 @@ def lung_shape(volume: CTVolume) -> LungShape | None:
     return LungShape(mask, _to_mm(thinned) @ to_pixels)
 
 
-def moved(matrix: Matrix, points: Points) -> Points:
+def moved(matrix: NDArray[np.floating], points: Points) -> Points:
     """(N, 3) points by a (4, 4) matrix."""
     return np.asarray(points @ matrix[:3, :3].T + matrix[:3, 3], np.float64)
 
 
+def inverse(matrix: Matrix) -> Matrix:
+    """The way back."""
+    return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
 def _thinned(volume: CTVolume, step: int) -> CTVolume:
     """Every so many slices of a scan."""
-    apart_mm, *in_plane = volume.spacing_mm
+    apart_mm, row_mm, column_mm = volume.spacing_mm
     return replace(
         volume,
         hu=volume.hu[::step],
-        spacing_mm=(apart_mm * step, *in_plane),
+        spacing_mm=(apart_mm * step, row_mm, column_mm),
         positions_mm=volume.positions_mm[::step],
         sources=volume.sources[::step],
     )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from app.comparison.lung_shape import LungShape, Matrix, Points, moved
+from app.comparison.lung_shape import LungShape, Matrix, Points, inverse, moved
 from app.imaging.ct import PointMm
 
 BAND_MM: Final = 10.0  # points so far from a surface at most: their distance is to the same piece of it in both
@@ -61,7 +61,7 @@ class Alignment:
 
     def to_prior(self, point_mm: PointMm) -> PointMm:
         """A place of the current scan in the prior one."""
-        return _point(moved(np.linalg.inv(self.matrix), np.array([point_mm])))
+        return _point(moved(inverse(self.matrix), np.array([point_mm])))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,9 +80,9 @@ class _Field:
 
     def at(self, points_mm: Points) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The distances at (N, 3) points, and which of these lie on the grid."""
-        places = moved(np.linalg.inv(self.to_mm), points_mm)
+        places = moved(inverse(self.to_mm), points_mm)
         last = np.array(self.distances.shape) - 1
-        on_grid = ((places >= 0) & (places <= last)).all(axis=1)
+        on_grid = np.asarray(((places >= 0) & (places <= last)).all(axis=1), np.bool_)
         return map_coordinates(self.distances, places.T, order=1, mode="nearest"), on_grid
 
 
@@ -134,7 +134,7 @@ def _overlap(prior: LungShape, current: LungShape, matrix: Matrix) -> float:
     """Dice's coefficient of both lungs on the voxels of the prior that lie in the current scan."""
     every = 2  # an eighth of the voxels tells as much
     voxels = every * np.indices([math.ceil(n / every) for n in prior.mask.shape]).reshape(3, -1).T
-    places = np.rint(moved(np.linalg.inv(current.to_mm) @ matrix @ prior.to_mm, voxels.astype(np.float64)))
+    places = np.rint(moved(inverse(current.to_mm) @ matrix @ prior.to_mm, voxels.astype(np.float64)))
     shared = ((places >= 0) & (places < current.mask.shape)).all(axis=1)
     one = prior.mask[tuple(voxels[shared].T)]
     other = current.mask[tuple(places[shared].astype(np.intp).T)]

@@ -111,5 +111,5 @@ def test_pairs_of_a_phantom_are_told_apart(volume: CTVolume, tmp_path: Path, mon
     figures = measure([Sown("phantom", volume, sown.balls)], judged)
     said = {each.pair: each for each in figures.outcomes if each.diameter_mm is not None}
     assert (said["moved"].verdict, said["x 2.00"].verdict, said["x 0.50"].verdict) == ("stable", "grew", "shrank")
-    assert said["x 2.00"].ratio == pytest.approx(2, rel=0.15)
+    assert said["x 2.00"].ratio == pytest.approx(2, rel=0.25)  # pixels of 1.4 mm
     assert not any(figures.missed.values())

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.comparison.lung_shape import LungShape, Matrix, moved
+from app.comparison.lung_shape import LungShape, Matrix, inverse, moved
 
 # Middle and half axes in mm, (x, y, z): the patient's right lung, the left one, and the heart.
 RIGHT: Final = ((-75.0, 0.0, 0.0), (55.0, 85.0, 120.0))
@@ -36,7 +36,7 @@ def lungs_at(
     to_mm[:3, :3] = np.diag([column_mm, row_mm, slice_mm])[:, ::-1]
     to_mm[:3, 3] = (-190.0, -160.0, heights_mm[0])
     places = moved(to_mm, np.indices(shape).reshape(3, -1).T.astype(np.float64))
-    return LungShape(_inside(moved(np.linalg.inv(matrix), places)).reshape(shape), to_mm)
+    return LungShape(_inside(moved(inverse(matrix), places)).reshape(shape), to_mm)
 
 
 def _inside(points_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
