@@ -13,14 +13,13 @@ def main() -> None:
     train.add_argument("--config", type=Path, default=Path("training/configs/detector.toml"))
     train.add_argument("--data", type=Path, required=True)
     train.add_argument("--filters", nargs="*", help="default: all of them; none: the base only")
-    train.add_argument("--restart", action="store_true", help="discard the base, the filters and their checkpoints")
     bundle = commands.add_parser("export", help="write a bundle with the figures of benchmarks/planted.py")
     bundle.add_argument("--networks", type=Path, required=True, help="the folder that train wrote")
     bundle.add_argument("--filter", default="shipped")
     bundle.add_argument("--results", type=Path, default=Path("docs/results/planted.json"))
-    bundle.add_argument("--force", action="store_true", help="replace the bundle that is there")
-    for command in (train, bundle):
+    for command, flag in ((train, "--restart"), (bundle, "--force")):
         command.add_argument("--out", type=Path, required=True)
+        command.add_argument(flag, action="store_true", help="replace what is there")
     given = parser.parse_args()
     from app.errors import LungscopeError
     from training.detector import artefacts, config, export, report  # Keras: not for --help
@@ -28,8 +27,7 @@ def main() -> None:
     try:
         if given.command == "train":
             recipe = config.load_detector_config(given.config)
-            names = list(recipe.filters) if given.filters is None else given.filters
-            artefacts.train_filters(given.data, recipe, given.out, names, restart=given.restart)
+            artefacts.train_filters(given.data, recipe, given.out, given.filters, restart=given.restart)
         else:
             results = report.DetectorResults.model_validate_json(given.results.read_text("utf-8"))
             network, run = artefacts.read_filter(given.networks, given.filter)

@@ -11,15 +11,14 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train on the split `train`")
     train.add_argument("--config", type=Path, default=Path("training/configs/report_tagger.toml"))
-    train.add_argument("--restart", action="store_true", help="discard the checkpoints")
     evaluate = commands.add_parser("evaluate", help="measure on the split `val`, beside the baseline")
     bundle = commands.add_parser("export", help="write a bundle with the measured figures")
     bundle.add_argument("--results", type=Path, default=Path("docs/results/report_tagger.json"))
-    bundle.add_argument("--force", action="store_true", help="replace the bundle that is there")
+    for command, flag in ((train, "--restart"), (bundle, "--force")):
+        command.add_argument(flag, action="store_true", help="replace what is there")
     for command in (train, evaluate, bundle):
         command.add_argument("--out", type=Path, required=True)
-        needed = "--trained" if command is bundle else "--data"
-        command.add_argument(needed, type=Path, required=True)
+        command.add_argument("--trained" if command is bundle else "--data", type=Path, required=True)
     evaluate.add_argument("--trained", type=Path, required=True, help="the folder that train wrote")
     given = parser.parse_args()
     from app.errors import LungscopeError
@@ -27,8 +26,7 @@ def main() -> None:
 
     try:
         if given.command == "train":
-            recipe = config.load_tagger_config(given.config)
-            artefacts.train_tagger(given.data, recipe, given.out, restart=given.restart)
+            artefacts.train_tagger(given.data, config.load_config(given.config), given.out, restart=given.restart)
         elif given.command == "evaluate":
             study.measure(artefacts.read_tagger(given.trained), given.data, given.out)
         else:

@@ -14,13 +14,12 @@ def main() -> None:
     train.add_argument("--data", type=Path, required=True)
     train.add_argument("--filter", type=Path, default=Path("models/nodule-detector/1"))
     train.add_argument("--networks", nargs="*", help="default: all of them")
-    train.add_argument("--restart", action="store_true", help="discard the checkpoints")
     bundle = commands.add_parser("export", help="write a bundle with the figures of benchmarks/second_look.py")
     bundle.add_argument("--networks", type=Path, required=True, help="the folder that train wrote")
     bundle.add_argument("--results", type=Path, default=Path("docs/results/second_look.json"))
-    bundle.add_argument("--force", action="store_true", help="replace the bundle that is there")
-    for command in (train, bundle):
+    for command, flag in ((train, "--restart"), (bundle, "--force")):
         command.add_argument("--out", type=Path, required=True)
+        command.add_argument(flag, action="store_true", help="replace what is there")
     given = parser.parse_args()
     from app.errors import LungscopeError
     from training.second_look import artefacts, config, export, report  # Keras: not for --help
@@ -28,8 +27,7 @@ def main() -> None:
     try:
         if given.command == "train":
             recipe = config.load_look_config(given.config)
-            names = list(recipe.networks) if given.networks is None else given.networks
-            artefacts.train_networks(given.data, recipe, given.filter, given.out, names, restart=given.restart)
+            artefacts.train_networks(given.data, recipe, given.filter, given.out, given.networks, restart=given.restart)
         else:
             results = report.LookResults.model_validate_json(given.results.read_text("utf-8"))
             network, run = artefacts.read_network(given.networks, "shipped")

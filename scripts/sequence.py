@@ -11,11 +11,11 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train a network without each fold, and one on all")
     train.add_argument("--config", type=Path, default=Path("training/configs/sequence.toml"))
-    train.add_argument("--restart", action="store_true", help="discard the checkpoints")
     evaluate = commands.add_parser("evaluate", help="measure on the folds left out, beside what is simpler")
     bundle = commands.add_parser("export", help="write a bundle with the measured figures")
     bundle.add_argument("--results", type=Path, default=Path("docs/results/sequence.json"))
-    bundle.add_argument("--force", action="store_true", help="replace the bundle that is there")
+    for command, flag in ((train, "--restart"), (bundle, "--force")):
+        command.add_argument(flag, action="store_true", help="replace what is there")
     for command in (train, evaluate, bundle):
         command.add_argument("--out", type=Path, required=True)
         command.add_argument("--trained" if command is bundle else "--data", type=Path, required=True)
@@ -26,8 +26,7 @@ def main() -> None:
 
     try:
         if given.command == "train":
-            recipe = config.load_sequence_config(given.config)
-            artefacts.train_sequences(given.data, recipe, given.out, restart=given.restart)
+            artefacts.train_sequences(given.data, config.load_config(given.config), given.out, restart=given.restart)
         elif given.command == "evaluate":
             study.measure(artefacts.read_sequences(given.trained), given.data, given.out)
         else:

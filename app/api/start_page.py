@@ -10,9 +10,11 @@ from app.api.problems import HTTP_CODES, INTERNAL, PROBLEMS, ProblemType
 
 # A line end within a paragraph would be one on the page too.
 INTRODUCTION: Final = (
+    '<img src="favicon.ico" alt="" width="56" height="56">\n\n'
     "Is a lung cancer suspected on this CT slice or series, how sure is that, why, where, or can it not be told?\n\n"
     "**Research use only. Not a medical device.**\n\n"
     "### What to try first\n\n"
+    "On [the page with forms](docs):\n\n"
     "1. Open **Judge one CT slice** below, download [the phantom slice](docs/example-slice.dcm), choose it as `file`, "
     "write `148,240` as `roi`, and press **Execute**. Read `decision` first, then `reasons` and `quality`.\n"
     "2. Choose `image/png` as media type of the answer with code 200, and press **Execute** again: the same judgement "
@@ -96,6 +98,9 @@ REMEDIES: Final[dict[str, str]] = {
     "spacing_too_large": "Send the reconstruction with thin slices.",
     "gantry_tilt": "Send a reconstruction without tilt.",
     "not_axial": "Send the axial reconstruction.",
+    "two_series_expected": "Send the later series as `current`, the earlier as `prior`.",
+    "different_patients": "Send the prior of the same patient; `detail` says what differs.",
+    "prior_after_current": "Swap the two parts.",
     "too_many_requests": AGAIN,
     "too_many_of_address": AGAIN,
     "request_head_too_large": "Send fewer and shorter headers.",

@@ -71,7 +71,7 @@ def lung_shape(volume: CTVolume) -> LungShape | None:
     return LungShape(mask, _to_mm(thinned) @ to_pixels)
 
 
-def moved(matrix: Matrix, points: Points) -> Points:
+def moved(matrix: NDArray[np.floating], points: Points) -> Points:
     """(N, 3) points by a (4, 4) matrix."""
     return np.asarray(points @ matrix[:3, :3].T + matrix[:3, 3], np.float64)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -46,4 +48,4 @@ def test_the_same_logits_gain_nothing_and_better_ones_do(config: Config) -> None
 
 @pytest.fixture
 def config() -> Config:
-    return load_config(symmetries.Path("training/configs/tiny.toml"))
+    return load_config(Path("training/configs/tiny.toml"))

@@ -73,5 +73,5 @@ def test_a_breath_moves_the_rest_little(still: LungShape) -> None:
 def test_what_are_no_lungs_of_the_same_patient_do_not_fit(still: LungShape) -> None:
     ball = partial(np.linalg.norm, axis=1)
     places = moved(still.to_mm, np.indices(still.mask.shape).reshape(3, -1).T.astype(np.float64))
-    other = LungShape(np.asarray(ball(places) <= 60, np.bool_).reshape(still.mask.shape), still.to_mm)
+    other = LungShape(np.asarray(ball(places) <= 60).reshape(still.mask.shape), still.to_mm)
     assert not align(still, other).is_good

@@ -26,7 +26,6 @@ PATIENCE_S: Final = 60
 ACCEPTED, REJECTED, DATA, RELEASED, ABORTED = 2, 3, 4, 6, 7  # types of PDUs (PS3.8 9.3)
 FRAGMENT_BYTES: Final = 16_000
 CONTEXTS: Final = {1: Verification, 3: CTImageStorage}  # by their identifiers
-MAX_IDLE: Final = 1 << 16
 
 
 class Caller:
@@ -43,7 +42,7 @@ class Caller:
         plain = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
         self.socket = plain if tls is None else tls.wrap_socket(plain, server_hostname="127.0.0.1")
         try:
-            self.socket.sendall(_request(calling, called, syntax))
+            self.socket.sendall(request_bytes(calling, called, syntax))
             self.kind, self.answer = self.pdu()
         except OSError:
             self.socket.close()
@@ -150,7 +149,8 @@ def pdv(control: int, data: bytes, context: int = 3) -> bytes:
     return P_DATA_TF(part).encode()
 
 
-def _request(calling: str, called: str, syntax: UID) -> bytes:
+def request_bytes(calling: str = "CT01", called: str = "LUNGSCOPE", syntax: UID = ExplicitVRLittleEndian) -> bytes:
+    """The request of an association."""
     primitive = A_ASSOCIATE()
     primitive.application_context_name = UID("1.2.840.10008.3.1.1.1")
     primitive.calling_ae_title, primitive.called_ae_title = calling, called

@@ -59,6 +59,9 @@ def test_try_it_out_posts_an_image_as_it_stands(page: Page, service: Service) ->
 def test_the_page_begins_with_what_to_try_and_lists_errors_when_asked(page: Page, service: Service) -> None:
     page.goto(service.url("/docs"))
     expect(page.get_by_role("heading", name="What to try first")).to_be_visible()
+    mark = page.locator(".info img")
+    expect(mark).to_be_visible()
+    assert mark.evaluate("picture => picture.decode().then(() => picture.complete)")
     row = page.locator("details tr", has=page.locator("code", has_text=re.compile("^model_loading$")))
     expect(row).to_be_hidden()
     page.locator("details summary", has_text="errors").click()

@@ -17,6 +17,7 @@ from tests.reports.conftest import absent
 DEBIANS: Final = Path("/etc/orthanc")
 PLUGIN: Final = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 PATIENCE_S: Final = 180
+DCMTK: Final = {"PATH": "/usr/bin:/bin"}  # pynetdicom has programs of the same names, with other options
 
 
 class Orthanc:
@@ -69,7 +70,8 @@ class Orthanc:
 
     def store(self, files: list[Path]) -> None:
         """Send files by C-STORE, as a modality does."""
-        subprocess.run(["storescu", "-aec", "ORTHANC", "127.0.0.1", str(self.dicom_port), *map(str, files)], check=True)
+        command = ["storescu", "-aec", "ORTHANC", "127.0.0.1", str(self.dicom_port), *map(str, files)]
+        subprocess.run(command, env=DCMTK, check=True)
 
     def end(self) -> None:
         self.process.terminate()

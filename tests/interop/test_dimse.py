@@ -15,7 +15,7 @@ from pydicom.uid import Comprehensive3DSRStorage
 from benchmarks.serving.service import PATIENCE_S, Service, eventually, free_port
 from phantoms.series import SLICES, slice_file
 from tests.dimse.command import DimseCommand
-from tests.interop.conftest import Orthanc, page_commands, require_orthanc
+from tests.interop.conftest import DCMTK, Orthanc, page_commands, require_orthanc
 from tests.reports.conftest import absent
 
 pytestmark = pytest.mark.interop
@@ -25,11 +25,11 @@ TOOLS = ("echoscu", "storescu", "storescp")
 @contextmanager
 def storescp(folder: Path) -> Iterator[int]:
     """DCMTK's receiver as an archive, which takes uncompressed objects alone, at the port that is yielded."""
-    if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
+    if missing := [tool for tool in TOOLS if shutil.which(tool, path=DCMTK["PATH"]) is None]:
         absent(f"{missing[0]} not found: make interop-tools")
     port = free_port()
     folder.mkdir()
-    process = subprocess.Popen(["storescp", "-aet", "ARCHIVE", "-od", str(folder), str(port)])
+    process = subprocess.Popen(["storescp", "-aet", "ARCHIVE", "-od", str(folder), str(port)], env=DCMTK)
     try:
         yield port
     finally:
@@ -58,19 +58,20 @@ def lungscope(folder: Path, archive: str) -> Iterator[DimseCommand]:
     finally:
         ended = command.end()
         service.process.terminate()
-    assert ended == service.end() == 0
+        served = service.end()
+    assert ended == served == 0
 
 
 def test_a_series_by_storescu_ends_in_results_by_c_store(tmp_path: Path, series: Path) -> None:
     with storescp(tmp_path / "archive") as port, lungscope(tmp_path, f"ARCHIVE@127.0.0.1:{port}") as command:
         sent = page_commands("pacs.md", "echoscu").replace("11112", str(command.port))
         sent = sent.replace("/path/to/series", str(series))
-        subprocess.run(["sh", "-e", "-c", sent], check=True)
+        subprocess.run(["sh", "-e", "-c", sent], env=DCMTK, check=True)
         report = eventually(lambda: report_in(tmp_path / "archive"))
         assert report is not None
         assert report.StudyInstanceUID == dcmread(series / "0.dcm").StudyInstanceUID
         stranger = ["echoscu", "-aet", "STRANGER", "-aec", "LUNGSCOPE", "127.0.0.1", str(command.port)]
-        assert subprocess.run(stranger, check=False).returncode
+        assert subprocess.run(stranger, env=DCMTK, check=False).returncode
 
 
 def test_orthanc_sends_and_gets_by_c_store(tmp_path: Path, series: Path) -> None:

@@ -46,6 +46,7 @@ def test_a_large_multi_frame_file_shrinks_while_it_is_read(tmp_path: Path, monke
 
 
 ARRIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+FHIR: tuple[ObjectKind, ...] = ("fhir",)
 BOTH: tuple[ObjectKind, ...] = ("dicom", "fhir")
 
 
@@ -99,14 +100,14 @@ def test_a_bundle_holds_the_case_report_where_the_site_says_so(
     judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths, own = written(tmp_path, 1), Judge(judge.registry, judge.metrics, 100, results=ResultOptions(fhir_pdf=True))
-    first, second = (SpooledJudge(own)(paths, ARRIVED, lambda: False, ("fhir",)) for _ in range(2))
+    first, second = (SpooledJudge(own)(paths, ARRIVED, lambda: False, FHIR) for _ in range(2))
     (form,) = presented(first.objects)
     assert b64decode(form["data"]).startswith(b"%PDF")
     assert presented(second.objects) == [form]
     monkeypatch.setattr("app.judgement.formats.font_bytes", lambda: 1 / 0)
-    without = SpooledJudge(own)(paths, ARRIVED, lambda: False, ("fhir",))
+    without = SpooledJudge(own)(paths, ARRIVED, lambda: False, FHIR)
     assert (presented(without.objects), without.unwritten) == ([], ("pdf",))
-    assert not presented(SpooledJudge(judge)(paths, ARRIVED, lambda: False, ("fhir",)).objects)
+    assert not presented(SpooledJudge(judge)(paths, ARRIVED, lambda: False, FHIR).objects)
 
 
 def test_a_spooled_series_can_be_cancelled(judge: Judge, tmp_path: Path) -> None:

@@ -37,14 +37,15 @@ class FilterRun(BaseModel):
 
 
 def train_filters(
-    data: Path, config: DetectorConfig, folder: Path, names: Sequence[str], *, restart: bool = False
+    data: Path, config: DetectorConfig, folder: Path, names: Sequence[str] | None, *, restart: bool = False
 ) -> None:
-    """Train the named filters of `config` on the development data under `data` and write them into `folder`.
+    """Train the named filters of `config`, or all, on the development data under `data` and write them into `folder`.
 
     The base is taken from `folder` where it is there already. A run that was killed goes on from its last checkpoint
     to the same weights as if it had not been; `restart` begins anew, with a new base. Raises what the readers raise,
     OtherRun where a checkpoint is of another run, and KeyError for a filter that `config` does not hold.
     """
+    names = list(config.filters) if names is None else names
     folder.mkdir(parents=True, exist_ok=True)
     dataset = read_dataset(data)
     scans = {name: read_scan(data, name, scan) for name, scan in config.scans.items()}

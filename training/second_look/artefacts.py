@@ -59,9 +59,15 @@ def look_backend(network: Any) -> NetworkBackend:
 
 
 def train_networks(
-    data: Path, config: LookConfig, filter_bundle: Path, folder: Path, names: Sequence[str], *, restart: bool = False
+    data: Path,
+    config: LookConfig,
+    filter_bundle: Path,
+    folder: Path,
+    names: Sequence[str] | None,
+    *,
+    restart: bool = False,
 ) -> None:
-    """Train the named networks of `config` on the development data under `data` and write them into `folder`.
+    """Train the named networks of `config`, or all, on the development data under `data` and write them into `folder`.
 
     False findings are those of the filter in `filter_bundle`. A run that was killed goes on from its last checkpoint
     to the same weights as if it had not been; `restart` begins anew. Raises what the readers raise, OtherRun where a
@@ -71,7 +77,7 @@ def train_networks(
     manifest, digest = read_verified(filter_bundle, DetectorManifest)
     ask, spec = filter_of(filter_bundle), manifest.input.patch_spec
     sources = read_sources(data, config, ask, spec)
-    for name in names:
+    for name in config.networks if names is None else names:
         seen = training_set(sources, config.networks[name], config, ask, spec)
         checkpoint = Checkpoint(folder, look_facts(seen, config), f"{name}.{CHECKPOINT_FILE}")
         if restart:

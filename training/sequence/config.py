@@ -85,6 +85,6 @@ class SequenceConfig(_Frozen):
     checkpoint_steps: Whole = 50
 
 
-def load_sequence_config(path: Path) -> SequenceConfig:
+def load_config(path: Path) -> SequenceConfig:
     """Read a TOML file; raises pydantic.ValidationError naming each field that does not fit, OSError without it."""
     return SequenceConfig.model_validate(tomllib.loads(path.read_text("utf-8")))

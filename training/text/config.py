@@ -69,6 +69,6 @@ class TaggerConfig(_Frozen):
     checkpoint_steps: Whole = 50
 
 
-def load_tagger_config(path: Path) -> TaggerConfig:
+def load_config(path: Path) -> TaggerConfig:
     """Read a TOML file; raises pydantic.ValidationError naming each field that does not fit, OSError without it."""
     return TaggerConfig.model_validate(tomllib.loads(path.read_text("utf-8")))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tests.training.conftest import CONFIGS
 from training.sequence.artefacts import TrainedSequences, read_sequences, train_sequences
-from training.sequence.config import SequenceConfig, load_sequence_config
+from training.sequence.config import SequenceConfig, load_config
 from training.sequence.stacks import FOLDER, IMAGES, TABLE
 
 PATIENTS, STACKS_EACH = 15, 2
@@ -69,7 +69,7 @@ def stacks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def recipe() -> SequenceConfig:
     """The shipped recipe with tiny networks for a few steps."""
-    config = load_sequence_config(CONFIGS / "sequence.toml")
+    config = load_config(CONFIGS / "sequence.toml")
     spec = config.input.model_copy(update={"slices": 4, "size_px": 24})
     network = config.network.model_copy(update={"channels": (3, 4), "embedding": 5, "over_slices": 3})
     learning = config.learning.model_copy(update={"epochs": 2, "batch": 8, "ema_momentum": 0.9, "compiled": False})

@@ -20,7 +20,7 @@ from training.data.nodules import DatasetMalformed
 from training.evaluation.calibration import sigmoid
 from training.fitting.checkpoints import CHECKPOINT_FILE, OtherRun
 from training.sequence.artefacts import LEFT_OUT, SHIPPED, TrainedSequences, read_sequences, train_sequences
-from training.sequence.config import SequenceConfig, load_sequence_config
+from training.sequence.config import SequenceConfig, load_config
 from training.sequence.export import export_sequence, golden_stack
 from training.sequence.fit import logits
 from training.sequence.held_out import GRU, WAYS
@@ -122,7 +122,7 @@ def test_figures_of_other_weights_and_of_other_stacks_are_refused(
 
 
 def test_the_shipped_recipe_is_small_and_its_golden_input_whole() -> None:
-    config = load_sequence_config(CONFIGS / "sequence.toml")
+    config = load_config(CONFIGS / "sequence.toml")
     assert build_network(config, config.seed).count_params() <= MAX_PARAMETERS
     stack = golden_stack(config.input.contract)
     np.testing.assert_array_equal(stack, stack.astype(np.int16))

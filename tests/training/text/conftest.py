@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.training.conftest import CONFIGS
-from training.text.config import TaggerConfig, load_tagger_config
+from training.text.config import TaggerConfig, load_config
 from training.text.reports import FILE, FOLDER
 
 SENTENCES = {
@@ -66,7 +66,7 @@ def reports_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def recipe() -> TaggerConfig:
     """The shipped recipe with two tiny networks for a few steps."""
-    config = load_tagger_config(CONFIGS / "report_tagger.toml")
+    config = load_config(CONFIGS / "report_tagger.toml")
     network = config.network.model_copy(update={"embedding": 4, "over_tokens": 3, "over_sentences": 3})
     learning = config.learning.model_copy(update={"epochs": 3, "batch": 6, "ema_momentum": 0.9, "compiled": False})
     spec = config.input.model_copy(update={"sentences": 6, "tokens": 12})

@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY
 from tests.training.conftest import CONFIGS
 from tests.training.text.conftest import all_reports, report, write_reports
 from training.data.nodules import DatasetMalformed
-from training.text.config import TaggerConfig, load_tagger_config
+from training.text.config import TaggerConfig, load_config
 from training.text.reports import LABELS, LANGUAGES, of_split, read_reports
 from training.text.samples import TaggerBatches, vocabulary_of, windows_of
 from training.text.study import f1_of, require_unseen
@@ -31,7 +31,7 @@ def test_the_shared_reports_keep_their_official_split(shared_data: Path) -> None
 
 def test_no_case_of_val_was_seen_by_the_shipped_weights(shared_data: Path) -> None:
     """The vocabulary is all that the weights show of what they saw: it is that of train to the letter."""
-    min_count = load_tagger_config(CONFIGS / "report_tagger.toml").input.min_count
+    min_count = load_config(CONFIGS / "report_tagger.toml").input.min_count
     train = of_split(read_reports(shared_data), "train")
     shipped = read_vocabulary(REPOSITORY / "models" / NAME / "1" / VOCABULARY_FILE)
     assert tuple(shipped) == vocabulary_of(train, min_count)
