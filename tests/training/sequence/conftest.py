@@ -60,13 +60,13 @@ def write_stacks(folder: Path, rows: Sequence[Row], included: Mapping[int, Seque
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stacks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [stack_row(k) for k in range(PATIENTS * STACKS_EACH)]
     return write_stacks(tmp_path_factory.mktemp("stacks"), rows)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def recipe() -> SequenceConfig:
     """The shipped recipe with tiny networks for a few steps."""
     config = load_config(CONFIGS / "sequence.toml")
@@ -78,13 +78,13 @@ def recipe() -> SequenceConfig:
     return config.model_copy(update=changed)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def undisturbed(stacks_folder: Path, recipe: SequenceConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     train_sequences(stacks_folder, recipe, folder)
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(undisturbed: Path) -> TrainedSequences:
     return read_sequences(undisturbed)
