@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.serving.service import Service
 
@@ -19,6 +19,7 @@ ARGUMENTS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )
+PATIENCE_MS = 120_000  # a software renderer on cores that others use too
 
 
 @pytest.fixture(scope="package")
@@ -29,6 +30,14 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         yield browser
         browser.close()
+
+
+def patient_page(browser: Browser, width: int, height: int) -> Page:
+    """A new page, in English, on which everything may take its time."""
+    page = browser.new_page(viewport={"width": width, "height": height}, locale="en")
+    page.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    return page
 
 
 def watched(page: Page, service: Service, wrong: list[str]) -> None:

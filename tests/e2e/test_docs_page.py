@@ -13,7 +13,7 @@ from app.api.examples import SERIES
 from app.api.routes.docs import EXAMPLE_SLICE
 from benchmarks.serving.service import Service
 from phantoms.series import SLICES, slice_file
-from tests.e2e.conftest import watched
+from tests.e2e.conftest import patient_page, watched
 from tests.servers import OURS
 
 pytestmark = [pytest.mark.e2e, OURS]  # a page is what it is under any server
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e, OURS]  # a page is what it is under any server
 def page(browser: Browser, service: Service) -> Iterator[Page]:
     """A page that fails its test on any error of its own, on anything that its policy forbids, and on any request to
     elsewhere."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1600})
+    page = patient_page(browser, 1280, 1600)
     wrong: list[str] = []
     watched(page, service, wrong)
     page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))

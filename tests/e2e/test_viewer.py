@@ -22,14 +22,13 @@ from benchmarks.serving.service import Service
 from phantoms.series import NODULE_SLICES, SLICES
 from phantoms.slices import chest, derived_uid, dicom
 from tests.conftest import REPOSITORY
-from tests.e2e.conftest import watched
+from tests.e2e.conftest import patient_page, watched
 from tests.servers import OURS
 
 pytestmark = [pytest.mark.e2e, OURS]  # a page is what it is under any server
 SCREENSHOTS = REPOSITORY / "build" / "screenshots"
 KNOWN_SLICE, KNOWN_NODULE = "1-064.dcm", (386.0, 296.0)
 LONG_SERIES, MOST_BYTES = 600, 1_500_000_000
-PATIENCE_MS = 120_000  # a software renderer on cores that others use too
 
 
 def show(page: Page, name: str) -> None:
@@ -40,9 +39,7 @@ def show(page: Page, name: str) -> None:
 @pytest.fixture
 def page(browser: Browser, service: Service) -> Iterator[Page]:
     """The viewer, which fails its test on an error of its own, on what its policy forbids, and on other addresses."""
-    page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en")
-    page.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
+    page = patient_page(browser, 1440, 900)
     wrong: list[str] = []
     watched(page, service, wrong)
     page.goto(service.url("/"))

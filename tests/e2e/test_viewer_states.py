@@ -12,7 +12,8 @@ from app.api.routes.docs import EXAMPLE_SERIES
 from benchmarks.serving.service import Service
 from phantoms.slices import WINDOW_16_BIT, chest, picture, windowed
 from tests.conftest import REPOSITORY
-from tests.e2e.test_viewer import PATIENCE_MS, choose, judged, point_at
+from tests.e2e.conftest import patient_page
+from tests.e2e.test_viewer import choose, judged, point_at
 from tests.servers import OURS
 
 pytestmark = [pytest.mark.e2e, OURS]  # a page is what it is under any server
@@ -110,9 +111,7 @@ def refusals(page: Page) -> set[Refusal]:
 def seen(browser: Browser, service: Service) -> Seen:
     """One walk through all states."""
     assert AXE.is_file(), "axe-core is missing: make test-e2e gets it"
-    page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en")
-    page.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
+    page = patient_page(browser, 1440, 900)
 
     def with_strict_policy(route: Route) -> None:
         answer = route.fetch()
