@@ -262,6 +262,11 @@ class Settings(BaseSettings):
         """Whether a caller must show a key, a token or a client certificate."""
         return any((self.api_token, self.keys_file, self.jwt_issuer, self.tls_client_ca))
 
+    @property
+    def spool_limits(self) -> tuple[int, float, float, float, float]:
+        """What `delivery.spool.SpoolLimits` takes, in its order."""
+        return self.spool_mb * MEGABYTE, self.spool_hours, self.settle_seconds, self.quiet_seconds, self.late_hours
+
     @classmethod
     def load(cls) -> Self:
         """Read the environment; raises SettingsError naming the variable that cannot be used."""

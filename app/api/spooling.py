@@ -11,7 +11,7 @@ from app.api.rules import Rules
 from app.delivery.judging import SpoolWork
 from app.delivery.reconstructions import OnePerStudy
 from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.storage import readable_count
+from app.delivery.storage import RESULTS, SPOOL, readable_count
 from app.delivery.store import ResultStore
 from app.delivery.worker import Backoff, Delivery, DeliveryWork
 from app.inference.series_lane import SeriesLane
@@ -30,18 +30,11 @@ def delivery_of(
     folder: Path, settings: Settings, judge: Judge, lane: SeriesLane, metrics: Metrics, records: Records
 ) -> Delivery:
     """All of it, its work not begun; raises SettingsError for a folder or rules that cannot be used."""
-    limits = SpoolLimits(
-        settings.spool_mb * MEGABYTE,
-        settings.spool_hours,
-        settings.settle_seconds,
-        settings.quiet_seconds,
-        settings.late_hours,
-    )
     rules = rules_of(settings)
     routes = routes_of(settings, rules)
     state_folder(folder)
-    spool = Spool(folder / "spool", limits, metrics.quarantined.inc)
-    store = ResultStore(folder / "results.sqlite3")
+    spool = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits), metrics.quarantined.inc)
+    store = ResultStore(folder / RESULTS)
     _watch(spool, store, routes, metrics)
     names = [route.destination.name for route in routes]
     judge_series = SpooledJudge(

@@ -22,6 +22,7 @@ from app.audit.trail import AuditTrail, TrailOptions
 from app.cli.exits import OK
 from app.delivery.inbox import Inbox
 from app.delivery.spool import Spool, SpoolLimits
+from app.delivery.storage import RESULTS, SPOOL
 from app.delivery.store import ResultStore
 from app.dimse.desk import Bounds, Desk
 from app.errors import SettingsError, StartupError
@@ -103,14 +104,7 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 
 def _inbox(folder: Path, settings: Settings, metrics: DimseMetrics) -> Inbox:
     state_folder(folder)
-    limits = SpoolLimits(
-        settings.spool_mb * MEGABYTE,
-        settings.spool_hours,
-        settings.settle_seconds,
-        settings.quiet_seconds,
-        settings.late_hours,
-    )
-    spool, store = Spool(folder / "spool", limits), ResultStore(folder / "results.sqlite3")
+    spool, store = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits)), ResultStore(folder / RESULTS)
     metrics.storage_writable.set(store.watch.trouble is None)
     store.watch.on_change = metrics.storage_writable.set
     store.watch.mend = spool.make_places

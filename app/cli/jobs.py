@@ -18,14 +18,13 @@ from app.cli.exits import OK, SOME_FAILED
 from app.delivery.jobs import Found, Job, Jobs
 from app.delivery.kept import HOUR_S
 from app.delivery.spool import Spool, SpoolLimits
+from app.delivery.storage import RESULTS, SPOOL
 from app.delivery.store import GIVEN_UP, ResultStore
 from app.errors import InputError, SettingsError
 from app.imaging.header import Header, read_header
 from app.imaging.read import quiet_decoders
 from app.security.pseudonyms import KEY_FILE, load_key, pseudonym
-from app.settings import MEGABYTE, Settings
-
-DATABASE = "results.sqlite3"
+from app.settings import Settings
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -39,14 +38,14 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         return _find(jobs, folder, options) if options.action == "find" else _change(jobs, options)
     except sqlite3.Error as error:
         raise SettingsError(
-            found=f"{folder / DATABASE}, which cannot be used now: {error}",
+            found=f"{folder / RESULTS}, which cannot be used now: {error}",
             expected="the database of a service",
             remedy="Try again; the service's log says more.",
         ) from None
 
 
 def _folder(folder: Path | None) -> Path:
-    if folder is None or not (folder / DATABASE).is_file():
+    if folder is None or not (folder / RESULTS).is_file():
         raise SettingsError(
             found="no folder of a service",
             expected="one in which it keeps what it is sent",
@@ -63,14 +62,7 @@ def _folder(folder: Path | None) -> Path:
 
 
 def _jobs(folder: Path, settings: Settings) -> Jobs:
-    limits = SpoolLimits(
-        settings.spool_mb * MEGABYTE,
-        settings.spool_hours,
-        settings.settle_seconds,
-        settings.quiet_seconds,
-        settings.late_hours,
-    )
-    spool, store = Spool(folder / "spool", limits), ResultStore(folder / DATABASE)
+    spool, store = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits)), ResultStore(folder / RESULTS)
     return Jobs(spool, store, _series_uid_in, settings.result_hours * HOUR_S)
 
 

@@ -17,6 +17,8 @@ from typing import Final
 from app.errors import StorageFull, StorageUnavailable
 from app.private_files import FULL
 
+SPOOL: Final = "spool"  # in the service's folder, the places of spool and results
+RESULTS: Final = "results.sqlite3"
 ROOM_BYTES: Final = 4 << 20  # the results of one series, and what the database writes beside them
 LOOK_S: Final = 1.0  # between two looks at the disk: whoever waits for room waits for seconds
 FIRST_PAUSE_S: Final = 1.0
