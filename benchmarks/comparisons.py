@@ -39,6 +39,7 @@ from app.judgement.judge import Judge
 from app.judgement.parameters import Parameters
 from app.settings import Settings
 from app.telemetry import Metrics
+from benchmarks.proportions import in_words
 from benchmarks.scan.known import SCANS, read_known
 from benchmarks.scan.room import Room
 from benchmarks.scan_pairs import CHANGES, GROWN, PlantedBall, motion_of, moved, place_mm, with_balls
@@ -214,11 +215,11 @@ def tables(figures: Figures) -> str:
     for each in figures.outcomes:
         by_pair.setdefault(each.pair, []).append(each)
     same = [each for name in CHANGES for each in by_pair.get(name, [])]
-    without = _share(each.verdict != "grew" for each in same)
-    within = _share(each.ratio is not None and SHRINKAGE < each.ratio < GROWTH for each in same)
+    without = in_words(sum(each.verdict != "grew" for each in same), len(same))
+    within = in_words(sum(each.ratio is not None and SHRINKAGE < each.ratio < GROWTH for each in same), len(same))
     head = (
-        f"Of {len(same)} nodules in two scans of one day {without:.1%} are not said to have grown (target "
-        f"{TARGET:.0%}); {within:.1%} differ by less than 25 %.\n\n"
+        f"Of nodules in two scans of one day, {without} are not said to have grown (target {TARGET:.2f}); {within} "
+        "differ by less than 25 %. Intervals of 95 % as if nodules were independent; each stands in several pairs.\n\n"
         "| scans of one day | nodules | not `grew` | within 25 % | median of the ratio | balls without partner |\n"
         "|---|---|---|---|---|---|\n"
     )

@@ -9,4 +9,4 @@ uv=${UV:-.venv/bin/uv}
 "$uv" pip compile --quiet --resolution lowest-direct --extra openvino --extra tensorflow pyproject.toml \
     --no-header --no-annotate --no-emit-index-url -o "$folder/floors.txt"
 "$uv" pip install --quiet --python "$folder/bin/python" -r "$folder/floors.txt" \
-    pytest pytest-timeout hypothesis httpx httpx2 jsonschema openapi-spec-validator 'tritonclient[http]>=2.60,<2.68'
+    pytest pytest-timeout pytest-xdist hypothesis httpx httpx2 jsonschema openapi-spec-validator 'tritonclient[http]>=2.60,<2.68'

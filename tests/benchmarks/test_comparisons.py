@@ -86,7 +86,7 @@ def test_the_tables_count_what_was_said() -> None:
         registrations=(Registration(scan="a", moved_mm=17.58, error_mm=0.162, overlap=0.971),),
     )
     text = tables(figures)
-    assert "Of 4 nodules in two scans of one day 75.0% are not said to have grown (target 95%)" in text
+    assert "Of nodules in two scans of one day, 3 of 4 (0.75, 0.19 to 0.99) are not said to have grown" in text
     assert "| noise | 2 | 50.0% | 50.0% | 1.30 | 1 |" in text
     assert "| 2 | 2 | 50.0% | 0.0% | 25.0% | 0 |" in text
     assert "| a | 17.6 mm | 0.16 mm | 0.97 |" in text
