@@ -36,17 +36,7 @@ def delivery_of(
     spool = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits), metrics.quarantined.inc)
     store = ResultStore(folder / RESULTS)
     _watch(spool, store, routes, metrics)
-    names = [route.destination.name for route in routes]
-    judge_series = SpooledJudge(
-        judge,
-        partial(records.judged_spooled, destinations=names),
-        [route.order for route in routes],
-        rules.series,
-        _options(settings, rules),
-    )
-    one_per_study = None
-    if rules.series is not None and rules.series.one_per_study:
-        one_per_study = OnePerStudy(spool, store, rules.series.rank)
+    judge_series = _judge_series(judge, routes, rules, settings, records)
     judging = SpoolWork(
         spool,
         store,
@@ -58,7 +48,7 @@ def delivery_of(
         records.may_begin,
         judge_series.refused if settings.report_unprocessed else None,
         settings.results_mb * MEGABYTE,
-        one_per_study=one_per_study,
+        one_per_study=_one_per_study(spool, store, rules),
     )
     delivering = [
         DeliveryWork(
@@ -74,6 +64,20 @@ def delivery_of(
         for route in routes
     ]
     return Delivery(spool, store, judging, delivering, partial(pseudonym, load_key(folder)))
+
+
+def _judge_series(
+    judge: Judge, routes: Sequence[Route], rules: Rules, settings: Settings, records: Records
+) -> SpooledJudge:
+    names = [route.destination.name for route in routes]
+    judged = partial(records.judged_spooled, destinations=names)
+    return SpooledJudge(judge, judged, [route.order for route in routes], rules.series, _options(settings, rules))
+
+
+def _one_per_study(spool: Spool, store: ResultStore, rules: Rules) -> OnePerStudy | None:
+    if rules.series is None or not rules.series.one_per_study:
+        return None
+    return OnePerStudy(spool, store, rules.series.rank)
 
 
 def _options(settings: Settings, rules: Rules) -> ResultOptions:

@@ -36,7 +36,7 @@ def sources_of(source: Path) -> Iterator[Path]:
 
     An index is a file of text. A line names a folder, a zip or a DICOM file, seen from the index's folder.
     """
-    if os.path.isdir(source) or not _is_text(_head(source)):  # noqa: PTH112  # Path.is_dir raises where it may not look
+    if _is_folder(source) or not _is_text(_head(source)):
         yield source
         return
     with source.open(encoding="utf-8", errors="surrogateescape") as lines:
@@ -46,13 +46,17 @@ def sources_of(source: Path) -> Iterator[Path]:
                 yield Path(os.path.normpath(source.parent / name))
 
 
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112  # Path.is_dir raises where it may not look
+
+
 def sightings(source: Path, kept_out: Path) -> Iterator[Sighting | None]:
     """The files of a folder, and of those below but `kept_out`, or a file itself; None for each that does not count.
 
     Folders and names come in the order of their characters, so that two walks see the same. Links to files are
     followed, links to folders are not, as they may lead round. Names that begin with a dot do not count.
     """
-    if not os.path.isdir(source):  # noqa: PTH112
+    if not _is_folder(source):
         yield sighting(source)
         return
     unread: list[OSError] = []

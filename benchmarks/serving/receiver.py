@@ -10,6 +10,7 @@ from email import message_from_bytes
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from socketserver import BaseServer
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -60,13 +61,18 @@ def receiving(receiver: Receiver) -> Iterator[Receiver]:
         def log_message(self, *_: object) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", receiver.port), Handler)
-    receiver.port = server.server_port
+    with ThreadingHTTPServer(("127.0.0.1", receiver.port), Handler) as server, at_work(server):
+        receiver.port = server.server_port
+        yield receiver
+
+
+@contextmanager
+def at_work(server: BaseServer) -> Iterator[None]:
+    """Have a thread serve what comes."""
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield receiver
+        yield
     finally:
         server.shutdown()
         thread.join()
-        server.server_close()

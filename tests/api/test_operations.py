@@ -17,10 +17,12 @@ from starlette.testclient import TestClient
 from app import errors
 from app.api.examples import REJECTED, SERIES, SUSPECTED
 from app.api.problems import PROBLEMS
+from app.api.routes import predict
 from app.errors import BundleError, LungscopeError
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry import JsonFormatter
+from benchmarks.serving.service import eventually
 from tests.api.conftest import ON_NODULE, declared, wait_until_ready
 from tests.fakes import CARD, ArithmeticBackend, arithmetic_backends, write_models
 
@@ -159,6 +161,24 @@ def test_every_operation_is_documented(client: TestClient) -> None:
     assert {"application/json", "application/x-ndjson"} <= set(studies["responses"]["200"]["content"])
     files = studies["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["files"]
     assert (files["type"], files["items"]["format"]) == ("array", "binary")
+
+
+def test_the_contract_is_written_before_anybody_asks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.main.CONTRACT_AFTER_S", 0.0)
+    app = create_app(settings, backends=arithmetic_backends())
+    with TestClient(app):
+        assert eventually(lambda: hasattr(app.state, "contract"))
+
+
+def test_an_application_that_ends_before_writes_no_contract_and_builds_no_route_anew(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.main.CONTRACT_AFTER_S", 3600.0)
+    app = create_app(settings, backends=arithmetic_backends())
+    with TestClient(app) as client:
+        wait_until_ready(client)
+    assert not hasattr(app.state, "contract")
+    assert predict.ROUTE in app.router.routes
 
 
 def test_examples_on_the_docs_page_are_true() -> None:

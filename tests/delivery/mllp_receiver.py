@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import socketserver
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import hl7
+
+from benchmarks.serving.receiver import at_work
 
 START, END = b"\x0b", b"\x1c\r"
 Answer = Callable[[hl7.Message], bytes | None]  # the bytes to send, None to close the connection without a word
@@ -66,12 +67,6 @@ def receiving_mllp(receiver: MllpReceiver, tls: ssl.SSLContext | None = None) ->
         def handle_error(self, *_: object) -> None:
             """The sender broke off."""
 
-    with Server(("127.0.0.1", receiver.port), Handler) as server:
+    with Server(("127.0.0.1", receiver.port), Handler) as server, at_work(server):
         receiver.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield receiver
-        finally:
-            server.shutdown()
-            thread.join()
+        yield receiver
