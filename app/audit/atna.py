@@ -53,6 +53,7 @@ KINDS: Final[dict[str, Kind]] = {
     "retrieve_results": Kind(ACCESSED, "R"),
     "store": Kind(TRANSFERRED, "C"),
     "deliver": Kind(TRANSFERRED, "R"),
+    "cancel": Kind(ACCESSED, "D"),
     "find_results": Kind(QUERY, "E"),
     "refuse": Kind(ACCESSED, "R"),
 }

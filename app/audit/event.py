@@ -21,6 +21,7 @@ Operation = Literal[
     "find_results",
     "retrieve_results",
     "deliver",
+    "cancel",
     "refuse",
 ]
 SERVICE: Final = "service"  # who acts when nobody asked: the service itself
