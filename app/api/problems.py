@@ -109,6 +109,7 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.NotAcceptable: (HTTPStatus.NOT_ACCEPTABLE, "No acceptable format"),
     errors.DicomwebOff: (HTTPStatus.NOT_IMPLEMENTED, "DICOMweb is not set up"),
     errors.JobsOff: (HTTPStatus.NOT_IMPLEMENTED, "Jobs are not set up"),
+    errors.PullOff: (HTTPStatus.NOT_IMPLEMENTED, "Nothing is fetched here"),
     errors.DecoderUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "No decoder"),
     errors.SecondOpinionOff: (HTTPStatus.NOT_IMPLEMENTED, "No second opinions here"),
     errors.SpoolFull: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many series waiting"),
@@ -142,7 +143,7 @@ OF_ARCHIVES: Final = (
     errors.SeriesTooLarge,
     errors.UnsupportedArchive,
 )
-OF_JOBS: Final = (errors.JobNotCancellable, errors.JobsOff, errors.UnknownJob)
+OF_JOBS: Final = (errors.JobNotCancellable, errors.JobsOff, errors.PullOff, errors.UnknownJob)
 OF_STORAGE: Final = (errors.SpoolFull, errors.StorageFull, errors.StorageUnavailable, errors.UnknownResult, *OF_JOBS)
 
 

@@ -110,6 +110,7 @@ REMEDIES: Final[dict[str, str]] = {
     "unsupported_http_version": "Use HTTP/1.1.",
     "dicomweb_off": "The operator can switch it on: `LUNGSCOPE_SPOOL_DIR`.",
     "jobs_off": "The operator can switch them on: `LUNGSCOPE_SPOOL_DIR`; leave out `async` meanwhile.",
+    "pull_off": "The operator can name an archive: `LUNGSCOPE_PULL_URL`; send the files meanwhile.",
     "second_opinion_off": "Leave out `second_opinion`.",
     "model_loading": "Wait until `/health/ready` answers 200.",
     "overloaded": AGAIN,

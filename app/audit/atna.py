@@ -54,6 +54,7 @@ KINDS: Final[dict[str, Kind]] = {
     "store": Kind(TRANSFERRED, "C"),
     "deliver": Kind(TRANSFERRED, "R"),
     "cancel": Kind(ACCESSED, "D"),
+    "pull": Kind(QUERY, "E"),
     "find_results": Kind(QUERY, "E"),
     "refuse": Kind(ACCESSED, "R"),
 }

@@ -22,6 +22,7 @@ Operation = Literal[
     "retrieve_results",
     "deliver",
     "cancel",
+    "pull",
     "refuse",
 ]
 SERVICE: Final = "service"  # who acts when nobody asked: the service itself

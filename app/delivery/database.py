@@ -67,6 +67,9 @@ CREATE TABLE IF NOT EXISTS submissions (
 CREATE TABLE IF NOT EXISTS submitted_series (
     submission TEXT NOT NULL REFERENCES submissions ON DELETE CASCADE, name TEXT NOT NULL,
     PRIMARY KEY (submission, name));
+CREATE TABLE IF NOT EXISTS pulls (
+    submission TEXT PRIMARY KEY REFERENCES submissions ON DELETE CASCADE, study_uid TEXT NOT NULL,
+    series_uids TEXT NOT NULL, attempts INTEGER NOT NULL, due_at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS submissions_by_series ON submitted_series (name);
 COMMIT;
 """

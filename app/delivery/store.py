@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.delivery.clock_steps import ClockReading
+from app.delivery.pulls import Pulls
 from app.delivery.series_states import KNOWN_S, Settled
-from app.delivery.submissions import Submissions
 from app.errors import SpoolFull
 from app.reports.result import ObjectKind, ResultObject
 
@@ -43,7 +43,7 @@ class Owed:
     code: str = ""
 
 
-class ResultStore(Submissions):
+class ResultStore(Pulls):
     """The database of results, of what became of each series, and of jobs."""
 
     def put(
@@ -199,7 +199,8 @@ class ResultStore(Submissions):
                 most_of |= dict.fromkeys(("known_series", "cases"), KNOWN_S)
                 for table, most_s in most_of.items():
                     connection.execute(f"UPDATE {table} SET expires_at = min(expires_at + ?, ?)", (later, now + most_s))
-                connection.execute("UPDATE deliveries SET due_at = min(due_at, ?)", (now,))
+                for table in ("deliveries", "pulls"):
+                    connection.execute(f"UPDATE {table} SET due_at = min(due_at, ?)", (now,))
         return step_s
 
     def make_room(self, most_bytes: int) -> bool:

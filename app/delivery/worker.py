@@ -157,11 +157,13 @@ class Delivery(Inbox):
         judging: SpoolWork,
         delivering: Sequence[DeliveryWork],
         hashed: Callable[[str, str], str],
+        pull: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__(spool, store, hashed, most_bytes=judging.most_bytes, keep_hours=judging.keep_hours)
         self._threads = [
             Repeating("judging", judging.step),
             *(Repeating(f"delivering to {each.destination.name}", each.step) for each in delivering),
+            *(Repeating("fetching", step) for step in (pull,) if step is not None),
         ]
 
     def start(self) -> None:
@@ -191,6 +193,8 @@ class Delivery(Inbox):
         """Delete the series of a job that nobody judges yet; whether it is cancelled now, or was before."""
         if submission.state == CANCELLED:
             return True
+        if submission.state == "received":
+            return self.store.withdraw_pull(submission.id)
         if submission.state != "sent" or not self.spool.withdraw(submission.series, submission.id):
             return False
         self.store.withdrawn(submission)

@@ -24,6 +24,7 @@ from app.errors.connections import UnsupportedVersion as UnsupportedVersion
 from app.errors.connections import UrlTooLong as UrlTooLong
 from app.errors.jobs import JobNotCancellable as JobNotCancellable
 from app.errors.jobs import JobsOff as JobsOff
+from app.errors.jobs import PullOff as PullOff
 from app.errors.jobs import UnknownJob as UnknownJob
 from app.errors.rules import LeftOutByRules as LeftOutByRules
 from app.errors.rules import OtherReconstruction as OtherReconstruction

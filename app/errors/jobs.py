@@ -9,6 +9,10 @@ class JobsOff(LungscopeError, code="jobs_off"):
     """The operator has not named a folder in which jobs could wait."""
 
 
+class PullOff(LungscopeError, code="pull_off"):
+    """The operator has not named an archive from which series are fetched."""
+
+
 class UnknownJob(LungscopeError, code="unknown_job"):
     """No job has that id, or none any more."""
 

@@ -34,6 +34,7 @@ from app.errors import (
     JobsOff,
     MixedSeries,
     NoCtSlices,
+    PullOff,
     UnknownJob,
     UnknownModel,
     UnknownResult,
@@ -51,12 +52,13 @@ PATH: Final = "/v1/jobs"
 EXAMPLE_ID: Final = "5d0b5f9e-6a3f-4c55-9a1c-0d1b4a1f7f0e"
 NEVER: Final = (
     *(kind for kind in OF_OTHERS if not issubclass(kind, JobsOff | UnknownJob | JobNotCancellable)),
-    *(DicomwebOff, UnknownModel, UnknownResult, UnknownVersion),
+    *(DicomwebOff, PullOff, UnknownModel, UnknownResult, UnknownVersion),
 )
 STATES: Final = (
-    "`waiting` for its turn, `judging`, `judged`, `delivering`, `delivered` to every destination, `unfit` (`code` says "
-    "why it cannot be judged, as for `/v1/studies`), `left_out` by the operator's rules, `failed`, or `cancelled`. "
-    "With `judged` or later each series has its `result`: the answer of `/v1/studies`."
+    "`received` while it is still to be fetched, `waiting` for its turn, `judging`, `judged`, `delivering`, "
+    "`delivered` to every destination, `unfit` (`code` says why it cannot be judged, as for `/v1/studies`), "
+    "`left_out` by the operator's rules, `failed`, or `cancelled`. With `judged` or later each series has its "
+    "`result`: the answer of `/v1/studies`."
 )
 
 
@@ -182,8 +184,12 @@ async def submit(request: Request, services: Services) -> Response:
     counts = {"stored": len(intake.stored), "left_out": len(intake.left_out), "unreadable": unreadable}
     await put_on_record(services, request, "store", intake.subject(), counts)
     content = AcceptedOut(id=job, state="waiting", instances=counts).model_dump(mode="json")
-    location = f"{request.scope.get('root_path', '')}{PATH}/{job}"
-    return JSONResponse(content, HTTPStatus.ACCEPTED, headers={"Location": location})
+    return JSONResponse(content, HTTPStatus.ACCEPTED, headers={"Location": location_of(request, job)})
+
+
+def location_of(request: Request, job: str) -> str:
+    """The path of a job, as the client sees it."""
+    return f"{request.scope.get('root_path', '')}{PATH}/{job}"
 
 
 def _require_files_alone(upload: StudyUpload) -> None:
