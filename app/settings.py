@@ -175,7 +175,7 @@ class Settings(BaseSettings):
         str | None, Field(pattern=FHIR_SYSTEM, description="FHIR system (URI) of the accession numbers")
     ] = None
     fhir_pdf: Annotated[bool, Field(description="bundles for the FHIR server hold the case report as PDF")] = False
-    spool_dir: Annotated[Path | None, Field(description="folder for what DICOMweb brings and for results")] = None
+    spool_dir: Annotated[Path | None, Field(description="folder for what DICOMweb and jobs bring, and results")] = None
     spool_mb: Annotated[int, Field(ge=1, description="most MB of instances waiting to be judged")] = 20_480
     spool_hours: Annotated[int, Field(ge=1, le=8760, description="age at which an unjudged series is dropped")] = 24
     settle_seconds: Annotated[float, Field(ge=0, le=600, description="pause after a request with a series")] = 3
