@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -15,7 +17,7 @@ from app.delivery.pulls import Pull
 from app.delivery.source import NotFetched
 from app.delivery.spool import Reception
 from app.delivery.worker import Backoff
-from app.errors import SpoolFull, Unavailable
+from app.errors import Unavailable
 from app.locks import held_if_free
 from app.telemetry import Metrics
 
@@ -32,7 +34,7 @@ class Fetched:
     accessions: Mapping[str, str]
 
 
-# Fetches what a pull names into a reception; raises NotFetched, and SpoolFull.
+# Fetches what a pull names into a reception; raises NotFetched, and Unavailable.
 Fetch: TypeAlias = Callable[[Pull, Reception], Fetched]
 
 
@@ -78,9 +80,13 @@ class PullWork:
             self.metrics.pulls("retry").inc()
             store.postpone_pull(pull.job, now + self.backoff.pause_s(pull.attempts + 1), error.code)
             return False
-        except SpoolFull as error:
+        except Unavailable as error:  # no fault of the job
             store.postpone_pull(pull.job, now + self.backoff.pause_s(1), error.code, forgiven=True)
             return False
+        except (OSError, sqlite3.Error):
+            with suppress(OSError, sqlite3.Error):
+                store.postpone_pull(pull.job, now, pull.code, forgiven=True)
+            raise
         self.inbox.watch.succeeded()
         self.metrics.pulls("fetched").inc()
         if not store.end_pull(pull.job):  # cancelled meanwhile

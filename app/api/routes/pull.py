@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from app import telemetry
 from app.api.deps import Services, ServicesDep, authorise
 from app.api.negotiation import JSON, media_ranges
-from app.api.problems import OF_FORMS, responses_for
+from app.api.problems import OF_ARCHIVES, OF_FORMS, responses_for
 from app.api.pulling import MAX_SERIES
 from app.api.routes import jobs
 from app.api.routes.dicomweb import put_on_record
@@ -57,7 +57,7 @@ class PulledOut(BaseModel):
     state: JobState = Field(examples=["received"])
 
 
-NEVER: Final = (*jobs.NEVER, *OF_FORMS, UnusableTensors)
+NEVER: Final = (*(kind for kind in jobs.NEVER if kind is not PullOff), *OF_FORMS, *OF_ARCHIVES, UnusableTensors)
 BODY: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {JSON: {"schema": PullIn.model_json_schema()}}},
 }
