@@ -67,9 +67,12 @@ class Submissions(SeriesStates):
 
     def submission(self, job: str) -> Submission | None:
         """The job with this id."""
-        rows = self._rows("SELECT id, request_id, state, code, created_at FROM submissions WHERE id = ?", job)
+        rows = self._rows("SELECT request_id, state, code, created_at FROM submissions WHERE id = ?", job)
+        if not rows:
+            return None
         named = self._rows("SELECT name FROM submitted_series WHERE submission = ? ORDER BY rowid", job)
-        return Submission(*rows[0], tuple(row[0] for row in named)) if rows else None
+        ((request_id, state, code, created_at),) = rows
+        return Submission(job, request_id, state, code, created_at, tuple(name for (name,) in named))
 
     def is_asked_for(self, name: str) -> bool:
         """Whether a job asks for the answer about a series, by its name in the spool."""

@@ -281,12 +281,13 @@ def test_what_is_no_series_is_refused_and_nothing_of_it_kept(
     assert list((tmp_path / "state" / "spool" / "incoming").iterdir()) == []
 
 
-def test_a_job_needs_no_place_for_a_series(patient: TestClient, series: list[bytes]) -> None:
+def test_a_job_needs_no_place_for_a_series(tmp_path: Path, series: list[bytes]) -> None:
     """Every one is taken; who waits for the answer is refused."""
-    services = patient.app.state.services  # type: ignore[attr-defined]  # what create_app made
-    with services.lane.slot(), services.lane.slot(), services.lane.slot(), services.lane.slot():
-        assert problem(patient.post("/v1/studies", files=parts(series[:2]))) == (503, "overloaded")
-        submit(patient, series)
+    with started(tmp_path, settle_seconds=LATER_S, max_series=1) as client:
+        services = client.app.state.services  # type: ignore[attr-defined]  # what create_app made
+        with services.lane.slot():
+            assert problem(client.post("/v1/studies", files=parts(series[:2]))) == (503, "overloaded")
+            submit(client, series)
 
 
 def test_without_a_folder_jobs_are_off_and_the_answer_names_the_setting(tmp_path: Path, series: list[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Jobs of the real service with two workers: each that was taken on is answered, whoever is killed meanwhile."""
+"""Jobs of the real service: each that was taken on is answered, whoever is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def series(number: int) -> list[bytes]:
     return [slice_file(n, SOPInstanceUID=derived_uid(f"slice {number} {n}"), **own) for n in range(SLICES)]
 
 
-def start(folder: Path, settle_s: int = 0) -> Service:
+def start(folder: Path, workers: int, settle_s: int = 0) -> Service:
     environment = {"LUNGSCOPE_SPOOL_DIR": str(folder), "LUNGSCOPE_SETTLE_SECONDS": str(settle_s)}
-    service = Service(workers=2, environment=environment)
-    for _ in range(2):
+    service = Service(workers=workers, environment=environment)
+    for _ in range(workers):
         service.wait_until_ready()
     return service
 
@@ -57,12 +57,12 @@ def kill(pids: list[int]) -> None:
 
 def test_jobs_survive_the_death_of_every_process(tmp_path: Path) -> None:
     http = urllib3.PoolManager(timeout=PATIENCE_S, retries=urllib3.Retry(connect=20, read=20, backoff_factor=0.1))
-    first = start(tmp_path, settle_s=600)
+    first = start(tmp_path, workers=1, settle_s=600)
     paths = [submit(http, first, series(number)) for number in range(JOBS)]
     assert {job_of(http, first, path)["state"] for path in paths} == {"waiting"}
-    kill([first.process.pid, *(pid for pid in tree_of(first.process.pid) if pid != first.process.pid)])
+    kill(sorted(tree_of(first.process.pid)))
     first.end()
-    second = start(tmp_path)
+    second = start(tmp_path, workers=2)
     try:
         eventually(lambda: len(list((tmp_path / "spool" / "judging").iterdir())))
         kill(sorted(children(second)))  # while they judge
