@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def job_of(http: urllib3.PoolManager, service: Service, path: str) -> dict[str, 
 
 def kill(pids: list[int]) -> None:
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ended with what it was forked from
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_jobs_survive_the_death_of_every_process(tmp_path: Path) -> None:
