@@ -29,9 +29,11 @@ from app.api.routes import (
     dicomweb,
     docs,
     health,
+    jobs,
     models,
     pixels,
     predict,
+    pull,
     reports,
     results,
     retrieval,
@@ -115,7 +117,7 @@ def create_app(
         lifespan=_lifespan(services, decoder, sharing, cores, on_fatal, load_first=load_first),
     )
     app.state.services = services
-    off = [] if settings.spool_dir is not None else [dicomweb.ROOT]
+    off = [] if settings.spool_dir is not None else [jobs.PATH, pull.PATH, dicomweb.ROOT]
     asked = refused_with(services.callers, settings)
     app.openapi = lambda: contract.write(app, guarded=services.callers.guarded, asked=asked, off=off)  # type: ignore[method-assign]  # FastAPI documents this way to change it
     _add_routes(app, services, trusted_hosts(settings))
@@ -140,9 +142,9 @@ def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
         allow_scripts_of(app, origins)
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
-    of_dicomweb = (dicomweb, results, retrieval)
+    of_spool = (jobs, pull, dicomweb, results, retrieval)
     of_series = (studies, comparisons, pixels)
-    for module in (predict, *of_series, reports, models, dialects, health, *of_dicomweb, docs, viewer):
+    for module in (predict, *of_series, reports, models, dialects, health, *of_spool, docs, viewer):
         # As they are: `include_router` builds each anew for each application, a fifth of a second in all.
         app.router.routes.extend(module.router.routes)
     docs.mount_assets(app)

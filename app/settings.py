@@ -175,7 +175,7 @@ class Settings(BaseSettings):
         str | None, Field(pattern=FHIR_SYSTEM, description="FHIR system (URI) of the accession numbers")
     ] = None
     fhir_pdf: Annotated[bool, Field(description="bundles for the FHIR server hold the case report as PDF")] = False
-    spool_dir: Annotated[Path | None, Field(description="folder for what DICOMweb brings and for results")] = None
+    spool_dir: Annotated[Path | None, Field(description="folder for what DICOMweb and jobs bring, and results")] = None
     spool_mb: Annotated[int, Field(ge=1, description="most MB of instances waiting to be judged")] = 20_480
     spool_hours: Annotated[int, Field(ge=1, le=8760, description="age at which an unjudged series is dropped")] = 24
     settle_seconds: Annotated[float, Field(ge=0, le=600, description="pause after a request with a series")] = 3
@@ -209,6 +209,11 @@ class Settings(BaseSettings):
         None
     )
     deliver_dimse_tls: Annotated[bool, Field(description="whether that archive is spoken to by TLS")] = False
+    pull_url: Annotated[HttpUrl | None, Field(description="DICOMweb root from which /v1/pull fetches")] = None
+    pull_token: Annotated[SecretStr | None, Field(description="bearer token for it")] = None
+    pull_user: Annotated[str | None, Field(description="or user")] = None
+    pull_password: Annotated[SecretStr | None, Field(description="and password")] = None
+    pull_seconds: Annotated[int, Field(ge=1, le=86_400, description="longest time to fetch one series")] = 600
     ca_file: Annotated[FilePath | None, Field(description="authorities that destinations are checked with")] = None
     verify_tls: Annotated[bool, Field(description="false takes any certificate of a destination")] = True
     signing_key: Annotated[
@@ -291,8 +296,9 @@ class Settings(BaseSettings):
             "Generate one: openssl rand -hex 32.",
         )
         yield (
-            self.spool_dir is None and (self.rules or self.pacs_url or self.fhir_url or self.deliver_dimse),
-            "LUNGSCOPE_RULES, or a destination for results, without LUNGSCOPE_SPOOL_DIR",
+            not self.spool_dir
+            and (self.rules or self.pacs_url or self.fhir_url or self.deliver_dimse or self.pull_url),
+            "LUNGSCOPE_RULES, LUNGSCOPE_PULL_URL, or a destination for results, without LUNGSCOPE_SPOOL_DIR",
             "a folder in which series and results wait",
             "Set LUNGSCOPE_SPOOL_DIR to a folder on a local disk.",
         )

@@ -213,6 +213,9 @@ class _DeliveryMetrics:
         self.deliveries = _by_labels(
             Counter("lungscope_deliveries", "Attempts to send a result.", ["destination", "outcome"], registry=registry)
         )
+        self.pulls = _by_labels(
+            Counter("lungscope_pulls", "Attempts to fetch the series of a job.", ["outcome"], registry=registry)
+        )
         self.deliveries_waiting = _by_labels(
             Gauge(
                 "lungscope_deliveries_waiting",

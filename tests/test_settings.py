@@ -9,7 +9,7 @@ import pytest
 from app.errors import SettingsError
 from app.settings import Settings
 
-SECRETS = ("API_TOKEN", "PACS_TOKEN", "PACS_PASSWORD", "FHIR_TOKEN", "FHIR_PASSWORD")
+SECRETS = ("API_TOKEN", "PACS_TOKEN", "PACS_PASSWORD", "FHIR_TOKEN", "FHIR_PASSWORD", "PULL_TOKEN", "PULL_PASSWORD")
 
 
 @pytest.mark.parametrize("name", SECRETS)

@@ -117,4 +117,5 @@ def _declare_headers(operation: dict[str, Any]) -> None:
             **HEADERS.get(status, {}),
             **(OF_JUDGEMENTS if has_language and status == "200" else {}),
         }
-        response["headers"] = {name: {"description": text, "schema": {"type": "string"}} for name, text in told.items()}
+        declared = {name: {"description": text, "schema": {"type": "string"}} for name, text in told.items()}
+        response["headers"] = {**response.get("headers", {}), **declared}

@@ -59,10 +59,10 @@ def routes_of(settings: Settings, rules: Rules) -> list[Route]:
         return [_route(settings, rule) for rule in rules.destination]
     routes = []
     if settings.pacs_url is not None:
-        access = _access(settings, settings.pacs_url, settings.pacs_token, settings.pacs_user, settings.pacs_password)
+        access = access_of(settings, settings.pacs_url, settings.pacs_token, settings.pacs_user, settings.pacs_password)
         routes.append(Route(StowDestination(access), Order("pacs", "dicom"), settings.retry_seconds))
     if settings.fhir_url is not None:
-        access = _access(settings, settings.fhir_url, settings.fhir_token, settings.fhir_user, settings.fhir_password)
+        access = access_of(settings, settings.fhir_url, settings.fhir_token, settings.fhir_user, settings.fhir_password)
         routes.append(Route(FhirDestination(access), Order("fhir", "fhir"), settings.retry_seconds))
     if settings.deliver_dimse is not None:
         archive = _dimse(settings, "dimse", settings.deliver_dimse, tls=settings.deliver_dimse_tls)
@@ -74,13 +74,13 @@ def _route(settings: Settings, rule: DestinationRule) -> Route:
     retry_s = rule.retry_seconds or settings.retry_seconds
     match rule:
         case StowRule():
-            destination: Destination = StowDestination(_access_of(settings, rule), rule.name)
+            destination: Destination = StowDestination(_access_by(settings, rule), rule.name)
             return Route(destination, Order(rule.name, "dicom", rule.language, rule.objects), retry_s)
         case DimseRule():
             destination = _dimse(settings, rule.name, rule.archive, tls=rule.tls)
             return Route(destination, Order(rule.name, "dicom", rule.language, rule.objects), retry_s)
         case FhirRule():
-            return Route(FhirDestination(_access_of(settings, rule), rule.name), Order(rule.name, "fhir"), retry_s)
+            return Route(FhirDestination(_access_by(settings, rule), rule.name), Order(rule.name, "fhir"), retry_s)
         case WebhookRule():
             order = Order(rule.name, "json", rule.language, identifiers=rule.identifiers)
             return Route(_webhook(settings, rule), order, retry_s)
@@ -101,12 +101,12 @@ def _webhook(settings: Settings, rule: WebhookRule) -> Destination:
             expected="standardwebhooks",
             remedy="Install lungscope[doors].",
         ) from None
-    return WebhookDestination(rule.name, _access(settings, rule.url), _secret(rule.secret_file) or "")
+    return WebhookDestination(rule.name, access_of(settings, rule.url), _secret(rule.secret_file) or "")
 
 
 def _hl7(settings: Settings, rule: Hl7Rule) -> Destination:
     address = urlsplit(rule.url)
-    access = _access(settings, rule.url) if address.scheme == "mllps" else None
+    access = access_of(settings, rule.url) if address.scheme == "mllps" else None
     try:
         return Hl7Destination(rule.name, Endpoint(address.hostname or "", address.port or 0, access))
     except ValueError:  # of the port
@@ -117,7 +117,7 @@ def _hl7(settings: Settings, rule: Hl7Rule) -> Destination:
         ) from None
 
 
-def _access_of(settings: Settings, rule: StowRule | FhirRule) -> Access:
+def _access_by(settings: Settings, rule: StowRule | FhirRule) -> Access:
     token, password = _secret(rule.token_file), _secret(rule.password_file)
     return Access(str(rule.url), token, rule.user, password, settings.ca_file, settings.verify_tls)
 
@@ -137,13 +137,14 @@ def _dimse(settings: Settings, name: str, archive: str, *, tls: bool) -> Destina
     return DimseDestination(Peer.parse(archive, context), settings.dimse_title, name)
 
 
-def _access(
+def access_of(
     settings: Settings,
     url: HttpUrl | str,
     token: SecretStr | None = None,
     user: str | None = None,
     password: SecretStr | None = None,
 ) -> Access:
+    """How to reach a server of the operator's, with the credentials for it and the authorities of the settings."""
     return Access(
         str(url),
         token.get_secret_value() if token else None,

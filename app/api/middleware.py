@@ -176,7 +176,7 @@ class BelowRoot:
 def record(metrics: telemetry.Metrics, scope: Scope, status: int, seconds: float) -> None:
     # The route's template, never the path: a path may name a study, and metrics need few labels.
     route = getattr(scope.get("route"), "path", "unknown")
-    method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
+    method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "DELETE", "OPTIONS") else "other"
     metrics.requests(method, route, status).inc()
     metrics.latency(route).observe(seconds)
     if logger.isEnabledFor(logging.INFO):

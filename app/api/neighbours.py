@@ -13,7 +13,7 @@ from app.errors import SettingsError
 from app.security.scopes import OPERATIONS
 
 SENT: Final = ("Authorization", "Content-Type", "X-Request-ID")  # beside what browsers send of themselves
-READ: Final = ("X-Request-ID", "Retry-After", "WWW-Authenticate", "Warning", RECEIPT_HEADER)
+READ: Final = ("X-Request-ID", "Location", "Retry-After", "WWW-Authenticate", "Warning", RECEIPT_HEADER)
 
 
 def allow_scripts_of(app: FastAPI, origins: Collection[str]) -> None:
@@ -22,7 +22,7 @@ def allow_scripts_of(app: FastAPI, origins: Collection[str]) -> None:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=sorted(origins),
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "DELETE"],
         allow_headers=SENT,
         expose_headers=READ,
     )

@@ -104,8 +104,12 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.PriorAfterCurrent: (HTTPStatus.UNPROCESSABLE_ENTITY, "The prior is the later one"),
     errors.ModelLoading: (HTTPStatus.SERVICE_UNAVAILABLE, "The model is not ready"),
     errors.UnknownResult: (HTTPStatus.NOT_FOUND, "No such result"),
+    errors.UnknownJob: (HTTPStatus.NOT_FOUND, "No such job"),
+    errors.JobNotCancellable: (HTTPStatus.CONFLICT, "The job cannot be cancelled"),
     errors.NotAcceptable: (HTTPStatus.NOT_ACCEPTABLE, "No acceptable format"),
     errors.DicomwebOff: (HTTPStatus.NOT_IMPLEMENTED, "DICOMweb is not set up"),
+    errors.JobsOff: (HTTPStatus.NOT_IMPLEMENTED, "Jobs are not set up"),
+    errors.PullOff: (HTTPStatus.NOT_IMPLEMENTED, "Nothing is fetched here"),
     errors.DecoderUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "No decoder"),
     errors.SecondOpinionOff: (HTTPStatus.NOT_IMPLEMENTED, "No second opinions here"),
     errors.SpoolFull: (HTTPStatus.SERVICE_UNAVAILABLE, "Too many series waiting"),
@@ -139,7 +143,8 @@ OF_ARCHIVES: Final = (
     errors.SeriesTooLarge,
     errors.UnsupportedArchive,
 )
-OF_STORAGE: Final = (errors.SpoolFull, errors.StorageFull, errors.StorageUnavailable, errors.UnknownResult)
+OF_JOBS: Final = (errors.JobNotCancellable, errors.JobsOff, errors.PullOff, errors.UnknownJob)
+OF_STORAGE: Final = (errors.SpoolFull, errors.StorageFull, errors.StorageUnavailable, errors.UnknownResult, *OF_JOBS)
 
 
 class Problem(BaseModel):

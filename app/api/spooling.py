@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from app.api.destinations import Route, routes_of, rules_of
+from app.api.pulling import fetching_of
 from app.api.rules import Rules
+from app.delivery.inbox import Inbox
 from app.delivery.judging import SpoolWork
+from app.delivery.pulling import PullWork
 from app.delivery.reconstructions import OnePerStudy
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.storage import RESULTS, SPOOL, readable_count
@@ -63,7 +66,19 @@ def delivery_of(
         )
         for route in routes
     ]
-    return Delivery(spool, store, judging, delivering, partial(pseudonym, load_key(folder)))
+    hashed = partial(pseudonym, load_key(folder))
+    inbox = Inbox(spool, store, hashed, most_bytes=judging.most_bytes, keep_hours=judging.keep_hours)
+    return Delivery(spool, store, judging, delivering, hashed, _pull(folder, settings, inbox, metrics, records))
+
+
+def _pull(
+    folder: Path, settings: Settings, inbox: Inbox, metrics: Metrics, records: Records
+) -> Callable[[], bool] | None:
+    """What fetches for jobs; None where there is no archive to fetch from."""
+    if (fetch := fetching_of(settings, records)) is None:
+        return None
+    backoff = Backoff(settings.retry_seconds)
+    return PullWork(inbox, fetch, folder / "fetching.lock", backoff, metrics, records.may_begin).step
 
 
 def _judge_series(

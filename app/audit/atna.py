@@ -53,6 +53,8 @@ KINDS: Final[dict[str, Kind]] = {
     "retrieve_results": Kind(ACCESSED, "R"),
     "store": Kind(TRANSFERRED, "C"),
     "deliver": Kind(TRANSFERRED, "R"),
+    "cancel": Kind(ACCESSED, "D"),
+    "pull": Kind(QUERY, "E"),
     "find_results": Kind(QUERY, "E"),
     "refuse": Kind(ACCESSED, "R"),
 }

@@ -21,6 +21,8 @@ Operation = Literal[
     "find_results",
     "retrieve_results",
     "deliver",
+    "cancel",
+    "pull",
     "refuse",
 ]
 SERVICE: Final = "service"  # who acts when nobody asked: the service itself

@@ -40,8 +40,8 @@ CREATE TABLE IF NOT EXISTS deliveries (
 CREATE TABLE IF NOT EXISTS judged (claim TEXT PRIMARY KEY, expires_at REAL NOT NULL);
 COMMIT;
 """
-# Added since, and to a database from before: what became of each series (`app.delivery.series_states`), and of objects
-# that need no longer be delivered; `cases` has keyed hashes alone.
+# Added since, and to a database from before: what became of each series (`app.delivery.series_states`), of objects
+# that need no longer be delivered, and jobs (`app.delivery.submissions`); `cases` has keyed hashes alone.
 LATER_TABLES: Final = """
 BEGIN;
 CREATE TABLE IF NOT EXISTS series (
@@ -61,6 +61,16 @@ CREATE TABLE IF NOT EXISTS cases (
     name TEXT PRIMARY KEY, study TEXT NOT NULL, accession TEXT NOT NULL, expires_at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS cases_by_study ON cases (study);
 CREATE INDEX IF NOT EXISTS cases_by_accession ON cases (accession);
+CREATE TABLE IF NOT EXISTS submissions (
+    id TEXT PRIMARY KEY, request_id TEXT NOT NULL, state TEXT NOT NULL, code TEXT NOT NULL, created_at REAL NOT NULL,
+    expires_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS submitted_series (
+    submission TEXT NOT NULL REFERENCES submissions ON DELETE CASCADE, name TEXT NOT NULL,
+    PRIMARY KEY (submission, name));
+CREATE TABLE IF NOT EXISTS pulls (
+    submission TEXT PRIMARY KEY REFERENCES submissions ON DELETE CASCADE, study_uid TEXT NOT NULL,
+    series_uids TEXT NOT NULL, attempts INTEGER NOT NULL, due_at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS submissions_by_series ON submitted_series (name);
 COMMIT;
 """
 COLUMNS: Final = """

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 import urllib3
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from app.reports.result import ObjectKind
@@ -123,13 +124,18 @@ class FhirDestination:
 
 
 class HttpClient:
-    """Posts to one server. It follows no redirect, which would take the credentials to another server."""
+    """Asks one server. It follows no redirect, which would take the credentials to another server."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._root = access.url.rstrip("/")
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
         self._pool = urllib3.PoolManager(timeout=timeout, retries=False, ssl_context=tls_context(access))
+
+    def get(self, path: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        """The response, whatever its status, with its body still to be read; the caller closes it. Raises HTTPError."""
+        own = {**headers, **self._access.headers()}
+        return self._pool.request("GET", self._root + path, headers=own, preload_content=False)
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes] | None:
         """Status and body of the response, MAX_ANSWER_BYTES of it at most; None when the server does not answer."""

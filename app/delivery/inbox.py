@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from app.delivery.kept import HOUR_S
 from app.delivery.series_states import KNOWN_S, Case, SeriesName
 from app.delivery.spool import WHOLE, Spool
 from app.delivery.storage import StorageWatch
 from app.delivery.store import ResultStore
+from app.delivery.submissions import Submission
 from app.private_files import PRIVATE_FILE
 
 
@@ -44,6 +45,13 @@ class Inbox:
         now = time.time()
         self.store.received(names, now=now, expires_at=now + self._keep_hours * HOUR_S)
         self.store.note_cases([self._case(each, accessions or {}) for each in names], expires_at=now + KNOWN_S)
+
+    def submitted(self, job: str, request_id: str, series: Collection[tuple[str, str]]) -> None:
+        """Note a job with these series, which were told to `received`: call it before they are there to be judged."""
+        now = time.time()
+        names = tuple(self.spool.name_of(uid) for _, uid in series)
+        expires_at = now + self._keep_hours * HOUR_S
+        self.store.submit(Submission(job, request_id, "sent", "", now, names), expires_at=expires_at)
 
     def all_sent(self, series_uid: str) -> None:
         """Note that a sender of several instances has no more of this series: it need not wait for the long pause."""

@@ -79,12 +79,8 @@ class Jobs:
 
     def find(self, hashed: str) -> list[Found]:
         """The series of a study or an accession number, by its hash in logs."""
-        return [Found(case, self._status(case.name)) for case in self._store.find_cases(hashed)]
-
-    def _status(self, name: str) -> SeriesStatus | None:
-        study = self._store.study_of(name)
-        statuses = [] if study is None else self._store.statuses(study, self._spool.places())
-        return next((each for each in statuses if self._spool.name_of(each.series_uid) == name), None)
+        places = self._spool.places()
+        return [Found(case, self._store.status_of(case.name, places)) for case in self._store.find_cases(hashed)]
 
     def _quarantined(self) -> Iterator[Path]:
         return self._spool.quarantine.folder.iterdir()

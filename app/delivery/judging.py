@@ -138,6 +138,8 @@ class SpoolWork:
             return True
         attempt = claim.begin()
         wanted = frozenset[ObjectKind]({"dicom", *self.destinations})
+        if self.store.is_asked_for(claim.series):
+            wanted |= {"answer"}
         try:
             result = self.judge(claim.paths, claim.arrived, cancelled, wanted, None if known is None else known.report)
         except (InputError, LeftOutByRules) as error:

@@ -68,9 +68,14 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class SeriesStatus:
-    """Where a series stands: `waiting` counts its results that each destination still has to get, `refused_by` names
-    those that do not want one; `changed_at` is `time.time()` of its last verdict, or of its arrival."""
+    """Where a series stands, by its `name` in the spool.
 
+    `waiting` counts its results that each destination still has to get, `refused_by` names those that do not want one;
+    `changed_at` is `time.time()` of its last verdict, or of its arrival.
+    """
+
+    name: str
+    study_uid: str
     series_uid: str
     state: State
     code: str
@@ -119,11 +124,6 @@ class SeriesStates(Database):
     def _cases(self, which: str, *values: str) -> Iterator[Case]:
         return (Case(*row) for row in self._rows(f"SELECT cases.name, study, accession {which}", *values))
 
-    def study_of(self, name: str) -> str | None:
-        """The UID of the study of a series, by its name in the spool."""
-        rows = self._rows("SELECT study_uid FROM series WHERE name = ?", name)
-        return rows[0][0] if rows else None
-
     def others_of_study(self, name: str) -> list[str]:
         """The names in the spool of the other series of the same study."""
         rows = self._rows(
@@ -158,17 +158,27 @@ class SeriesStates(Database):
     def statuses(self, study_uid: str, in_spool: Mapping[str, Literal["waiting", "judging"]]) -> list[SeriesStatus]:
         """Where each series of a study stands, in the order of arrival; `in_spool` says so of those in the spool, by
         name."""
+        return self._statuses("study_uid = ?", study_uid, in_spool)
+
+    def status_of(self, name: str, in_spool: Mapping[str, Literal["waiting", "judging"]]) -> SeriesStatus | None:
+        """Where one series stands, by its name in the spool; None once that is forgotten."""
+        return next(iter(self._statuses("name = ?", name, in_spool)), None)
+
+    def _statuses(
+        self, which: str, value: str, in_spool: Mapping[str, Literal["waiting", "judging"]]
+    ) -> list[SeriesStatus]:
         rows = self._rows(
-            "SELECT name, series_uid, state, code, objects, owed, unwritten, changed_at FROM series"
-            " WHERE study_uid = ? ORDER BY rowid",
-            study_uid,
+            "SELECT name, study_uid, series_uid, state, code, objects, owed, unwritten, changed_at FROM series"
+            f" WHERE {which} ORDER BY rowid",
+            value,
         )
         found = []
-        for name, series_uid, state, code, objects, owed, unwritten, changed_at in rows:
+        for name, study_uid, series_uid, state, code, objects, owed, unwritten, changed_at in rows:
             waiting = self._counts("deliveries", objects)
             refused = sorted(self._counts("refused", objects))
             now, why = _standing(in_spool.get(name), state, code, owed=bool(owed), waiting=waiting, refused=refused)
-            found.append(SeriesStatus(series_uid, now, why, changed_at, waiting, refused, json.loads(unwritten)))
+            kinds = json.loads(unwritten)
+            found.append(SeriesStatus(name, study_uid, series_uid, now, why, changed_at, waiting, refused, kinds))
         return found
 
     def _counts(self, table: Literal["deliveries", "refused"], objects: str) -> dict[str, int]:
@@ -226,7 +236,7 @@ def _standing(
         return place, ""
     match state:
         case "received":
-            return "failed", DROPPED
+            return "failed", code or DROPPED
         case "judged" if waiting:
             return "delivering", code
         case "judged" if refused:

@@ -17,28 +17,27 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import secrets
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 from app.delivery.claim import SEPARATOR, Claim
+from app.delivery.job_mark import mark, marked, unmark
 from app.delivery.kept import HOUR_S, KeptSeries, bytes_in
 from app.delivery.quarantine import Quarantine, delete
+from app.delivery.salt import read_salt
 from app.errors import SpoolFull
 from app.locks import held, held_if_free, try_lock
-from app.private_files import PRIVATE, PRIVATE_FILE, own_folder, private_opener, set_aside, sync, unusable
+from app.private_files import PRIVATE, PRIVATE_FILE, own_folder, private_opener, sync, unusable
 
 LOCK: Final = ".lock"
 WHOLE: Final = ".whole"  # several instances of the series came in one request
 GATE: Final = ".gate"  # held while files enter or leave `series`
-SALT: Final = ".salt"
-SALT_BYTES: Final = 32
 CHECK_BYTES: Final = 64 << 20  # that a request may write before it is looked whether there is room for more
 
 
@@ -58,11 +57,13 @@ class SpoolLimits:
 
 
 class Reception:
-    """The instances of one STOW-RS request; no other worker sees them before `commit`."""
+    """The instances of one request or association; no other worker sees them before `commit`. Those of a `job` are all
+    that it sends: their series need not wait for the long pause."""
 
-    def __init__(self, spool: Spool, folder: Path) -> None:
+    def __init__(self, spool: Spool, folder: Path, job: str = "") -> None:
         self._spool = spool
         self._folder = folder
+        self._job = job
         self._part = folder / ".part"
         self._whole: set[str] = set()
         self._unchecked_bytes = 0
@@ -120,6 +121,7 @@ class Reception:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _hand_over(self, folder: Path, taken: list[tuple[Path, Path]]) -> None:
+        alone = not (self._spool.series / folder.name).exists()
         target = self._spool.place_for(folder.name)
         instances = list(folder.iterdir())
         for instance in instances:
@@ -130,8 +132,10 @@ class Reception:
             if not place.exists():
                 taken.append((place, instance))
             instance.rename(place)
-        if len(instances) > 1 or folder.name in self._whole:
+        if len(instances) > 1 or folder.name in self._whole or self._job:
             (target / WHOLE).touch(PRIVATE_FILE)
+        if self._job and alone:
+            mark(target, self._job)
         os.utime(target)
         sync(target)
 
@@ -163,7 +167,7 @@ class Spool:
         try:
             self.make_places()
             sync(folder.parent)
-            self._salt = self._read_salt()
+            self._salt = read_salt(folder, folder / GATE)
         except OSError as error:
             raise unusable(folder, error) from None
 
@@ -188,13 +192,26 @@ class Spool:
         if os.path.lexists(place):
             self.quarantine.takes_odd(place)
         place.mkdir(PRIVATE, exist_ok=True)
+        unmark(place)
         return place
 
+    def withdraw(self, names: Iterable[str], job: str) -> bool:
+        """Delete waiting series that a job brought, all of them or none; whether they were. None is where one is not
+        waiting, or where others brought instances of it too."""
+        with self.gate():
+            places = [self.series / name for name in names]
+            if not all(marked(place) == job for place in places):
+                return False
+            for place in places:
+                place.rename(self._trash / f"{place.name}{SEPARATOR}{uuid.uuid4()}")
+            sync(self.series)
+        return True
+
     @contextmanager
-    def reception(self) -> Iterator[Reception]:
+    def reception(self, job: str = "") -> Iterator[Reception]:
         """A reception for one request, deleted at the end; raises SpoolFull when there is no room."""
         self.check_room()
-        reception, lock = Reception(self, self._incoming / str(uuid.uuid4())), None
+        reception, lock = Reception(self, self._incoming / str(uuid.uuid4()), job), None
         try:
             with self.gate():
                 lock = reception.begin()
@@ -318,27 +335,6 @@ class Spool:
     def _used_bytes(self) -> int:
         at_work = (self._incoming, self.series, self._judging, self._trash, self.quarantine.folder)
         return sum(map(bytes_in, at_work)) + self._kept.used_bytes()
-
-    def _read_salt(self) -> bytes:
-        path = self._folder / SALT
-        with held(self._folder / GATE):
-            if os.path.lexists(path) and not _is_salt(path):
-                set_aside(path)  # series received under it keep their names
-        own = self._folder / f"{SALT}.{uuid.uuid4()}"
-        if not path.exists():
-            with open(own, "wb", opener=private_opener) as file:
-                file.write(secrets.token_bytes(SALT_BYTES))
-            sync(own)
-            # Linked, not renamed: of several processes that start at once the first one's salt stays.
-            with suppress(FileExistsError):
-                path.hardlink_to(own)
-            own.unlink()
-            sync(self._folder)
-        return path.read_bytes()
-
-
-def _is_salt(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size == SALT_BYTES and os.access(path, os.R_OK)
 
 
 def _age_s(folder: Path, now: float) -> float:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.delivery.clock_steps import ClockReading
-from app.delivery.series_states import KNOWN_S, SeriesStates, Settled
+from app.delivery.pulls import Pulls
+from app.delivery.series_states import KNOWN_S, Settled
 from app.errors import SpoolFull
 from app.reports.result import ObjectKind, ResultObject
 
@@ -42,8 +43,8 @@ class Owed:
     code: str = ""
 
 
-class ResultStore(SeriesStates):
-    """The database of results, and of what became of each series."""
+class ResultStore(Pulls):
+    """The database of results, of what became of each series, and of jobs."""
 
     def put(
         self,
@@ -177,6 +178,7 @@ class ResultStore(SeriesStates):
             ).fetchone()
             for table in ("objects", "judged", "series", "known_series", "cases"):
                 connection.execute(f"DELETE FROM {table} WHERE expires_at <= ?", (now,))
+            self._expire_submissions(connection, now)
         return int(undelivered)
 
     def follow_clock(self, reading: ClockReading, *, now: float, keep_s: float) -> float:
@@ -193,11 +195,12 @@ class ResultStore(SeriesStates):
                 connection.execute("INSERT INTO clock VALUES (?, ?)", (reading.boot, reading.ahead_s))
             if step_s:
                 later = max(step_s, 0.0)
-                most_of = dict.fromkeys(("objects", "judged", "series"), keep_s)
+                most_of = dict.fromkeys(("objects", "judged", "series", "submissions"), keep_s)
                 most_of |= dict.fromkeys(("known_series", "cases"), KNOWN_S)
                 for table, most_s in most_of.items():
                     connection.execute(f"UPDATE {table} SET expires_at = min(expires_at + ?, ?)", (later, now + most_s))
-                connection.execute("UPDATE deliveries SET due_at = min(due_at, ?)", (now,))
+                for table in ("deliveries", "pulls"):
+                    connection.execute(f"UPDATE {table} SET due_at = min(due_at, ?)", (now,))
         return step_s
 
     def make_room(self, most_bytes: int) -> bool:

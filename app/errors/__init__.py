@@ -22,6 +22,10 @@ from app.errors.connections import UnknownHost as UnknownHost
 from app.errors.connections import UnknownMethod as UnknownMethod
 from app.errors.connections import UnsupportedVersion as UnsupportedVersion
 from app.errors.connections import UrlTooLong as UrlTooLong
+from app.errors.jobs import JobNotCancellable as JobNotCancellable
+from app.errors.jobs import JobsOff as JobsOff
+from app.errors.jobs import PullOff as PullOff
+from app.errors.jobs import UnknownJob as UnknownJob
 from app.errors.rules import LeftOutByRules as LeftOutByRules
 from app.errors.rules import OtherReconstruction as OtherReconstruction
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NoReturn
 
 from app.errors import InvalidParameter
@@ -78,9 +78,17 @@ PARAMETERS: Final = {
         "true or false",
         "boolean",
     ),
+    "async": Parameter(
+        "true answers 202 at once with the address of a job, under which the answer can be asked for later. In the "
+        "address alone.",
+        BOOLEAN,
+        "true or false",
+        "boolean",
+    ),
 }
+ASYNC: Final = "async"
 OF_SERIES_ALONE: Final = ("second_opinion",)
-KNOWN: Final = tuple(name for name in PARAMETERS if name not in OF_SERIES_ALONE)
+KNOWN: Final = tuple(name for name in PARAMETERS if name not in (*OF_SERIES_ALONE, ASYNC))
 OF_READING: Final = ("pixel_spacing_mm", "window", "frame")
 KNOWN_OF_SERIES: Final = ("explain", "guidelines", "pdf", *OF_SERIES_ALONE)
 OF_COMMAND: Final = tuple(name for name in KNOWN if name != "pdf")  # which writes PDF, and no FHIR
@@ -131,8 +139,9 @@ def parse_parameters(texts: Mapping[str, str]) -> Parameters:
 
 
 def parse_series_parameters(texts: Mapping[str, str]) -> Parameters:
-    """Parse the parameters of a series, as `parse_parameters` does those of a slice."""
-    given, ignored = _given(texts, KNOWN_OF_SERIES)
+    """Parse the parameters of a series, as `parse_parameters` does those of a slice. Whether it asks for a job says
+    `wants_job`."""
+    given, ignored = _given(texts, (*KNOWN_OF_SERIES, ASYNC))
     names, known = _for_guidelines(given)
     return Parameters(
         explain=_is_true(given, "explain"),
@@ -151,6 +160,22 @@ def parse_comparison_parameters(texts: Mapping[str, str]) -> Parameters:
     message = f"{ignored} parameter(s) are not known here and were ignored."
     notes = (QualityNote("parameter_ignored", "warning", message),) if ignored else ()
     return Parameters(notes=notes, ignored=ignored)
+
+
+def wants_job(texts: Mapping[str, str]) -> bool:
+    """Whether a query asks for a job instead of the answer; raises InvalidParameter."""
+    given, _ = _given(texts, (ASYNC,))
+    return _is_true(given, ASYNC)
+
+
+def require_none(parameters: Parameters) -> None:
+    """Raise InvalidParameter for anything that is asked of a job: what comes by any door is judged in one way."""
+    if replace(parameters, notes=(), ignored=0) != Parameters() or parameters.ignored:
+        raise InvalidParameter(
+            found=f"a parameter beside {ASYNC}",
+            expected=f"{ASYNC} alone: a job is judged without parameters, as what comes by DICOMweb",
+            remedy=f"Leave the others out, or {ASYNC}.",
+        )
 
 
 def require_fhir(parameters: Parameters, wanted: str) -> None:

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from app.errors import FrameRequired, InputError
 from app.imaging.header import Header, read_header
+from app.judgement.answers_kept import with_answers
 from app.judgement.formats import paper_of, series_result, stored
 from app.judgement.judge import Judge, Judgement
 from app.judgement.orders import Order, ordered_refusal, ordered_results
@@ -64,8 +65,12 @@ class SpooledJudge:
         report = replace(report, predecessor=predecessor, lasting=True)
         pdf = partial(paper_of, judgement, report) if report.options.fhir_pdf else None
         if self.orders:
-            return ordered_results(judgement, report, wanted, self.orders, self.judge.metrics, pdf)
-        return series_result(report, wanted, self.judge.metrics, pdf)
+            result = ordered_results(judgement, report, wanted, self.orders, self.judge.metrics, pdf)
+        else:
+            result = series_result(report, wanted, self.judge.metrics, pdf)
+        if "answer" in wanted:
+            return with_answers(result, judgement, report, self.judge.metrics)
+        return result
 
     def refused(
         self, paths: Sequence[Path], arrived: datetime, code: str, words: str, predecessor: ReportReference | None

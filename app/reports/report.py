@@ -25,7 +25,7 @@ from app.reports.result import ReportReference
 from app.reports.source import SourceHeader, remarks_on
 
 Kind = Literal["sr", "capture", "map", "segmentation"]
-OfReport = Kind | Literal["fhir", "json", "hl7"]
+OfReport = Kind | Literal["fhir", "json", "hl7", "answer"]
 MANUFACTURER: Final = "Lungscope"
 DISCLAIMER: Final = "Research use only. Not a medical device."
 MAX_PICTURES: Final = 5

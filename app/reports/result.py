@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-ObjectKind = Literal["dicom", "fhir", "json", "hl7"]
+ObjectKind = Literal["dicom", "fhir", "json", "hl7", "answer"]  # the last is for clients that ask for their job
 Part = Literal["report", "pictures", "map", "outlines"]
 
 
 @dataclass(frozen=True, slots=True)
 class ResultObject:
-    """One finished result: a DICOM file, a FHIR bundle, or a message. `attributes` is the data set without its pixels
-    as DICOM JSON (PS3.18 F), `{}` for what is no DICOM; `uid` is the same whenever the same series is judged again.
+    """One finished result: a DICOM file, a FHIR bundle, a message, or the answers to a job.
+
+    `attributes` is the data set without its pixels as DICOM JSON (PS3.18 F), `{}` for what is no DICOM; `uid` is the
+    same whenever the same series is judged again.
 
     `part` says which DICOM object it is; `to` names the destinations that it is for, None for all that take its kind.
     """

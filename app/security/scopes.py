@@ -40,6 +40,9 @@ OPERATIONS: Final[dict[tuple[str, str], Access]] = {
     ("POST", "/v1/predict"): "predict",
     ("POST", "/v1/studies"): "studies",
     ("POST", "/v1/comparisons"): "studies",
+    ("GET", "/v1/jobs/{job}"): "jobs",
+    ("DELETE", "/v1/jobs/{job}"): "jobs",
+    ("POST", "/v1/pull"): "jobs",
     # Who may have an image judged may see it.
     ("POST", "/v1/predict/pixels"): "predict",
     ("POST", "/v1/studies/pixels"): "studies",

@@ -58,13 +58,14 @@ def document_of(settings: Settings) -> dict[str, Any]:
     return document
 
 
-def test_dicomweb_comes_last_and_only_when_it_is_on(settings: Settings, tmp_path: Path) -> None:
+def test_dicomweb_and_jobs_come_last_and_only_when_they_are_on(settings: Settings, tmp_path: Path) -> None:
     without = document_of(settings)
     with_it = document_of(settings.model_copy(update={"spool_dir": tmp_path / "spool"}))
     own = list(without["paths"])
-    assert not [path for path in own if path.startswith("/dicom-web")]
+    of_spool = ("/dicom-web/", "/v1/jobs/", "/v1/pull")
+    assert not [path for path in own if path.startswith(of_spool)]
     assert list(with_it["paths"])[: len(own)] == own
-    assert all(path.startswith("/dicom-web/") for path in list(with_it["paths"])[len(own) :])
+    assert all(path.startswith(of_spool) for path in list(with_it["paths"])[len(own) :])
     assert "/dicom-web/studies" in with_it["paths"]
 
 

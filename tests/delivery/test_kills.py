@@ -17,12 +17,12 @@ SERIES = 12
 JUDGES = 2
 
 
-def judging(folder: Path) -> int:
+def judging(folder: Path, kind: type[Site] = Site) -> int:
     """A process that judges until it is killed."""
     child = os.fork()
     if child == 0:
         try:
-            site = Site(folder)
+            site = kind(folder)
             while True:
                 site.work.step()
         finally:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import urllib3
 from PIL import Image
 from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
 from benchmarks.serving.service import Service, eventually, free_port
 from phantoms.series import SLICES, slice_file
+from phantoms.slices import derived_uid
 from tests.conftest import REPOSITORY
 from tests.interop.conftest import Orthanc, require_orthanc
 
@@ -40,6 +42,7 @@ class Pair:
                 "LUNGSCOPE_SPOOL_DIR": str(self._folder / "state"),
                 "LUNGSCOPE_API_TOKEN": TOKEN,
                 "LUNGSCOPE_PACS_URL": f"{self.orthanc.root}/dicom-web",
+                "LUNGSCOPE_PULL_URL": f"{self.orthanc.root}/dicom-web",
             },
         )
         self.service.wait_until_ready()
@@ -102,6 +105,19 @@ def test_series_comes_back_as_results_in_its_own_study(pair: Pair, lidc_0012: li
     source = dcmread(BytesIO(lidc_0012[0]), stop_before_pixels=True)
     assert report.StudyInstanceUID == source.StudyInstanceUID
     assert report.PatientID == source.PatientID
+
+
+def test_a_series_is_fetched_from_orthanc(pair: Pair) -> None:
+    for index in range(SLICES):
+        pair.orthanc.upload(slice_file(index))
+    service = pair.serve()
+    http = urllib3.PoolManager(headers={"Authorization": f"Bearer {TOKEN}"})
+    answer = http.request("POST", service.url("/v1/pull"), json={"study_instance_uid": derived_uid("study")})
+    assert answer.status == 202, answer.data
+    job = service.url(answer.headers["Location"])
+    eventually(lambda: http.request("GET", job).json()["state"] in ("judged", "delivering", "delivered", "failed"))
+    found = http.request("GET", job).json()
+    assert [each["result"]["source"]["series"]["slices"] for each in found["series"]] == [SLICES], found
 
 
 def results_in(orthanc: Orthanc, study: str, last: str = SegmentationStorage) -> dict[str, str]:

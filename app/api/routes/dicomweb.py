@@ -16,7 +16,7 @@ from app.api.dicomweb.answers import CONTENT_OF_ONE, DATASET, DICOM_JSON, XML, f
 from app.api.dicomweb.multipart_related import DICOM, RELATED, RelatedReader
 from app.api.dicomweb.stow_answer import answer_of
 from app.api.negotiation import BINARY, DICOM_XML
-from app.api.problems import responses_for
+from app.api.problems import OF_JOBS, responses_for
 from app.api.uploads.body import body_chunks
 from app.audit.event import Operation
 from app.delivery.spool import Reception
@@ -38,7 +38,7 @@ FAILED: Final = {
         ],
     }
 }
-OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnfitPair, UnreadableText, UnusableTensors)
+OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnfitPair, UnreadableText, UnusableTensors, *OF_JOBS)
 SOME_FAILED: Final = {DICOM_JSON: {**DATASET, "example": FAILED}, DICOM_XML: XML}
 STORED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "All instances are stored.", "content": CONTENT_OF_ONE},

@@ -12,10 +12,11 @@ from app.api import model_cards, schemas
 from app.api.deps import Services, ServicesDep, authorise
 from app.api.examples import MODEL, MODELS
 from app.api.problems import responses_for
-from app.errors import UnknownModel, UnknownResult, UnknownVersion
+from app.errors import UnknownJob, UnknownModel, UnknownResult, UnknownVersion
 from app.inference.bundle import CARD_FILE
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(authorise)])
+OF_OTHERS: Final = (UnknownResult, UnknownJob, UnknownVersion)
 SHIPPED: Final[dict[str, Example]] = {"shipped": {"summary": "The shipped model", "value": "nodule-classifier"}}
 LISTED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/json": MODELS}},
@@ -23,9 +24,9 @@ LISTED: Final[dict[int | str, dict[str, Any]]] = {
 }
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/json": MODEL}},
-    **responses_for(404, 500, without=(UnknownResult, UnknownVersion)),
+    **responses_for(404, 500, without=OF_OTHERS),
 }
-VERSIONS: Final[dict[int | str, dict[str, Any]]] = responses_for(404, 500, without=(UnknownResult, UnknownVersion))
+VERSIONS: Final[dict[int | str, dict[str, Any]]] = responses_for(404, 500, without=OF_OTHERS)
 Detail = (
     schemas.ModelDetail
     | schemas.DetectorDetail
@@ -107,7 +108,7 @@ def _detail(name: str, services: Services) -> Detail:
             "description": "The model card, Markdown.",
             "content": {"text/markdown": {"schema": {"type": "string"}, "example": "# nodule-classifier 1"}},
         },
-        **responses_for(404, 500, without=(UnknownResult, UnknownVersion)),
+        **responses_for(404, 500, without=OF_OTHERS),
     },
 )
 async def model_card(name: Name, services: ServicesDep) -> Response:

@@ -42,6 +42,7 @@ from app.errors import (
     NoDicomSource,
     ResultNotWritten,
     UnfitSeries,
+    UnknownJob,
     UnknownResult,
     UnknownVersion,
     UnreadableText,
@@ -81,7 +82,7 @@ OF_INFERENCE: Final[dict[str, Any]] = {
     "dependencies": GUARDED,
 }
 OF_METADATA: Final[dict[str, Any]] = {
-    "responses": responses_for(404, 500, without=(UnknownResult,)),
+    "responses": responses_for(404, 500, without=(UnknownResult, UnknownJob)),
     "dependencies": GUARDED,
 }
 NOT_READY: Final[dict[int | str, dict[str, Any]]] = {
@@ -99,7 +100,7 @@ NOT_LIVE: Final[dict[int | str, dict[str, Any]]] = {
     }
 }
 NO_MODEL: Final[dict[int | str, dict[str, Any]]] = {
-    **responses_for(404, 500, without=(UnknownResult,)),
+    **responses_for(404, 500, without=(UnknownResult, UnknownJob)),
     503: {
         "model": ModelReady,
         "description": "The model cannot run.",

@@ -117,10 +117,11 @@ async def study_status(request: Request, services: ServicesDep, delivery: Delive
             expected="a study that was sent here and whose results are kept",
             remedy="Send it by STOW-RS; what became of it is forgotten with its results.",
         )
-    return StudyStatusOut(study_instance_uid=study, series=[_status(each) for each in found])
+    return StudyStatusOut(study_instance_uid=study, series=[status_out(each) for each in found])
 
 
-def _status(status: SeriesStatus) -> SeriesStatusOut:
+def status_out(status: SeriesStatus) -> SeriesStatusOut:
+    """Where a series stands, as an answer says it."""
     return SeriesStatusOut(
         series_instance_uid=status.series_uid,
         state=status.state,

@@ -14,7 +14,7 @@ from app.api.dicomweb.answers import CONTENT_OF_MANY, format_of_many, many
 from app.api.dicomweb.multipart_related import DICOM, RELATED, related
 from app.api.dicomweb.stored import attributes_of, found_in, frame_numbers, subject, viewport_of
 from app.api.negotiation import BINARY, OCTETS, PNG, RELATED_OCTETS, media_ranges
-from app.api.problems import responses_for
+from app.api.problems import OF_JOBS, responses_for
 from app.api.routes.dicomweb import OF_STUDY, ROOT, DeliveryDep, put_on_record
 from app.delivery.worker import Delivery
 from app.errors import (
@@ -33,7 +33,7 @@ OF_SERIES: Final = "/studies/{study}/series/{series}"
 OF_INSTANCE: Final = "/studies/{study}/series/{series}/instances/{instance}"
 JPEG: Final = "image/jpeg"
 KINDS: Final[dict[str, PictureKind]] = {JPEG: "jpeg", PNG: "png"}
-OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnknownModel, UnknownVersion)
+OF_OTHERS: Final = (DecoderUnavailable, SecondOpinionOff, UnknownModel, UnknownVersion, *OF_JOBS)
 ERRORS: Final = responses_for(404, 406, 501, 503, 507, 500, without=OF_OTHERS)
 WITH_PARAMETERS: Final = {**responses_for(400, without=(UnfitPair, UnreadableText, UnusableTensors)), **ERRORS}
 RETRIEVED: Final[dict[int | str, dict[str, Any]]] = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
@@ -16,18 +17,22 @@ from app import telemetry
 from app.api import events, problems
 from app.api.connected import forget, while_connected
 from app.api.contract import CONTEXT_PART, query_parameters
-from app.api.deps import LanguageDep, PlaceDep, Services, ServicesDep, actor_of, authorise
+from app.api.deps import LanguageDep, Services, ServicesDep, TakePlace, actor_of, authorise, series_place
 from app.api.events import Throttle
 from app.api.examples import STUDY_ANSWERS, STUDY_EVENTS
 from app.api.negotiation import LANGUAGE_PARAMETER, SERIES_CONTENT, headers, response, series_format
 from app.api.problems import responses_for
+from app.api.routes import jobs
 from app.api.uploads.series import StudyUpload, decode, read_study
+from app.api.uploads.slice import query_of
 from app.errors import (
     DicomwebOff,
     FrameOutOfRange,
     FrameRequired,
     InvalidParameter,
+    JobsOff,
     LungscopeError,
+    PullOff,
     RoiOutsideImage,
     SpoolFull,
     StorageFull,
@@ -44,7 +49,14 @@ from app.judgement.answer_types import Answer
 from app.judgement.answers import json_answer
 from app.judgement.beside_report import beside
 from app.judgement.formats import Format, Headers, render
-from app.judgement.parameters import KNOWN_OF_SERIES, Parameters, parse_series_parameters, require_fhir
+from app.judgement.parameters import (
+    ASYNC,
+    KNOWN_OF_SERIES,
+    Parameters,
+    parse_series_parameters,
+    require_fhir,
+    wants_job,
+)
 from app.judgement.records import Actor, Receipt
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
@@ -76,19 +88,19 @@ REQUEST_BODY: Final[dict[str, Any]] = {
         **dict.fromkeys(("application/zip", "application/dicom", "application/octet-stream"), BINARY),
     },
 }
-QUERY: Final = query_parameters(KNOWN_OF_SERIES)
-OF_OTHERS: Final = (
+QUERY: Final = query_parameters((*KNOWN_OF_SERIES, ASYNC))
+NEVER: Final = (
     DicomwebOff,
     FrameRequired,
     FrameOutOfRange,
+    PullOff,
     RoiOutsideImage,
-    SpoolFull,
-    StorageFull,
     UnfitPair,
     UnknownMethod,
     UnsupportedCharset,
     UnusableTensors,
 )
+OF_OTHERS: Final = (*NEVER, JobsOff, SpoolFull, StorageFull)  # of those that judge a series at once
 DESCRIPTION: Final = (
     "Post the files of one CT series as the parts of a form, or as one zip. Nodules are searched for in the lungs and "
     "followed through the slices. A form may have the parameters as fields instead, and the text of a `report`: the "
@@ -96,6 +108,8 @@ DESCRIPTION: Final = (
     "With `Accept: application/x-ndjson` the answer is one JSON object a line: `progress` events while it is judged, "
     "then one `result`, or one `problem`. Otherwise it is the result alone: JSON, DICOM objects, a FHIR bundle, or "
     "a case report as HTML or PDF. To go away stops the work.\n\n"
+    "With `async=true` the answer is 202 once the files are on the disk, and `Location` is the address of the job. It "
+    "goes the way of what comes by DICOMweb, and takes no other parameter.\n\n"
     "To try it here: download [a phantom series](docs/example-series.zip), add it as the only one of `files`, and "
     "execute."
 )
@@ -119,6 +133,19 @@ class _Asked:
     input_digest: str | None
 
 
+async def place_now(request: Request, services: ServicesDep) -> AsyncIterator[TakePlace | None]:
+    """As `series_place`; None for who asks for a job, which takes a place when it is judged. Raises
+    InvalidParameter."""
+    if wants_job(query_of(request)):
+        yield None
+        return
+    async with asynccontextmanager(series_place)(services) as place:
+        yield place
+
+
+PlaceNowDep = Annotated[TakePlace | None, Depends(place_now)]
+
+
 @router.post(
     "/studies",
     summary="Judge one CT series",
@@ -129,13 +156,16 @@ class _Asked:
             "description": "The judgement, or why there is none.",
             "content": {"application/json": STUDY_ANSWERS, events.MEDIA_TYPE: STUDY_EVENTS, **SERIES_CONTENT},
         },
-        **responses_for(400, 406, 408, 413, 415, 422, 501, 503, 507, 500, without=OF_OTHERS),
+        202: jobs.ACCEPTED,
+        **responses_for(400, 406, 408, 413, 415, 422, 501, 503, 507, 500, without=NEVER),
     },
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [*QUERY, LANGUAGE_PARAMETER]},
 )
-async def judge_study(request: Request, services: ServicesDep, language: LanguageDep, place: PlaceDep) -> Response:
+async def judge_study(request: Request, services: ServicesDep, language: LanguageDep, place: PlaceNowDep) -> Response:
     """Receive the files; then, in a place for one series, decode and judge them, and write the answer or stream it."""
     began = time.perf_counter()
+    if place is None:
+        return await jobs.submit(request, services)
     wanted = series_format(request)
     services.records.require()
     upload = await read_study(request, services.study_limit, services.report_limit, services.settings.max_parts)

@@ -19,6 +19,7 @@ from app.errors import (
     DecoderUnavailable,
     MalformedDicom,
     MalformedPicture,
+    UnknownJob,
     UnknownResult,
     UnreadableText,
     UnsupportedMediaType,
@@ -40,7 +41,7 @@ OF_PREDICT: Final[dict[str, Any]] = {
     "responses": responses_for(400, 404, 408, 413, 415, 503, 507, 500, without=OF_OTHERS),
     "openapi_extra": {"requestBody": PREDICT_BODY},
 }
-OF_METADATA: Final[dict[str, Any]] = {"responses": responses_for(404, 500, without=(UnknownResult,))}
+OF_METADATA: Final[dict[str, Any]] = {"responses": responses_for(404, 500, without=(UnknownResult, UnknownJob))}
 Name = Annotated[str, Path(description="Name of the model.", openapi_examples=SHIPPED)]
 Version = Annotated[str, Path(description="Version of the model.")]
 Label = Annotated[str, Path(description="`stable` is the version that judges.")]

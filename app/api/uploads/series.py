@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,10 +16,12 @@ from app.api.uploads.form_parts import File, parts_of
 from app.api.uploads.report import require_characters
 from app.api.uploads.slice import merged, query_of, unique
 from app.errors import ArchiveTooLarge, EmptyInput, InputError, InvalidParameter
+from app.imaging.chunked import FileBytes
+from app.imaging.decoder import Decoder
 from app.imaging.series import SeriesBuilder
 from app.imaging.volume import CTVolume
 from app.inference.series import Cancelled
-from app.judgement.parameters import CONTEXT, KNOWN_OF_SERIES, REPORT
+from app.judgement.parameters import ASYNC, CONTEXT, KNOWN_OF_SERIES, REPORT
 
 MAX_INFLATED_BYTES: Final = 2 << 30  # of all files of a request, as of one archive
 
@@ -56,6 +58,12 @@ async def read_study(request: Request, limit: BodyLimit, report_limit: BodyLimit
                 files[0].append(chunk)
             if not len(files[0]):
                 raise EmptyInput(found="no bytes", expected="a CT series", remedy="Check that the files were attached.")
+    if any(name == ASYNC for name, _ in fields):
+        raise InvalidParameter(
+            found=f"{ASYNC} as a part of the form",
+            expected=f"{ASYNC} in the address, which is read before the files come",
+            remedy=f"Post to /v1/studies?{ASYNC}=true.",
+        )
     return StudyUpload(files, merged(query, unique(fields)), report)
 
 
@@ -71,10 +79,18 @@ def decode(files: deque[FileBuffer], builder: SeriesBuilder, cancelled: Callable
             raise Cancelled
 
     started = time.perf_counter()
+    for data in unpacked(files, builder.decoder):
+        go_on()
+        builder.add(data, go_on=go_on)
+    return builder.build(), (time.perf_counter() - started) * 1000
+
+
+def unpacked(files: deque[FileBuffer], decoder: Decoder) -> Iterator[FileBytes | InputError]:
+    """The files of a request, those in archives among them, each dropped when the next one is asked for; an error
+    stands for one that cannot be had. Raises ArchiveTooLarge for archives that inflate to too much together."""
     left = MAX_INFLATED_BYTES
     while files:
-        for data in files.popleft().files(builder.decoder):
-            go_on()
+        for data in files.popleft().files(decoder):
             left -= 0 if isinstance(data, InputError) else len(data)
             if left < 0:
                 raise ArchiveTooLarge(
@@ -82,8 +98,7 @@ def decode(files: deque[FileBuffer], builder: SeriesBuilder, cancelled: Callable
                     expected="the files of one CT series",
                     remedy="Send one series at a time, without other files.",
                 )
-            builder.add(data, go_on=go_on)
-    return builder.build(), (time.perf_counter() - started) * 1000
+            yield data
 
 
 def _report(text: str, before: str | None, limit: BodyLimit) -> str | None:

@@ -1,0 +1,86 @@
+"""Jobs whose series are still to be fetched from an archive, in the database of results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.delivery.submissions import CANCELLED, Submission, Submissions
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What a job has fetched: a study, or some of its series; `attempts` counts those that failed so far, and `code`
+    says why the last did."""
+
+    job: str
+    study_uid: str
+    series_uids: tuple[str, ...] = ()
+    attempts: int = 0
+    code: str = ""
+
+
+class Pulls(Submissions):
+    """The pulls in the database of results. Whoever fetches one holds a lock: it is one at a time."""
+
+    def ask(self, submission: Submission, pull: Pull, *, expires_at: float) -> None:
+        """Note a job that waits for its series to be fetched."""
+        self.submit(submission, expires_at=expires_at)
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO pulls VALUES (?, ?, ?, 0, ?)",
+                (pull.job, pull.study_uid, json.dumps(pull.series_uids), submission.created_at),
+            )
+
+    def pulls_waiting(self) -> int:
+        """The number of jobs whose series are still to be fetched."""
+        ((count,),) = self._rows("SELECT count(*) FROM pulls")
+        return int(count)
+
+    def due_pull(self, now: float) -> Pull | None:
+        """What has waited longest for its next attempt."""
+        rows = self._rows(
+            "SELECT submission, study_uid, series_uids, attempts, code FROM pulls JOIN submissions ON id = submission"
+            " WHERE due_at <= ? ORDER BY due_at, pulls.rowid LIMIT 1",
+            now,
+        )
+        if not rows:
+            return None
+        job, study_uid, series_uids, attempts, code = rows[0]
+        return Pull(job, study_uid, tuple(json.loads(series_uids)), attempts, code)
+
+    def begin_pull(self, job: str) -> None:
+        """Count an attempt, before it can end the process."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE pulls SET attempts = attempts + 1 WHERE submission = ?", (job,))
+
+    def postpone_pull(self, job: str, due_at: float, code: str, *, forgiven: bool = False) -> None:
+        """Set the time of the next attempt, and note why the last failed; one that is `forgiven` does not count."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE pulls SET due_at = ?, attempts = attempts - ? WHERE submission = ?", (due_at, forgiven, job)
+            )
+            connection.execute("UPDATE submissions SET code = ? WHERE id = ? AND state = 'received'", (code, job))
+
+    def name_pulled(self, job: str, names: Sequence[str]) -> None:
+        """Note the series that were fetched, by their names in the spool: before they are there to be judged."""
+        with self._transaction() as connection:
+            self._name_series(connection, job, names)
+
+    def end_pull(self, job: str, *, code: str = "") -> bool:
+        """Note that the series of a job are in the spool, or with a `code` why they never will be; whether the job was
+        still wanted."""
+        return self._leave_received(job, "failed" if code else "sent", code)
+
+    def withdraw_pull(self, job: str) -> bool:
+        """Fetch nothing for a job any more; whether it was still to be fetched."""
+        return self._leave_received(job, CANCELLED, "")
+
+    def _leave_received(self, job: str, state: str, code: str) -> bool:
+        with self._transaction() as connection:
+            changed = connection.execute(
+                "UPDATE submissions SET state = ?, code = ? WHERE id = ? AND state = 'received'", (state, code, job)
+            ).rowcount
+            connection.execute("DELETE FROM pulls WHERE submission = ?", (job,))
+        return bool(changed)
