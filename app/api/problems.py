@@ -104,6 +104,8 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.PriorAfterCurrent: (HTTPStatus.UNPROCESSABLE_ENTITY, "The prior is the later one"),
     errors.ModelLoading: (HTTPStatus.SERVICE_UNAVAILABLE, "The model is not ready"),
     errors.UnknownResult: (HTTPStatus.NOT_FOUND, "No such result"),
+    errors.UnknownJudgement: (HTTPStatus.NOT_FOUND, "Nothing was judged under that id"),
+    errors.FeedbackOff: (HTTPStatus.NOT_IMPLEMENTED, "Verdicts are not taken here"),
     errors.NotAcceptable: (HTTPStatus.NOT_ACCEPTABLE, "No acceptable format"),
     errors.DicomwebOff: (HTTPStatus.NOT_IMPLEMENTED, "DICOMweb is not set up"),
     errors.DecoderUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "No decoder"),
