@@ -28,6 +28,7 @@ from app.api.routes import (
     dialects,
     dicomweb,
     docs,
+    feedback,
     health,
     jobs,
     models,
@@ -42,6 +43,7 @@ from app.api.routes import (
 )
 from app.api.routing import NoRoute
 from app.api.spooling import delivery_of
+from app.api.watching import watch_of
 from app.cell.cells import CellLimits, Cells, decoder_of
 from app.imaging.decoder import InProcess
 from app.imaging.read import quiet_decoders, spare_threads
@@ -53,7 +55,7 @@ from app.inference.naming import name_model, name_models
 from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.inference.second_opinion import SecondOpinions
 from app.inference.series_lane import SeriesLane
-from app.judgement.judge import Judge
+from app.judgement.judge import Judge, as_it_is
 from app.reports.report import ResultOptions
 from app.security.hosts import TrustedHosts
 from app.server.bounds import ConnectionBounds
@@ -144,7 +146,7 @@ def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
     # Slices come most often: the route that is looked at first is theirs.
     of_spool = (jobs, pull, dicomweb, results, retrieval)
     of_series = (studies, comparisons, pixels)
-    for module in (predict, *of_series, reports, models, dialects, health, *of_spool, docs, viewer):
+    for module in (predict, *of_series, reports, feedback, models, dialects, health, *of_spool, docs, viewer):
         # As they are: `include_router` builds each anew for each application, a fifth of a second in all.
         app.router.routes.extend(module.router.routes)
     docs.mount_assets(app)
@@ -179,6 +181,7 @@ def _services(
     reserved = 0 if folder is None else 1
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release, reserved)
     records = records_of(settings, registry, metrics)
+    watch = watch_of(settings, registry, metrics)
     judge = Judge(
         registry,
         metrics,
@@ -193,13 +196,14 @@ def _services(
         ),
         keep_digests=records.kept,
         decoder=decoder,
+        noted=as_it_is if watch is None else watch.noted,
     )
     delivery = None if folder is None else delivery_of(folder, settings, judge, lane, metrics, records)
     callers = who_may_call(settings)
     received = Arrivals(settings.study_queue_mb * MEGABYTE)
     places = quota(callers, settings)
     networks, beside = networks_of(registry, reader, opinions, settings)
-    served = (networks, beside, delivery, reader, records)
+    served = (networks, beside, delivery, reader, records, watch)
     return Services(settings, registry, judge, engine, lane, metrics, received, callers, places, *served)
 
 
@@ -234,6 +238,8 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         services.records.start()
+        if services.watch is not None:
+            services.watch.start()
         loading = asyncio.create_task(_get_ready(services, decoder, sharing, cores, on_fatal))
         writing = asyncio.create_task(_write_contract(app, loading))
         if load_first:
@@ -337,4 +343,6 @@ async def _drain(services: Services, sharing: Sharing | None) -> None:
     with services.delivery.stopping() if services.delivery is not None else nullcontext():
         services.lane.close()
     services.engine.close()
+    if services.watch is not None:
+        services.watch.close()
     services.records.ended()

@@ -216,6 +216,10 @@ class Settings(BaseSettings):
     pull_seconds: Annotated[int, Field(ge=1, le=86_400, description="longest time to fetch one series")] = 600
     ca_file: Annotated[FilePath | None, Field(description="authorities that destinations are checked with")] = None
     verify_tls: Annotated[bool, Field(description="false takes any certificate of a destination")] = True
+    feedback_dir: Annotated[Path | None, Field(description="folder for verdicts; without it none are taken")] = None
+    feedback_days: Annotated[int, Field(ge=1, le=3650, description="age at which a judgement is forgotten")] = 730
+    feedback_findings: Annotated[int, Field(ge=100, le=10_000_000, description="most that are remembered")] = 200_000
+    on_drift: Annotated[Literal["tell", "warn", "stop"], Field(description="what follows when cases change")] = "tell"
     signing_key: Annotated[
         FilePath | None, Field(description="Ed25519 private key (PEM): signs receipts and anchors")
     ] = None

@@ -33,6 +33,7 @@ APP: Final = CORE | {
     "machine",
     "judgement",
     "audit",
+    "watch",
     "signing",
     "api",
     "web",
@@ -67,9 +68,10 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         *("reports", "explain", "guidelines", "comparison", "text", "inference", "imaging", "audit", "telemetry"),
         "errors",
     },
+    "watch": {"judgement", "delivery", "reports", "inference", "imaging", "security", "telemetry", "errors"},
     "api": CORE
     | {"guidelines", "text", "judgement", "audit", "signing", "delivery", "security", "settings", "server", "web"}
-    | {"intake", "dimse"},
+    | {"intake", "dimse", "watch"},
     "batch": {"judgement", "inference", "imaging", "security", "private_files", "errors"},
     "main": APP,
     "cli": APP - {"api", "web"} | {"batch", "training"},

@@ -29,6 +29,7 @@ from app.security.scopes import access_to
 from app.settings import KILOBYTE, MEGABYTE, Settings
 from app.telemetry import Metrics
 from app.text.reader import ReportReader
+from app.watch.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Services:
     delivery: Delivery | None = None
     reader: ReportReader = field(default_factory=ReportReader)
     records: Records = field(default_factory=Records)
+    watch: Watch | None = None
 
     @property
     def slice_limit(self) -> BodyLimit:

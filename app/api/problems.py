@@ -106,6 +106,8 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.UnknownResult: (HTTPStatus.NOT_FOUND, "No such result"),
     errors.UnknownJob: (HTTPStatus.NOT_FOUND, "No such job"),
     errors.JobNotCancellable: (HTTPStatus.CONFLICT, "The job cannot be cancelled"),
+    errors.UnknownJudgement: (HTTPStatus.NOT_FOUND, "Nothing was judged under that id"),
+    errors.FeedbackOff: (HTTPStatus.NOT_IMPLEMENTED, "Verdicts are not taken here"),
     errors.NotAcceptable: (HTTPStatus.NOT_ACCEPTABLE, "No acceptable format"),
     errors.DicomwebOff: (HTTPStatus.NOT_IMPLEMENTED, "DICOMweb is not set up"),
     errors.JobsOff: (HTTPStatus.NOT_IMPLEMENTED, "Jobs are not set up"),

@@ -17,6 +17,7 @@ Operation = Literal[
     "judge_spooled",
     "read_report",
     "run_network",
+    "take_verdict",
     "store",
     "find_results",
     "retrieve_results",

@@ -1,4 +1,4 @@
-"""`lungscope serve | predict | batch | models | accept | sign | keys | audit | receipt | jobs | dimse`."""
+"""`lungscope serve | predict | batch | models | accept | sign | keys | audit | receipt | jobs | dimse | feedback`."""
 
 from __future__ import annotations
 

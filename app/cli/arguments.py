@@ -26,6 +26,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     options = [*_serve(commands), *_predict(commands), *_accept(commands), *_sign(commands), *_keys(commands)]
     options += [*_audit(commands), *_receipt(commands), *_jobs(commands), *_batch(commands), *_dimse(commands)]
+    options += _feedback(commands)
     commands.add_parser("models", help="verify and describe the bundles")
     names = {name for option in options for name in option.option_strings}
     valued = {name for option in options for name in option.option_strings if option.nargs is None}
@@ -244,6 +245,21 @@ def _jobs(commands: Any) -> list[argparse.Action]:
         jobs.add_argument("--study", metavar="UID", help="find: by Study Instance UID"),
         jobs.add_argument("--all", action="store_true", help="list: also what was given up"),
         jobs.add_argument("--json", action="store_true", help="one JSON object a line"),
+    ]
+
+
+def _feedback(commands: Any) -> list[argparse.Action]:
+    feedback = commands.add_parser("feedback", help="write verdicts with what was answered, or begin a new reference")
+    feedback.add_argument(
+        "action",
+        choices=("export", "reference"),
+        help="write all verdicts to standard output; compare what comes with what comes from today on",
+    )
+    return [
+        feedback.add_argument("--folder", type=_path, metavar="DIR", help="default: LUNGSCOPE_FEEDBACK_DIR"),
+        feedback.add_argument(
+            "--format", choices=("csv", "jsonl"), default="csv", help="export: a table, or JSON lines"
+        ),
     ]
 
 

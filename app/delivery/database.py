@@ -9,13 +9,14 @@ import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from app.delivery.quarantine import delete
-from app.delivery.storage import StorageWatch, result_code
+from app.delivery.storage import SPOOL_AND_RESULTS, StorageWatch, Stored, result_code
 from app.errors import SettingsError
 from app.locks import held
 from app.private_files import PRIVATE_FILE
@@ -85,6 +86,19 @@ class _OtherSchema(sqlite3.DatabaseError):
     """The database has tables of another program."""
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The tables of a database: those of its `first` version, by which it is told from another program's, and `later`
+    ones, which may be added to a database from before. `of` names what it holds, for logs and errors."""
+
+    first: str
+    later: str
+    of: Stored
+
+
+RESULT_TABLES: Final = Schema(FIRST_TABLES, LATER_TABLES, SPOOL_AND_RESULTS)
+
+
 class Database:
     """A database in one file, shared by all workers. Its folder must be private, because it holds patient data.
 
@@ -92,19 +106,21 @@ class Database:
     the damage shows; the log says where. `watch` knows whether the database can be written.
     """
 
+    schema = RESULT_TABLES
+
     def __init__(self, path: Path) -> None:
         """Open the database. Raises SettingsError for a lasting fault; after one that may pass, each use tries
         again."""
         self._path = path
         self._inode: int | None = None
-        self.watch = StorageWatch(path.parent, self.probe)
+        self.watch = StorageWatch(path.parent, self.probe, of=self.schema.of)
         try:
             self._open_or_begin(None)
         except (OSError, sqlite3.Error) as error:
             if result_code(error) not in PASSING:
                 raise SettingsError(
                     found=f"{path}, which cannot be used: {error}",
-                    expected="a database of results that this user may read and write, or none yet",
+                    expected=f"a database of {self.schema.of.name} that this user may read and write, or none yet",
                     remedy="Correct its owner and mode, or move it away.",
                 ) from None
             self.watch.failed(error)
@@ -183,15 +199,15 @@ class Database:
         _make_private(self._files())
         with closing(self._connected(FOREIGN_TIMEOUT_S)) as connection:
             found = set(connection.execute(COLUMNS))
-            if found and not _columns_of_ours() <= found:
+            if found and not _columns_of(self.schema.first) <= found:
                 raise _OtherSchema("it has other tables")
             if not found:
                 # Kept in the file, like the next; a deleted object must not remain readable in it.
                 connection.execute("PRAGMA auto_vacuum = FULL")
             connection.execute("PRAGMA journal_mode = WAL")
             if not found:
-                connection.executescript(FIRST_TABLES)
-            connection.executescript(LATER_TABLES)
+                connection.executescript(self.schema.first)
+            connection.executescript(self.schema.later)
 
     def _set_aside(self, why: str, files: Sequence[Path]) -> None:
         """Rename the files of the database, so that a new one can be begun."""
@@ -200,11 +216,12 @@ class Database:
             if os.path.lexists(path):
                 path.rename(path.with_name(path.name + mark))
         logger.error(
-            "%s cannot be used: %s; it is set aside as %s%s, with what was not delivered yet, and a new one is begun",
+            "%s cannot be used: %s; it is set aside as %s%s, with %s, and a new one is begun",
             files[0],
             why,
             files[0].name,
             mark,
+            self.schema.of.lost,
         )
 
     def _files(self) -> list[Path]:
@@ -212,9 +229,9 @@ class Database:
 
 
 @cache
-def _columns_of_ours() -> frozenset[tuple[Any, ...]]:
+def _columns_of(tables: str) -> frozenset[tuple[Any, ...]]:
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(FIRST_TABLES)
+        connection.executescript(tables)
         return frozenset(connection.execute(COLUMNS))
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,18 @@ OF_CONTENT: Final = frozenset(
     {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE}
 )
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What lies on a disk, the setting that names its folder, and what is lost with a database that is set aside."""
+
+    name: str
+    setting: str
+    lost: str
+
+
+SPOOL_AND_RESULTS: Final = Stored("spool and results", "LUNGSCOPE_SPOOL_DIR", "what was not delivered yet")
 
 
 def pause_s(failures: int, first_s: float = FIRST_PAUSE_S, max_s: float = MAX_PAUSE_S) -> float:
@@ -63,8 +76,10 @@ class StorageWatch:
         folder: Path,
         probe: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        of: Stored = SPOOL_AND_RESULTS,
     ) -> None:
         self._folder = folder
+        self._of = of
         self._probe = probe
         self.mend: Callable[[], None] = lambda: None
         self.on_change: Callable[[bool], None] = lambda _: None
@@ -144,17 +159,17 @@ class StorageWatch:
         if (before is None) == (trouble is None):
             return
         if trouble is None:
-            logger.warning("spool and results can be written again: %s", self._folder)
+            logger.warning("%s can be written again: %s", self._of.name, self._folder)
         else:
-            logger.error("spool and results cannot be written: %s: %s", self._folder, trouble)
+            logger.error("%s cannot be written: %s: %s", self._of.name, self._folder, trouble)
         self.on_change(trouble is None)
 
     def _refusal(self) -> StorageFull | StorageUnavailable:
         kind = StorageFull if self._full else StorageUnavailable
         return kind(
-            found=f"a disk for spool and results that cannot be used: {self.trouble}",
+            found=f"a disk for {self._of.name} that cannot be used: {self.trouble}",
             expected="one that can be written",
-            remedy="Try again later, nothing of this was stored; the operator has to look after LUNGSCOPE_SPOOL_DIR.",
+            remedy=f"Try again later, nothing of this was stored; the operator has to look after {self._of.setting}.",
         )
 
 

@@ -22,6 +22,8 @@ from app.errors.connections import UnknownHost as UnknownHost
 from app.errors.connections import UnknownMethod as UnknownMethod
 from app.errors.connections import UnsupportedVersion as UnsupportedVersion
 from app.errors.connections import UrlTooLong as UrlTooLong
+from app.errors.feedback import FeedbackOff as FeedbackOff
+from app.errors.feedback import UnknownJudgement as UnknownJudgement
 from app.errors.jobs import JobNotCancellable as JobNotCancellable
 from app.errors.jobs import JobsOff as JobsOff
 from app.errors.jobs import PullOff as PullOff

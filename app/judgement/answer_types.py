@@ -202,6 +202,11 @@ class Answer(TypedDict):
         Annotated[ComparedReportOut, Field(description="of a series: only where a report came with it")]
     ]
     lungs: NotRequired[Annotated[LungsOut, Field(description="of a series in which lungs were found")]]
+    warnings: NotRequired[
+        Annotated[
+            list[QualityOut], Field(description="about the service: only where it was told to warn, and has reason to")
+        ]
+    ]
     guidelines: NotRequired[Annotated[GuidelinesOut, Field(description="only where guidelines were asked for")]]
     model: ModelRef
     detector: NotRequired[Annotated[ModelRef, Field(description="what searched, where nobody gave a roi")]]

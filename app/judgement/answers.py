@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic_core import to_json
 
+from app.imaging.ct import QualityNote
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
 from app.inference.prediction import Evidence, Finding, KeySlice, Prediction, SecondOpinion, SliceRef, Trait
@@ -47,10 +50,7 @@ def answer(
         prediction_set=list(prediction.prediction_set),
         findings=[_finding(finding, language, judgement) for finding in prediction.findings],
         reasons=list(prediction.reasons),
-        quality=[
-            QualityOut(code=n.code, severity=n.severity, message=n.message)
-            for n in (*judgement.parameters.notes, *prediction.quality)
-        ],
+        quality=_remarks((*judgement.parameters.notes, *prediction.quality)),
         model=identity(judgement.bundle),
         source=_source(prediction),
         timing_ms={name: round(ms, 2) for name, ms in judgement.timing_ms.items()},
@@ -70,6 +70,8 @@ def answer(
         written["lungs"] = lungs
     if judgement.parameters.guidelines:
         written["guidelines"] = guidelines_out(judgement)
+    if judgement.warnings:
+        written["warnings"] = _remarks(judgement.warnings)
     return written
 
 
@@ -83,6 +85,10 @@ def json_answer(
 def identity(bundle: Bundle | Detector | SecondLook | ViewCheck | NoduleSequence) -> ModelRef:
     """Name, version and digest of a model."""
     return ModelRef(name=bundle.manifest.name, version=str(bundle.manifest.version), digest=bundle.digest)
+
+
+def _remarks(notes: Sequence[QualityNote]) -> list[QualityOut]:
+    return [QualityOut(code=note.code, severity=note.severity, message=note.message) for note in notes]
 
 
 def _finding(finding: Finding, language: Language, judgement: Judgement) -> FindingOut:

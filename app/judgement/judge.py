@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from app.imaging.chunked import ChunkedFile
 from app.imaging.content_digest import file_digest, written
-from app.imaging.ct import CTSlice, SliceSource
+from app.imaging.ct import CTSlice, QualityNote, SliceSource
 from app.imaging.decoder import IN_PROCESS, Decoder, files_of
 from app.imaging.pixel_stack import SeriesLimits
 from app.imaging.read import read_slice
@@ -43,7 +43,7 @@ class Judgement:
     `sequence` is the one that gave second opinions, None where nobody asked for them.
     `input_digest` is that of the file, or of the files of the series; None unless the judge keeps digests. `view` is
     the model that asked whether there is a chest to be seen. `deidentified` results carry nothing of the patient;
-    `results` are a site's other choices about them.
+    `results` are a site's other choices about them. `warnings` are about the service, not the image.
     """
 
     image: CTSlice | CTVolume
@@ -58,6 +58,7 @@ class Judgement:
     input_digest: str | None = None
     view: ViewCheck | None = None
     sequence: NoduleSequence | None = None
+    warnings: tuple[QualityNote, ...] = ()
 
     @property
     def sources(self) -> Sequence[SliceSource]:
@@ -91,12 +92,18 @@ class Judgement:
         )
 
 
+def as_it_is(judgement: Judgement) -> Judgement:
+    """The judgement, of which nothing is noted."""
+    return judgement
+
+
 class Judge:
     """Judges slices and series with the models of `registry`, and counts times and decisions in `metrics`.
 
     `opinions` are those on a series' findings, for callers who ask for them. With `deidentify` no result names the
     patient, whoever asked for it and wherever it goes; `results` are a site's other choices about them. With
     `keep_digests` a judgement has the digest of what was sent. `decoder` decodes what is compressed.
+    `noted` is told of each judgement, in the thread that made it, and gives it back, perhaps with warnings.
     """
 
     def __init__(
@@ -110,7 +117,9 @@ class Judge:
         results: ResultOptions | None = None,
         keep_digests: bool = False,
         decoder: Decoder = IN_PROCESS,
+        noted: Callable[[Judgement], Judgement] = as_it_is,
     ) -> None:
+        self._noted = noted
         self.deidentify, self._results = deidentify, results or ResultOptions()
         self.registry = registry
         self.metrics = metrics
@@ -222,7 +231,7 @@ class Judge:
         input_digest: str | None,
     ) -> Judgement:
         searched = parameters.roi_px is None or any(f.suspicion_score is not None for f in prediction.findings)
-        return Judgement(
+        judgement = Judgement(
             image,
             parameters,
             prediction,
@@ -235,6 +244,7 @@ class Judge:
             input_digest,
             models.view,
         )
+        return self._noted(judgement)
 
 
 def _since_ms(started: float) -> float:

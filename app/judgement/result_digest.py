@@ -1,7 +1,8 @@
 """The part of an answer that the image, the models and the parameters decide, as bytes that two runs share.
 
-The id of the request and the times differ from run to run; the receipt is about the rest; a report that came beside a
-series was read, not judged, and what guidelines say rests on what the client knows of the patient: no receipt holds it.
+The id of the request, the times and warnings about the service differ from run to run; the receipt is about the rest; a
+report that came beside a series was read, not judged, and what guidelines say rests on what the client knows of the
+patient: no receipt holds it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-OF_THE_REQUEST: Final = ("request_id", "timing_ms", "receipt", "report", "guidelines")
+OF_THE_REQUEST: Final = ("request_id", "timing_ms", "receipt", "report", "guidelines", "warnings")
 
 
 def result_bytes(answer: Mapping[str, Any]) -> bytes:

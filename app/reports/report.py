@@ -198,6 +198,10 @@ class Report:
         )
 
     def _question(self) -> tuple[object, ...]:
+        return self._asked
+
+    @cached_property
+    def _asked(self) -> tuple[object, ...]:
         """What the answer follows from: sources, models, operating point, software, and what was pointed at."""
         sources = hashlib.sha256(_joined((s.sop_instance_uid, s.frame) for s in self.sources).encode()).hexdigest()
         roi = None if self.roi_px is None else tuple(round(at, 3) for at in self.roi_px)
