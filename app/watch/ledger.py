@@ -135,7 +135,10 @@ class Ledger(Database):
         """Everything of which there is a verdict, by one bundle or by any, the oldest first."""
         of, values = ("", ()) if digest is None else (" AND digest = ?", (digest,))
         rows = self._rows(f"{JOINED}{of} ORDER BY judged.number", *values)
-        return [Case(*row[:4], None if row[4] is None else bool(row[4]), *row[5:]) for row in rows]
+        return [
+            Case(name, what, digest, probability, None if called is None else bool(called), *rest)
+            for name, what, digest, probability, called, *rest in rows
+        ]
 
     def judged(self, digest: str) -> dict[What, int]:
         """How many findings and scans of a bundle are remembered."""

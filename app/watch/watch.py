@@ -196,4 +196,7 @@ def described(drift: Drift) -> str:
 
 def _warning(drift: Drift) -> QualityNote:
     message = described(drift)
-    return QualityNote(f"{drift.feature.side}_drifted", "warning", f"{message[0].upper()}{message[1:]}.")
+    sentence = f"{message[0].upper()}{message[1:]}."
+    if drift.feature.side == "input":
+        return QualityNote("input_drifted", "warning", sentence)
+    return QualityNote("output_drifted", "warning", sentence)

@@ -115,13 +115,18 @@ def test_browsers_find_an_icon(client: TestClient) -> None:
 
 def test_operations_name_no_codes_of_others(settings: Settings) -> None:
     paths = document_of(settings)["paths"]
-    predict, studies, model = (
-        str(paths[path][method]["responses"])
-        for path, method in (("/v1/predict", "post"), ("/v1/studies", "post"), ("/v1/models/{name}", "get"))
+    operations = (
+        ("/v1/predict", "post"),
+        ("/v1/studies", "post"),
+        ("/v1/studies/pixels", "post"),
+        ("/v1/models/{name}", "get"),
     )
+    predict, studies, pixels, model = (str(paths[path][method]["responses"]) for path, method in operations)
     assert not re.search("`(missing_slices|series_too_large|spool_full)`", predict)
-    assert not re.search("`(roi_outside_image|frame_required|spool_full)`", studies)
-    assert "`unknown_result`" not in model
+    assert not re.search("`(roi_outside_image|frame_required|pull_off)`", studies)
+    assert not re.search("`(spool_full|jobs_off)`", pixels)
+    assert {code for code in ("spool_full", "jobs_off") if f"`{code}`" in studies} == {"spool_full", "jobs_off"}
+    assert not re.search("`(unknown_result|unknown_job)`", model)
     assert "`roi_outside_image`" in predict
     assert "`missing_slices`" in studies
 

@@ -17,11 +17,9 @@ def test_wilsons_interval_is_that_of_the_literature() -> None:
     for called, of, low, high in ((81, 263, 0.2553, 0.3662), (0, 20, 0.0, 0.1611), (15, 148, 0.0624, 0.1605)):
         found = share(called, of)
         assert found is not None
-        assert (found.value, found.low, found.high) == (
-            called / of,
-            pytest.approx(low, abs=1e-4),
-            pytest.approx(high, abs=1e-4),
-        )
+        assert found.value == called / of
+        assert found.low == pytest.approx(low, abs=1e-4)
+        assert found.high == pytest.approx(high, abs=1e-4)
 
 
 def test_auc_counts_pairs_and_ties_by_half() -> None:

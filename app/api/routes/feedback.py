@@ -35,7 +35,7 @@ from app.watch.watch import Watch
 
 router = APIRouter(prefix="/v1", tags=["feedback"], dependencies=[Depends(authorise)])
 MAX_BYTES: Final = 4 * KILOBYTE
-EXAMPLE: Final = {
+EXAMPLE: Final[dict[str, Any]] = {
     "request_id": "0b9c5f0e-3a43-4c8e-8a55-3f7c0a1f6c11",
     "finding": 1,
     "verdict": "malignant",
