@@ -9,7 +9,7 @@ from typing import Final, Literal
 from app.comparison.growth import Change, Doubling, Verdict, change_of, doubling_of
 from app.comparison.lung_shape import LungShape, ScanGrid
 from app.comparison.matching import Match, matches
-from app.comparison.patients import HeaderFacts, Interval, interval_between, require_one_patient
+from app.comparison.patients import HeaderFacts, Interval, require_pair
 from app.comparison.registration import Alignment, align
 from app.comparison.words import NotCompared
 from app.imaging.ct import PointMm, PointPx, QualityNote
@@ -88,13 +88,12 @@ class Comparison:
 
 def compare(current: Scan, prior: Scan) -> Comparison:
     """Compare two scans of one patient; raises DifferentPatients, PriorAfterCurrent."""
-    patient = require_one_patient(current.facts, prior.facts)
-    interval, dates = interval_between(current.facts, prior.facts)
+    interval, remarks = require_pair(current.facts, prior.facts)
     alignment = None
     if current.lungs is not None and prior.lungs is not None:
         alignment = align(prior.lungs, current.lungs)
     nodules, left_out = _nodules(current, prior, alignment, interval)
-    notes = (*patient, *dates, *_unlike(current, prior), *_fit(alignment))
+    notes = (*remarks, *_unlike(current, prior), *_fit(alignment))
     return Comparison(nodules, alignment, interval, notes, left_out)
 
 

@@ -9,11 +9,23 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from app.comparison import patients
 from app.comparison.compare import Comparison, Scan, compare
 from app.comparison.lung_shape import lung_shape, scan_grid
 from app.comparison.patients import HeaderFacts, header_facts
 from app.imaging.volume import CTVolume
 from app.judgement.judge import Judgement
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadScan:
+    """One of two series before it is judged: what its header says, the milliseconds it took to read, and the digest of
+    its files, if that is kept."""
+
+    volume: CTVolume
+    facts: HeaderFacts
+    decode_ms: float
+    input_digest: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,12 +38,24 @@ class JudgedScan:
     tracking_uids: Mapping[int, str]
 
 
-def judged_scan(judgement: Judgement, answer: Mapping[str, Any], headers: Sequence[Dataset]) -> JudgedScan:
-    """What is kept of a series' judgement; `headers` are of any of its instances, none for no headers kept."""
+def read_scan(
+    volume: CTVolume, headers: Sequence[Dataset], decode_ms: float, input_digest: str | None = None
+) -> ReadScan:
+    """A series that was read; `headers` are of any of its instances, none for no headers kept."""
+    facts = header_facts(headers[0]) if headers else HeaderFacts()
+    return ReadScan(volume, facts, decode_ms, input_digest)
+
+
+def require_pair(current: ReadScan, prior: ReadScan) -> None:
+    """Raise DifferentPatients, PriorAfterCurrent where two series cannot be compared, by their headers alone."""
+    patients.require_pair(current.facts, prior.facts)
+
+
+def judged_scan(judgement: Judgement, answer: Mapping[str, Any], facts: HeaderFacts) -> JudgedScan:
+    """What is kept of a series' judgement; `facts` are what its header says."""
     volume = judgement.image
     if not isinstance(volume, CTVolume):
         raise TypeError("only series are compared")
-    facts = header_facts(headers[0]) if headers else HeaderFacts()
     report = judgement.report((), datetime.now(UTC))
     names = {finding.id: report.tracking_uid(finding) for finding in judgement.prediction.findings}
     scan = Scan(judgement.prediction, scan_grid(volume), lung_shape(volume), facts)

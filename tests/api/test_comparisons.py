@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import pytest
@@ -33,6 +34,12 @@ def series(diameter_mm: float, day: str, **attributes: Any) -> list[bytes]:
 def post(client: TestClient, current: list[bytes], prior: list[bytes], **headers: str) -> Any:
     """Both as zips."""
     return client.post("/v1/comparisons", files={"current": zipped(current), "prior": zipped(prior)}, headers=headers)
+
+
+def decisions(client: TestClient) -> int:
+    """How many judgements the service has counted."""
+    counted = re.findall(r"^lungscope_decisions_total\{.*\} (.+)$", client.get("/metrics").text, re.MULTILINE)
+    return sum(int(float(number)) for number in counted)
 
 
 def without_times(answer: dict[str, Any]) -> dict[str, Any]:
@@ -102,16 +109,20 @@ def test_a_nodule_that_is_there_once_is_new_or_gone(client: TestClient, prior: l
 def test_two_patients_are_refused(
     client: TestClient, prior: list[bytes], changes: dict[str, str], code: str | None
 ) -> None:
+    judged = decisions(client)
     response = post(client, series(14.0, "20260411", **changes), prior)
     assert response.json().get("code") == code
     assert response.status_code == (422 if code else 200)
+    assert decisions(client) == judged + (0 if code else 2)  # what is refused is not judged first
     assert SECRET_ID not in response.text
 
 
-def test_a_prior_that_is_later_is_refused(client: TestClient, prior: list[bytes]) -> None:
+def test_a_prior_that_is_later_is_refused_before_anything_is_judged(client: TestClient, prior: list[bytes]) -> None:
+    judged = decisions(client)
     response = post(client, prior, series(14.0, "20260411"))
     assert (response.status_code, response.json()["code"]) == (422, "prior_after_current")
     assert "Swap" in response.json()["remedy"]
+    assert decisions(client) == judged
 
 
 def test_without_a_date_there_is_no_doubling_time(client: TestClient, prior: list[bytes]) -> None:

@@ -16,13 +16,13 @@ from app.api.deps import LanguageDep, PlaceDep, Services, ServicesDep, actor_of,
 from app.api.negotiation import JSON, LANGUAGE_PARAMETER, headers, media_ranges
 from app.api.problems import responses_for
 from app.api.routes import studies
-from app.api.uploads.pair import PairUpload, Part, read_pair
+from app.api.uploads.pair import PARTS, PairUpload, Part, read_pair
 from app.api.uploads.series import decode
 from app.errors import FileMissing, InputError, NoDicomSource, ResultNotWritten, UnfitPair, UnreadableText
 from app.inference.series_lane import SeriesSlot
 from app.inference.vocabulary import Language
 from app.judgement.answers import json_answer
-from app.judgement.comparing import JudgedScan, compared, judged_scan
+from app.judgement.comparing import JudgedScan, ReadScan, compared, judged_scan, read_scan, require_pair
 from app.judgement.comparison_answers import ComparisonAnswer, comparison_answer
 from app.judgement.parameters import Parameters, parse_comparison_parameters
 from app.judgement.records import Actor
@@ -84,7 +84,7 @@ class _Asked:
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [LANGUAGE_PARAMETER]},
 )
 async def compare_series(request: Request, services: ServicesDep, language: LanguageDep, place: PlaceDep) -> Response:
-    """Receive both series; then, in a place for one, judge one after the other, and compare them."""
+    """Receive both series; then, in a place for one, read both, judge one after the other, and compare them."""
     began = time.perf_counter()
     media_ranges(request).require(JSON)
     services.records.require()
@@ -100,34 +100,39 @@ async def compare_series(request: Request, services: ServicesDep, language: Lang
 
 
 def _answer(services: Services, slot: SeriesSlot, asked: _Asked) -> bytes:
-    current = _judged(services, slot, asked, "current")
-    prior = _judged(services, slot, asked, "prior")
+    current, prior = (_read(services, slot, asked, part) for part in PARTS)
+    require_pair(current, prior)  # what is refused costs no judgement
+    judged = [_judged(services, slot, asked, each) for each in (current, prior)]
     started = time.perf_counter()
-    comparison = compared(current, prior)
+    comparison = compared(*judged)
     timing_ms = {"compare": _since_ms(started), "total": _since_ms(asked.began)}
     notes, request_id = asked.parameters.notes, asked.request_id
-    written = comparison_answer(comparison, current, prior, asked.language, request_id, notes, timing_ms)
+    written = comparison_answer(comparison, *judged, asked.language, request_id, notes, timing_ms)
     return to_json(written, inf_nan_mode="null")
 
 
-def _judged(services: Services, slot: SeriesSlot, asked: _Asked, part: Part) -> JudgedScan:
-    """One of both, decoded and judged; its pixels are gone afterwards. Errors say which."""
-    began = time.perf_counter()
+def _read(services: Services, slot: SeriesSlot, asked: _Asked, part: Part) -> ReadScan:
+    """One of both, decoded. Errors say which."""
     builder = services.judge.builder(Parameters(), keep_headers=True)
     try:
         volume, decode_ms = decode(asked.upload.files[part], builder, slot.cancelled)
     except InputError as error:
         raise type(error)(found=f"{error.found}, of {part}", expected=error.expected, remedy=error.remedy) from None
+    first = volume.sources[0].sop_instance_uid
+    return read_scan(volume, builder.headers([first]), decode_ms, builder.input_digest)
+
+
+def _judged(services: Services, slot: SeriesSlot, asked: _Asked, scan: ReadScan) -> JudgedScan:
+    began = time.perf_counter() - scan.decode_ms / 1000  # so that its total is what it took to read and to judge it
     judgement = services.judge.series(
-        volume, Parameters(), decode_ms, _tell_nobody, slot.cancelled, began, builder.input_digest
+        scan.volume, Parameters(), scan.decode_ms, _tell_nobody, slot.cancelled, began, scan.input_digest
     )
     records, language = services.records, asked.language
     if records.kept:
         answer = records.judged("judge_series", asked.actor, judgement, language, asked.request_id).answer
     else:
         answer = json_answer(judgement, language, asked.request_id)
-    first = volume.sources[0].sop_instance_uid
-    return judged_scan(judgement, json.loads(answer), builder.headers([first]))
+    return judged_scan(judgement, json.loads(answer), scan.facts)
 
 
 def _tell_nobody(_stage: str, _done: int, _of: int) -> None:
