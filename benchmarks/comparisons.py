@@ -257,7 +257,7 @@ def judge_of(registry_settings: Settings) -> Judged:
 
     def judged(volume: CTVolume) -> Scan:
         judgement = judge.series(volume, Parameters(), 0.0, lambda *_: None, lambda: False, 0.0)
-        return judged_scan(judgement, {}, HeaderFacts()).scan
+        return judged_scan(judgement, {}, HeaderFacts(), judge.reader(volume)).scan
 
     return judged
 

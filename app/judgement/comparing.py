@@ -1,8 +1,8 @@
-"""Judges two series and compares them; of each only what is compared outlives its pixels."""
+"""Reads two series, refuses what are not two of one patient, and compares what was judged of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,10 +10,14 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from app.comparison import patients
-from app.comparison.compare import Comparison, Scan, compare
+from app.comparison.compare import Comparison, Place, Scan, compare
 from app.comparison.lung_shape import lung_shape, scan_grid
 from app.comparison.patients import HeaderFacts, header_facts
 from app.imaging.volume import CTVolume
+from app.inference.expected import nodule_at
+from app.inference.prediction import Finding
+from app.inference.sections import SectionReader
+from app.inference.series import Cancelled
 from app.judgement.judge import Judgement
 
 
@@ -51,17 +55,33 @@ def require_pair(current: ReadScan, prior: ReadScan) -> None:
     patients.require_pair(current.facts, prior.facts)
 
 
-def judged_scan(judgement: Judgement, answer: Mapping[str, Any], facts: HeaderFacts) -> JudgedScan:
-    """What is kept of a series' judgement; `facts` are what its header says."""
+def judged_scan(
+    judgement: Judgement,
+    answer: Mapping[str, Any],
+    facts: HeaderFacts,
+    reader: SectionReader,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> JudgedScan:
+    """What is kept of a series' judgement, and of its pixels for as long as it is; `facts` are what its header says.
+
+    `reader` measures where the search has found nothing; it asks `cancelled` each time, and raises Cancelled.
+    """
     volume = judgement.image
     if not isinstance(volume, CTVolume):
         raise TypeError("only series are compared")
+
+    def look(place: Place, nodule: Finding) -> Finding | None:
+        if cancelled():
+            raise Cancelled
+        diameter_mm = nodule.soft_diameter_mm if nodule.size is None else nodule.size.mean_mm.value
+        return nodule_at(reader, place.index, place.point_px, diameter_mm)
+
     report = judgement.report((), datetime.now(UTC))
     names = {finding.id: report.tracking_uid(finding) for finding in judgement.prediction.findings}
-    scan = Scan(judgement.prediction, scan_grid(volume), lung_shape(volume), facts)
+    scan = Scan(judgement.prediction, scan_grid(volume), lung_shape(volume), facts, look)
     return JudgedScan(scan, answer, names)
 
 
 def compared(current: JudgedScan, prior: JudgedScan) -> Comparison:
-    """Both beside each other; raises DifferentPatients, PriorAfterCurrent."""
+    """Both beside each other; raises DifferentPatients, PriorAfterCurrent, Cancelled."""
     return compare(current.scan, prior.scan)
