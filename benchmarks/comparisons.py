@@ -30,6 +30,7 @@ from app.comparison.compare import Scan, compare
 from app.comparison.growth import GROWTH, SHRINKAGE, Verdict
 from app.comparison.lung_shape import lung_shape
 from app.comparison.lung_shape import moved as transformed
+from app.comparison.patients import HeaderFacts
 from app.comparison.registration import align
 from app.imaging.ct import PointMm
 from app.imaging.read import quiet_decoders
@@ -256,7 +257,7 @@ def judge_of(registry_settings: Settings) -> Judged:
 
     def judged(volume: CTVolume) -> Scan:
         judgement = judge.series(volume, Parameters(), 0.0, lambda *_: None, lambda: False, 0.0)
-        return judged_scan(judgement, {}, ()).scan
+        return judged_scan(judgement, {}, HeaderFacts(), judge.reader(volume)).scan
 
     return judged
 

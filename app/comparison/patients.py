@@ -52,6 +52,16 @@ def header_facts(dataset: Dataset) -> HeaderFacts:
     return HeaderFacts(patient, dates)
 
 
+def require_pair(current: HeaderFacts, prior: HeaderFacts) -> tuple[Interval, tuple[QualityNote, ...]]:
+    """The interval between two series of one patient, with remarks on what the headers leave open.
+
+    Raises DifferentPatients, PriorAfterCurrent.
+    """
+    patient = require_one_patient(current, prior)
+    interval, dates = interval_between(current, prior)
+    return interval, (*patient, *dates)
+
+
 def require_one_patient(current: HeaderFacts, prior: HeaderFacts) -> tuple[QualityNote, ...]:
     """Raise DifferentPatients where the headers contradict each other; a remark where they have nothing in common.
 

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from app.comparison.growth import Verdict
 from app.inference.vocabulary import Language
 
+Part = Literal["current", "prior"]
 NotCompared = Literal["scan_rejected", "lungs_not_aligned", "outside_other_scan", "not_measured"]
 
 VERDICT_WORDS: Final[dict[Verdict, dict[Language, str]]] = {
@@ -26,13 +27,16 @@ NOT_COMPARED_WORDS: Final[dict[NotCompared, dict[Language, str]]] = {
 }
 
 
-def verdict_words(verdict: Verdict, reason: NotCompared | None, language: Language) -> str:
-    """The verdict, and why there is none."""
+LOOKED_WORDS: Final[dict[Part, dict[Language, str]]] = {
+    "current": {"en": " (missed by the search of the current scan)", "zh": "（本次扫描的搜索漏检）"},
+    "prior": {"en": " (missed by the search of the prior scan)", "zh": "（既往扫描的搜索漏检）"},
+}
+
+
+def verdict_words(verdict: Verdict, reason: NotCompared | None, looked_in: Part | None, language: Language) -> str:
+    """The verdict, why there is none, and which scan's search has missed the nodule."""
     words = VERDICT_WORDS[verdict][language]
-    if reason is None:
-        return words
-    return (
-        f"{words}: {NOT_COMPARED_WORDS[reason][language]}"
-        if language == "en"
-        else (f"{words}：{NOT_COMPARED_WORDS[reason][language]}")
-    )
+    if reason is not None:
+        colon = ": " if language == "en" else "："
+        words = f"{words}{colon}{NOT_COMPARED_WORDS[reason][language]}"
+    return words if looked_in is None else words + LOOKED_WORDS[looked_in][language]

@@ -11,6 +11,15 @@ from app.guidelines.case import Case
 # What no guideline is told here, by code.
 MISSING: Final[dict[str, str]] = {
     "prior_ct": "No earlier CT was compared: growth, new and stable nodules are not assessed.",
+    "prior_unused": "The earlier CT is not used here: what growth changes is left to a reader.",
+    "not_compared": "It could not be compared with the earlier CT: it is assessed as at a first one.",
+    "interval": "How many days lie between both scans is not known.",
+    "follow_up_step": "Which of the guideline's later scans this is, is not known.",
+    "earlier_category": "The category of the earlier scan is taken from its own measurement, as at a first CT.",
+    "slow_growth": "Two scans were compared: slow growth over more of them is left to a reader.",
+    "growth": "It grew, and the table has no row for that: what follows is left to a reader.",
+    "new_nodule": "It is new, and the guideline has no row for that: it is assessed as at a first CT.",
+    "work_up": "Whether it was worked up after the earlier scan is not known.",
     "airway_nodules": "Nodules in airways are not told from others.",
     "atypical_cysts": "Cysts are not assessed.",
     "juxtapleural": "Shape and place beside a pleura or fissure, which may lower the category, are not assessed.",
@@ -114,13 +123,21 @@ def overall(
         return None, ()
     leading = max((n.row for n, _ in counted), key=lambda row: row.rank)
     least = max(min(row.rank for row in of_one) for _, of_one in counted)
-    all_rows = sorted({row for _, of_one in counted for row in of_one if row.rank >= least}, key=lambda row: row.rank)
+    # No set: rows of one rank would come in another order in every process, and a receipt is of every byte.
+    reached = dict.fromkeys(row for _, of_one in counted for row in of_one if row.rank >= least)
+    all_rows = sorted(reached, key=lambda row: row.rank)
     return leading.category, tuple({row.category: None for row in all_rows})
 
 
 def not_for(guideline: str, source: str, reason: str) -> Assessment:
     """What a guideline says of a patient for whom it is not made: nothing."""
     return Assessment(guideline, source, applies=False, reason=reason, category=None, possible=())
+
+
+def prior_of(case: Case, used: str | None = None) -> tuple[str, ...]:
+    """What is missing of an earlier CT: all where none was compared, else `used`, what a guideline that uses it lacks;
+    without it, the use."""
+    return ("prior_unused" if used is None else used,) if case.is_compared else ("prior_ct",)
 
 
 def unknown(case: Case, *names: str) -> tuple[str, ...]:

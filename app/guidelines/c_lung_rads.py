@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.guidelines.assessment import Assessment, Row, assess_nodule, overall
+from app.guidelines.assessment import Assessment, Row, assess_nodule, overall, prior_of
 from app.guidelines.case import Case, Nodule, possibilities
 from app.guidelines.size_table import SizeTable
 from app.inference.prediction import AttenuationClass
@@ -35,7 +35,7 @@ NON_SOLID: Final = (
     (20.0, Row("3", 3, "non-solid, >= 20 mm")),
 )
 TABLE: Final = SizeTable(CALCIFIED, SOLID, NON_SOLID, PART_SOLID, PART_SOLID_FROM_MM, SMALL_PART_SOLID)
-ALWAYS: Final = ("later_steps", "prior_ct", "fat_and_calcium_pattern")
+ALWAYS: Final = ("later_steps", "fat_and_calcium_pattern")
 
 
 def row_of(kind: AttenuationClass, mean_mm: float, solid_mm: float = 0.0) -> Row:
@@ -50,7 +50,7 @@ def assess(case: Case) -> Assessment:
     category, possible = overall(case, nodules, rows)
     if case.whole_lungs and not case.nodules:
         category, possible = NO_NODULE.category, (NO_NODULE.category,)
-    missing = ALWAYS if case.whole_lungs else ("whole_lungs", *ALWAYS)
+    missing = (*(() if case.whole_lungs else ("whole_lungs",)), *prior_of(case), *ALWAYS)
     return Assessment(NAME, SOURCE, True, None, category, possible, nodules, missing=missing)
 
 

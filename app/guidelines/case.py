@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Final, Literal
 
@@ -55,6 +56,7 @@ class Nodule:
     `classes` are those that it may be of, the likeliest first. `solid_mm` is the mean diameter of its solid part, None
     where it may not be part-solid. `upper_lobe` is an estimate, None where height does not tell. `spiculated` is None
     where the rating leaves it open. `counts` is False for one that counts for nothing in the decision.
+    `earlier` is None where it was not compared with an earlier CT.
     """
 
     id: int
@@ -66,6 +68,7 @@ class Nodule:
     upper_lobe: bool | None = None
     spiculated: bool | None = None
     counts: bool = True
+    earlier: Earlier | None = None
 
     def __post_init__(self) -> None:
         if not self.classes:
@@ -73,16 +76,37 @@ class Nodule:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """A nodule in a CT made `days` before, as measured there; None where it was not there yet. `volume_ratio` is its
+    volume now by the one then. What is not known is None."""
+
+    days: int | None
+    nodule: Nodule | None
+    volume_ratio: Measured | None = None
+
+    def __post_init__(self) -> None:
+        if self.days is not None and self.days < 1:
+            raise ValueError("an earlier scan is a day earlier at least")
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """The nodules of one image and what is known beside. `whole_lungs`: both lungs were searched from end to end.
 
-    `slice_mm` is the distance of slices in a series, None for a single slice.
+    `slice_mm` is the distance of slices in a series, None for a single slice; `earlier_slice_mm` that of the earlier
+    series with which it was compared, None where it was compared with none.
     """
 
     nodules: tuple[Nodule, ...]
     whole_lungs: bool
     slice_mm: float | None = None
     context: Context = field(default_factory=Context)
+    earlier_slice_mm: float | None = None
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether it was compared with an earlier series."""
+        return self.earlier_slice_mm is not None
 
     @property
     def counted(self) -> tuple[Nodule, ...]:
@@ -122,3 +146,12 @@ def possibilities(
         solid = nodule.solid_mm if kind == "part_solid" else None
         for size, part in itertools.product(sizes(whole, borders), sizes(solid, solid_borders)):
             yield kind, size, min(part, size)
+
+
+def has_grown(now: Measured, before: Measured, more_than: Callable[[float], bool]) -> tuple[bool, ...]:
+    """Whether a diameter has grown, by a rule on the millimetres gained: as measured, and then what else both intervals
+    allow. Both measurements err by themselves: their errors add up as squares do."""
+    gained = now.value - before.value
+    less = math.hypot(now.value - now.low, before.high - before.value)
+    more = math.hypot(now.high - now.value, before.value - before.low)
+    return tuple(dict.fromkeys(more_than(each) for each in (gained, gained - less, gained + more)))

@@ -3,6 +3,10 @@
 Diameters are means of both axes, rounded to whole millimetres. Risk is high where one of the text's factors is known:
 smoking, lung cancer in the family, emphysema, spiculation; low where all are known to be absent; else both rows are
 possible. Age has no border in the text and is not used.
+
+Of an earlier CT the table and its comments use two things. Single ground glass that grows, or gets a solid part, is one
+row; a single part-solid nodule that stays, with a solid part of 6 mm, another. Growth is 2 mm of mean diameter (the
+society's measuring statement of 2017, doi 10.1148/radiol.2017162894). The rest is left to a reader.
 """
 
 from __future__ import annotations
@@ -12,8 +16,8 @@ import math
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from app.guidelines.assessment import Assessment, Row, assess_nodule, not_for, overall, unknown
-from app.guidelines.case import Case, Context, Nodule, possibilities
+from app.guidelines.assessment import Assessment, Row, assess_nodule, not_for, overall, prior_of, unknown
+from app.guidelines.case import Case, Context, Nodule, has_grown, possibilities
 from app.inference.prediction import AttenuationClass
 
 NAME: Final = "fleischner"
@@ -83,6 +87,14 @@ PART_SOLID: Final = (
 SUBSOLID_MULTIPLE: Final = Row(
     "subsolid-multiple->=6", 13, "subsolid, multiple, >= 6 mm: CT at 3 to 6 months, then by the most suspicious one"
 )
+NON_SOLID_GREW: Final = Row(
+    "non-solid-single-grew", 19, "ground glass, single, >= 6 mm, growing or with a solid part: removal to be considered"
+)
+PART_SOLID_STAYS: Final = Row(
+    "part-solid-single-stays-solid->=6", 20, "part-solid, single, stays, solid part >= 6 mm: highly suspicious"
+)
+GROWTH_MM: Final = 2.0
+STAYS_DAYS: Final = 90  # the first follow-up of a part-solid nodule, at 3 to 6 months
 BORDERS_MM: Final = (MEDIUM_FROM_MM - 0.5, MEDIUM_TO_MM + 0.5)
 
 
@@ -124,7 +136,7 @@ def assess(case: Case) -> Assessment:
     missing = (
         *(() if case.whole_lungs else ("whole_lungs",)),
         *unknown(case, "purpose", "age_years", "known_cancer", "immunosuppressed"),
-        "prior_ct",
+        *prior_of(case, "follow_up_step"),
         "juxtapleural",
         "fat_and_calcium_pattern",
     )
@@ -148,7 +160,30 @@ def _rows(nodule: Nodule, case: Case) -> Iterator[Row]:
     for (kind, size, solid), multiple, risk in itertools.product(
         sized, _multiple(case), risks(case.context, nodule.spiculated)
     ):
-        yield row_of(kind, size, solid, multiple=multiple, risk=risk)
+        yield from _followed(nodule, row_of(kind, size, solid, multiple=multiple, risk=risk))
+
+
+def _followed(nodule: Nodule, first: Row) -> Iterator[Row]:
+    """The rows of a nodule that a first CT would put into `first`, by an earlier one where there is one."""
+    before = None if nodule.earlier is None else nodule.earlier.nodule
+    days = None if nodule.earlier is None else nodule.earlier.days
+    was_glass = before is not None and before.classes[0] == "non_solid"
+    if before is None or first not in (NON_SOLID, *PART_SOLID):
+        yield first
+    elif was_glass:
+        changed = (True,) if first in PART_SOLID else _growth(nodule, before)
+        yield from (NON_SOLID_GREW if each else first for each in changed)
+    elif first == PART_SOLID[1]:
+        if days is None or days < STAYS_DAYS:
+            yield first
+        if days is None or days >= STAYS_DAYS:
+            yield PART_SOLID_STAYS
+    else:
+        yield first
+
+
+def _growth(now: Nodule, before: Nodule) -> tuple[bool, ...]:
+    return has_grown(now.mean_mm, before.mean_mm, lambda gained_mm: gained_mm >= GROWTH_MM)
 
 
 def _multiple(case: Case) -> tuple[bool, ...]:
@@ -166,3 +201,18 @@ def _missing(nodule: Nodule, case: Case) -> Iterator[str]:
             yield "spiculation"
     if len(_multiple(case)) > 1:
         yield "number_of_nodules"
+    if case.is_compared:
+        yield from _of_comparison(nodule)
+
+
+def _of_comparison(nodule: Nodule) -> Iterator[str]:
+    """What the comparison with an earlier CT leaves open."""
+    if nodule.earlier is None:
+        yield "not_compared"
+    elif nodule.earlier.nodule is None:
+        yield "new_nodule"
+    else:
+        if nodule.earlier.days is None:
+            yield "interval"
+        if nodule.classes[0] != "non_solid" and _growth(nodule, nodule.earlier.nodule)[0]:
+            yield "growth"

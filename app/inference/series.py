@@ -116,7 +116,7 @@ def _search(lungs: VolumeLungs, reader: SectionReader, watch: Watch) -> list[Fin
         sums = detector.score_volume(volume, candidates, tell)
     passed = [(c, float(s)) for c, s in zip(candidates, sums, strict=True) if s >= detector.series_threshold]
     with watch.stage("look") as tell:
-        scores = _second_scores(volume, passed, reader.second_look, tell)
+        scores = second_scores(volume, passed, reader.second_look, tell)
     listed_from = reader.second_look.manifest.series_point.listed_from
     listed = [(c, filtered, s) for (c, filtered), s in zip(passed, scores, strict=True) if s >= listed_from]
     found = []
@@ -128,9 +128,14 @@ def _search(lungs: VolumeLungs, reader: SectionReader, watch: Watch) -> list[Fin
     return distinct(findings, reader.model, partial(_apart_mm, volume))
 
 
-def _second_scores(
-    volume: CTVolume, passed: Sequence[tuple[VolumeCandidate, float]], second_look: SecondLook, tell: Told
+def second_scores(
+    volume: CTVolume,
+    passed: Sequence[tuple[VolumeCandidate, float]],
+    second_look: SecondLook,
+    tell: Told = lambda _done, _of: None,
 ) -> list[float]:
+    """What the second look gives candidates, each with the filter's sum over three planes; `tell` is called with how
+    many are done and of how many, after every batch."""
     scores: list[float] = []
     for first in range(0, len(passed), LOOKED_AT_ONCE):
         part = passed[first : first + LOOKED_AT_ONCE]

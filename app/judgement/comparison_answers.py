@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes this one only before Python 3.12
 
-from app.comparison.compare import Comparison, NoDoubling, Nodule, Place
+from app.comparison.compare import Comparison, NoDoubling, Nodule, Part, Place
 from app.comparison.growth import Change, Doubling, Pace, Verdict
 from app.comparison.registration import Alignment
 from app.comparison.words import VERDICT_WORDS, NotCompared, verdict_words
-from app.imaging.ct import PointMm, PointPx, QualityNote
-from app.inference.prediction import Measured
+from app.imaging.ct import PointMm, PointPx
+from app.inference.prediction import Finding, Measured
 from app.inference.vocabulary import Language
 from app.judgement.answer_types import DISCLAIMER, Answer, QualityOut, SliceOut
+from app.judgement.compared_case import compared_case
 from app.judgement.comparing import JudgedScan
+from app.judgement.guideline_answers import GuidelinesOut, answers_of
+from app.judgement.parameters import Parameters
+from app.judgement.size_answers import SizeOut, size_out
 
 JOINS: Final[dict[Language, tuple[str, str]]] = {"en": (": ", ", "), "zh": ("：", "，")}
 NOTHING: Final[dict[Language, str]] = {"en": "no nodules to compare", "zh": "无可比较的结节"}
@@ -47,6 +51,18 @@ class ExpectedPlaceOut(TypedDict):
     center_mm: PointMm
 
 
+class LookedOut(TypedDict):
+    """What was measured in a series whose search has missed a nodule, at the place where the other shows it."""
+
+    series: Part
+    id: Annotated[int, Field(description="after those of the series' own findings, among which it is not")]
+    nodule_probability: Annotated[float, Field(description="that it is a nodule, by the model that judges findings")]
+    slice: SliceOut
+    center_px: PointPx
+    center_mm: PointMm
+    size: SizeOut | None
+
+
 class ComparedNoduleOut(TypedDict):
     """One nodule in both series, or in one of them."""
 
@@ -70,7 +86,12 @@ class ComparedNoduleOut(TypedDict):
         float | None, Field(description="between both findings' middles, with the lungs laid over each other")
     ]
     other_partners: Annotated[int, Field(ge=0, description="findings as near: another one may be the partner")]
-    expected: Annotated[ExpectedPlaceOut | None, Field(description="of what is new or gone: its place in the other")]
+    expected: Annotated[
+        ExpectedPlaceOut | None, Field(description="of what only one series' search has found: its place in the other")
+    ]
+    looked: Annotated[
+        LookedOut | None, Field(description="what was found at `expected`: by looking there, not by the search")
+    ]
 
 
 class RegistrationOut(TypedDict):
@@ -109,6 +130,12 @@ class ComparisonAnswer(TypedDict):
     interval: IntervalOut
     registration: Annotated[RegistrationOut | None, Field(description="null where one series shows no lungs")]
     quality: list[QualityOut]
+    guidelines: NotRequired[
+        Annotated[
+            GuidelinesOut,
+            Field(description="of the current series beside the prior; only where guidelines were asked for"),
+        ]
+    ]
     current: Annotated[Answer, Field(description="as /v1/studies answers")]
     prior: Answer
     timing_ms: dict[str, float]
@@ -121,10 +148,10 @@ def comparison_answer(
     prior: JudgedScan,
     language: Language,
     request_id: str,
-    notes: Iterable[QualityNote],
+    parameters: Parameters,
     timing_ms: dict[str, float],
 ) -> dict[str, Any]:
-    """The members of a ComparisonAnswer; `notes` about the request come first."""
+    """The members of a ComparisonAnswer; remarks about the request come first."""
     before, now = comparison.left_out[1], comparison.left_out[0]
     written: dict[str, Any] = {
         "request_id": request_id,
@@ -134,13 +161,17 @@ def comparison_answer(
         "interval": IntervalOut(days=comparison.interval.days, source=comparison.interval.source),
         "registration": None if comparison.alignment is None else _registration(comparison.alignment),
         "quality": [
-            QualityOut(code=n.code, severity=n.severity, message=n.message) for n in (*notes, *comparison.notes)
+            QualityOut(code=n.code, severity=n.severity, message=n.message)
+            for n in (*parameters.notes, *comparison.notes)
         ],
         "current": current.answer,
         "prior": prior.answer,
         "timing_ms": {name: round(ms, 2) for name, ms in timing_ms.items()},
         "disclaimer": DISCLAIMER,
     }
+    if parameters.guidelines:
+        predictions = current.scan.prediction, prior.scan.prediction
+        written["guidelines"] = answers_of(compared_case(comparison, *predictions, parameters.context), parameters)
     return written
 
 
@@ -152,14 +183,16 @@ def _summary(nodules: Iterable[Nodule], language: Language) -> str:
 
 
 def _nodule(nodule: Nodule, current: JudgedScan, prior: JudgedScan, language: Language) -> ComparedNoduleOut:
-    now, before = nodule.current, nodule.prior
+    found = {"current": nodule.current, "prior": nodule.prior}
+    looked = None if nodule.looked_in is None else found.pop(nodule.looked_in)
+    now, before = found.get("current"), found.get("prior")
     uid = prior.tracking_uids[before.id] if before is not None else current.tracking_uids[now.id] if now else ""
     return ComparedNoduleOut(
         tracking_uid=uid,
         current=None if now is None else now.id,
         prior=None if before is None else before.id,
         verdict=nodule.verdict,
-        display=verdict_words(nodule.verdict, nodule.reason, language),
+        display=verdict_words(nodule.verdict, nodule.reason, nodule.looked_in, language),
         possible=[] if nodule.change is None else list(nodule.change.possible),
         reason=nodule.reason,
         volume_change=None if nodule.change is None else _volume_change(nodule.change),
@@ -168,6 +201,21 @@ def _nodule(nodule: Nodule, current: JudgedScan, prior: JudgedScan, language: La
         apart_mm=None if nodule.apart_mm is None else round(nodule.apart_mm, 1),
         other_partners=nodule.others,
         expected=None if nodule.expected is None else _place(nodule.expected),
+        looked=None if looked is None or nodule.looked_in is None else _looked(looked, nodule.looked_in, language),
+    )
+
+
+def _looked(finding: Finding, series: Part, language: Language) -> LookedOut | None:
+    if finding.slice is None or finding.center_mm is None:
+        return None
+    return LookedOut(
+        series=series,
+        id=finding.id,
+        nodule_probability=round(finding.nodule_probability, 4),
+        slice=SliceOut(index=finding.slice.index, sop_instance_uid=finding.slice.sop_instance_uid),
+        center_px=finding.center_px,
+        center_mm=finding.center_mm,
+        size=None if finding.size is None else size_out(finding.size, language),
     )
 
 

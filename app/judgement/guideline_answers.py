@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Final, Literal, NotRequired
 
@@ -15,6 +16,7 @@ from app.imaging.ct import ScanFacts
 from app.inference.prediction import Finding, Prediction, Size
 from app.inference.series import CUT
 from app.judgement.judge import Judgement
+from app.judgement.parameters import Parameters
 
 SPICULATED_FROM: Final = 3.5  # of the rating, 1 none to 5 marked
 NOT_SPICULATED_BELOW: Final = 2.5
@@ -83,8 +85,12 @@ class GuidelinesOut(TypedDict):
 
 def guidelines_out(judgement: Judgement) -> GuidelinesOut:
     """What the guidelines of the parameters say of a judgement."""
-    prediction, parameters = judgement.prediction, judgement.parameters
-    case = case_of(prediction, parameters.context)
+    parameters = judgement.parameters
+    return answers_of(case_of(judgement.prediction, parameters.context), parameters)
+
+
+def answers_of(case: Case, parameters: Parameters) -> GuidelinesOut:
+    """What the guidelines of the parameters say of a case."""
     told = parameters.context.known()
     return GuidelinesOut(
         known=[
@@ -103,11 +109,16 @@ def case_of(prediction: Prediction, context: Context) -> Case:
         series is not None and series.lungs_ml is not None and CUT not in notes and prediction.decision != "rejected"
     )
     return Case(
-        nodules=tuple(_nodule(f, f.size) for f in prediction.findings if f.size is not None),
+        nodules=nodules_of(prediction.findings),
         whole_lungs=whole,
         slice_mm=None if series is None else series.slice_spacing_mm,
         context=_completed(context, prediction.source.facts),
     )
+
+
+def nodules_of(findings: Iterable[Finding]) -> tuple[Nodule, ...]:
+    """Findings as guidelines see them; those without an outline are left out."""
+    return tuple(_nodule(f, f.size) for f in findings if f.size is not None)
 
 
 def _completed(context: Context, facts: ScanFacts) -> Context:

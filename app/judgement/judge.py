@@ -25,6 +25,7 @@ from app.inference.diagnose import diagnose
 from app.inference.prediction import Prediction
 from app.inference.registry import ModelRegistry, Models
 from app.inference.second_opinion import SecondOpinions, with_opinions
+from app.inference.sections import SectionReader
 from app.inference.sequence import NoduleSequence
 from app.inference.series import Cancelled, Progress, diagnose_volume
 from app.inference.suspicion import SecondLook
@@ -191,6 +192,11 @@ class Judge:
         self.metrics.series_judged(prediction.decision, len(volume.sources), timing_ms)
         judgement = self._judgement(volume, parameters, prediction, models, timing_ms, input_digest)
         return judgement if sequence is None else replace(judgement, sequence=sequence)
+
+    def reader(self, volume: CTVolume) -> SectionReader:
+        """What measures nodules of a volume where somebody points; raises ModelLoading."""
+        models = self.registry.models()
+        return SectionReader(volume, models.classifier, models.detector, models.second_look)
 
     def files(
         self,

@@ -91,6 +91,7 @@ OF_SERIES_ALONE: Final = ("second_opinion",)
 KNOWN: Final = tuple(name for name in PARAMETERS if name not in (*OF_SERIES_ALONE, ASYNC))
 OF_READING: Final = ("pixel_spacing_mm", "window", "frame")
 KNOWN_OF_SERIES: Final = ("explain", "guidelines", "pdf", *OF_SERIES_ALONE)
+KNOWN_OF_COMPARISON: Final = ("guidelines",)
 OF_COMMAND: Final = tuple(name for name in KNOWN if name != "pdf")  # which writes PDF, and no FHIR
 # Parts of a form alone: an address is logged by whatever it passes.
 REPORT: Final = "report"
@@ -155,11 +156,10 @@ def parse_series_parameters(texts: Mapping[str, str]) -> Parameters:
 
 
 def parse_comparison_parameters(texts: Mapping[str, str]) -> Parameters:
-    """Parse the parameters of a comparison: there are none, and what is given is remarked on."""
-    ignored = sum(1 for text in texts.values() if text.strip())
-    message = f"{ignored} parameter(s) are not known here and were ignored."
-    notes = (QualityNote("parameter_ignored", "warning", message),) if ignored else ()
-    return Parameters(notes=notes, ignored=ignored)
+    """Parse the parameters of a comparison, as `parse_parameters` does those of a slice."""
+    given, ignored = _given(texts, KNOWN_OF_COMPARISON)
+    names, known = _for_guidelines(given)
+    return Parameters(notes=_remarks(ignored, KNOWN_OF_COMPARISON), ignored=ignored, guidelines=names, context=known)
 
 
 def wants_job(texts: Mapping[str, str]) -> bool:

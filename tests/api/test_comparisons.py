@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from itertools import count
 from typing import Any, Final
 
 import pytest
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
+from app.imaging.volume_candidates import VolumeCandidate
+from app.inference import series as inference
 from app.judgement.comparison_answers import ComparisonAnswer
 from phantoms.series import NODULE_SLICES, SIZE_PX, SLICES, SPACING_MM, slice_file, zipped
 from phantoms.slices import SECRET_ID, Disc, chest
@@ -19,20 +23,26 @@ STRUCTURED_REPORT: Final = "1.2.840.10008.5.1.4.1.1.88.34"
 TRACKING_UID: Final = "112040"  # DCM
 
 
-def series(diameter_mm: float, day: str, **attributes: Any) -> list[bytes]:
+def series(diameter_mm: float, day: str, *, hu: float = 400.0, **attributes: Any) -> list[bytes]:
     """A series with a cylinder of this diameter, so that its volume goes with the square of it; none for 0."""
     files = []
     for index in range(SLICES):
-        discs = [Disc(PLACE, diameter_mm, hu=400.0)] if index in NODULE_SLICES and diameter_mm else []
-        hu = chest(discs, size_px=SIZE_PX, spacing_mm=SPACING_MM, seed=index)
+        discs = [Disc(PLACE, diameter_mm, hu=hu)] if index in NODULE_SLICES and diameter_mm else []
+        pixels = chest(discs, size_px=SIZE_PX, spacing_mm=SPACING_MM, seed=index)
         dates = {"AcquisitionDate": day, "ContentDate": day, "StudyDate": day}
-        files.append(slice_file(index, hu, **dates, **attributes))
+        files.append(slice_file(index, pixels, **dates, **attributes))
     return files
 
 
 def post(client: TestClient, current: list[bytes], prior: list[bytes], **headers: str) -> Any:
     """Both as zips."""
     return client.post("/v1/comparisons", files={"current": zipped(current), "prior": zipped(prior)}, headers=headers)
+
+
+def decisions(client: TestClient) -> int:
+    """How many judgements the service has counted."""
+    counted = re.findall(r"^lungscope_decisions_total\{.*\} (.+)$", client.get("/metrics").text, re.MULTILINE)
+    return sum(int(float(number)) for number in counted)
 
 
 def without_times(answer: dict[str, Any]) -> dict[str, Any]:
@@ -91,6 +101,30 @@ def test_a_nodule_that_is_there_once_is_new_or_gone(client: TestClient, prior: l
         assert nodule["expected"]["slice"]["index"] == pytest.approx(8, abs=1)
 
 
+def test_a_nodule_that_one_search_has_missed_is_measured_at_its_place(
+    client: TestClient, prior: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search of the current series, which is the first, finds no candidates."""
+    searches, search = count(), inference.find_volume_candidates
+
+    def blind(*given: Any, **named: Any) -> tuple[VolumeCandidate, ...]:
+        return search(*given, **named) if next(searches) else ()
+
+    monkeypatch.setattr(inference, "find_volume_candidates", blind)
+    answer = ANSWER.validate_json(post(client, prior, prior).content, strict=True, extra="forbid")
+    (nodule,) = answer["nodules"]
+    assert answer["current"]["findings"] == []
+    assert (nodule["current"], nodule["prior"], nodule["verdict"]) == (None, 1, "stable")
+    assert nodule["display"] == "stable (missed by the search of the current scan)"
+    looked = nodule["looked"]
+    assert looked is not None
+    assert (looked["series"], looked["id"]) == ("current", 1)
+    assert looked["center_px"] == pytest.approx(PLACE, abs=1.5)
+    assert nodule["volume_change"] is not None
+    assert nodule["volume_change"]["value"] == pytest.approx(0, abs=0.1)
+    assert "search_missed" in [note["code"] for note in answer["quality"]]
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -102,16 +136,43 @@ def test_a_nodule_that_is_there_once_is_new_or_gone(client: TestClient, prior: l
 def test_two_patients_are_refused(
     client: TestClient, prior: list[bytes], changes: dict[str, str], code: str | None
 ) -> None:
+    judged = decisions(client)
     response = post(client, series(14.0, "20260411", **changes), prior)
     assert response.json().get("code") == code
     assert response.status_code == (422 if code else 200)
+    assert decisions(client) == judged + (0 if code else 2)  # what is refused is not judged first
     assert SECRET_ID not in response.text
 
 
-def test_a_prior_that_is_later_is_refused(client: TestClient, prior: list[bytes]) -> None:
+def test_a_prior_that_is_later_is_refused_before_anything_is_judged(client: TestClient, prior: list[bytes]) -> None:
+    judged = decisions(client)
     response = post(client, prior, series(14.0, "20260411"))
     assert (response.status_code, response.json()["code"]) == (422, "prior_after_current")
     assert "Swap" in response.json()["remedy"]
+    assert decisions(client) == judged
+
+
+def test_guidelines_are_asked_about_the_current_series_beside_the_prior(client: TestClient) -> None:
+    """Of 150 HU, so that it is not calcium."""
+    parts = {"current": zipped(series(20.0, "20260411", hu=150.0)), "prior": zipped(series(14.0, "20260101", hu=150.0))}
+    asked = {"guidelines": "bts,c-lung-rads", "context": '{"age_years": 62}'}
+    response = client.post("/v1/comparisons", files=parts, data=asked)
+    answer = ANSWER.validate_json(response.content, strict=True, extra="forbid")
+    assert "guidelines" in answer
+    bts, other = answer["guidelines"]["assessments"]
+    (found,) = bts["findings"]
+    assert (found["finding"], found["category"]) == (answer["nodules"][0]["current"], "subsolid-grew")
+    codes = [{each["code"] for each in said["missing"]} for said in (bts, other)]
+    assert [{"prior_ct", "prior_unused", "follow_up_step"} & each for each in codes] == [
+        {"follow_up_step"},
+        {"prior_unused"},
+    ]
+    assert {"name": "age_years", "value": 62, "origin": "context"} in answer["guidelines"]["known"]
+    assert "guidelines" not in answer["current"]
+    wrong = client.post("/v1/comparisons", files=parts, data={"guidelines": "none"})
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_parameter")
+    logged = client.post("/v1/comparisons?context={}", files=parts)
+    assert (logged.status_code, logged.json()["code"]) == (400, "invalid_parameter")
 
 
 def test_without_a_date_there_is_no_doubling_time(client: TestClient, prior: list[bytes]) -> None:

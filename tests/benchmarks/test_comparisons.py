@@ -10,6 +10,7 @@ import pytest
 from scipy import ndimage
 
 from app.comparison.compare import Scan
+from app.comparison.patients import HeaderFacts
 from app.imaging.volume import CTVolume
 from app.inference.registry import ModelRegistry
 from app.judgement.comparing import judged_scan
@@ -103,7 +104,7 @@ def test_pairs_of_a_phantom_are_told_apart(volume: CTVolume, tmp_path: Path, mon
 
     def judged(each: CTVolume) -> Scan:
         judgement = judge.series(each, Parameters(), 0.0, lambda *_: None, lambda: False, 0.0)
-        return judged_scan(judgement, {}, ()).scan
+        return judged_scan(judgement, {}, HeaderFacts(), judge.reader(each)).scan
 
     monkeypatch.setattr(comparisons, "CHANGES", {"moved": CHANGES["moved"]})
     monkeypatch.setattr(comparisons, "FACTORS", (2.0,))

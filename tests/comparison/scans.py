@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.comparison.compare import Scan
+from app.comparison.compare import Scan, look_nowhere
 from app.comparison.lung_shape import LungShape, Matrix, ScanGrid, moved
 from app.comparison.patients import HeaderFacts
 from app.imaging.axes import Axes
@@ -92,7 +92,8 @@ def scan(
         timing=Timing(1.0, 1.0),
         series=Series(144, slice_mm, changes.get("series"), None, ()),
     )
-    return Scan(prediction, _grid(changes.get("slices", 144)), lungs, HeaderFacts(dict(patient), dates))
+    facts, look = HeaderFacts(dict(patient), dates), changes.get("look", look_nowhere)
+    return Scan(prediction, _grid(changes.get("slices", 144)), lungs, facts, look)
 
 
 def _grid(slices: int) -> ScanGrid:

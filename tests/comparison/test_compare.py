@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.comparison.compare import Comparison, compare
+from app.comparison.compare import Comparison, Place, compare
 from app.comparison.matching import MAX_APART_MM, matches
-from app.comparison.words import NOT_COMPARED_WORDS, VERDICT_WORDS, verdict_words
+from app.comparison.words import LOOKED_WORDS, NOT_COMPARED_WORDS, VERDICT_WORDS, verdict_words
 from app.errors import DifferentPatients, PriorAfterCurrent
+from app.inference.prediction import Finding
 from tests.comparison.lungs import pose
 from tests.comparison.scans import ANNA, at, found, scan
 
@@ -85,6 +86,45 @@ def test_new_and_gone_say_where_to_look() -> None:
     assert new.expected.instance_uid == f"1.2.{new.expected.index}"
     assert gone.expected is not None
     assert gone.expected.point_mm == pytest.approx(at(APEX, motion), abs=3)
+
+
+def test_what_a_search_has_missed_is_measured_where_the_other_scan_shows_it() -> None:
+    asked: list[tuple[Place, Finding]] = []
+
+    def look(place: Place, nodule: Finding) -> Finding | None:
+        asked.append((place, nodule))
+        return found(1, (place.point_mm[0] + 3, *place.point_mm[1:]), 200.0, "low")
+
+    prior = scan(found(1, BASE, 90.0), day="2026-01-01", look=look)
+    comparison = compare(scan(found(1, APEX, 400.0), found(2, BASE, 90.0), day="2026-04-11"), prior)
+    missed, _ = comparison.nodules
+    assert [nodule.id for _, nodule in asked] == [1]
+    assert missed.prior is not None
+    assert (missed.verdict, missed.looked_in, missed.prior.id) == ("grew", "prior", 2)  # after those of the search
+    assert missed.change is not None
+    assert missed.change.ratio.value == pytest.approx(2)
+    assert missed.doubling is not None
+    assert missed.doubling.days.value == pytest.approx(100)
+    assert (missed.apart_mm, missed.expected) == (pytest.approx(3), asked[0][0])
+    assert "search_missed" in codes(comparison)
+    (back,) = compare(scan(day="2026-04-11", look=look), scan(found(1, APEX, 400.0), day="2026-01-01")).nodules
+    assert (back.verdict, back.looked_in, back.current is not None) == ("shrank", "current", True)
+
+
+def test_one_nodule_is_not_seen_twice() -> None:
+    """Neither is what has a partner taken for another's, nor one place for two."""
+
+    def look(_place: Place, _nodule: Finding) -> Finding:
+        return found(1, BASE, 90.0, "low")
+
+    near = (BASE[0] + 10.0, *BASE[1:])
+    current = scan(found(1, BASE, 90.0), found(2, near, 90.0), day="2026-04-11")
+    taken = compare(current, scan(found(1, BASE, 90.0), day="2026-01-01", look=look))
+    assert said(taken) == {(1, 1): "stable", (2, None): "new"}
+    once = compare(current, scan(day="2026-01-01", look=look))
+    assert said(once) == {(1, 1): "stable", (2, None): "new"}
+    assert {n.looked_in for n in once.nodules} == {"prior", None}
+    assert not {n.looked_in for n in taken.nodules} - {None}
 
 
 def test_what_the_other_scan_does_not_show_is_neither_new_nor_gone() -> None:
@@ -172,7 +212,10 @@ def test_places_are_paired_as_near_as_can_be_and_no_further_than_the_limit() -> 
 
 def test_every_verdict_has_words_in_both_languages() -> None:
     for verdict in VERDICT_WORDS:
-        assert verdict_words(verdict, None, "en") != verdict_words(verdict, None, "zh")
+        assert verdict_words(verdict, None, None, "en") != verdict_words(verdict, None, None, "zh")
+    for part in LOOKED_WORDS:
+        assert verdict_words("grew", None, part, "en") == f"grew (missed by the search of the {part} scan)"
+        assert verdict_words("grew", None, part, "zh").startswith("增大（")
     for reason in NOT_COMPARED_WORDS:
-        assert verdict_words("not_compared", reason, "en").startswith("not compared: ")
-        assert verdict_words("not_compared", reason, "zh").startswith("未比较：")
+        assert verdict_words("not_compared", reason, None, "en").startswith("not compared: ")
+        assert verdict_words("not_compared", reason, None, "zh").startswith("未比较：")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from app.guidelines.case import Case, Context, Nodule
+from app.guidelines.case import Case, Context, Earlier, Nodule
 from app.inference.prediction import AttenuationClass, Measured
 
 ALL_KNOWN: Final = Context(
@@ -43,3 +43,14 @@ def scan(*nodules: Nodule, context: Context = ALL_KNOWN, **others: Any) -> Case:
     numbered = tuple(replace(each, id=n) for n, each in enumerate(nodules, start=1))
     given: dict[str, Any] = {"nodules": numbered, "whole_lungs": True, "slice_mm": 2.5, "context": context}
     return Case(**(given | others))
+
+
+def followed(now: Nodule, before: Nodule | None, *, days: int | None = 100, **others: Any) -> Case:
+    """A scan with one nodule, and what it was on an earlier one: None where it is new. The ratio of the volumes is that
+    of what both have."""
+    ratio = None
+    if before is not None and before.volume_mm3 is not None and now.volume_mm3 is not None:
+        ratio = exactly(now.volume_mm3.value / before.volume_mm3.value)
+    earlier = Earlier(days, before, ratio)
+    given: dict[str, Any] = {"earlier_slice_mm": 1.0, **others}
+    return scan(replace(now, earlier=earlier), **given)

@@ -9,7 +9,7 @@ import pytest
 from app.guidelines.case import Context, Nodule
 from app.guidelines.fleischner import assess
 from app.inference.prediction import AttenuationClass, Measured
-from tests.guidelines.cases import ALL_KNOWN, nodule, scan
+from tests.guidelines.cases import ALL_KNOWN, followed, nodule, scan
 
 HIGH = replace(ALL_KNOWN, smoking="current")
 
@@ -105,3 +105,41 @@ def test_how_many_there_are(others: tuple[Nodule, ...], whole: bool, known: int 
     found = assess(case).nodules[0]
     assert {each.split("-")[1] for each in found.possible} == numbers
     assert ("number_of_nodules" in found.missing) == (len(numbers) == 2)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "days", "category"),
+    [
+        (nodule(8.0, "non_solid"), nodule(9.9, "non_solid"), 365, "non-solid-single->=6"),
+        (nodule(8.0, "non_solid"), nodule(10.0, "non_solid"), 365, "non-solid-single-grew"),
+        (nodule(8.0, "non_solid"), nodule(8.0, "part_solid", 2.0), 365, "non-solid-single-grew"),
+        (nodule(8.0, "part_solid", 2.0), nodule(8.0, "part_solid", 2.0), 365, "part-solid-single->=6-solid-<6"),
+        (nodule(9.0, "part_solid", 6.0), nodule(9.0, "part_solid", 6.0), 89, "part-solid-single->=6-solid->=6"),
+        (nodule(9.0, "part_solid", 6.0), nodule(9.0, "part_solid", 6.0), 90, "part-solid-single-stays-solid->=6"),
+        (nodule(4.0, "non_solid"), nodule(4.0, "non_solid"), 365, "non-solid-single-<6"),
+        (nodule(5.0), nodule(7.0), 365, "solid-single-6-8-low"),
+    ],
+)
+def test_rows_of_a_nodule_that_is_followed(before: Nodule, now: Nodule, days: int, category: str) -> None:
+    found = assess(followed(now, before, days=days))
+    assert (found.category, found.possible) == (category, (category,))
+    assert "follow_up_step" in found.missing
+    assert "prior_ct" not in found.missing
+
+
+def test_growth_that_the_table_does_not_know_is_left_to_a_reader() -> None:
+    def missing(now: Nodule, before: Nodule | None, days: int | None = 100) -> tuple[str, ...]:
+        return assess(followed(now, before, days=days)).nodules[0].missing
+
+    assert missing(nodule(7.0), nodule(5.0)) == ("growth",)
+    assert missing(nodule(6.9), nodule(5.0)) == ()
+    assert missing(nodule(6.9), nodule(5.0), None) == ("interval",)
+    assert missing(nodule(7.0), None) == ("new_nodule",)
+    assert assess(scan(nodule(7.0), earlier_slice_mm=1.0)).nodules[0].missing == ("not_compared",)
+
+
+def test_rows_of_one_rank_stay_in_the_order_of_their_likelihood() -> None:
+    """Whatever seed strings are hashed with: the bytes of an answer stand in its receipt."""
+    doubtful = nodule(4.0, classes=("part_solid", "non_solid"), solid_mm=Measured(1.0, 1.0, 1.0))
+    found = assess(scan(doubtful))
+    assert found.possible == found.nodules[0].possible == ("part-solid-single-<6", "non-solid-single-<6")

@@ -12,19 +12,20 @@ from pydantic_core import to_json
 
 from app import telemetry
 from app.api.connected import while_connected
+from app.api.contract import CONTEXT_PART, query_parameters
 from app.api.deps import LanguageDep, PlaceDep, Services, ServicesDep, actor_of, authorise
 from app.api.negotiation import JSON, LANGUAGE_PARAMETER, headers, media_ranges
 from app.api.problems import responses_for
 from app.api.routes import studies
-from app.api.uploads.pair import PairUpload, Part, read_pair
+from app.api.uploads.pair import PARTS, PairUpload, Part, read_pair
 from app.api.uploads.series import decode
 from app.errors import FileMissing, InputError, NoDicomSource, ResultNotWritten, UnfitPair, UnreadableText
 from app.inference.series_lane import SeriesSlot
 from app.inference.vocabulary import Language
 from app.judgement.answers import json_answer
-from app.judgement.comparing import JudgedScan, compared, judged_scan
+from app.judgement.comparing import JudgedScan, ReadScan, compared, judged_scan, read_scan, require_pair
 from app.judgement.comparison_answers import ComparisonAnswer, comparison_answer
-from app.judgement.parameters import Parameters, parse_comparison_parameters
+from app.judgement.parameters import KNOWN_OF_COMPARISON, Parameters, parse_comparison_parameters
 from app.judgement.records import Actor
 
 router = APIRouter(prefix="/v1", tags=["predict"], dependencies=[Depends(authorise)])
@@ -41,11 +42,13 @@ REQUEST_BODY: Final[dict[str, Any]] = {
                 "properties": {
                     "current": {**FILES, "description": "The later series: DICOM files, or one zip."},
                     "prior": {**FILES, "description": "The earlier series: DICOM files, or one zip."},
+                    "context": CONTEXT_PART,
                 },
             }
         }
     },
 }
+QUERY: Final = query_parameters(KNOWN_OF_COMPARISON)
 OF_OTHERS: Final = (
     *(kind for kind in studies.OF_OTHERS if kind is not UnfitPair),
     *(FileMissing, NoDicomSource, ResultNotWritten, UnreadableText),
@@ -53,7 +56,9 @@ OF_OTHERS: Final = (
 DESCRIPTION: Final = (
     "Post two CT series of one patient. Each is judged as by `/v1/studies`. The lungs of the earlier one are laid over "
     "those of the later one, nodules at one place are taken for one, and of each the answer says how its volume has "
-    "changed, whether that is growth, and in how many days it doubles.\n\n"
+    "changed, whether that is growth, and in how many days it doubles. Where the search has found one in one series "
+    "alone, the other is measured at its place before it is called new or gone. `guidelines` are asked about "
+    "the later series beside the earlier one.\n\n"
     "Two series whose headers name different patients, or a prior that is the later one, are refused. To go away stops "
     "the work."
 )
@@ -61,8 +66,7 @@ DESCRIPTION: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Both series, the remarks about the request in `parameters`, the language, who asked, and when the request
-    began."""
+    """Both series, the parameters, the language, who asked, and when the request began."""
 
     upload: PairUpload
     parameters: Parameters
@@ -81,10 +85,10 @@ class _Asked:
         200: {"description": "Both judgements, and what has changed."},
         **responses_for(400, 406, 408, 413, 415, 422, 503, 507, 500, without=OF_OTHERS),
     },
-    openapi_extra={"requestBody": REQUEST_BODY, "parameters": [LANGUAGE_PARAMETER]},
+    openapi_extra={"requestBody": REQUEST_BODY, "parameters": [LANGUAGE_PARAMETER, *QUERY]},
 )
 async def compare_series(request: Request, services: ServicesDep, language: LanguageDep, place: PlaceDep) -> Response:
-    """Receive both series; then, in a place for one, judge one after the other, and compare them."""
+    """Receive both series; then, in a place for one, read both, judge one after the other, and compare them."""
     began = time.perf_counter()
     media_ranges(request).require(JSON)
     services.records.require()
@@ -100,34 +104,41 @@ async def compare_series(request: Request, services: ServicesDep, language: Lang
 
 
 def _answer(services: Services, slot: SeriesSlot, asked: _Asked) -> bytes:
-    current = _judged(services, slot, asked, "current")
-    prior = _judged(services, slot, asked, "prior")
+    read = [_read(services, slot, asked, part) for part in PARTS]
+    require_pair(*read)  # what is refused costs no judgement
+    current, prior = (_judged(services, slot, asked, each) for each in read)
     started = time.perf_counter()
     comparison = compared(current, prior)
     timing_ms = {"compare": _since_ms(started), "total": _since_ms(asked.began)}
-    notes, request_id = asked.parameters.notes, asked.request_id
-    written = comparison_answer(comparison, current, prior, asked.language, request_id, notes, timing_ms)
+    written = comparison_answer(
+        comparison, current, prior, asked.language, asked.request_id, asked.parameters, timing_ms
+    )
     return to_json(written, inf_nan_mode="null")
 
 
-def _judged(services: Services, slot: SeriesSlot, asked: _Asked, part: Part) -> JudgedScan:
-    """One of both, decoded and judged; its pixels are gone afterwards. Errors say which."""
-    began = time.perf_counter()
+def _read(services: Services, slot: SeriesSlot, asked: _Asked, part: Part) -> ReadScan:
+    """One of both, decoded. Errors say which."""
     builder = services.judge.builder(Parameters(), keep_headers=True)
     try:
         volume, decode_ms = decode(asked.upload.files[part], builder, slot.cancelled)
     except InputError as error:
         raise type(error)(found=f"{error.found}, of {part}", expected=error.expected, remedy=error.remedy) from None
+    first = volume.sources[0].sop_instance_uid
+    return read_scan(volume, builder.headers([first]), decode_ms, builder.input_digest)
+
+
+def _judged(services: Services, slot: SeriesSlot, asked: _Asked, scan: ReadScan) -> JudgedScan:
+    began = time.perf_counter() - scan.decode_ms / 1000  # so that its total is what it took to read and to judge it
     judgement = services.judge.series(
-        volume, Parameters(), decode_ms, _tell_nobody, slot.cancelled, began, builder.input_digest
+        scan.volume, Parameters(), scan.decode_ms, _tell_nobody, slot.cancelled, began, scan.input_digest
     )
     records, language = services.records, asked.language
     if records.kept:
         answer = records.judged("judge_series", asked.actor, judgement, language, asked.request_id).answer
     else:
         answer = json_answer(judgement, language, asked.request_id)
-    first = volume.sources[0].sop_instance_uid
-    return judged_scan(judgement, json.loads(answer), builder.headers([first]))
+    reader = services.judge.reader(scan.volume)
+    return judged_scan(judgement, json.loads(answer), scan.facts, reader, slot.cancelled)
 
 
 def _tell_nobody(_stage: str, _done: int, _of: int) -> None:

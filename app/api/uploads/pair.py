@@ -13,8 +13,10 @@ from app.api.uploads.file_buffer import FileBuffer
 from app.api.uploads.form_parts import File, parts_of
 from app.api.uploads.slice import merged, query_of, unique
 from app.errors import SeriesMissing
+from app.judgement.parameters import CONTEXT, KNOWN_OF_COMPARISON
 
 Part = Literal["current", "prior"]
+KNOWN: Final = (*KNOWN_OF_COMPARISON, CONTEXT)
 PARTS: Final[tuple[Part, Part]] = ("current", "prior")
 
 
@@ -36,7 +38,7 @@ async def read_pair(request: Request, limit: BodyLimit, most_parts: int) -> Pair
     files: dict[Part, deque[FileBuffer]] = {part: deque() for part in PARTS}
     fields: list[tuple[str, str]] = []
     with limit.arrivals.begin() as arrival:
-        async for part in parts_of(content_type, body_chunks(request, limit, arrival), (), most_parts):
+        async for part in parts_of(content_type, body_chunks(request, limit, arrival), KNOWN, most_parts):
             if not isinstance(part, File):
                 fields.append((part.name, part.text))
             elif (name := _part_of(part.name)) is None:
