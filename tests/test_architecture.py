@@ -32,6 +32,7 @@ APP: Final = CORE | {
     "dimse",
     "machine",
     "judgement",
+    "versions",
     "audit",
     "signing",
     "api",
@@ -67,9 +68,10 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         *("reports", "explain", "guidelines", "comparison", "text", "inference", "imaging", "audit", "telemetry"),
         "errors",
     },
+    "versions": {"judgement", "inference", "settings", "locks", "private_files", "telemetry", "errors"},
     "api": CORE
     | {"guidelines", "text", "judgement", "audit", "signing", "delivery", "security", "settings", "server", "web"}
-    | {"intake", "dimse"},
+    | {"intake", "dimse", "versions"},
     "batch": {"judgement", "inference", "imaging", "security", "private_files", "errors"},
     "main": APP,
     "cli": APP - {"api", "web"} | {"batch", "training"},

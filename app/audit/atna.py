@@ -50,6 +50,7 @@ KINDS: Final[dict[str, Kind]] = {
     "judge_spooled": Kind(ACCESSED, "R"),
     "read_report": Kind(ACCESSED, "R"),
     "run_network": Kind(ACCESSED, "R"),
+    "change_versions": Kind(SECURITY_ALERT, "E", Code("110131", "Software Configuration")),
     "retrieve_results": Kind(ACCESSED, "R"),
     "store": Kind(TRANSFERRED, "C"),
     "deliver": Kind(TRANSFERRED, "R"),

@@ -17,6 +17,7 @@ Operation = Literal[
     "judge_spooled",
     "read_report",
     "run_network",
+    "change_versions",
     "store",
     "find_results",
     "retrieve_results",

@@ -24,6 +24,9 @@ from app.errors.connections import UnsupportedVersion as UnsupportedVersion
 from app.errors.connections import UrlTooLong as UrlTooLong
 from app.errors.rules import LeftOutByRules as LeftOutByRules
 from app.errors.rules import OtherReconstruction as OtherReconstruction
+from app.errors.versions import UnfitVersion as UnfitVersion
+from app.errors.versions import VersionInUse as VersionInUse
+from app.errors.versions import VersionsFixed as VersionsFixed
 
 
 class InputError(LungscopeError):
