@@ -17,6 +17,7 @@ from app.errors import (
     SettingsError,
     StorageUnavailable,
     UnfitVersion,
+    UnknownVersion,
     VersionsFixed,
 )
 from app.inference.canaries import SHADOW, Canary, load_canaries
@@ -36,10 +37,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is ready to be put in place: versions beside by number, and the one that is to judge, if it is another."""
+    """What is ready to be put in place: versions beside by number, those of them that were loaded for it, and the one
+    that is to judge, if it is another. `whole` says whether all that is wanted is there."""
 
     beside: dict[str, Canary]
+    fresh: list[Canary]
     judging: Model | None
+    whole: bool
 
 
 class LoadedVersions:
@@ -123,15 +127,17 @@ class LoadedVersions:
         try:
             stamp = kept.stamp()
             wanted = kept.read().get(self._name)
-            if wanted is not None:
-                self._put(wanted, self._prepared(wanted))
+            whole = wanted is None or self._put(wanted, self._prepared(wanted, {judging(wanted)}))
+            self._followed = stamp
         # Whatever it is: what is loaded goes on, and the metrics say that it is not what is wanted.
         except Exception as error:
             logger.error("the versions that are wanted cannot be loaded: %s", error, exc_info=error)
-            self._retry_at = time.monotonic() + RETRY_S
-        else:
-            self._followed, self._retry_at = stamp, None
-        self._told.behind(behind=self._retry_at is not None)
+            whole = False
+        self._note(whole=whole)
+
+    def _note(self, *, whole: bool) -> None:
+        self._retry_at = None if whole else time.monotonic() + RETRY_S
+        self._told.behind(behind=not whole)
 
     async def _change(self, name: str, wanted: Callable[[Versions], Versions]) -> None:
         self._networks.versions(name)
@@ -149,13 +155,13 @@ class LoadedVersions:
             with _available():
                 until_done.enter_context(kept.locked())
                 all_kept = kept.read()
-            wanted = change(all_kept.get(self._name) or self._here())
-            plan = self._prepared(wanted)
+            own = all_kept.get(self._name) or self._here()
+            wanted = change(own)
+            plan = self._prepared(wanted, {judging(wanted), *(wanted.keys() - own.keys())})
             with _available():
                 kept.write({**all_kept, self._name: wanted})
-                self._followed, self._retry_at = kept.stamp(), None
-            self._put(wanted, plan)
-        self._told.behind(behind=False)
+                self._followed = kept.stamp()
+            self._note(whole=self._put(wanted, plan))
 
     def _here(self) -> Versions:
         """Those that are loaded, as if somebody had wanted them."""
@@ -168,24 +174,33 @@ class LoadedVersions:
         own = (each for each in self._beside if each.manifest.name == self._name and each.state == "ready")
         return {str(each.manifest.version): each for each in own}
 
-    def _prepared(self, wanted: Versions) -> _Plan:
-        """All that is wanted, loaded and checked; nothing is changed by that. Raises UnfitVersion."""
-        here = self._own()
-        now = str(self._registry.bundle.manifest.version)
+    def _prepared(self, wanted: Versions, required: set[str]) -> _Plan:
+        """What is wanted, loaded and checked; nothing is changed by that.
+
+        Raises UnfitVersion and UnknownVersion for one that is `required`; another one that is unfit is left out.
+        """
+        here, now = self._own(), str(self._registry.bundle.manifest.version)
+        beside, fresh = {}, []
         if now in wanted and wanted[now].digest != self._registry.bundle.digest:
             raise _changed_on_disk(now)
-        others = {number: each for number, each in wanted.items() if number != now}
-        beside = {number: here.get(number) or self._loaded(number, each) for number, each in others.items()}
-        for number, each in beside.items():
-            if each.digest != wanted[number].digest:
-                raise _changed_on_disk(number)
+        for number in wanted.keys() - {now}:
+            try:
+                beside[number] = here.get(number) or self._loaded(number)
+                if beside[number].digest != wanted[number].digest:
+                    del beside[number]
+                    raise _changed_on_disk(number)
+            except (UnfitVersion, UnknownVersion) as error:
+                if number in required:
+                    raise
+                logger.error("version %s, which is wanted beside, cannot be used: %s", number, error)
+            else:
+                fresh += [] if number in here else [beside[number]]
         stable = judging(wanted)
-        return _Plan(beside, None if stable == now else _checked(beside[stable], self._registry.site_threshold))
+        model = None if stable == now else _checked(beside[stable], self._registry.site_threshold)
+        return _Plan(beside, fresh, model, whole=beside.keys() >= wanted.keys() - {now})
 
-    def _loaded(self, number: str, wanted: Wanted) -> Canary:
+    def _loaded(self, number: str) -> Canary:
         version = self._verified(number)
-        if version.digest != wanted.digest:
-            raise _changed_on_disk(number)
         try:
             version.load()
         except BundleError as error:
@@ -199,7 +214,6 @@ class LoadedVersions:
                 remedy="The log says where. Nothing was changed.",
             ) from error
         _checked(version, self._registry.site_threshold)
-        self._told.loaded(version.manifest, version.digest, version.backend.name)
         return version
 
     def _verified(self, number: str) -> Canary:
@@ -208,8 +222,10 @@ class LoadedVersions:
         except BundleError as error:
             raise _unfit(number, error) from error
 
-    def _put(self, wanted: Versions, plan: _Plan) -> None:
-        """Put what is ready in place. Whoever has begun with a version ends with it."""
+    def _put(self, wanted: Versions, plan: _Plan) -> bool:
+        """Put what is ready in place. Whoever has begun with a version ends with it. Returns whether that is all."""
+        for each in plan.fresh:
+            self._told.loaded(each.manifest, each.digest, each.backend.name)
         beside = dict(plan.beside)
         if plan.judging is not None:
             beside.pop(judging(wanted))
@@ -229,6 +245,7 @@ class LoadedVersions:
         for number, each in before.items():
             if number not in wanted:
                 self._told.dropped(each)
+        return plan.whole
 
     def _all_networks(self, beside: Iterable[Canary]) -> list[Network]:
         registry = self._registry

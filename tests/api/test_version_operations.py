@@ -168,6 +168,25 @@ def test_a_worker_that_cannot_follow_goes_on_and_says_so(
         assert judged_by(other, slice_png) == "2"
 
 
+def test_a_version_that_is_gone_costs_itself_alone_unless_it_judges(settings: Settings, slice_png: bytes) -> None:
+    with served(settings) as client:
+        load(client, 2)
+        put(client, "stable", 2)
+        done(load(client, 3))
+    (settings.models_dir / CLASSIFIER / "1").rename(settings.models_dir / "elsewhere")  # what was `previous`
+    with served(settings) as client:
+        assert labels(client) == {"2": "stable", "3": "canary"}
+        assert "lungscope_versions_behind 1.0" in client.get("/metrics").text
+        assert problem_of(client.post(f"{MODEL}/rollback")) == (404, "unknown_version")
+        assert done(put(client, "shadow", 3)) == {"2": "stable", "3": "shadow"}
+        assert judged_by(client, slice_png) == "2"
+        assert done(unload(client, 1)) == {"2": "stable", "3": "shadow"}
+        assert "lungscope_versions_behind 0.0" in client.get("/metrics").text
+    (settings.models_dir / CLASSIFIER / "2").rename(settings.models_dir / "elsewhere too")
+    with pytest.raises(BundleError, match="no version '2'"), served(settings):
+        pass
+
+
 def damage(settings: Settings) -> None:
     (settings.models_dir / CLASSIFIER / "2" / "saved_model.pb").write_bytes(b"damaged")
 
