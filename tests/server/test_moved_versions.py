@@ -14,7 +14,7 @@ import urllib3
 
 from app.api.routes.docs import EXAMPLE_SLICE
 from benchmarks.reloads import CLASSIFIER, KEY, TOKEN, with_copy
-from benchmarks.serving.service import Service, eventually
+from benchmarks.serving.service import PATIENCE_S, Service, eventually
 from tests.server.test_service import children
 
 MODEL = f"/v1/models/{CLASSIFIER}"
@@ -39,14 +39,15 @@ def served(models: Path, first: int, folder: Path, workers: int) -> Iterator[Ser
 
 
 def ask(service: Service, method: str, path: str) -> Any:
-    answer = urllib3.request(method, service.url(path), headers=KEY, retries=False)
+    answer = urllib3.request(method, service.url(path), headers=KEY, retries=False, timeout=PATIENCE_S)
     assert answer.status == 200, answer.data
     return answer.json()
 
 
 def judged_by(service: Service) -> str:
     url = service.url("/v1/predict?roi=148,240")
-    answer = urllib3.request("POST", url, body=EXAMPLE_SLICE.read_bytes(), headers={**KEY, "Connection": "close"})
+    headers = {**KEY, "Connection": "close"}
+    answer = urllib3.request("POST", url, body=EXAMPLE_SLICE.read_bytes(), headers=headers, timeout=PATIENCE_S)
     assert answer.status == 200, answer.data
     version: str = answer.json()["model"]["version"]
     return version
