@@ -39,23 +39,26 @@ from app.api.routes import (
     results,
     retrieval,
     studies,
+    versions,
     viewer,
 )
 from app.api.routing import NoRoute
 from app.api.spooling import delivery_of
+from app.api.version_keeping import loaded_versions
 from app.api.watching import watch_of
 from app.cell.cells import CellLimits, Cells, decoder_of
 from app.imaging.decoder import InProcess
 from app.imaging.read import quiet_decoders, spare_threads
 from app.inference.arrivals import Arrivals
 from app.inference.backends import Backend
-from app.inference.canaries import load_canaries
 from app.inference.engine import Engine
+from app.inference.model import create_backend
 from app.inference.naming import name_model, name_models
 from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.inference.second_opinion import SecondOpinions
 from app.inference.series_lane import SeriesLane
 from app.judgement.judge import Judge, as_it_is
+from app.judgement.shadow import IdleRoom, Shadow
 from app.reports.report import ResultOptions
 from app.security.hosts import TrustedHosts
 from app.server.bounds import ConnectionBounds
@@ -68,6 +71,7 @@ from app.server.sharing import Sharing
 from app.settings import KILOBYTE, MEGABYTE, Settings, own_cores
 from app.telemetry import Metrics
 from app.text.reader import ReportReader
+from app.versions.kept import as_kept
 
 # Python's own 5 ms is what a single slice would wait, several times over, whenever a series computes beside it.
 THREAD_SWITCH_S: Final = 0.0005
@@ -81,6 +85,7 @@ def create_app(
     backends: Backends | None = None,
     tagger_backend: Backend | None = None,
     sequence_backend: Backend | None = None,
+    beside_backend: Callable[[], Backend] | None = None,
     on_fatal: Callable[[Exception], None] | None = None,
     metrics_folder: Path | None = None,
     board: LoadBoard | None = None,
@@ -94,7 +99,7 @@ def create_app(
     request is taken; should one fail, `on_fatal` is called to stop the process. Workers share `metrics_folder` and
     `board`.
     """
-    settings = settings or Settings.load()
+    settings = as_kept(settings or Settings.load())
     quiet_decoders()
     spare_threads()
     sys.setswitchinterval(THREAD_SWITCH_S)
@@ -106,7 +111,8 @@ def create_app(
     sharing = Sharing(board, predict.ROUTE.path, metrics.handed_over.inc) if board is not None and passes else None
     cores = _cores(settings, board, sharing)
     optional = report_reader(settings, tagger_backend), second_opinions(settings, sequence_backend)
-    services = _services(settings, registry, metrics, sharing, cores, decoder, *optional)
+    opened = beside_backend or partial(create_backend, settings.backend, settings.threads)
+    services = _services(settings, registry, metrics, sharing, cores, decoder, *optional, opened)
     app = FastAPI(
         title="Lungscope",
         version=__version__,
@@ -146,7 +152,8 @@ def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
     # Slices come most often: the route that is looked at first is theirs.
     of_spool = (jobs, pull, dicomweb, results, retrieval)
     of_series = (studies, comparisons, pixels)
-    for module in (predict, *of_series, reports, feedback, models, dialects, health, *of_spool, docs, viewer):
+    of_models = (models, versions, dialects)
+    for module in (predict, *of_series, reports, feedback, *of_models, health, *of_spool, docs, viewer):
         # As they are: `include_router` builds each anew for each application, a fifth of a second in all.
         app.router.routes.extend(module.router.routes)
     docs.mount_assets(app)
@@ -169,19 +176,21 @@ def _services(
     decoder: Cells | InProcess,
     reader: ReportReader,
     opinions: SecondOpinions,
+    beside_backend: Callable[[], Backend],
 ) -> Services:
     def series_changed(series: int) -> None:
         metrics.series_in_memory.set(series)
         if sharing is not None:
             sharing.publish_series(series)
 
-    changed = _tell_nobody if sharing is None else sharing.publish_slices
+    changed = (lambda _: None) if sharing is None else sharing.publish_slices
     engine = Engine(settings.threads, settings.queue_limit, settings.queue_mb * MEGABYTE, changed)
     folder = settings.spool_dir
     reserved = 0 if folder is None else 1
     lane = SeriesLane(settings.max_series, series_changed, engine.give_way, cores.release, reserved)
     records = records_of(settings, registry, metrics)
     watch = watch_of(settings, registry, metrics)
+    shadow = Shadow(metrics, settings.shadow_share, IdleRoom(engine, lane), cores.release)
     judge = Judge(
         registry,
         metrics,
@@ -197,23 +206,22 @@ def _services(
         keep_digests=records.kept,
         decoder=decoder,
         noted=as_it_is if watch is None else watch.noted,
+        shadow=shadow,
     )
     delivery = None if folder is None else delivery_of(folder, settings, judge, lane, metrics, records)
     callers = who_may_call(settings)
     received = Arrivals(settings.study_queue_mb * MEGABYTE)
     places = quota(callers, settings)
-    networks, beside = networks_of(registry, reader, opinions, settings)
-    served = (networks, beside, delivery, reader, records, watch)
+    networks = networks_of(registry, reader, opinions, settings, beside_backend)
+    told = metrics, records
+    versions = loaded_versions(registry, networks, shadow, told, settings, beside_backend, cores.release)
+    served = (networks[0], versions, delivery, reader, records, watch)
     return Services(settings, registry, judge, engine, lane, metrics, received, callers, places, *served)
 
 
 def _decoder(settings: Settings, metrics: Metrics) -> Cells | InProcess:
     limits = CellLimits(settings.decoder_mb * MEGABYTE, settings.decoder_seconds, settings.threads)
     return decoder_of(settings.decoding, limits, lambda cause: metrics.decoders_lost(cause).inc())
-
-
-def _tell_nobody(_slices: int) -> None:
-    pass
 
 
 def _cores(settings: Settings, board: LoadBoard | None, sharing: Sharing | None) -> Cores:
@@ -311,8 +319,8 @@ async def _get_ready(
     """Load the models and begin what needs them, or report why that cannot be."""
     registry = services.registry
     decoder.launch()
+    await services.versions.load()
     named = partial(name_model, services.metrics)
-    await asyncio.to_thread(load_canaries, services.canaries, named)
     await asyncio.to_thread(load_optional, services.reader, services.judge.opinions, named)
     try:
         await asyncio.to_thread(registry.load)
@@ -323,6 +331,7 @@ async def _get_ready(
             on_fatal(error)
         return
     name_models(registry, services.metrics)
+    await services.versions.follow()
     if services.delivery is not None:
         services.delivery.start()
     if sharing is not None:
@@ -337,9 +346,10 @@ async def _get_ready(
 
 
 async def _drain(services: Services, sharing: Sharing | None) -> None:
-    """End what was begun, taking nothing new: connections of other workers, the series, what is at work."""
+    """End what was begun, taking nothing new: connections of other workers, the shadow, the series, what is at work."""
     if sharing is not None:
         await sharing.stop()
+    await services.versions.close()
     with services.delivery.stopping() if services.delivery is not None else nullcontext():
         services.lane.close()
     services.engine.close()

@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     canary: Annotated[
         frozenset[str], NoDecode, Field(description="name/version of bundles loaded beside, between commas")
     ] = frozenset()
+    shadow: Annotated[str | None, Field(description="name/version that judges a sample without answering")] = None
+    shadow_share: Annotated[float, Field(gt=0, le=1, description="of what is judged, for the shadow")] = 0.1
+    versions_dir: Annotated[Path | None, Field(description="folder for the versions that an operator wants")] = None
     trusted_key: Annotated[
         FilePath | None, Field(description="Ed25519 public key (PEM): only bundles signed by it are loaded")
     ] = None

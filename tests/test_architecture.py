@@ -32,6 +32,7 @@ APP: Final = CORE | {
     "dimse",
     "machine",
     "judgement",
+    "versions",
     "audit",
     "watch",
     "signing",
@@ -69,9 +70,10 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
         "errors",
     },
     "watch": {"judgement", "delivery", "reports", "inference", "imaging", "security", "telemetry", "errors"},
+    "versions": {"judgement", "inference", "settings", "locks", "private_files", "telemetry", "errors"},
     "api": CORE
     | {"guidelines", "text", "judgement", "audit", "signing", "delivery", "security", "settings", "server", "web"}
-    | {"intake", "dimse", "watch"},
+    | {"intake", "dimse", "watch", "versions"},
     "batch": {"judgement", "inference", "imaging", "security", "private_files", "errors"},
     "main": APP,
     "cli": APP - {"api", "web"} | {"batch", "training"},

@@ -14,7 +14,6 @@ from app.api.negotiation import preferred_language
 from app.api.uploads.body import BodyLimit
 from app.delivery.worker import Delivery
 from app.inference.arrivals import Arrivals
-from app.inference.canaries import Canary
 from app.inference.engine import Engine
 from app.inference.networks import Networks
 from app.inference.registry import ModelRegistry
@@ -29,6 +28,7 @@ from app.security.scopes import access_to
 from app.settings import KILOBYTE, MEGABYTE, Settings
 from app.telemetry import Metrics
 from app.text.reader import ReportReader
+from app.versions.versions import LoadedVersions
 from app.watch.watch import Watch
 
 
@@ -46,7 +46,7 @@ class Services:
     callers: Callers
     quota: Quota
     networks: Networks
-    canaries: tuple[Canary, ...] = ()
+    versions: LoadedVersions
     delivery: Delivery | None = None
     reader: ReportReader = field(default_factory=ReportReader)
     records: Records = field(default_factory=Records)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from app.api.schemas import (
     DetectorDetail,
     ModelDetail,
     ModelSummary,
+    ModelVersion,
     SecondLookDetail,
     SequenceDetail,
     TaggerDetail,
     VersionError,
+    VersionList,
     VersionStatus,
     ViewDetail,
 )
 from app.inference.bundle import Bundle
 from app.inference.detector import Detector
+from app.inference.networks import Network
 from app.inference.registry import ModelRegistry, Status
 from app.inference.second_opinion import SecondOpinions
 from app.inference.sequence import NoduleSequence
@@ -174,6 +178,22 @@ def sequence_detail(opinions: SecondOpinions, network: NoduleSequence) -> Sequen
         input=manifest.input.model_dump(),
         training_data=list(manifest.training_data),
         performance=manifest.performance,
+    )
+
+
+def version_list(networks: Iterable[Network]) -> VersionList:
+    """What is said of the versions of a model."""
+    return VersionList(
+        versions=[
+            ModelVersion(
+                version=each.version,
+                label=each.label,
+                digest=each.digest,
+                backend=each.backend.name,
+                status=each.state(),
+            )
+            for each in networks
+        ]
     )
 
 

@@ -59,7 +59,7 @@ class StatusAnswer(_Schema):
 
 
 class ModelVersion(_Schema):
-    """A version of a model that is loaded: `stable` judges, a `canary` stands beside it."""
+    """A version of a model that is loaded: `stable` judges, others stand beside it."""
 
     version: str
     label: str
@@ -72,6 +72,68 @@ class VersionList(_Schema):
     """The versions of a model, the one that judges first."""
 
     versions: list[ModelVersion]
+
+
+class Proportion(_Schema):
+    """So many of those that were compared, and the 95 % interval of their share (Wilson); null before any was."""
+
+    count: int
+    share: float | None
+    low: float | None
+    high: float | None
+
+
+class Flips(_Schema):
+    """Decisions that the shadow turns into a suspicion, and suspicions that it turns into another decision."""
+
+    to_suspected: Proportion
+    from_suspected: Proportion
+
+
+class DecisionPair(_Schema):
+    """How often one decision was answered and the other was the shadow's."""
+
+    answered: str
+    shadow: str
+    count: int
+
+
+class ShadowRequests(_Schema):
+    """Judgements since there is this shadow: repeated by it, not drawn, dropped for want of idle room, failed in it."""
+
+    compared: int
+    not_sampled: int
+    busy: int
+    failed: int
+
+
+class DifferenceBucket(_Schema):
+    """How many differences lie in a range, its upper end included; in the first also none at all."""
+
+    above: float
+    up_to: float
+    count: int
+
+
+class Differences(_Schema):
+    """How far the probabilities lie apart, where both versions give one."""
+
+    count: int
+    mean: float | None
+    buckets: list[DifferenceBucket]
+
+
+class ShadowAnswer(_Schema):
+    """What a version would have answered in place of the one that judges, counted in all workers since the start."""
+
+    judging: str
+    shadow: str
+    share: Annotated[float, Field(description="LUNGSCOPE_SHADOW_SHARE: the part of the judgements that is drawn")]
+    status: Status
+    requests: ShadowRequests
+    flips: Flips
+    decisions: list[DecisionPair]
+    probability_difference: Differences
 
 
 class Described(ModelSummary):

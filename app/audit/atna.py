@@ -51,6 +51,7 @@ KINDS: Final[dict[str, Kind]] = {
     "read_report": Kind(ACCESSED, "R"),
     "run_network": Kind(ACCESSED, "R"),
     "take_verdict": Kind(ACCESSED, "U"),
+    "change_versions": Kind(SECURITY_ALERT, "E", Code("110131", "Software Configuration")),
     "retrieve_results": Kind(ACCESSED, "R"),
     "store": Kind(TRANSFERRED, "C"),
     "deliver": Kind(TRANSFERRED, "R"),

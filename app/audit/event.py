@@ -18,6 +18,7 @@ Operation = Literal[
     "read_report",
     "run_network",
     "take_verdict",
+    "change_versions",
     "store",
     "find_results",
     "retrieve_results",

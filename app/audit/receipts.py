@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +36,7 @@ class Judged:
     parameters: Texts
     models: Texts
     result: str
+    settings: Texts = field(default_factory=dict)  # those that went with these models
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Conditions:
 
 
 class Notary:
-    """Signs receipts. `conditions` is asked once, when the models run."""
+    """Signs receipts. `conditions` is asked once, when the models run, and when others run."""
 
     def __init__(self, key: SigningKey, conditions: Callable[[], Conditions]) -> None:
         self._key = key
@@ -57,6 +58,11 @@ class Notary:
     def prepare(self) -> None:
         """Ask for the conditions now, so that no receipt waits for them."""
         _ = self._fixed
+
+    def renew(self) -> None:
+        """Ask again: other models run."""
+        self.__dict__.pop("_fixed", None)
+        self.prepare()
 
     @cached_property
     def _fixed(self) -> dict[str, Any]:
@@ -68,6 +74,7 @@ class Notary:
         """The receipt of a judgement; `now` is in seconds since 1970."""
         members = {
             **self._fixed,
+            "settings": {**self._fixed["settings"], **judged.settings},
             "request_id": judged.request_id,
             "time": utc(now),
             "input": judged.input,

@@ -12,6 +12,7 @@ from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.inference.second_opinion import SecondOpinions
 from app.settings import Settings
 from app.text.reader import ReportReader
+from app.versions.kept import as_kept
 
 
 def run(_options: argparse.Namespace, settings: Settings) -> int:
@@ -47,7 +48,8 @@ def _print_identity(manifest: VerifiedManifest, digest: str, path: Path) -> None
 
 
 def verified_registry(settings: Settings) -> ModelRegistry:
-    """The models on disk, verified and not loaded; raises BundleError."""
+    """The models on disk, verified and not loaded, the version that an operator wants included; raises BundleError."""
+    settings = as_kept(settings)
     names = BundleNames(settings.model, settings.detector, settings.second_look, settings.view)
     backends = Backends.create(settings.backend, settings.threads)
     return ModelRegistry.verified(settings.models_dir, names, backends, settings.operating_point, settings.trusted_key)

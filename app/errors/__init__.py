@@ -30,6 +30,9 @@ from app.errors.jobs import PullOff as PullOff
 from app.errors.jobs import UnknownJob as UnknownJob
 from app.errors.rules import LeftOutByRules as LeftOutByRules
 from app.errors.rules import OtherReconstruction as OtherReconstruction
+from app.errors.versions import UnfitVersion as UnfitVersion
+from app.errors.versions import VersionInUse as VersionInUse
+from app.errors.versions import VersionsFixed as VersionsFixed
 
 
 class InputError(LungscopeError):

@@ -1,4 +1,5 @@
-"""Versions of bundles that are loaded beside those that judge: clients can ask their networks, no judgement does."""
+"""Versions of bundles that are loaded beside those that judge: clients can ask their networks, no answer depends on
+them."""
 
 from __future__ import annotations
 
@@ -9,10 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from app.inference.backends import Backend
+from app.inference.bundle import Bundle, Manifest
 from app.inference.golden import check_golden
+from app.inference.model import Model
 from app.inference.networks import Network, NetworkState, Signature
 
 CANARY: Final = "canary"  # the label of such versions
+SHADOW: Final = "shadow"  # of the one that judges a sample as well
 logger = logging.getLogger(__name__)
 
 
@@ -24,6 +28,7 @@ class Canary:
     manifest: Signature
     digest: str
     backend: Backend
+    label: str = CANARY
     state: NetworkState = "loading"
 
     def load(self) -> None:
@@ -40,7 +45,18 @@ class Canary:
     def network(self, input_name: str) -> Network:
         """Its network."""
         own = Network.of(self.manifest, self.digest, self.backend, lambda: self.state, input_name)
-        return replace(own, label=CANARY)
+        return replace(own, label=self.label)
+
+    def model(self, site_threshold: float | None = None) -> Model:
+        """It as what judges nodules, once it is loaded; its golden case is run through the path of every request.
+
+        Raises BundleError where that disagrees, and TypeError for a bundle of another kind.
+        """
+        if not isinstance(self.manifest, Manifest):
+            raise TypeError(f"{self.path} judges no nodules")
+        model = Model(Bundle(self.path, self.manifest, self.digest), self.backend, site_threshold)
+        model.verify_golden()
+        return model
 
 
 def load_canaries(canaries: Iterable[Canary], loaded: Callable[[Signature, str, str], None]) -> None:

@@ -184,6 +184,10 @@ class Engine:
         """Hold the calling thread back while the engine has work, for GIVE_WAY_S at most."""
         self._idle.wait(GIVE_WAY_S)
 
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Wait until nothing is at work or waits, so long at most; whether that is so. Thread-safe."""
+        return self._idle.wait(seconds)
+
     def close(self) -> None:
         """Finish the work and stop the threads."""
         self._threads.close()

@@ -126,6 +126,10 @@ class Networks:
     def __init__(self, networks: Iterable[Network]) -> None:
         self._networks = tuple(networks)
 
+    def replace(self, name: str, networks: Iterable[Network]) -> None:
+        """Put other versions of a model in the place of those that there are; readers see the ones or the others."""
+        self._networks = (*networks, *(each for each in self._networks if each.name != name))
+
     def versions(self, name: str) -> tuple[Network, ...]:
         """All versions of a model; raises UnknownModel."""
         found = tuple(each for each in self._networks if each.name == name)

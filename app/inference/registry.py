@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -157,6 +157,16 @@ class ModelRegistry:
             raise
         if self.status == "loading":
             self.status = "ready"
+
+    def exchange(self, model: Model) -> Model:
+        """Have another classifier, which is loaded, judge from now on; returns the one before, which finishes what it
+        has begun. Raises ModelLoading until there are models."""
+        running = self.models()
+        self._running = replace(running, classifier=model)
+        self.bundle, self._backend = model.bundle, model.backend
+        served = (model.bundle, self.detector_bundle, self.second_look_bundle, self.view_bundle)
+        self.unserved = UnservedBundles([each.path for each in served])
+        return running.classifier
 
     def stop(self) -> None:
         """Say that no new traffic is wanted; requests already here are still answered."""

@@ -88,6 +88,8 @@ class SeriesLane:
         self._pools = [ThreadPoolExecutor(1, f"series-{n}", begin) for n in range(limit + reserved)]
         self._free = list(self._pools)
         self._open: set[SeriesSlot] = set()
+        self._idle = threading.Event()
+        self._idle.set()
         self._lock = threading.Lock()  # a slot is given back in the thread that did its work
 
     def __len__(self) -> int:
@@ -108,6 +110,7 @@ class SeriesLane:
             self._check(spooled=spooled)
             slot = SeriesSlot(self._free.pop(), self._leave, self._give_way, spooled=spooled)
             self._open.add(slot)
+            self._idle.clear()
             self._changed(len(self._open))
         try:
             yield slot
@@ -124,6 +127,10 @@ class SeriesLane:
                 remedy="Try again after the seconds in Retry-After; LUNGSCOPE_MAX_SERIES is the bound.",
             )
 
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Wait until no series is in memory, so long at most; whether that is so."""
+        return self._idle.wait(seconds)
+
     def close(self) -> None:
         """Tell all work to stop and wait until it has."""
         for slot in list(self._open):
@@ -134,5 +141,7 @@ class SeriesLane:
     def _leave(self, slot: SeriesSlot) -> None:
         with self._lock:
             self._open.discard(slot)
+            if not self._open:
+                self._idle.set()
             self._free.append(slot.pool)
             self._changed(len(self._open))

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
 from app.imaging.chunked import ChunkedFile
 from app.imaging.content_digest import file_digest, written
-from app.imaging.ct import CTSlice, QualityNote, SliceSource
+from app.imaging.ct import CTSlice, PointPx, QualityNote, SliceSource
 from app.imaging.decoder import IN_PROCESS, Decoder, files_of
 from app.imaging.pixel_stack import SeriesLimits
 from app.imaging.read import read_slice
@@ -32,6 +33,7 @@ from app.inference.suspicion import SecondLook
 from app.inference.view import ViewCheck
 from app.inference.vocabulary import Language
 from app.judgement.parameters import Parameters
+from app.judgement.shadow import Shadow
 from app.reports.report import Report, ResultOptions, shown_findings
 from app.telemetry import Metrics
 
@@ -103,8 +105,9 @@ class Judge:
 
     `opinions` are those on a series' findings, for callers who ask for them. With `deidentify` no result names the
     patient, whoever asked for it and wherever it goes; `results` are a site's other choices about them. With
-    `keep_digests` a judgement has the digest of what was sent. `decoder` decodes what is compressed.
-    `noted` is told of each judgement, in the thread that made it, and gives it back, perhaps with warnings.
+    `keep_digests` a judgement has the digest of what was sent. `decoder` decodes what is compressed. `noted` is told
+    of each judgement, in the thread that made it, and gives it back, perhaps with warnings. What is judged is offered
+    to the `shadow`, if there is one.
     """
 
     def __init__(
@@ -119,8 +122,9 @@ class Judge:
         keep_digests: bool = False,
         decoder: Decoder = IN_PROCESS,
         noted: Callable[[Judgement], Judgement] = as_it_is,
+        shadow: Shadow | None = None,
     ) -> None:
-        self._noted = noted
+        self._noted, self.shadow = noted, shadow
         self.deidentify, self._results = deidentify, results or ResultOptions()
         self.registry = registry
         self.metrics = metrics
@@ -149,6 +153,8 @@ class Judge:
         timing_ms = {"decode": decode_ms, "search": timing.search_ms, "infer": timing.infer_ms}
         timing_ms["total"] = _since_ms(began or started)
         self.metrics.slice_judged(prediction.decision, timing_ms)
+        if self.shadow is not None:
+            self.shadow.offer(models, prediction, partial(_slice_again, image, parameters.roi_px))
         digest = written(file_digest(data)) if self._keep_digests else None
         return self._judgement(image, parameters, prediction, models, timing_ms, digest)
 
@@ -190,6 +196,8 @@ class Judge:
             stages_ms["opinion"] = _since_ms(started)
         timing_ms = {"decode": decode_ms, **stages_ms, "total": _since_ms(began)}
         self.metrics.series_judged(prediction.decision, len(volume.sources), timing_ms)
+        if self.shadow is not None:
+            self.shadow.offer(models, prediction, partial(_series_again, volume))
         judgement = self._judgement(volume, parameters, prediction, models, timing_ms, input_digest)
         return judgement if sequence is None else replace(judgement, sequence=sequence)
 
@@ -251,6 +259,18 @@ class Judge:
             models.view,
         )
         return self._noted(judgement)
+
+
+def _slice_again(image: CTSlice, roi_px: PointPx | None, models: Models, _: Callable[[], bool]) -> Prediction:
+    return diagnose(image, roi_px, models.classifier, models.detector, models.second_look)
+
+
+def _series_again(volume: CTVolume, models: Models, cancelled: Callable[[], bool]) -> Prediction:
+    return diagnose_volume(volume, models.classifier, models.detector, models.second_look, _tell_nobody, cancelled)
+
+
+def _tell_nobody(_stage: str, _done: int, _of: int) -> None:
+    pass
 
 
 def _since_ms(started: float) -> float:

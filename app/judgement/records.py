@@ -138,6 +138,11 @@ class Records:
             with suppress(AuditFull, AuditUnavailable):
                 self.trail.record(Event("start", models=models, details={**conditions.code, **conditions.settings}))
 
+    def models_changed(self) -> None:
+        """Have further receipts say what other models run on."""
+        if self.notary is not None:
+            self.notary.renew()
+
     def ended(self) -> None:
         """Put on record that the service ends, and give the trail away."""
         if self.trail is not None:
@@ -153,7 +158,8 @@ class Records:
             return None
         of = "series" if isinstance(judgement.image, CTVolume) else "slice"
         texts = {**parameter_texts(judgement.parameters), "language": language, "of": of}
-        judged = Judged(request_id, judgement.input_digest or "", texts, _models_of(judgement), digest)
+        settings = {"operating_point": repr(judgement.prediction.operating_point)}
+        judged = Judged(request_id, judgement.input_digest or "", texts, _models_of(judgement), digest, settings)
         return self.notary.receipt(judged, time.time())
 
     def _event(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -13,11 +13,10 @@ from app import telemetry
 from app.api.deps import Services, actor_of
 from app.audit.receipts import digest_of
 from app.errors import SettingsError
-from app.inference.backends import Outputs
+from app.inference.backends import Backend, Outputs
 from app.inference.bundle import Bundle, Manifest, read_verified
-from app.inference.canaries import Canary
+from app.inference.canaries import CANARY, SHADOW, Canary
 from app.inference.detector import Detector, DetectorManifest
-from app.inference.model import create_backend
 from app.inference.networks import Network, Networks, NetworkState
 from app.inference.registry import ModelRegistry
 from app.inference.second_opinion import SecondOpinions
@@ -33,16 +32,25 @@ Contract: TypeAlias = Manifest | DetectorManifest | SuspicionManifest | ViewMani
 
 
 def networks_of(
-    registry: ModelRegistry, reader: ReportReader, opinions: SecondOpinions, settings: Settings
+    registry: ModelRegistry,
+    reader: ReportReader,
+    opinions: SecondOpinions,
+    settings: Settings,
+    backend: Callable[[], Backend],
 ) -> tuple[Networks, tuple[Canary, ...]]:
-    """The networks of all bundles of a service, and those that stand beside them, which are not loaded.
+    """The networks of all bundles of a service, and those that stand beside them, each on a `backend` of its own, which
+    are not loaded.
 
     Raises SettingsError, and BundleError where one that stands beside does not match its digests or its contract.
     """
     judging = tuple(_networks(registry, reader, opinions))
     contracts = {each.manifest.name: type(each.manifest) for each in _bundles(registry, reader, opinions)}
     inputs = {each.name: each.input_name for each in judging}
-    found = [_canary(name, judging, contracts, settings) for name in sorted(settings.canary, key=_newest_first)]
+    found = [
+        _canary(name, judging, contracts, settings, backend()) for name in sorted(settings.canary, key=_newest_first)
+    ]
+    if settings.shadow is not None:
+        found.append(_shadow(settings.shadow, registry, found, settings, backend()))
     return Networks((*judging, *(each.network(inputs[each.manifest.name]) for each in found))), tuple(found)
 
 
@@ -52,7 +60,11 @@ def _newest_first(name: str) -> tuple[str, int]:
 
 
 def _canary(
-    name: str, judging: Sequence[Network], contracts: Mapping[str, type[Contract]], settings: Settings
+    name: str,
+    judging: Sequence[Network],
+    contracts: Mapping[str, type[Contract]],
+    settings: Settings,
+    backend: Backend,
 ) -> Canary:
     model, _, version = name.partition("/")
     if model not in contracts or not version or any((each.name, each.version) == (model, version) for each in judging):
@@ -61,9 +73,31 @@ def _canary(
             expected=f"name/version of another version of {', '.join(contracts)}",
             remedy="The version that judges is the highest, or the one that LUNGSCOPE_MODEL and its like name.",
         )
+    return open_beside(name, contracts[model], settings, backend)
+
+
+def _shadow(
+    name: str, registry: ModelRegistry, beside: Sequence[Canary], settings: Settings, backend: Backend
+) -> Canary:
+    own = registry.bundle.manifest
+    model, _, version = name.partition("/")
+    taken = {own.version, *(each.manifest.version for each in beside if each.manifest.name == own.name)}
+    if model != own.name or not version or (version.isdecimal() and int(version) in taken):
+        raise SettingsError(
+            found=f"LUNGSCOPE_SHADOW with {name}",
+            expected=f"{own.name}/version, one that neither judges nor is in LUNGSCOPE_CANARY",
+            remedy="The version that judges is the highest, or the one that LUNGSCOPE_MODEL names.",
+        )
+    return open_beside(name, Manifest, settings, backend, SHADOW)
+
+
+def open_beside(
+    name: str, contract: type[Contract], settings: Settings, backend: Backend, label: str = CANARY
+) -> Canary:
+    """A bundle that stands beside, verified and not loaded; raises BundleError naming what differs."""
     path = find_signed(settings.models_dir, name, settings.trusted_key)
-    manifest, digest = read_verified(path, contracts[model])
-    return Canary(path, manifest, digest, create_backend(settings.backend, settings.threads))
+    manifest, digest = read_verified(path, contract)
+    return Canary(path, manifest, digest, backend, label)
 
 
 def _bundles(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pathlib
 from typing import Annotated, Any, Final
 
@@ -12,8 +13,10 @@ from app.api import model_cards, schemas
 from app.api.deps import Services, ServicesDep, authorise
 from app.api.examples import MODEL, MODELS
 from app.api.problems import responses_for
+from app.api.shadow_answer import shadow_answer
 from app.errors import UnknownJob, UnknownModel, UnknownResult, UnknownVersion
 from app.inference.bundle import CARD_FILE
+from app.inference.canaries import SHADOW
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(authorise)])
 OF_OTHERS: Final = (UnknownResult, UnknownJob, UnknownVersion)
@@ -27,6 +30,7 @@ DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     **responses_for(404, 500, without=OF_OTHERS),
 }
 VERSIONS: Final[dict[int | str, dict[str, Any]]] = responses_for(404, 500, without=OF_OTHERS)
+SHADOWED: Final[dict[int | str, dict[str, Any]]] = responses_for(404, 500, without=(UnknownResult, UnknownJob))
 Detail = (
     schemas.ModelDetail
     | schemas.DetectorDetail
@@ -68,18 +72,16 @@ async def describe_model(name: Name, services: ServicesDep) -> Detail:
 @router.get("/{name}/versions", summary="List the versions of a model", responses=VERSIONS)
 async def list_versions(name: Name, services: ServicesDep) -> schemas.VersionList:
     """The versions that are loaded, by the label `stable` the one that judges."""
-    return schemas.VersionList(
-        versions=[
-            schemas.ModelVersion(
-                version=each.version,
-                label=each.label,
-                digest=each.digest,
-                backend=each.backend.name,
-                status=each.state(),
-            )
-            for each in services.networks.versions(name)
-        ]
-    )
+    return model_cards.version_list(services.networks.versions(name))
+
+
+@router.get("/{name}/shadow", summary="How another version would have judged", responses=SHADOWED)
+async def describe_shadow(name: Name, services: ServicesDep) -> schemas.ShadowAnswer:
+    """A shadow judges a sample of what the version `stable` judges. Nobody is answered with it; here are the
+    differences."""
+    judging, shadow = services.networks.named(name), services.networks.labelled(name, SHADOW)
+    counts = await asyncio.to_thread(services.metrics.shadow_counts, judging.version, shadow.version)
+    return shadow_answer(judging, shadow, services.settings.shadow_share, counts)
 
 
 def _detail(name: str, services: Services) -> Detail:

@@ -1,0 +1,1 @@
+"""Which versions of the models judge and which stand beside them, also as that changes while the service runs."""

@@ -1,0 +1,1 @@
+"""Versions moved while the service runs."""
