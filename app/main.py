@@ -19,6 +19,7 @@ from app.api.deps import Services, actor_of
 from app.api.dialects.served import networks_of
 from app.api.early_answers import EarlyAnswers, malformed_answers
 from app.api.guard import quota, refused_with, trusted_hosts, who_may_call
+from app.api.judging import judge_of
 from app.api.middleware import BelowRoot, HeadAsGet, RequestContext, WellFormed
 from app.api.neighbours import allow_scripts_of, require_free
 from app.api.optional_models import load_optional, report_reader, second_opinions
@@ -57,9 +58,7 @@ from app.inference.naming import name_model, name_models
 from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.inference.second_opinion import SecondOpinions
 from app.inference.series_lane import SeriesLane
-from app.judgement.judge import Judge, as_it_is
 from app.judgement.shadow import IdleRoom, Shadow
-from app.reports.report import ResultOptions
 from app.security.hosts import TrustedHosts
 from app.server.bounds import ConnectionBounds
 from app.server.connections import Connections, Reason
@@ -191,23 +190,7 @@ def _services(
     records = records_of(settings, registry, metrics)
     watch = watch_of(settings, registry, metrics)
     shadow = Shadow(metrics, settings.shadow_share, IdleRoom(engine, lane), cores.release)
-    judge = Judge(
-        registry,
-        metrics,
-        settings.max_slices,
-        opinions,
-        deidentify=settings.deidentify,
-        results=ResultOptions(
-            settings.max_pictures,
-            settings.fhir_patient_system,
-            settings.fhir_accession_system,
-            settings.fhir_pdf,
-        ),
-        keep_digests=records.kept,
-        decoder=decoder,
-        noted=as_it_is if watch is None else watch.noted,
-        shadow=shadow,
-    )
+    judge = judge_of(settings, registry, metrics, opinions, decoder, records, watch, shadow)
     delivery = None if folder is None else delivery_of(folder, settings, judge, lane, metrics, records)
     callers = who_may_call(settings)
     received = Arrivals(settings.study_queue_mb * MEGABYTE)

@@ -139,7 +139,7 @@ def measured(reloads: int, quiet_s: float, pause_s: float) -> dict[str, object]:
         "p99_ms": {"quiet": quiet.p99_ms(), "moving": moved.p99_ms()},
         "p99_ratio": round(moved.p99_ms() / quiet.p99_ms(), 2),
         "resident_mb": {"before": before, "after_each": memory},
-        "memory_ratio": round(memory[-1] / before, 3),
+        "memory_ratio": {"to_before": round(memory[-1] / before, 3), "to_first": round(memory[-1] / memory[0], 3)},
     }
 
 

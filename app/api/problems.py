@@ -148,6 +148,7 @@ OF_ARCHIVES: Final = (
     errors.SeriesTooLarge,
     errors.UnsupportedArchive,
 )
+OF_VERSIONS: Final = (errors.UnfitVersion, errors.VersionInUse, errors.VersionsFixed)
 OF_JOBS: Final = (errors.JobNotCancellable, errors.JobsOff, errors.PullOff, errors.UnknownJob)
 OF_STORAGE: Final = (errors.SpoolFull, errors.StorageFull, errors.StorageUnavailable, errors.UnknownResult, *OF_JOBS)
 
@@ -173,12 +174,14 @@ def problem_type(error: errors.LungscopeError) -> ProblemType:
 
 
 def responses_for(
-    *statuses: int, without: tuple[type[errors.LungscopeError], ...] = ()
+    *statuses: int, without: tuple[type[errors.LungscopeError], ...] = (), moving: bool = False
 ) -> dict[int | str, dict[str, Any]]:
     """OpenAPI declarations of the error answers with these statuses, each with its possible codes.
 
-    `without` are errors that the operation never gives; their subclasses are left out too.
+    `without` are errors that the operation never gives; their subclasses are left out too. `moving` is said of what
+    moves versions.
     """
+    without = without if moving else (*without, *OF_VERSIONS)
     declared: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         given = [kind for error, kind in PROBLEMS.items() if not issubclass(error, without)]

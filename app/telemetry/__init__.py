@@ -210,7 +210,6 @@ class _DeliveryMetrics:
             Counter("lungscope_pulls", "Attempts to fetch the series of a job.", ["outcome"], registry=registry)
         )
         self.deliveries_waiting = by_labels(
-        self.deliveries_waiting = by_labels(
             Gauge(
                 "lungscope_deliveries_waiting",
                 "Results to be sent, of all workers.",

@@ -44,7 +44,9 @@ async def operator(services: ServicesDep) -> None:
 router = APIRouter(prefix="/v1/models", tags=["versions"], dependencies=[Depends(authorise), Depends(operator)])
 OF_OTHERS: Final = (*OF_FORMS, DicomwebOff, EmptyInput, SecondOpinionOff, UnfitInput, UnfitSeries, UnknownMethod)
 MOVED: Final[dict[str, Any]] = {
-    "responses": responses_for(400, 403, 404, 409, 422, 501, 503, 507, 500, without=(*OF_OTHERS, UnknownResult))
+    "responses": responses_for(
+        400, 403, 404, 409, 422, 501, 503, 507, 500, without=(*OF_OTHERS, UnknownResult), moving=True
+    )
 }
 Name = Annotated[str, Path(description="Name of the classifier.")]
 Version = Annotated[str, Path(description="Version of it.")]
