@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores this process may keep busy: those it may be scheduled on, or fewer under a container's CPU quota.
+
+    Half a core is not counted: a thread on it would be halted in every period. `root` is that of /proc and /sys.
+    """
+    scheduled = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([scheduled, *map(math.floor, cpu_quotas(root))]))
+
+
+def own_cores() -> tuple[int, ...]:
+    """The cores this process may be scheduled on; none where a quota keeps it from using all of them."""
+    scheduled = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
+    return scheduled if usable_cores() == len(scheduled) else ()
 
 
 def cpu_quotas(root: Path) -> Iterator[float]:

@@ -59,6 +59,7 @@ from app.inference.registry import Backends, BundleNames, ModelRegistry
 from app.inference.second_opinion import SecondOpinions
 from app.inference.series_lane import SeriesLane
 from app.judgement.shadow import IdleRoom, Shadow
+from app.machine import own_cores
 from app.security.hosts import TrustedHosts
 from app.server.bounds import ConnectionBounds
 from app.server.connections import Connections, Reason
@@ -67,7 +68,7 @@ from app.server.hooks import CONNECTIONS, EARLY_ANSWER, MALFORMED, PASS_ON, PULS
 from app.server.load_board import LoadBoard
 from app.server.pulse import Pulse
 from app.server.sharing import Sharing
-from app.settings import KILOBYTE, MEGABYTE, Settings, own_cores
+from app.settings import KILOBYTE, MEGABYTE, Settings
 from app.telemetry import Metrics
 from app.text.reader import ReportReader
 from app.versions.kept import as_kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.errors import SettingsError
-from app.machine import cpu_quotas
+from app.machine import usable_cores
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MIN_TOKEN_LENGTH = 16
@@ -36,21 +35,6 @@ def shipped_bundles() -> Path:
     """The folder of the bundles that come with the code: in an installed wheel its own, else that of the checkout."""
     of_wheel = Path(__file__).parent / "bundles"
     return of_wheel if of_wheel.is_dir() else REPOSITORY / "models"
-
-
-def usable_cores(root: Path = Path("/")) -> int:
-    """Cores this process may keep busy: those it may be scheduled on, or fewer under a container's CPU quota.
-
-    Half a core is not counted: a thread on it would be halted in every period. `root` is that of /proc and /sys.
-    """
-    scheduled = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([scheduled, *map(math.floor, cpu_quotas(root))]))
-
-
-def own_cores() -> tuple[int, ...]:
-    """The cores this process may be scheduled on; none where a quota keeps it from using all of them."""
-    scheduled = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
-    return scheduled if usable_cores() == len(scheduled) else ()
 
 
 @contextmanager

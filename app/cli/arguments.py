@@ -11,8 +11,9 @@ from typing import Any, Final, NoReturn
 from app import __version__
 from app.cli.exits import CANNOT_START
 from app.errors import InvalidParameter
+from app.machine import usable_cores
 from app.security.scopes import SCOPES
-from app.settings import TITLE, usable_cores
+from app.settings import TITLE
 
 MAX_PORT: Final = 65535  # RFC 9293 3.1: 16 bits
 MAX_WORKERS: Final = 256  # as LUNGSCOPE_THREADS; each worker holds the models

@@ -22,6 +22,7 @@ from app.cli.exits import CANNOT_START, OK
 from app.cli.models import verified_reader, verified_registry
 from app.errors import SettingsError, StartupError
 from app.inference.registry import pinned_name
+from app.machine import usable_cores
 from app.private_files import state_folder
 from app.security.hosts import is_loopback
 from app.server.load_board import LoadBoard
@@ -35,7 +36,7 @@ from app.server.worker_process import (
     long_lived_objects,
     use_batch_scheduling,
 )
-from app.settings import Settings, counts_shared_in, usable_cores
+from app.settings import Settings, counts_shared_in
 
 logger = logging.getLogger(__name__)
 PASSING_FAILURE: Final = 1  # of a worker that the supervisor shall try to replace again, while others work

@@ -6,6 +6,8 @@ It knows nothing of HTTP: `app.api.problems` holds the one table from these clas
 
 from __future__ import annotations
 
+from app.errors.audit import AuditFull as AuditFull
+from app.errors.audit import AuditUnavailable as AuditUnavailable
 from app.errors.base import LungscopeError as LungscopeError
 from app.errors.base import Unavailable as Unavailable
 from app.errors.callers import Forbidden as Forbidden
@@ -325,14 +327,6 @@ class SpoolFull(Unavailable, code="spool_full"):
 
 class StorageFull(Unavailable, code="storage_full"):
     """No room on the disk that holds spool and results."""
-
-
-class AuditFull(Unavailable, code="audit_full"):
-    """No room on the disk that holds the audit trail, and what happens must be on record."""
-
-
-class AuditUnavailable(Unavailable, code="audit_unavailable"):
-    """The audit trail cannot be written now, and what happens must be on record."""
 
 
 class StorageUnavailable(Unavailable, code="storage_unavailable"):

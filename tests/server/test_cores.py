@@ -107,7 +107,7 @@ def test_series_may_run_on_any_core_whatever_its_event_loop_keeps_to() -> None:
 def test_service_pins_its_threads_where_there_is_a_core_for_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], pinned: bool
 ) -> None:
-    monkeypatch.setattr("app.settings.usable_cores", lambda: len(CORES))  # whatever this container's quota is
+    monkeypatch.setattr("app.machine.usable_cores", lambda: len(CORES))  # whatever this container's quota is
     write_models(tmp_path)
     before = set(threading.enumerate())
     app = create_app(

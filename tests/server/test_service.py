@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from app.api.routes.docs import EXAMPLE_SLICE
-from app.settings import own_cores
+from app.machine import own_cores
 from benchmarks.serving.service import MODELS, PATIENCE_S, Service, eventually
 from phantoms.series import SLICES, slice_file, zipped
 from phantoms.slices import EXAMPLE_NODULE, dicom, small

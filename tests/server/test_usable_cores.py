@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings, own_cores, usable_cores
+from app.machine import own_cores, usable_cores
+from app.settings import Settings
 
 
 @pytest.fixture(autouse=True)
