@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes this one only before Python 3.12
 
-from app.comparison.compare import Comparison, NoDoubling, Nodule, Part, Place
+from app.comparison.compare import Comparison, NoDoubling, Nodule, Place
 from app.comparison.growth import Change, Doubling, Pace, Verdict
 from app.comparison.registration import Alignment
-from app.comparison.words import VERDICT_WORDS, NotCompared, verdict_words
+from app.comparison.words import VERDICT_WORDS, NotCompared, Part, verdict_words
 from app.imaging.ct import PointMm, PointPx
 from app.inference.prediction import Finding, Measured
 from app.inference.vocabulary import Language

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from app.inference.bundle import load_bundle
-from app.settings import usable_cores
+from app.machine import usable_cores
 from benchmarks.serving import machine, memory_pace, report, rivals, stages
 from benchmarks.serving.ceiling import TENSORFLOW
 from benchmarks.serving.chart import draw

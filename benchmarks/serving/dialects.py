@@ -25,7 +25,7 @@ from app.api.dialects.open_inference import JSON_LENGTH
 from app.api.routes.docs import EXAMPLE_SLICE
 from app.inference.bundle import find_bundle, load_bundle
 from app.inference.model import create_backend
-from app.settings import usable_cores
+from app.machine import usable_cores
 from benchmarks.serving.service import MODELS, PATIENCE_S, Service
 
 NETWORK: Final = "nodule-classifier"

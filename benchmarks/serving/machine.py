@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from app.settings import usable_cores
+from app.machine import usable_cores
 
 PACKAGES: Final = ("openvino", "tensorflow-cpu", "fastapi", "uvicorn", "pydicom", "numpy")
 

@@ -21,7 +21,8 @@ from unittest import mock
 from app.imaging import dicom
 from app.imaging.elements import plain_elements
 from app.imaging.read import read_slice
-from app.settings import Piece, usable_cores
+from app.machine import usable_cores
+from app.settings import Piece
 from benchmarks.serving import machine
 from benchmarks.serving.arrivals import Task
 from benchmarks.serving.closed import drive, require_wrk

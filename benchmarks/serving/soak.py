@@ -19,7 +19,7 @@ from typing import Final
 
 from tqdm import tqdm
 
-from app.settings import usable_cores
+from app.machine import usable_cores
 from benchmarks.serving import machine
 from benchmarks.serving.closed import drive, require_wrk
 from benchmarks.serving.plan import COMPARED_AT

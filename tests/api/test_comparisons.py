@@ -10,7 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
-from app.imaging.volume_candidates import VolumeCandidate
+from app.imaging.volume_candidates import VolumeCandidate, find_volume_candidates
 from app.inference import series as inference
 from app.judgement.comparison_answers import ComparisonAnswer
 from phantoms.series import NODULE_SLICES, SIZE_PX, SLICES, SPACING_MM, slice_file, zipped
@@ -105,7 +105,7 @@ def test_a_nodule_that_one_search_has_missed_is_measured_at_its_place(
     client: TestClient, prior: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The search of the current series, which is the first, finds no candidates."""
-    searches, search = count(), inference.find_volume_candidates
+    searches, search = count(), find_volume_candidates
 
     def blind(*given: Any, **named: Any) -> tuple[VolumeCandidate, ...]:
         return search(*given, **named) if next(searches) else ()
@@ -134,7 +134,7 @@ def test_a_nodule_that_one_search_has_missed_is_measured_at_its_place(
     ],
 )
 def test_two_patients_are_refused(
-    client: TestClient, prior: list[bytes], changes: dict[str, str], code: str | None
+    client: TestClient, prior: list[bytes], changes: dict[str, Any], code: str | None
 ) -> None:
     judged = decisions(client)
     response = post(client, series(14.0, "20260411", **changes), prior)

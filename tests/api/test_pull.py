@@ -56,7 +56,7 @@ def done(client: TestClient, location: str) -> dict[str, Any]:
     """The job once it is fetched and judged, or ended otherwise."""
 
     def found() -> bool:
-        return client.get(location).json()["state"] != "received"
+        return bool(client.get(location).json()["state"] != "received")
 
     eventually(found)
     return settled(client, location)

@@ -92,8 +92,8 @@ def scan(
         timing=Timing(1.0, 1.0),
         series=Series(144, slice_mm, changes.get("series"), None, ()),
     )
-    facts, look = HeaderFacts(dict(patient), dates), changes.get("look", look_nowhere)
-    return Scan(prediction, _grid(changes.get("slices", 144)), lungs, facts, look)
+    headers, look = HeaderFacts(dict(patient), dates), changes.get("look", look_nowhere)
+    return Scan(prediction, _grid(changes.get("slices", 144)), lungs, headers, look)
 
 
 def _grid(slices: int) -> ScanGrid:

@@ -24,7 +24,10 @@ JOBS = 4
 
 def series(number: int) -> list[bytes]:
     """One of several series."""
-    own = {"SeriesInstanceUID": derived_uid(f"series {number}"), "StudyInstanceUID": derived_uid(f"study {number}")}
+    own: dict[str, Any] = {
+        "SeriesInstanceUID": derived_uid(f"series {number}"),
+        "StudyInstanceUID": derived_uid(f"study {number}"),
+    }
     return [slice_file(n, SOPInstanceUID=derived_uid(f"slice {number} {n}"), **own) for n in range(SLICES)]
 
 

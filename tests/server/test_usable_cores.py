@@ -104,5 +104,5 @@ def test_threads_follow_the_usable_cores(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_cores_are_its_own_where_it_may_use_all_of_them(
     monkeypatch: pytest.MonkeyPatch, usable: int, cores: tuple[int, ...]
 ) -> None:
-    monkeypatch.setattr("app.settings.usable_cores", lambda: usable)
+    monkeypatch.setattr("app.machine.usable_cores", lambda: usable)
     assert own_cores() == cores
