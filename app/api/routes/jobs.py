@@ -94,6 +94,7 @@ LOCATION: Final = {"Location": {"description": "The address of the job.", "schem
 ACCEPTED: Final[dict[str, Any]] = {
     "description": "With `async=true`: the files are on the disk, and the series will be judged.",
     "model": AcceptedOut,
+    "content": {JSON: {"example": {"id": EXAMPLE_ID, "state": "waiting", "instances": {"stored": 120}}}},
     "headers": LOCATION,
 }
 router = APIRouter(prefix=PATH, tags=["jobs"], dependencies=[Depends(authorise)])

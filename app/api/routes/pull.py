@@ -61,6 +61,7 @@ NEVER: Final = (*(kind for kind in jobs.NEVER if kind is not PullOff), *OF_FORMS
 BODY: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {JSON: {"schema": PullIn.model_json_schema()}}},
 }
+FETCHED: Final = {JSON: {"example": {"id": jobs.EXAMPLE_ID, "state": "received"}}}
 router = APIRouter(prefix=PATH, tags=["jobs"], dependencies=[Depends(authorise)])
 
 
@@ -73,7 +74,7 @@ router = APIRouter(prefix=PATH, tags=["jobs"], dependencies=[Depends(authorise)]
     status_code=HTTPStatus.ACCEPTED,
     response_model=PulledOut,
     responses={
-        202: {"description": "They will be fetched.", "headers": jobs.LOCATION},
+        202: {"description": "They will be fetched.", "content": FETCHED, "headers": jobs.LOCATION},
         **responses_for(400, 406, 408, 413, 415, 501, 503, 507, 500, without=NEVER),
     },
     openapi_extra=BODY,
