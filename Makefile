@@ -170,6 +170,11 @@ sbom: $(DEV_READY) ## bills of materials (CycloneDX 1.6) of the locks that a ser
 licences: $(DEV_READY) ## list the licences of what those locks name: docs/licences.md
 	$(BIN)/python -m benchmarks.licences
 
+.PHONY: networks
+networks: ## take the trained networks of networks/ for make evaluate and scripts/export.py: they go to runs/
+	@test ! -e runs/default || { echo "runs/default is there already: move it away first"; exit 1; }
+	mkdir -p runs && cp -R networks/default runs/
+
 .PHONY: evaluate
 evaluate: $(DEV_READY) ## cross-validate CONFIG on DATA; figures and networks go to OUT/evaluation, for make planted
 	$(BIN)/python scripts/evaluate.py --config $(CONFIG) --data $(DATA) --out $(OUT)/evaluation

@@ -26,6 +26,7 @@ from training.fitting.samples import nodule_view
 from training.fitting.train import predict, train
 
 PREDICTIONS_FILE: Final = "predictions.npz"  # of one fold
+RUN_FILE: Final = "run.json"  # what decided the fold's network
 # What else than the network decides a fold's predictions.
 PREDICTING_CODE: Final = ("cross_validation", "predictions", "held_out", "calibration", "metrics", "evidence")
 
@@ -63,7 +64,9 @@ def predict_fold(
         trained = train(inside, config, label=label, folder=folder, restart=restart)
         network = trained.network
         if folder:
+            (folder / RUN_FILE).unlink(missing_ok=True)  # it never stands beside another network
             write_network(folder, trained)
+            (folder / RUN_FILE).write_text(json.dumps(run_facts(inside, config), indent=1), "utf-8")
     nodules, candidates = _predictions(network, inside, outside, config)
     if folder:
         save(folder / PREDICTIONS_FILE, nodules, candidates, facts)
@@ -98,9 +101,9 @@ def _kept(path: Path, facts: Facts) -> tuple[HeldOut, HeldOutCandidates] | None:
 
 
 def _kept_network(folder: Path, facts: Facts) -> Any | None:
-    """The finished network in `folder`, if `facts` decided it: its predictions, whatever made them, say so."""
-    there = _facts_of(folder / PREDICTIONS_FILE)
-    if not (folder / NETWORK_FILE).is_file() or {name: there.get(name) for name in facts} != facts:
+    """The finished network in `folder`, if `facts` decided it."""
+    run = folder / RUN_FILE
+    if not (folder / NETWORK_FILE).is_file() or not run.is_file() or json.loads(run.read_text("utf-8")) != facts:
         return None
     return keras.saving.load_model(folder / NETWORK_FILE, compile=False)
 

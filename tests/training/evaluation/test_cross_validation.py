@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from tests.training.evaluation.hand_made import knowing_what_they_saw
 from training.data.nodules import Dataset
 from training.evaluation import cross_validation
-from training.evaluation.cross_validation import PREDICTIONS_FILE, cross_validate, predict_fold
+from training.evaluation.cross_validation import PREDICTIONS_FILE, RUN_FILE, cross_validate, predict_fold
 from training.evaluation.held_out import PredictionsOutdated, load
 from training.fitting.artefacts import NETWORK_FILE
 from training.fitting.checkpoints import CHECKPOINT_FILE, facts_in, write_whole
@@ -44,10 +45,24 @@ def test_a_network_whose_predictions_are_of_older_code_is_asked_again_and_not_tr
         assert facts_in(stored)["code of evaluation/predictions.py"] != "older"
 
 
+def test_a_network_that_came_without_predictions_is_asked(
+    dataset: Dataset, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = predict_fold(dataset, config, 1, label="fold", folder=tmp_path / "made")
+    (tmp_path / "taken").mkdir()
+    for name in (NETWORK_FILE, RUN_FILE):
+        (tmp_path / "taken" / name).write_bytes((tmp_path / "made" / name).read_bytes())
+    monkeypatch.setattr(cross_validation, "train", not_again)
+    again, _ = predict_fold(dataset, config, 1, label="fold", folder=tmp_path / "taken")
+    np.testing.assert_allclose(again.malignancy, first.malignancy, rtol=1e-4)
+
+
 def test_a_network_of_other_training_code_is_not_asked_again(
     dataset: Dataset, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predict_fold(dataset, config, 1, label="fold", folder=tmp_path)
+    run = json.loads((tmp_path / RUN_FILE).read_text("utf-8")) | {"code of fitting/samples.py": "older"}
+    (tmp_path / RUN_FILE).write_text(json.dumps(run), "utf-8")
     age(tmp_path / PREDICTIONS_FILE, {"code of fitting/samples.py": "older"})
     monkeypatch.setattr(cross_validation, "train", not_again)
     with pytest.raises(AssertionError, match="trained again"):
