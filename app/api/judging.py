@@ -24,7 +24,7 @@ def judge_of(
     watch: Watch | None,
     shadow: Shadow,
 ) -> Judge:
-    """The judge; `watch` is told of what it judges, if there is one."""
+    """The judge; `watch` is told of what it judges, if there is one, and `shadow` where a version may work in it."""
     return Judge(
         registry,
         metrics,
@@ -40,5 +40,5 @@ def judge_of(
         keep_digests=records.kept,
         decoder=decoder,
         noted=as_it_is if watch is None else watch.noted,
-        shadow=shadow,
+        shadow=shadow if settings.shadow or settings.versions_dir else None,
     )

@@ -110,6 +110,6 @@ def test_an_upload_enters_each_room_once(traced: tuple[Tracer, int, int]) -> Non
 
 def _room(module: str) -> str:
     # The words of an answer are looked up in tables, and what every room may use is no room.
-    if module in ("inference.vocabulary", "inference.finding_words", "telemetry", "errors"):
+    if module in ("inference.vocabulary", "inference.finding_words") or module.startswith(("telemetry", "errors")):
         return "judgement"
     return "judge" if module.startswith(JUDGES) else module.split(".")[0]
