@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.cli.exits import OK, SOME_FAILED
+from app.cli.service_folders import service_folder, usable_database
 from app.delivery.jobs import Found, Job, Jobs
 from app.delivery.kept import HOUR_S
 from app.delivery.spool import Spool, SpoolLimits
@@ -29,36 +28,13 @@ from app.settings import Settings
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Do what is asked; returns OK, or SOME_FAILED where an ID is unknown or nothing is found. Raises SettingsError."""
-    folder = _folder(options.folder or settings.spool_dir)
+    folder = service_folder(options.folder or settings.spool_dir, RESULTS, "LUNGSCOPE_SPOOL_DIR", "jobs")
     quiet_decoders()
-    try:
+    with usable_database(folder / RESULTS):
         jobs = _jobs(folder, settings)
         if options.action == "list":
             return _list(jobs, options)
         return _find(jobs, folder, options) if options.action == "find" else _change(jobs, options)
-    except sqlite3.Error as error:
-        raise SettingsError(
-            found=f"{folder / RESULTS}, which cannot be used now: {error}",
-            expected="the database of a service",
-            remedy="Try again; the service's log says more.",
-        ) from None
-
-
-def _folder(folder: Path | None) -> Path:
-    if folder is None or not (folder / RESULTS).is_file():
-        raise SettingsError(
-            found="no folder of a service",
-            expected="one in which it keeps what it is sent",
-            remedy="Give --folder, or set LUNGSCOPE_SPOOL_DIR as for the service.",
-        )
-    # SQLite makes files beside the database; those of another user would lock the service out.
-    if folder.stat().st_uid != os.geteuid():
-        raise SettingsError(
-            found=f"{folder}, which belongs to another user",
-            expected="the user that the service runs as",
-            remedy="Run this as that user: sudo -u USER lungscope jobs ...",
-        )
-    return folder
 
 
 def _jobs(folder: Path, settings: Settings) -> Jobs:

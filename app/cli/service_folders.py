@@ -1,0 +1,43 @@
+"""The folder of a service beside which a command works, and the database in it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.errors import SettingsError
+
+
+def service_folder(folder: Path | None, database: str, setting: str, command: str) -> Path:
+    """The folder, of `--folder` or of a setting; raises SettingsError where it has no such database, or is another
+    user's."""
+    if folder is None or not (folder / database).is_file():
+        raise SettingsError(
+            found=f"no folder with {database}",
+            expected="one in which a service keeps it",
+            remedy=f"Give --folder, or set {setting} as for the service.",
+        )
+    # SQLite makes files beside the database; those of another user would lock the service out.
+    if folder.stat().st_uid != os.geteuid():
+        raise SettingsError(
+            found=f"{folder}, which belongs to another user",
+            expected="the user that the service runs as",
+            remedy=f"Run this as that user: sudo -u USER lungscope {command} ...",
+        )
+    return folder
+
+
+@contextmanager
+def usable_database(path: Path) -> Iterator[None]:
+    """Turn an error of SQLite into SettingsError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise SettingsError(
+            found=f"{path}, which cannot be used now: {error}",
+            expected="the database of a service",
+            remedy="Try again; the service's log says more.",
+        ) from None
