@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from app.delivery.judging import always
 from app.delivery.pulls import Pull
 from app.delivery.source import NotFetched
 from app.delivery.spool import Reception
+from app.delivery.turns import in_turn
 from app.delivery.worker import Backoff
 from app.errors import Unavailable
-from app.locks import held_if_free
 from app.telemetry import Metrics
 
 MAX_ATTEMPTS: Final = 8  # with pauses that double from 5 s, ten minutes
@@ -54,18 +53,11 @@ class PullWork:
 
     def step(self, now: float | None = None) -> bool:
         """Fetch for the job that has waited longest; returns whether there was one, and it waits no more."""
-        watch = self.inbox.watch
-        if not watch.may_work() or not self.may_begin():
-            return False
-        try:
-            with watch.guard(), held_if_free(self.lock) as mine:
-                if not mine:
-                    return False
-                now = time.time() if now is None else now
-                pull = self.inbox.store.due_pull(now)
-                return pull is not None and self._pull(pull, now)
-        except Unavailable:  # as the watch has said
-            return False
+        return in_turn(self.inbox.watch, self.lock, self.may_begin, now, self._next)
+
+    def _next(self, now: float) -> bool:
+        pull = self.inbox.store.due_pull(now)
+        return pull is not None and self._pull(pull, now)
 
     def _pull(self, pull: Pull, now: float) -> bool:
         store = self.inbox.store

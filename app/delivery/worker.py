@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ from app.delivery.spool import Spool
 from app.delivery.storage import pause_s
 from app.delivery.store import Due, ResultStore
 from app.delivery.submissions import CANCELLED, JobStatus, Submission
-from app.errors import Unavailable
-from app.locks import held_if_free
+from app.delivery.turns import in_turn
 from app.telemetry import Metrics
 
 POLL_S: Final = 1.0  # a series waits for seconds anyway
@@ -111,18 +109,11 @@ class DeliveryWork:
         While the disk cannot be written it sends nothing: it could not record the delivery, and would send the object
         again.
         """
-        watch = self.store.watch
-        if not watch.may_work() or not self.may_begin():
-            return False
-        try:
-            with watch.guard(), held_if_free(self.lock) as mine:
-                if not mine:
-                    return False
-                now = time.time() if now is None else now
-                item = self.store.due(self.destination.name, now)
-                return item is not None and self._send(item, now)
-        except Unavailable:  # as the watch has said
-            return False
+        return in_turn(self.store.watch, self.lock, self.may_begin, now, self._next)
+
+    def _next(self, now: float) -> bool:
+        item = self.store.due(self.destination.name, now)
+        return item is not None and self._send(item, now)
 
     def _send(self, item: Due, now: float) -> bool:
         name, code = self.destination.name, ""
