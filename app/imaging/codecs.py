@@ -144,11 +144,12 @@ def decode_frame(transfer_syntax: UID, encoded: bytes, shape: FrameShape) -> NDA
     require_encodable(transfer_syntax, encoded, shape)
     try:
         values = DECODERS[transfer_syntax](encoded, shape)
-    # Each codec has errors of its own for damaged bytes; only codecs run inside this block.
+    # Each codec has errors of its own for damaged bytes; only codecs run inside this block. Which one it is, is not
+    # said: it may depend on what the process decoded before.
     except (MalformedDicom, MemoryError):
         raise
-    except Exception as error:
-        raise _broken_frame(f"bytes its codec refuses ({type(error).__name__})") from None
+    except Exception:
+        raise _broken_frame("bytes its codec refuses") from None
     if values.shape != (shape.rows, shape.columns) or values.dtype.kind not in "iu" or values.dtype.itemsize > 2:
         raise _broken_frame(f"{values.dtype} values of shape {values.shape}")
     return values

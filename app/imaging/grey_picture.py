@@ -166,9 +166,10 @@ def _decode(data: bytes, kind: PictureKind, page: int) -> NDArray[np.generic]:
         else:
             _, pictures = cv2.imdecodemulti(buffer, flags, range=(page - 1, page))
             picture = pictures[0] if pictures else None
-    # Each decoder has errors of its own for damaged bytes; only decoders run inside this block.
-    except Exception as error:
-        raise _broken(kind, f"pixels that do not decode ({type(error).__name__})") from None
+    # Each decoder has errors of its own for damaged bytes; only decoders run inside this block. Which one it is, is not
+    # said: a decoder that gives no reason reads one from memory it never wrote, and fails on that now and then.
+    except Exception:
+        picture = None
     if picture is None:
         raise _broken(kind, "pixels that do not decode")
     check_size(*picture.shape[:2])

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tests.training.conftest import CONFIGS
 from training.data.nodules import Dataset
 from training.evaluation import cross_validation
-from training.evaluation.cross_validation import PREDICTIONS_FILE, cross_validate
+from training.evaluation.cross_validation import PREDICTIONS_FILE, RUN_FILE, cross_validate
 from training.evaluation.held_out import HeldOut
 from training.fitting.architectures import build_network
 from training.fitting.artefacts import NETWORK_FILE
@@ -82,6 +82,13 @@ def stopped_run(dataset: Dataset, longer: Config, tmp_path_factory: pytest.TempP
         with pytest.raises(Stopped):
             train(dataset, longer, folder=folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def validated(dataset: Dataset, config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[HeldOut, Path]:
+    """What a whole cross-validation found, and its folder."""
+    folder = tmp_path_factory.mktemp("validated")
+    return cross_validate(dataset, config, folder)[0], folder
 
 
 @pytest.fixture
@@ -199,10 +206,19 @@ def test_an_unfinished_checkpoint_is_not_read(
     require_identical(train(dataset, longer, folder=stopped), uninterrupted)
 
 
-def test_finished_folds_are_kept_and_the_rest_go_on(
-    dataset: Dataset, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("lost", "trained_again"), [(PREDICTIONS_FILE, []), (RUN_FILE, []), (NETWORK_FILE, []), (None, ["fold 2/2"])]
+)
+def test_what_is_kept_of_a_fold_is_used_and_the_rest_is_made(
+    validated: tuple[HeldOut, Path],
+    dataset: Dataset,
+    config: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lost: str | None,
+    trained_again: list[str],
 ) -> None:
-    whole, _ = cross_validate(dataset, config, tmp_path)
+    whole, folder = validated
     trained: list[str] = []
 
     def train_and_tell(*given: object, label: str, **named: object) -> TrainedNetwork:
@@ -210,9 +226,13 @@ def test_finished_folds_are_kept_and_the_rest_go_on(
         return train(*given, label=label, **named)  # type: ignore[arg-type]  # passed on as they are
 
     monkeypatch.setattr(cross_validation, "train", train_and_tell)
-    (tmp_path / "fold1" / PREDICTIONS_FILE).unlink()
-    again, _ = cross_validate(dataset, config, tmp_path)
-    assert trained == ["fold 2/2"]
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    if lost is None:
+        shutil.rmtree(copied / "fold1")
+    else:
+        (copied / "fold1" / lost).unlink()
+    again, _ = cross_validate(dataset, config, copied)
+    assert trained == trained_again
     for name in HeldOut.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
 
