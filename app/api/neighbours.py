@@ -22,7 +22,7 @@ def allow_scripts_of(app: FastAPI, origins: Collection[str]) -> None:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=sorted(origins),
-        allow_methods=["GET", "POST", "DELETE"],
+        allow_methods=sorted({method for method, _ in OPERATIONS}),
         allow_headers=SENT,
         expose_headers=READ,
     )

@@ -25,6 +25,7 @@ from app.errors import SettingsError
 from app.main import create_app
 from app.reports.frames import Frames
 from app.reports.result import ResultObject
+from app.security.scopes import OPERATIONS
 from app.settings import Settings
 from tests.fakes import arithmetic_backends, write_models
 
@@ -194,6 +195,12 @@ def test_scripts_of_named_origins_may_call_and_no_others(client: TestClient) -> 
     assert "X-Request-ID" in answer.headers["access-control-expose-headers"]
     refused = client.get("/dicom-web/studies", headers={"Origin": ORIGIN, "Authorization": ""})
     assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, ORIGIN)
+
+
+@pytest.mark.parametrize("method", sorted({method for method, _ in OPERATIONS}))
+def test_a_script_may_use_the_method_of_every_operation(client: TestClient, method: str) -> None:
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": method}
+    assert client.options("/", headers={**asked, "Authorization": ""}).status_code == 200
 
 
 def test_below_a_path_addresses_are_those_that_clients_see(folder: Path) -> None:
