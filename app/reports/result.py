@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 ObjectKind = Literal["dicom", "fhir", "json", "hl7", "answer"]  # the last is for clients that ask for their job
-Part = Literal["report", "pictures", "map", "outlines"]
+Part = Literal["report", "key_images", "pictures", "map", "outlines"]
 
 
 @dataclass(frozen=True, slots=True)
