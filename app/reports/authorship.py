@@ -20,6 +20,7 @@ from app.reports import codes
 from app.reports.deidentified import remove_times
 from app.reports.headers import copy_body_part, copy_patient_and_study, restore_frames
 from app.reports.report import DISCLAIMER, MANUFACTURER, Kind, Report, ReportedSlice, derived_uid
+from app.reports.result import REPORT_SERIES
 
 DEVICE: Final = CodedConcept("121007", "DCM", "Device")
 SERIES_NUMBERS: Final[dict[Kind, int]] = {
@@ -30,7 +31,7 @@ SERIES_NUMBERS: Final[dict[Kind, int]] = {
     "key_images": 9105,
 }
 SERIES_DESCRIPTIONS: Final[dict[Kind, str]] = {
-    "sr": "Lungscope report (research use only)",
+    "sr": REPORT_SERIES,
     "capture": "Lungscope evidence (research use only)",
     "map": "Lungscope evidence map (research use only)",
     "segmentation": "Lungscope outlines (research use only)",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 ObjectKind = Literal["dicom", "fhir", "json", "hl7", "answer"]  # the last is for clients that ask for their job
+REPORT_SERIES: Final = "Lungscope report (research use only)"  # Series Description of structured reports
 Part = Literal["report", "key_images", "pictures", "map", "outlines"]
 
 

@@ -1,4 +1,4 @@
-"""docs/pacs.md as written: a CT series in Orthanc comes back as SR, key images, SEG and pictures, with no script between."""
+"""docs/pacs.md as written: a CT series stored in Orthanc comes back as results, with no script between."""
 
 from __future__ import annotations
 
