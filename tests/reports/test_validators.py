@@ -155,7 +155,7 @@ def test_dsrdump_prints_every_key_image(make: Make, written: Written, dsrdump: s
     said = subprocess.run([dsrdump, "+U8", "+Pl", "+Pu", str(path)], capture_output=True, text=True, check=True)
     assert not [line for line in said.stderr.splitlines() if line not in (*EXTRA_LINES, *OF_SELECTIONS)]
     for image in {report.index_of(finding) for finding in report.findings}:
-        assert report.sources[image].sop_instance_uid in said.stdout
+        assert str(report.sources[image].sop_instance_uid) in said.stdout
     assert '"Of Interest"' in said.stdout
     assert "Research use only. Not a medical device." in said.stdout
 
