@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -231,12 +232,12 @@ def _receipt(commands: Any) -> list[argparse.Action]:
 
 
 def _jobs(commands: Any) -> list[argparse.Action]:
-    jobs = commands.add_parser("jobs", help="see what waits, and send it again, drop it, or find a case")
+    jobs = commands.add_parser("jobs", help="see what waits, send it again, drop it, find a case or what was missed")
     jobs.add_argument(
         "action",
-        choices=("list", "retry", "drop", "find"),
+        choices=("list", "retry", "drop", "find", "reconcile"),
         help="print what waits, is in quarantine, or was refused; have it sent or judged again, or drop it; find the "
-        "series of a study",
+        "series of a study; have fetched what came to the archive of LUNGSCOPE_PULL_URL and has no result",
     )
     jobs.add_argument("ids", nargs="*", metavar="ID", help="retry, drop: as `list` prints them")
     return [
@@ -244,7 +245,13 @@ def _jobs(commands: Any) -> list[argparse.Action]:
         jobs.add_argument("--destination", metavar="NAME", help="list, retry, drop: all that one destination is owed"),
         jobs.add_argument("--accession", metavar="NUMBER", help="find: by accession number"),
         jobs.add_argument("--study", metavar="UID", help="find: by Study Instance UID"),
-        jobs.add_argument("--all", action="store_true", help="list: also what was given up"),
+        jobs.add_argument("--since", type=_moment, metavar="TIME", help="reconcile: studies from 2026-11-30T18:00 on"),
+        jobs.add_argument("--until", type=_moment, metavar="TIME", help="reconcile: default: now"),
+        jobs.add_argument(
+            "--most", type=_whole("studies", 1, 10_000), default=500, metavar="N", help="reconcile: default: 500"
+        ),
+        jobs.add_argument("--dry-run", action="store_true", help="reconcile: say what is missing, and ask for nothing"),
+        jobs.add_argument("--all", action="store_true", help="list, reconcile: also what is given up, or has a result"),
         jobs.add_argument("--json", action="store_true", help="one JSON object a line"),
     ]
 
@@ -308,6 +315,14 @@ def _whole(what: str, low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return check
+
+
+def _moment(text: str) -> datetime:
+    """A time of this machine's clock, without a zone."""
+    try:
+        return datetime.fromisoformat(text).astimezone().replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a time such as 2026-11-30T18:00") from None
 
 
 def _title(text: str) -> str:

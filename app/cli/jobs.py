@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from app.cli.exits import OK, SOME_FAILED
-from app.cli.service_folders import service_folder, usable_database
+from app.cli.reconcile import reconcile
+from app.cli.service_folders import key_in, service_folder, usable_database
 from app.delivery.jobs import Found, Job, Jobs
 from app.delivery.kept import HOUR_S
 from app.delivery.spool import Spool, SpoolLimits
@@ -22,7 +23,7 @@ from app.delivery.store import GIVEN_UP, ResultStore
 from app.errors import InputError, SettingsError
 from app.imaging.header import Header, read_header
 from app.imaging.read import quiet_decoders
-from app.security.pseudonyms import KEY_FILE, load_key, pseudonym
+from app.security.pseudonyms import pseudonym
 from app.settings import Settings
 
 
@@ -31,15 +32,13 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     folder = service_folder(options.folder or settings.spool_dir, RESULTS, "LUNGSCOPE_SPOOL_DIR", "jobs")
     quiet_decoders()
     with usable_database(folder / RESULTS):
-        jobs = _jobs(folder, settings)
+        spool, store = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits)), ResultStore(folder / RESULTS)
+        if options.action == "reconcile":
+            return reconcile(folder, spool, store, options, settings, _print)
+        jobs = Jobs(spool, store, _series_uid_in, settings.result_hours * HOUR_S)
         if options.action == "list":
             return _list(jobs, options)
         return _find(jobs, folder, options) if options.action == "find" else _change(jobs, options)
-
-
-def _jobs(folder: Path, settings: Settings) -> Jobs:
-    spool, store = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits)), ResultStore(folder / RESULTS)
-    return Jobs(spool, store, _series_uid_in, settings.result_hours * HOUR_S)
 
 
 def _series_uid_in(folder: Path) -> str | None:
@@ -89,14 +88,8 @@ def _find(jobs: Jobs, folder: Path, options: argparse.Namespace) -> int:
         raise SettingsError(
             found="no case to find, or two", expected="--accession or --study", remedy="See lungscope jobs --help."
         )
-    if not (folder / KEY_FILE).is_file():
-        raise SettingsError(
-            found=f"no {KEY_FILE} in {folder}",
-            expected="the key with which the service hashes numbers",
-            remedy="Restore it; the service makes another one, which finds nothing from before.",
-        )
     ((kind, value),) = named.items()
-    hashed = pseudonym(load_key(folder), kind, value)
+    hashed = pseudonym(key_in(folder), kind, value)
     found = jobs.find(hashed)
     print(f"lungscope: {kind} {hashed} in the logs; {len(found)} series", file=sys.stderr)
     for each in found:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import SettingsError
+from app.security.pseudonyms import KEY_FILE, load_key
 
 
 def service_folder(folder: Path | None, database: str, setting: str, command: str) -> Path:
@@ -28,6 +29,17 @@ def service_folder(folder: Path | None, database: str, setting: str, command: st
             remedy=f"Run this as that user: sudo -u USER lungscope {command} ...",
         )
     return folder
+
+
+def key_in(folder: Path) -> bytes:
+    """The key with which a service hashes numbers for its logs; raises SettingsError where there is none."""
+    if not (folder / KEY_FILE).is_file():
+        raise SettingsError(
+            found=f"no {KEY_FILE} in {folder}",
+            expected="the key with which the service hashes numbers",
+            remedy="Restore it; the service makes another one, which finds nothing from before.",
+        )
+    return load_key(folder)
 
 
 @contextmanager

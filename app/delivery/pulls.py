@@ -38,6 +38,10 @@ class Pulls(Submissions):
         ((count,),) = self._rows("SELECT count(*) FROM pulls")
         return int(count)
 
+    def is_fetched(self, study_uid: str) -> bool:
+        """Whether a job waits for series of a study to be fetched."""
+        return bool(self._rows("SELECT 1 FROM pulls WHERE study_uid = ? LIMIT 1", study_uid))
+
     def due_pull(self, now: float) -> Pull | None:
         """What has waited longest for its next attempt."""
         rows = self._rows(

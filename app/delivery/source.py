@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from urllib3 import BaseHTTPResponse
@@ -17,12 +17,13 @@ from urllib3.exceptions import HTTPError
 
 from app.delivery.destinations import Access, HttpClient
 
+Dataset: TypeAlias = dict[str, Any]  # as DICOM JSON has it: an attribute by its tag (PS3.18 F.2)
 SERIES_UID: Final = "0020000E"
 MODALITY: Final = "00080060"
 CT: Final = "CT"
 DICOM_JSON: Final = "application/dicom+json"
 INSTANCES: Final = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-MAX_QUERY_BYTES: Final = 4 << 20  # of the series of a study
+MAX_QUERY_BYTES: Final = 4 << 20  # of the series of a study, a page of studies, the attributes of a report
 CHUNK_BYTES: Final = 256 << 10
 PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 # Codes of what cannot be fetched.
@@ -57,17 +58,25 @@ class DicomwebSource:
 
     def ct_series(self, study_uid: str) -> list[str]:
         """The UIDs of the CT series of a study; raises NotFetched."""
-        with self._answer(f"/studies/{_segment(study_uid)}/series?Modality={CT}", DICOM_JSON) as answer:
-            body = b"".join(self._chunks(answer, MAX_QUERY_BYTES))
-        found = _ct_series(body) if body else []
+        listed = self.search(f"/studies/{segment(study_uid)}/series?Modality={CT}")
+        # Some archives do not match by modality, and say so by none of them.
+        found = [value_in(each, SERIES_UID) for each in listed if value_in(each, MODALITY) in (CT, None)]
         if not found:
             raise NotFetched(NOT_THERE)
-        return found
+        if None in found:
+            raise NotFetched(MALFORMED)
+        return [uid for uid in found if uid is not None]
+
+    def search(self, path: str) -> list[Dataset]:
+        """The data sets at a path below the archive's root, as DICOM JSON; raises NotFetched."""
+        with self._answer(path, DICOM_JSON) as answer:
+            body = b"".join(self._chunks(answer, MAX_QUERY_BYTES))
+        return _datasets(body) if body else []
 
     @contextmanager
     def series(self, study_uid: str, series_uid: str) -> Iterator[tuple[str, Iterator[bytes]]]:
         """The Content-Type of a series' instances, and their bytes as they come; both raise NotFetched."""
-        path = f"/studies/{_segment(study_uid)}/series/{_segment(series_uid)}"
+        path = f"/studies/{segment(study_uid)}/series/{segment(series_uid)}"
         with self._answer(path, INSTANCES) as answer:
             if answer.status == HTTPStatus.NO_CONTENT:
                 raise NotFetched(NOT_THERE)
@@ -109,18 +118,31 @@ def _require_success(status: int) -> None:
     raise NotFetched(FAILING if passing else REFUSES, passing=passing)
 
 
-def _ct_series(body: bytes) -> list[str]:
-    """The series in an answer of DICOM JSON; some archives do not match by modality, and say so by none of them."""
+def _datasets(body: bytes) -> list[Dataset]:
     try:
-        found: list[Any] = json.loads(body)
-        return [str(each[SERIES_UID]["Value"][0]) for each in found if _first(each, MODALITY) in (CT, None)]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        found = json.loads(body)
+    except (ValueError, RecursionError):
         raise NotFetched(MALFORMED) from None
+    if not (isinstance(found, list) and all(isinstance(each, dict) for each in found)):
+        raise NotFetched(MALFORMED)
+    return found
 
 
-def _first(dataset: dict[str, Any], tag: str) -> object:
-    return (dataset.get(tag, {}).get("Value") or [None])[0]
+def values_in(dataset: Dataset, tag: str) -> list[Any]:
+    """The values, or items, of an attribute; raises NotFetched for what is no DICOM JSON."""
+    attribute = dataset.get(tag, {}) if isinstance(dataset, dict) else None
+    values = attribute.get("Value", []) if isinstance(attribute, dict) else None
+    if not isinstance(values, list):
+        raise NotFetched(MALFORMED)
+    return values
 
 
-def _segment(uid: str) -> str:
+def value_in(dataset: Dataset, tag: str) -> str | None:
+    """The first value of an attribute as text; None where there is none. Raises NotFetched."""
+    first = next(iter(values_in(dataset, tag)), None)
+    return None if first in (None, "") else str(first)
+
+
+def segment(uid: str) -> str:
+    """A UID as a segment of a path, whatever is in it."""
     return quote(uid, safe="")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
+    KeyObjectSelectionDocumentStorage,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -52,6 +53,7 @@ Headers: TypeAlias = Callable[[Collection[str | None]], Sequence[Dataset]]
 PICTURES: Final[tuple[Kind, ...]] = ("capture",)
 PARTS: Final[dict[str, Part]] = {
     Comprehensive3DSRStorage: "report",
+    KeyObjectSelectionDocumentStorage: "key_images",
     SecondaryCaptureImageStorage: "pictures",
     ParametricMapStorage: "map",
     SegmentationStorage: "outlines",
@@ -158,7 +160,7 @@ def series_result(
         with suppress(ResultNotWritten):
             for instance, content in _dicom_files(report, metrics, unwritten.append):
                 objects.append(stored(instance, content))
-                if "ContentSequence" in instance:
+                if instance.SOPClassUID == Comprehensive3DSRStorage:
                     written = reference_to(instance)
     if "fhir" in wanted:
         try:

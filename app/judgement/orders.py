@@ -20,7 +20,7 @@ from app.reports.result import ObjectKind, Part, ResultObject, SeriesResult
 from app.telemetry import Metrics
 
 Identifier: TypeAlias = Literal["accession_number", "patient_id"]
-PARTS: Final[tuple[Part, ...]] = ("report", "pictures", "map", "outlines")
+PARTS: Final[tuple[Part, ...]] = ("report", "key_images", "pictures", "map", "outlines")
 KEYWORDS: Final[dict[Identifier, str]] = {"accession_number": "AccessionNumber", "patient_id": "PatientID"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.errors import InputError, LeftOutByRules
+from app.errors import InputError, LeftOutByRules, SettingsError
 from app.imaging.header import Header, read_header
 
 DERIVED: Final = "DERIVED"  # value 1 of Image Type (PS3.3 C.7.6.1.1.2)
@@ -71,6 +72,10 @@ class SeriesRules(BaseModel):
                 remedy="Change the rules, and send it again.",
             )
 
+    def may_take(self, body_part: str | None, description: str | None) -> bool:
+        """Whether a series may be judged, by what an archive's list says of it: the rest is seen when it is here."""
+        return not (_lacks(body_part, self.body_part) or _lacks(description, self.description))
+
     def rank(self, paths: Sequence[Path]) -> tuple[float, ...] | None:
         """What is smaller of the reconstruction that is rather judged; None for one that the rules leave out."""
         facts = facts_of(paths)
@@ -93,6 +98,19 @@ class SeriesRules(BaseModel):
             "image type (derived)": facts.derived and not self.derived,
         }
         return (what for what, is_wrong in wrong.items() if is_wrong)
+
+
+def series_rules_in(path: Path) -> SeriesRules | None:
+    """The table [series] of a file of rules, whose other tables are not looked at; raises SettingsError."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8")).get("series")
+        return None if table is None else SeriesRules.model_validate(table)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            found=f"{path}, rules that cannot be used ({type(error).__name__})",
+            expected="a file with which the service starts",
+            remedy="Start the service with it: it says what is wrong.",
+        ) from None
 
 
 def _lacks(value: str | None, wanted: Sequence[re.Pattern[str]]) -> bool:

@@ -6,7 +6,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
-from highdicom.sr import AlgorithmIdentification
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodedConcept,
+    DeviceObserverIdentifyingAttributes,
+    ObserverContext,
+)
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DA, DT, TM
 
@@ -15,13 +20,22 @@ from app.reports import codes
 from app.reports.deidentified import remove_times
 from app.reports.headers import copy_body_part, copy_patient_and_study, restore_frames
 from app.reports.report import DISCLAIMER, MANUFACTURER, Kind, Report, ReportedSlice, derived_uid
+from app.reports.result import REPORT_SERIES
 
-SERIES_NUMBERS: Final[dict[Kind, int]] = {"sr": 9101, "capture": 9102, "map": 9103, "segmentation": 9104}
+DEVICE: Final = CodedConcept("121007", "DCM", "Device")
+SERIES_NUMBERS: Final[dict[Kind, int]] = {
+    "sr": 9101,
+    "capture": 9102,
+    "map": 9103,
+    "segmentation": 9104,
+    "key_images": 9105,
+}
 SERIES_DESCRIPTIONS: Final[dict[Kind, str]] = {
-    "sr": "Lungscope report (research use only)",
+    "sr": REPORT_SERIES,
     "capture": "Lungscope evidence (research use only)",
     "map": "Lungscope evidence map (research use only)",
     "segmentation": "Lungscope outlines (research use only)",
+    "key_images": "Lungscope key images (research use only)",
 }
 
 
@@ -69,6 +83,19 @@ def finish(instance: Dataset, report: Report, shown: ReportedSlice, *, image: bo
     if report.deidentified:
         remove_times(instance)
     return instance
+
+
+def observer(report: Report) -> ObserverContext:
+    """Who looked: software and model as a device (PS3.16 TID 1004)."""
+    manifest = report.bundle.manifest
+    attributes = DeviceObserverIdentifyingAttributes(
+        uid=report.device_uid,
+        name=MANUFACTURER,
+        manufacturer_name=MANUFACTURER,
+        model_name=f"{manifest.name} {manifest.version}",
+        serial_number=report.bundle.digest.removeprefix("sha256:")[:32],
+    )
+    return ObserverContext(observer_type=DEVICE, observer_identifying_attributes=attributes)
 
 
 def algorithm(report: Report) -> AlgorithmIdentification:

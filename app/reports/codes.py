@@ -54,6 +54,8 @@ MIDDLE_LOBE: Final = Code("72481006", "SCT", "Middle lobe of right lung")
 LOWER_LOBE: Final = Code("90572001", "SCT", "Lower lobe of lung")
 ESTIMATE: Final = Code("lobe-estimate", OWN_SCHEME, "Estimate by height, fissures not seen")
 
+OF_INTEREST: Final = Code("113000", "DCM", "Of Interest")  # CID 7010
+
 PROBABILITY: Final = Code("111047", "DCM", "Probability of cancer")
 # Readers on dcmjs compare the meanings of the next two letter by letter.
 LONG_AXIS: Final = Code("103339001", "SCT", "Long Axis")

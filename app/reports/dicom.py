@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from app.reports.capture import Draw, capture_writers
 from app.reports.evidence_map import write_evidence_map
+from app.reports.key_images import write_key_images
 from app.reports.predecessor import replacing
 from app.reports.report import Kind, Report
 from app.reports.segmentation import write_segmentation
@@ -23,6 +24,7 @@ Failed = Callable[[Kind, Exception], None]
 # What writes each object of a kind.
 WRITERS: Final[dict[Kind, Callable[[Report, Draw], Iterable[Write]]]] = {
     "sr": lambda report, _: [partial(_structured_report, report)],
+    "key_images": lambda report, _: [partial(write_key_images, report)],
     "capture": capture_writers,
     "map": lambda report, _: [partial(write_evidence_map, report)],
     "segmentation": lambda report, _: [partial(write_segmentation, report)],
@@ -35,8 +37,8 @@ def quiet_highdicom() -> None:
 
 
 def write_results(report: Report, draw: Draw) -> tuple[Dataset, ...]:
-    """The structured report, a secondary capture for every slice shown, and, where there is something to put into
-    them, the parametric map of the evidence and the segmentation of the outlines; in this order.
+    """The structured report, the selection of the key images, a secondary capture for every slice shown, the parametric
+    map of the evidence and the segmentation of the outlines; in this order, without those that would be empty.
 
     `draw` gives the picture of one slice. The same report gives the same bytes. Raises NoDicomSource when the
     source has no UIDs or headers to refer to.

@@ -24,7 +24,7 @@ from app.reports.deidentified import without_patient
 from app.reports.result import ReportReference
 from app.reports.source import SourceHeader, remarks_on
 
-Kind = Literal["sr", "capture", "map", "segmentation"]
+Kind = Literal["sr", "key_images", "capture", "map", "segmentation"]
 OfReport = Kind | Literal["fhir", "json", "hl7", "answer"]
 MANUFACTURER: Final = "Lungscope"
 DISCLAIMER: Final = "Research use only. Not a medical device."

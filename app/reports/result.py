@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 ObjectKind = Literal["dicom", "fhir", "json", "hl7", "answer"]  # the last is for clients that ask for their job
-Part = Literal["report", "pictures", "map", "outlines"]
+REPORT_SERIES: Final = "Lungscope report (research use only)"  # Series Description of structured reports
+Part = Literal["report", "key_images", "pictures", "map", "outlines"]
 
 
 @dataclass(frozen=True, slots=True)

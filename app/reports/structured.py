@@ -11,13 +11,11 @@ from highdicom.sr import (
     Comprehensive3DSR,
     ContainerContentItem,
     ContentSequence,
-    DeviceObserverIdentifyingAttributes,
     FindingSite,
     LanguageOfContentItemAndDescendants,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
-    ObserverContext,
     SourceImageForMeasurementGroup,
     TextContentItem,
     TrackingIdentifier,
@@ -25,7 +23,7 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 
 from app.reports import codes
-from app.reports.authorship import algorithm, finish, identity
+from app.reports.authorship import algorithm, finish, identity, observer
 from app.reports.finding_groups import Group, comment, finding_groups, probability
 from app.reports.headers import identified, nameless
 from app.reports.image_library import image_library
@@ -33,7 +31,6 @@ from app.reports.report import MANUFACTURER, Report
 from app.reports.source_images import address
 from app.reports.summary import remarks, summary
 
-DEVICE: Final = CodedConcept("121007", "DCM", "Device")
 LANGUAGE: Final = CodedConcept("en", "RFC5646", "English")
 
 
@@ -68,7 +65,7 @@ def _root(report: Report) -> Dataset:
     for finding in report.findings:
         groups += finding_groups(report, sources[finding.id], finding, made_by)
     (root,) = MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=_observer(report)),
+        observation_context=ObservationContext(observer_device_context=observer(report)),
         procedure_reported=codes.CT_CHEST,
         imaging_measurements=groups,
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(LANGUAGE),
@@ -110,18 +107,6 @@ def _evidence(report: Report) -> list[Dataset]:
     """All sources, a multi-frame image once; of the first highdicom wants the patient as well."""
     first, *others = {source.sop_instance_uid: source for source in report.sources}.values()
     return [nameless(first), *map(identified, others)]
-
-
-def _observer(report: Report) -> ObserverContext:
-    manifest = report.bundle.manifest
-    attributes = DeviceObserverIdentifyingAttributes(
-        uid=report.device_uid,
-        name=MANUFACTURER,
-        manufacturer_name=MANUFACTURER,
-        model_name=f"{manifest.name} {manifest.version}",
-        serial_number=report.bundle.digest.removeprefix("sha256:")[:32],
-    )
-    return ObserverContext(observer_type=DEVICE, observer_identifying_attributes=attributes)
 
 
 def _schemes() -> list[CodingSchemeIdentificationItem]:

@@ -29,14 +29,14 @@ from app import __version__
 from app.imaging.header import Header
 from app.inference.bundle import Bundle
 from app.reports import codes
-from app.reports.authorship import SERIES_DESCRIPTIONS, SERIES_NUMBERS
+from app.reports.authorship import DEVICE, SERIES_DESCRIPTIONS, SERIES_NUMBERS
 from app.reports.deidentified import remove_times, without_patient
 from app.reports.headers import TYPE_2, copy_patient_and_study
 from app.reports.predecessor import replacing
 from app.reports.report import DISCLAIMER, MANUFACTURER, derived_uid
 from app.reports.result import ReportReference
 from app.reports.source import SourceHeader
-from app.reports.structured import DEVICE, LANGUAGE
+from app.reports.structured import LANGUAGE
 
 IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 

@@ -1,11 +1,11 @@
-"""A DICOMweb archive with CT series, as much of it as fetching needs (QIDO-RS series, WADO-RS series), that can fail in
-many ways."""
+"""A DICOMweb archive with CT series, as much of it as fetching needs (QIDO-RS studies and series, WADO-RS series and
+metadata), that can fail in many ways."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,6 +18,8 @@ Series = dict[str, list[bytes]]
 class Archive:
     """Series of studies by their UIDs.
 
+    `began` has the date and time of each study that can be looked for, `page` how many of them there are in an answer
+    at most, `described` the Series Description and Body Part Examined of some series, and `metadata` that of some.
     `faults` are done one after the other, each instead of an answer; `asked` are the requests so far, with what they
     showed to be let in.
     """
@@ -28,6 +30,10 @@ class Archive:
         self.faults: list[Callable[[BaseHTTPRequestHandler], None]] = []
         self.asked: list[tuple[str, str]] = []
         self.matches_modality = True
+        self.began: dict[str, tuple[str, str]] = {}
+        self.page = 1000
+        self.described: dict[str, tuple[str, str]] = {}
+        self.metadata: dict[str, list[dict[str, Any]]] = {}
         self.url = ""
 
     def found(self, study: str, query: dict[str, list[str]]) -> list[dict[str, Any]]:
@@ -37,14 +43,29 @@ class Archive:
             {
                 "00080060": {"vr": "CS", "Value": [self.modalities.get(uid, "CT")]},
                 "0020000E": {"vr": "UI", "Value": [uid]},
+                **_texts(("0008103E", "00180015"), self.described.get(uid, ())),
             }
             for uid in self.studies.get(study, {})
             if wanted in ("", self.modalities.get(uid, "CT"))
         ]
 
+    def studies_of(self, query: dict[str, list[str]]) -> list[dict[str, Any]]:
+        """The studies of a range of days as DICOM JSON, of the page that is asked for."""
+        first, last = query["StudyDate"][0].split("-")
+        found = [uid for uid, (date, _) in self.began.items() if not date or first <= date <= last]
+        at = int(query["offset"][0])
+        return [
+            {"0020000D": {"vr": "UI", "Value": [uid]}, **_texts(("00080020", "00080030"), self.began[uid])}
+            for uid in found[at : at + min(self.page, int(query["limit"][0]))]
+        ]
+
     def paths(self) -> list[str]:
         """What was asked for."""
         return [path for path, _ in self.asked]
+
+
+def _texts(tags: Sequence[str], values: Sequence[str]) -> dict[str, Any]:
+    return {tag: {"vr": "LO", "Value": [value]} for tag, value in zip(tags, values, strict=False) if value}
 
 
 def related(files: list[bytes]) -> bytes:
@@ -88,10 +109,15 @@ def serving(archive: Archive) -> Iterator[Archive]:
                 archive.faults.pop(0)(self)
                 return
             address = urlsplit(self.path)
-            _, study, *rest = address.path.removeprefix("/dicom-web").strip("/").split("/")
-            if rest == ["series"]:
+            study, *rest = address.path.removeprefix("/dicom-web/studies").strip("/").split("/")
+            if not study:
+                found = archive.studies_of(parse_qs(address.query))
+                respond(self, 200, json.dumps(found).encode(), "application/dicom+json")
+            elif rest == ["series"]:
                 found = archive.found(study, parse_qs(address.query))
                 respond(self, 200, json.dumps(found).encode(), "application/dicom+json")
+            elif rest[2:] == ["metadata"] and rest[1] in archive.metadata:
+                respond(self, 200, json.dumps(archive.metadata[rest[1]]).encode(), "application/dicom+json")
             elif len(rest) == 2 and rest[1] in archive.studies.get(study, {}):
                 body = related(archive.studies[study][rest[1]])
                 respond(self, 200, body, f'multipart/related; type="application/dicom"; boundary="{BOUNDARY}"')

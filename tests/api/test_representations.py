@@ -20,6 +20,7 @@ from pydicom.uid import (
     Comprehensive3DSRStorage,
     ExplicitVRLittleEndian,
     JPEGLSLossless,
+    KeyObjectSelectionDocumentStorage,
     ParametricMapStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -165,6 +166,14 @@ def test_structured_report(client: TestClient, asked: Asked) -> None:
     referenced = {item.ReferencedSOPInstanceUID for item in evidence.ReferencedSOPSequence}
     assert referenced >= set(instances_of(answer, asked))
     assert len(referenced) == (SLICES if asked is SERIES else 1)
+
+
+@EACH
+def test_key_images(client: TestClient, asked: Asked) -> None:
+    answer = asked.json(client)
+    (selection,) = objects_of(asked.send(client, RELATED))[KeyObjectSelectionDocumentStorage]
+    images = [item.ReferencedSOPSequence[0] for item in selection.ContentSequence if item.ValueType == "IMAGE"]
+    assert {item.ReferencedSOPInstanceUID for item in images} == set(instances_of(answer, asked))
 
 
 @EACH

@@ -1,21 +1,31 @@
-"""docs/pacs.md as written: a CT series stored in Orthanc comes back as SR, SEG and pictures, with no script between."""
+"""docs/pacs.md as written: a CT series stored in Orthanc comes back as results, with no script between."""
 
 from __future__ import annotations
 
+import json
+import os
 import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import urllib3
 from PIL import Image
 from pydicom import dcmread
-from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    KeyObjectSelectionDocumentStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
+from app.delivery.store import ResultStore
+from app.security.pseudonyms import load_key
 from benchmarks.serving.service import Service, eventually, free_port
 from phantoms.series import SLICES, slice_file
 from phantoms.slices import derived_uid
@@ -23,6 +33,10 @@ from tests.conftest import REPOSITORY
 from tests.interop.conftest import Orthanc, require_orthanc
 
 pytestmark = pytest.mark.interop
+RESULTS = {
+    *(Comprehensive3DSRStorage, KeyObjectSelectionDocumentStorage, SecondaryCaptureImageStorage),
+    SegmentationStorage,
+}
 LARGEST_SHARE = 0.1  # of the source, for all results
 TOKEN = secrets.token_hex(16)
 
@@ -47,6 +61,24 @@ class Pair:
         )
         self.service.wait_until_ready()
         return self.service
+
+    def reconcile(self, *arguments: str, folder: Path | None = None) -> dict[str, Any]:
+        """What `lungscope jobs reconcile` says of the one study of a day."""
+        environment = {
+            "LUNGSCOPE_SPOOL_DIR": str(folder or self._folder / "state"),
+            "LUNGSCOPE_PULL_URL": f"{self.orthanc.root}/dicom-web",
+        }
+        command = [sys.executable, "-c", "import sys; from app.cli import main; sys.exit(main())", "jobs", "reconcile"]
+        said = subprocess.run(
+            [*command, "--since", "2026-11-30T18:00", "--until", "2026-12-01T06:00", "--all", "--json", *arguments],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=REPOSITORY,
+        )
+        (told,) = map(json.loads, said.stdout.splitlines())
+        return dict(told)
 
     def resend(self) -> None:
         """What cron runs every minute."""
@@ -90,7 +122,7 @@ def test_series_comes_back_as_results_in_its_own_study(pair: Pair, lidc_0012: li
         orthanc.upload(data)
     (study,) = orthanc.json("/studies")
     results = results_in(orthanc, study)
-    assert {Comprehensive3DSRStorage, SecondaryCaptureImageStorage, SegmentationStorage} <= results.keys()
+    assert results.keys() >= RESULTS
     source_bytes = sum(map(len, lidc_0012))
     stored_bytes = sum(each["FileSize"] for each in orthanc.json(f"/studies/{study}/instances"))
     assert stored_bytes - source_bytes <= LARGEST_SHARE * source_bytes
@@ -118,6 +150,32 @@ def test_a_series_is_fetched_from_orthanc(pair: Pair) -> None:
     eventually(lambda: http.request("GET", job).json()["state"] in ("judged", "delivering", "delivered", "failed"))
     found = http.request("GET", job).json()
     assert [each["result"]["source"]["series"]["slices"] for each in found["series"]] == [SLICES], found
+
+
+def test_what_came_in_an_outage_is_fetched_once(pair: Pair, tmp_path: Path) -> None:
+    for index in range(SLICES):
+        pair.orthanc.upload(slice_file(index, StudyDate="20261130", StudyTime="233000"))
+    pair.orthanc.upload(slice_file(0, **elsewhere("earlier"), StudyDate="20261130", StudyTime="120000"))
+    eventually(lambda: len([job for job in pair.orthanc.json("/jobs?expand") if job["State"] == "Failure"]) == 2)
+    service = pair.serve()
+    assert pair.reconcile("--dry-run")["outcome"] == "missing"
+    job = service.url(f"/v1/jobs/{pair.reconcile()['job']}")
+    http = urllib3.PoolManager(headers={"Authorization": f"Bearer {TOKEN}"})
+    eventually(lambda: http.request("GET", job).json()["state"] in ("delivered", "failed"))
+    assert http.request("GET", job).json()["state"] == "delivered"
+    assert pair.reconcile()["outcome"] == "known"
+    # Another service, which has judged nothing: the report in the archive speaks.
+    other = tmp_path / "other"
+    other.mkdir()
+    load_key(other)
+    ResultStore(other / "results.sqlite3")
+    assert pair.reconcile(folder=other)["outcome"] == "reported"
+
+
+def elsewhere(name: str) -> dict[str, Any]:
+    """The UIDs of a slice of another study."""
+    keywords = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    return {keyword: derived_uid(f"{name} {keyword}") for keyword in keywords}
 
 
 def results_in(orthanc: Orthanc, study: str, last: str = SegmentationStorage) -> dict[str, str]:

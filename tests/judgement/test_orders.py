@@ -53,7 +53,7 @@ def of(objects: list[ResultObject], destination: str) -> list[ResultObject]:
 
 def test_each_gets_what_it_ordered_in_its_language(judge: Judge, paths: list[Path]) -> None:
     objects = judged(judge, paths)
-    assert {each.part for each in of(objects, "archive")} == {"report", "pictures", "map", "outlines"}
+    assert {each.part for each in of(objects, "archive")} == {"report", "key_images", "pictures", "map", "outlines"}
     assert {each.part for each in of(objects, "chinese")} == {"report", "pictures"}
     pictures = {each.uid: each.to for each in objects if each.part == "pictures"}
     each = len(pictures) // 2

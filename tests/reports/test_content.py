@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
+from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, JPEGLSLossless
 
 from app.imaging.ct import QualityNote
 from app.inference.bundle import Bundle
@@ -20,7 +20,9 @@ from app.inference.vocabulary import Suspicion
 from app.reports.capture import write_captures
 from app.reports.dicom import to_bytes
 from app.reports.fhir import write_bundle
+from app.reports.key_images import write_key_images
 from app.reports.report import Report, ResultOptions
+from app.reports.result import ReportReference
 from app.reports.segmentation import write_segmentation
 from app.reports.structured import write_structured_report
 from app.reports.summary import summary
@@ -72,6 +74,30 @@ def test_a_search_that_finds_nothing_of_note_says_so(bundle: Bundle) -> None:
     assert summary(report)[:2] == ("No suspicious nodule found.", "No finding shown. 3 of low suspicion left out.")
     assert summary(empty_report("normal", bundle))[1] == "No finding shown."
     assert write_segmentation(report) is None
+    assert write_key_images(report) is None
+
+
+def test_key_images_say_whether_their_report_replaces_another(bundle: Bundle) -> None:
+    report = series_report("cancer_suspected", bundle)
+    before = ReportReference("1.2", "1.2.3", "1.2.3.4", Comprehensive3DSRStorage)
+    said = [key_object_description(each) for each in (report, replace(report, predecessor=before))]
+    counted = "Lungscope, research software: 3 findings shown on 2 images."
+    assert said == [
+        f"{counted} Research use only. Not a medical device.",
+        f"{counted} They go with a report that replaces an earlier one on the same series. "
+        "Research use only. Not a medical device.",
+    ]
+
+
+def key_object_description(report: Report) -> str:
+    selection = write_key_images(report)
+    assert selection is not None
+    (said,) = [
+        item.TextValue
+        for item in selection.ContentSequence
+        if item.ValueType == "TEXT" and "Description" in item.ConceptNameCodeSequence[0].CodeMeaning
+    ]
+    return str(said)
 
 
 def test_the_image_library_holds_the_slices_that_are_referred_to(bundle: Bundle) -> None:

@@ -64,7 +64,7 @@ def in_charset(charset: str, name: str) -> bytes:
 def test_the_same_report_gives_the_same_bytes(bundle: Bundle) -> None:
     first = [to_bytes(o) for o in write_results(series_report("cancer_suspected", bundle), draw_report)]
     again = [to_bytes(o) for o in write_results(series_report("cancer_suspected", bundle), draw_report)]
-    assert len(first) == 1 + 2 + 1 + 1
+    assert len(first) == 1 + 1 + 2 + 1 + 1
     assert first == again
 
 
@@ -95,12 +95,13 @@ def test_objects_have_new_uids_in_the_study_of_the_source(bundle: Bundle) -> Non
     instances = [o.SOPInstanceUID for o in objects]
     assert len({*instances, *taken}) == len(instances) + len(taken)
     assert {o.StudyInstanceUID for o in objects} == {source.study_instance_uid}
-    assert len({o.SeriesInstanceUID for o in objects} - taken) == 4
+    assert len({o.SeriesInstanceUID for o in objects} - taken) == 5
     for image in objects:
         if "FrameOfReferenceUID" in image:
             assert image.FrameOfReferenceUID == source.frame_of_reference_uid
     assert [o.SOPClassUID.name for o in objects] == [
         "Comprehensive 3D SR Storage",
+        "Key Object Selection Document Storage",
         "Secondary Capture Image Storage",
         "Secondary Capture Image Storage",
         "Parametric Map Storage",
@@ -173,7 +174,7 @@ def test_what_is_invalid_in_a_header_is_empty_in_results(keyword: str, odd: str,
     data = slice_file(**{keyword: pydicom.DataElement(keyword, vr, odd)})
     pydicom.config.settings.writing_validation_mode = validation
     objects = read(write_results(slice_report("normal", bundle, data), draw_report))
-    assert len(objects) == 4
+    assert len(objects) == 5
     assert {str(o[keyword].value) for o in objects} == {written}
 
 
@@ -184,12 +185,12 @@ def test_a_frame_of_a_multi_frame_image_is_referred_to_by_its_number(bundle: Bun
     prediction = predict("cancer_suspected", [found], ct_slice.source, ct_slice.spacing_mm)
     report = Report(prediction, ct_slice, [header(data)], bundle, WRITTEN, roi_px=(40.0, 60.0))
     objects = read(write_results(report, draw_report))
-    assert len(objects) == 4
+    assert len(objects) == 5
     references = [item for o in objects for item in references_in(o)]
     assert {r.ReferencedSOPInstanceUID for r in references} == {ct_slice.source.sop_instance_uid}
     assert {r.ReferencedSOPClassUID for r in references} == {EnhancedCTImageStorage}
     by_image = [r.ReferencedFrameNumber for r in references if "ReferencedFrameNumber" in r]
-    assert len(by_image) >= 5  # both groups of the report, the picture, and the frames of map and segmentation
+    assert len(by_image) >= 6  # both groups of the report, key image, picture, and the frames of map and segmentation
     assert set(by_image) == {2}
 
 
@@ -203,7 +204,7 @@ def references_in(dataset: Dataset) -> list[Dataset]:
 
 def test_the_frames_of_a_multi_frame_series_stay_apart(bundle: Bundle) -> None:
     report = series_report("cancer_suspected", bundle, [enhanced_file()])
-    structured, *_, evidence, segmentation = read(write_results(report, draw_report))
+    structured, selection, *_, evidence, segmentation = read(write_results(report, draw_report))
     own = {2: -137.5, 4: -132.5}
     on_all = own | {1: -140.0, 3: -135.0, 5: -130.0}
     for instance, expected in ((evidence, own), (segmentation, on_all)):
@@ -216,13 +217,16 @@ def test_the_frames_of_a_multi_frame_series_stay_apart(bundle: Bundle) -> None:
         assert heights == expected
         (whole,) = instance.ReferencedSeriesSequence[0].ReferencedInstanceSequence
         assert whole.ReferencedSOPInstanceUID == report.sources[0].sop_instance_uid
-    (study,) = structured.CurrentRequestedProcedureEvidenceSequence
-    assert len(study.ReferencedSeriesSequence[0].ReferencedSOPSequence) == 1
+    for document in (structured, selection):
+        (study,) = document.CurrentRequestedProcedureEvidenceSequence
+        assert len(study.ReferencedSeriesSequence[0].ReferencedSOPSequence) == 1
+    selected = [item.ReferencedSOPSequence[0] for item in selection.ContentSequence if item.ValueType == "IMAGE"]
+    assert [int(item.ReferencedFrameNumber) for item in selected] == [2, 4]
 
 
-def test_without_a_place_in_the_patient_report_and_picture_remain(bundle: Bundle) -> None:
+def test_without_a_place_in_the_patient_report_key_image_and_picture_remain(bundle: Bundle) -> None:
     objects = write_results(slice_report("normal", bundle, slice_file(FrameOfReferenceUID=None)), draw_report)
-    assert [o.Modality for o in objects] == ["SR", "OT"]
+    assert [o.Modality for o in objects] == ["SR", "KO", "OT"]
 
 
 def test_a_rejected_slice_without_findings_still_has_report_and_picture(bundle: Bundle) -> None:

@@ -179,5 +179,5 @@ def test_one_kind_that_cannot_be_written_costs_only_itself(bundle: Bundle, monke
     monkeypatch.setitem(WRITERS, "sr", lambda *_: 1 / 0)
     report, failed = slice_report("normal", bundle), []
     files = write_files(report, draw_report, lambda kind, error: failed.append((kind, type(error))))
-    assert [instance.Modality for instance, _ in files] == ["OT", "OT", "SEG"]
+    assert [instance.Modality for instance, _ in files] == ["KO", "OT", "OT", "SEG"]
     assert failed == [("sr", ZeroDivisionError)]

@@ -1,4 +1,4 @@
-"""One prediction, every rendering: JSON, SR, SEG, parametric map, picture and FHIR are read back and say the same."""
+"""One prediction, every rendering: JSON, SR, key images, SEG, map, picture and FHIR are read back and say the same."""
 
 from __future__ import annotations
 
@@ -201,6 +201,28 @@ def evidence_items(instance: Dataset) -> list[Dataset]:
         for series in study.ReferencedSeriesSequence
         for sop in series.ReferencedSOPSequence
     ]
+
+
+@FOR_ALL
+@DECIDED
+def test_key_images(make: Make, decision: Decision, written: Written) -> None:
+    report, made = written(make, decision).by_class()
+    objects = made.get("Key", [])
+    assert len(objects) == (decision != "rejected" and bool(report.findings))
+    if not objects:
+        return
+    document = hd.ko.KeyObjectSelectionDocument.from_dataset(objects[0])
+    content: Any = document.content[0]
+    assert content.name.value == codes.OF_INTEREST.value
+    selected = [item.referenced_sop_instance_uid for item in document.content.get_references()]
+    # The finding that weighs most comes first, and no slice twice.
+    assert selected == list(dict.fromkeys(said.instance for said in expected(report).values()))
+    assert {i.ReferencedSOPInstanceUID for i in evidence_items(objects[0])} == set(selected)
+    source = report.sources[0]
+    assert document.resolve_reference(selected[0])[:2] == (source.study_instance_uid, source.series_instance_uid)
+    said = {item.name.value: item.value for item in content.ContentSequence}
+    assert said["113012"].startswith(f"Lungscope, research software: {len(report.findings)} finding")
+    assert said["121012"] == report.device_uid
 
 
 @FOR_ALL

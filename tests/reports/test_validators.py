@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ from tests.reports.written import Make, Written
 pytestmark = pytest.mark.interop
 
 SHARED: Final = {"lidc-0012": 60, "cptac-c3n-00247": 85}  # series and the slice of it to start with
+OF_SELECTIONS: Final = ("W: Check for template constraints not yet supported",)
 EXTRA_LINES: Final = ("W: The VR checker does not support this Specific Character Set: ISO_IR 192",)
 
 FOR_ALL: Final = pytest.mark.parametrize("make", [slice_report, series_report, empty_report])
@@ -141,6 +143,21 @@ def test_dsrdump_prints_every_number_and_unit(
     assert codes.decision_code(decision, bundle.manifest).value in said.stdout
     unjudged = [f for f in report.findings if f.probability is None]
     assert said.stdout.count("(114007,DCM") == len(unjudged) + (report.prediction.probability is None)
+
+
+@FOR_ALL
+def test_dsrdump_prints_every_key_image(make: Make, written: Written, dsrdump: str, tmp_path: Path) -> None:
+    report, path = written(make, "cancer_suspected").report, tmp_path / "selection.dcm"
+    (selection,) = [
+        data for data in written(make, "cancer_suspected").files if pydicom.dcmread(BytesIO(data)).Modality == "KO"
+    ]
+    path.write_bytes(selection)
+    said = subprocess.run([dsrdump, "+U8", "+Pl", "+Pu", str(path)], capture_output=True, text=True, check=True)
+    assert not [line for line in said.stderr.splitlines() if line not in (*EXTRA_LINES, *OF_SELECTIONS)]
+    for image in {report.index_of(finding) for finding in report.findings}:
+        assert str(report.sources[image].sop_instance_uid) in said.stdout
+    assert '"Of Interest"' in said.stdout
+    assert "Research use only. Not a medical device." in said.stdout
 
 
 def measured(probability: float, size: Size) -> list[tuple[float, str]]:

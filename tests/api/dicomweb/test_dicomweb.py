@@ -271,7 +271,7 @@ def test_a_series_is_judged_and_its_results_are_found_and_fetched(
     assert post(client, series)[0] == 200
     source = dcmread(DicomBytesIO(series[0]), stop_before_pixels=True)
     found = results(client, 4)
-    assert {one["00080060"]["Value"][0] for one in found} == {"SR", "OT", "SEG"}
+    assert {one["00080060"]["Value"][0] for one in found} == {"SR", "KO", "OT", "SEG"}
     (study,) = client.get(STUDIES, params={"StudyInstanceUID": source.StudyInstanceUID}).json()
     assert study["00100020"]["Value"] == [SECRET_ID]
     assert study["00201208"]["Value"] == [len(found)]
