@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from app.errors import InputError
-from app.inference.bundle import load_bundle, read_verified
+from app.inference.bundle import MANIFEST_FILE, load_bundle, read_verified
 from app.inference.detector import Detector
 from app.inference.model import Model, create_backend
 from app.inference.suspicion import SecondLook, SuspicionManifest
@@ -88,7 +88,7 @@ class Panel:
     def read(cls, folder: Path, views: Path | None, classifiers: Path, bundle: Path = SECOND_LOOK) -> Self:
         """The second look's networks in `folder` and the view check's in `views`, with the rule and the points of the
         shipped `bundle`, behind the shipped filter and before the classifiers in `classifiers` that have not seen the
-        same folds (`benchmarks.fold_classifiers`).
+        same folds (`benchmarks.fold_classifiers`), or before one that has seen everything, where that is a bundle.
 
         Raises OSError when a file is missing and BundleError where a bundle or the filter is not the one of the record.
         """
@@ -101,7 +101,9 @@ class Panel:
                               look_backend(network))  # fmt: skip
             look.require_filter(detector.digest)
             if run.name in LEFT_OUT:
-                model = Model.load(load_bundle(bundle_of(classifiers, run.name)), create_backend("auto", THREADS))
+                whole = (classifiers / MANIFEST_FILE).is_file()
+                beside = classifiers if whole else bundle_of(classifiers, run.name)
+                model = Model.load(load_bundle(beside), create_backend("auto", THREADS))
                 judges[run.name], runs[run.name] = Judge(run.name, model, detector, look), run
         return cls(judges, runs, {} if views is None else read_views(views))
 
