@@ -31,6 +31,7 @@ from app.judgement.answer_types import (
     TraitOut,
 )
 from app.judgement.guideline_answers import guidelines_out
+from app.judgement.guideline_case import guidance_on
 from app.judgement.judge import Judgement
 from app.judgement.size_answers import location_out, lungs_out, size_out
 
@@ -68,8 +69,8 @@ def answer(
         written["key_slices"] = [_key_slice(key) for key in prediction.series.key_slices]
     if (lungs := lungs_out(prediction)) is not None:
         written["lungs"] = lungs
-    if judgement.parameters.guidelines:
-        written["guidelines"] = guidelines_out(judgement)
+    if (said := guidance_on(judgement.prediction, judgement.parameters)) is not None:
+        written["guidelines"] = guidelines_out(said)
     if judgement.warnings:
         written["warnings"] = _remarks(judgement.warnings)
     return written
