@@ -69,8 +69,8 @@ def answer(
         written["key_slices"] = [_key_slice(key) for key in prediction.series.key_slices]
     if (lungs := lungs_out(prediction)) is not None:
         written["lungs"] = lungs
-    if (said := guidance_on(judgement.prediction, judgement.parameters)) is not None:
-        written["guidelines"] = guidelines_out(said)
+    if judgement.parameters.guidelines:
+        written["guidelines"] = guidelines_out(guidance_on(judgement.prediction, judgement.parameters))
     if judgement.warnings:
         written["warnings"] = _remarks(judgement.warnings)
     return written

@@ -17,10 +17,8 @@ SPICULATED_FROM: Final = 3.5  # of the rating, 1 none to 5 marked
 NOT_SPICULATED_BELOW: Final = 2.5
 
 
-def guidance_on(prediction: Prediction, parameters: Parameters) -> Guidance | None:
-    """What the guidelines of the parameters say of a prediction; None where none were asked for."""
-    if not parameters.guidelines:
-        return None
+def guidance_on(prediction: Prediction, parameters: Parameters) -> Guidance:
+    """What the guidelines of the parameters say of a prediction."""
     return guidance_of(case_of(prediction, parameters.context), parameters)
 
 

@@ -93,7 +93,7 @@ class Judgement:
             language,
             deidentified=self.deidentified,
             options=self.results,
-            guidance=guidance_on(self.prediction, self.parameters),
+            guidance=guidance_on(self.prediction, self.parameters) if self.parameters.guidelines else None,
         )
 
 

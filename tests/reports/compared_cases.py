@@ -4,6 +4,7 @@ that only looking has found before, one that is gone, and one that could not be 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, Final
@@ -12,7 +13,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from app.comparison.compare import Comparison, NoDoubling, Nodule, Place, Scan
-from app.comparison.growth import change_of, doubling_of
+from app.comparison.growth import Doubling, change_of, doubling_of
 from app.comparison.lung_shape import scan_grid
 from app.comparison.patients import HeaderFacts, Interval
 from app.comparison.registration import Alignment
@@ -26,7 +27,7 @@ from app.inference.prediction import Finding, Measured
 from app.inference.vocabulary import Language
 from app.judgement.answers import json_answer
 from app.judgement.compared_case import compared_case
-from app.judgement.comparing import ComparedPair, Headers, JudgedScan
+from app.judgement.comparing import ComparedPair, Headers, JudgedScan, no_headers
 from app.judgement.guideline_case import guidance_of
 from app.judgement.judge import Judgement
 from app.judgement.parameters import Parameters
@@ -86,6 +87,31 @@ def compared_pair(bundle: Bundle, asked: Parameters = ASKED, language: Language 
         predictions = current.scan.prediction, prior.scan.prediction
         guidance = guidance_of(compared_case(comparison, *predictions, asked.context), asked)
     return ComparedPair(current, prior, comparison, guidance, asked)
+
+
+def odd_pairs(bundle: Bundle) -> dict[str, ComparedPair]:
+    """Nothing to compare; a current series that was not judged, on another day than is known; one series twice; a
+    change of which nothing is certain."""
+    pair = compared_pair(bundle)
+    first, gone = pair.comparison.nodules[0], pair.comparison.nodules[-1]
+    assert first.change is not None
+    nothing = Comparison((), None, Interval(), (), (0, 0))
+    unjudged = predict("rejected", (), pair.current.volume.sources[0], (2.8, 2.8), pair.current.volume)
+    rejected = _judged(replace(pair.current.judgement, prediction=unjudged), pair.current.volume, "en", no_headers)
+    rejected = replace(rejected, headers=pair.current.headers)
+    not_compared = replace(gone, verdict="not_compared", reason="scan_rejected", expected=None)
+    ratio = replace(first.change, ratio=Measured(2.0, 0.0, math.inf))
+    days = Doubling(Measured(200.0, 0.0, math.inf), ("at_most_400_days",))
+
+    def of(*nodules: Nodule) -> Comparison:
+        return replace(nothing, nodules=nodules)
+
+    return {
+        "nothing": replace(pair, comparison=nothing, guidance=None),
+        "rejected": replace(pair, current=rejected, comparison=of(not_compared), guidance=None),
+        "twice": replace(pair, prior=pair.current, comparison=of(replace(first, prior=first.current))),
+        "uncertain": replace(pair, comparison=of(replace(first, change=ratio, doubling=days))),
+    }
 
 
 def written_pair(pair: ComparedPair) -> ComparedReport:

@@ -20,6 +20,7 @@ from app.judgement.comparing import ComparedPair
 from app.judgement.comparison_answers import comparison_answer
 from app.judgement.comparison_formats import page_of, render_comparison
 from app.judgement.comparison_page import MAX_CARDS
+from app.judgement.formats import Format
 from app.judgement.parameters import Parameters
 from app.reports import codes
 from app.reports.compared import ComparedReport
@@ -27,7 +28,7 @@ from app.reports.page_html import write_html
 from app.reports.page_pdf import write_pdf
 from app.telemetry import Metrics
 from phantoms.slices import SECRET_ID, SECRET_NAME
-from tests.reports.compared_cases import ASKED, DAYS, compared_pair, written_pair
+from tests.reports.compared_cases import ASKED, DAYS, compared_pair, odd_pairs, written_pair
 from tests.reports.guidance_said import in_fhir, in_json, in_sr
 from tests.reports.numbers import Numbers, fhir_numbers, json_numbers, sr_numbers
 from tests.reports.pdf_text import pages_of
@@ -36,6 +37,7 @@ from tests.reports.test_case_page import in_html
 DIGITS: Final = 0.005  # of a number with three significant digits: they are 0.5 % of it at most
 PERCENT: Final = 0.051  # the answer's change has three decimals, of 1
 VERDICTS: Final = ["grew", "shrank", "within_measurement_error", "stable", "new", "not_compared", "gone"]
+OF_PAIRS: Final[tuple[Format, ...]] = ("json", "html", "pdf", "dicom", "fhir")
 Ends = tuple[float | None, float | None, float | None]
 
 
@@ -284,14 +286,22 @@ def fhir_ends(value: Any, interval: Any) -> Ends | None:
     return value["value"], low, high
 
 
-def test_two_series_of_one_study_are_one_imaging_study(bundle: Bundle) -> None:
-    pair = compared_pair(bundle)
-    same = replace(pair, prior=pair.current)
-    (data,) = render_comparison(same, "fhir", "en", "", {}, Metrics())
-    entries = json.loads(data)["entry"]
+@pytest.mark.parametrize("name", ["nothing", "rejected", "twice", "uncertain"])
+def test_an_odd_pair_is_written_in_every_format(name: str, bundle: Bundle) -> None:
+    pair = odd_pairs(bundle)[name]
+    made: dict[Format, bytes] = {}
+    for wanted in OF_PAIRS:
+        (made[wanted],) = render_comparison(pair, wanted, "zh", "", {}, Metrics())
+    said = json.loads(made["json"])
+    assert said["display"] in made["html"].decode()
+    entries = json.loads(made["fhir"])["entry"]
     assert len({entry["fullUrl"] for entry in entries}) == len(entries)
-    (study,) = [e["resource"] for e in entries if e["resource"]["resourceType"] == "ImagingStudy"]
-    assert len(study["series"]) == 1
+    changes = [e["resource"] for e in entries if code_of(e["resource"]) == codes.SIZE_DIFFERENCE.value]
+    document: Any = hd.sr.Comprehensive3DSR.from_dataset(pydicom.dcmread(BytesIO(made["dicom"])))
+    groups = document.content.get_image_measurement_groups()
+    assert len(changes) == len([g for g in groups if str(g.tracking_identifier).endswith("change")])
+    studies = [e["resource"] for e in entries if e["resource"]["resourceType"] == "ImagingStudy"]
+    assert [len(study["series"]) for study in studies] == ([1] if name == "twice" else [1, 1])
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

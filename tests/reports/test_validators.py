@@ -39,7 +39,7 @@ from tests.reports.cases import (
     slice_file,
     slice_report,
 )
-from tests.reports.compared_cases import compared_pair, written_pair
+from tests.reports.compared_cases import compared_pair, odd_pairs, written_pair
 from tests.reports.written import Make, Written
 
 pytestmark = pytest.mark.interop
@@ -129,11 +129,12 @@ def compared(bundle: Bundle) -> ComparedReport:
 
 
 def test_dciodvfy_and_dsrdump_read_a_comparison(
-    compared: ComparedReport, dciodvfy: str, dsrdump: str, tmp_path: Path
+    compared: ComparedReport, bundle: Bundle, dciodvfy: str, dsrdump: str, tmp_path: Path
 ) -> None:
-    """In the study of the current series, with guidelines and without."""
+    """With guidelines and without, and of odd pairs."""
     bare = replace(compared, current=replace(compared.current, guidance=None))
-    files = [to_bytes(write_comparison_report(each)) for each in (compared, bare)]
+    odd = map(written_pair, odd_pairs(bundle).values())
+    files = [to_bytes(write_comparison_report(each)) for each in (compared, bare, *odd)]
     assert not complaints(dciodvfy, files, tmp_path)
     path = tmp_path / "comparison.dcm"
     path.write_bytes(files[0])
@@ -144,10 +145,13 @@ def test_dciodvfy_and_dsrdump_read_a_comparison(
 
 
 @pytest.mark.parametrize("paper", [None, b"%PDF-1.4 paper"])
-def test_a_comparison_follows_the_r4_schema(compared: ComparedReport, paper: bytes | None, fhir_schema: Path) -> None:
+def test_a_comparison_follows_the_r4_schema(
+    compared: ComparedReport, bundle: Bundle, paper: bytes | None, fhir_schema: Path
+) -> None:
     validator = r4_validator(fhir_schema)
-    written = write_comparison_bundle(compared, paper)
-    assert not [f"{'/'.join(map(str, e.path))}: {e.message}" for e in validator.iter_errors(written)]
+    for each in (compared, *map(written_pair, odd_pairs(bundle).values())):
+        written = write_comparison_bundle(each, paper)
+        assert not [f"{'/'.join(map(str, e.path))}: {e.message}" for e in validator.iter_errors(written)]
 
 
 @FOR_ALL
