@@ -17,11 +17,13 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont, newTable
 
+from app.comparison.words import LOOKED_WORDS, NOT_COMPARED_WORDS, NOTHING, VERDICT_WORDS
 from app.explain.canvas import FONT_FILE
 from app.explain.captions import CAPTIONS, SUSPICION_WORDS
 from app.inference.finding_words import ATTENUATION_WORDS, COMMA, NO_SIDE, SIDE_WORDS, SLICE_WORDS, THIRD_WORDS
 from app.inference.reason_words import REASON_WORDS
 from app.inference.vocabulary import DECISION_WORDS, TRAIT_WORDS
+from app.reports.comparison_words import COMPARISON_WORDS, NO_DOUBLING_WORDS, PACE_WORDS
 from app.reports.page_words import PAGE_WORDS, TRAIT_NAMES
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
@@ -32,6 +34,7 @@ MAX_ERROR_UNITS: Final = 1.0  # of an outline, in thousandths of the font's heig
 TABLES: Final = (
     *(DECISION_WORDS, CAPTIONS, SUSPICION_WORDS, REASON_WORDS, PAGE_WORDS, TRAIT_NAMES),
     *(SIDE_WORDS, THIRD_WORDS, ATTENUATION_WORDS),
+    *(VERDICT_WORDS, NOT_COMPARED_WORDS, LOOKED_WORDS, COMPARISON_WORDS, PACE_WORDS, NO_DOUBLING_WORDS),
 )
 
 
@@ -40,7 +43,7 @@ def words() -> Iterator[str]:
     for table in TABLES:
         for each in table.values():
             yield from each.values()
-    for one in (NO_SIDE, SLICE_WORDS, COMMA):
+    for one in (NO_SIDE, SLICE_WORDS, COMMA, NOTHING):
         yield from one.values()
     for scales in TRAIT_WORDS.values():
         for scale in scales.values():

@@ -60,7 +60,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "guidelines": {"inference"},  # plain data types of `prediction` alone: a test says so
     "comparison": {"inference", "imaging", "errors"},
     "explain": {"guidelines", "inference", "imaging", "errors"},
-    "reports": {"guidelines", "inference", "imaging", "errors"},
+    "reports": {"guidelines", "comparison", "inference", "imaging", "errors"},
     "text": {"inference", "errors"},
     "delivery": SHARED | {"reports", "inference"},
     "intake": {"delivery", "imaging", "errors"},

@@ -213,6 +213,11 @@ def series_format(request: Request) -> SeriesFormat:
     return _format(ranges, OF_SERIES)
 
 
+def comparison_format(request: Request) -> Format:
+    """The format of the answer for two series. Raises NotAcceptable."""
+    return _format(media_ranges(request), OF_SERIES)
+
+
 def _format(ranges: MediaRanges, offered: Sequence[str]) -> Format:
     best = FORMATS[ranges.best(*offered)]
     return "uncompressed_dicom" if best == "dicom" and ranges.uncompressed else best

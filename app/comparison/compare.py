@@ -12,10 +12,11 @@ from app.comparison.lung_shape import LungShape, ScanGrid
 from app.comparison.matching import Match, matches
 from app.comparison.patients import HeaderFacts, Interval, require_pair
 from app.comparison.registration import Alignment, align
-from app.comparison.words import NotCompared, Part
+from app.comparison.words import NotCompared, Part, verdict_words
 from app.imaging.ct import PointMm, PointPx, QualityNote
 from app.inference.detector import MIN_SEPARATION_MM
 from app.inference.prediction import Finding, Prediction
+from app.inference.vocabulary import Language
 
 NoDoubling = Literal["dates_missing", "same_day", "no_growth"]
 UNLIKE_SLICES: Final = 1.25  # one distance of slices by the other: beyond it volumes differ by more than outlines tell
@@ -85,6 +86,10 @@ class Nodule:
     others: int = 0
     expected: Place | None = None
     looked_in: Part | None = None
+
+    def display(self, language: Language) -> str:
+        """The verdict in words, with why there is none, and which search has missed it."""
+        return verdict_words(self.verdict, self.reason, self.looked_in, language)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,6 +21,20 @@ PACES_DAYS: Final = (400.0, 600.0)  # between which the same guideline tells dou
 
 
 @dataclass(frozen=True, slots=True)
+class OpenInterval:
+    """A number and its interval with the digits that every format writes; an end that is open is None."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def times(self, factor: float) -> OpenInterval:
+        """The same in another unit."""
+        low, high = (None if end is None else factor * end for end in (self.low, self.high))
+        return OpenInterval(factor * self.value, low, high)
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """The volume by the one before with its interval, the verdict on it, and all that the interval allows, the
     measured one first."""
@@ -28,6 +42,11 @@ class Change:
     ratio: Measured
     verdict: Verdict
     possible: tuple[Verdict, ...]
+
+    @property
+    def share(self) -> OpenInterval:
+        """What was gained, as a share of the volume before: 0.25 is a quarter more."""
+        return _rounded(self.ratio, 3, less=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +56,11 @@ class Doubling:
 
     days: Measured
     paces: tuple[Pace, ...]
+
+    @property
+    def rounded(self) -> OpenInterval:
+        """The days, to a tenth."""
+        return _rounded(self.days, 1)
 
 
 def change_of(prior: Measured, current: Measured) -> Change | None:
@@ -66,6 +90,14 @@ def doubling_of(ratio: Measured, days: int) -> Doubling | None:
         return None
     value, fastest, slowest = (_doubling_days(each, days) for each in (ratio.value, ratio.high, ratio.low))
     return Doubling(Measured(value, fastest, slowest), _paces(value, fastest, slowest))
+
+
+def _rounded(measured: Measured, digits: int, *, less: float = 0.0) -> OpenInterval:
+    value, low, high = (
+        round(end - less, digits) if math.isfinite(end) else None
+        for end in (measured.value, measured.low, measured.high)
+    )
+    return OpenInterval(value or 0.0, low, high)  # 0.0 as well of what rounds to -0.0
 
 
 def _log(over: float, under: float) -> float:

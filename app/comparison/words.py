@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from app.comparison.growth import Verdict
@@ -26,7 +28,8 @@ NOT_COMPARED_WORDS: Final[dict[NotCompared, dict[Language, str]]] = {
     "not_measured": {"en": "a volume could not be measured", "zh": "体积无法测量"},
 }
 
-
+JOINS: Final[dict[Language, tuple[str, str]]] = {"en": (": ", ", "), "zh": ("：", "，")}
+NOTHING: Final[dict[Language, str]] = {"en": "no nodules to compare", "zh": "无可比较的结节"}
 LOOKED_WORDS: Final[dict[Part, dict[Language, str]]] = {
     "current": {"en": " (missed by the search of the current scan)", "zh": "（本次扫描的搜索漏检）"},
     "prior": {"en": " (missed by the search of the prior scan)", "zh": "（既往扫描的搜索漏检）"},
@@ -40,3 +43,11 @@ def verdict_words(verdict: Verdict, reason: NotCompared | None, looked_in: Part 
         colon = ": " if language == "en" else "："
         words = f"{words}{colon}{NOT_COMPARED_WORDS[reason][language]}"
     return words if looked_in is None else words + LOOKED_WORDS[looked_in][language]
+
+
+def count_words(verdicts: Iterable[Verdict], language: Language) -> str:
+    """How many nodules have which verdict."""
+    counted = Counter(verdicts)
+    colon, comma = JOINS[language]
+    told = [f"{VERDICT_WORDS[v][language]}{colon}{counted[v]}" for v in VERDICT_WORDS if counted[v]]
+    return comma.join(told) or NOTHING[language]

@@ -130,7 +130,7 @@ def draw_tiles(
         column = None if finding is None else finding.center_px[0]
         tiles.append(_front(locator, side, slice_ref.index, column))
     elif finding is not None:
-        tiles.append(_overview(ct_slice, side, crop))
+        tiles.append(overview(ct_slice, side, crop))
     return _in_a_row(tiles, side, width_px)
 
 
@@ -147,16 +147,24 @@ def _in_a_row(tiles: Sequence[Rgb], side: int, width_px: int) -> Rgb:
 def _crop_tile(
     crop: Crop, ct_slice: CTSlice, window: Window, caption: Caption, language: Language, marked: Finding | None = None
 ) -> Rgb:
-    tile, size = crop.cut(ct_slice, window), _words_px(crop.side_px)
+    words = f"{CAPTIONS[caption][language]} {window.centre_hu:g}/{window.width_hu:g}"
+    return crop_tile(crop, ct_slice, window, [words], marked)
+
+
+def crop_tile(
+    crop: Crop, ct_slice: CTSlice, window: Window, words: Sequence[str], marked: Finding | None = None
+) -> Rgb:
+    """uint8 RGB, square: what surrounds a point, with a finding's shape, lines of words, sides and a scale."""
+    tile, size = crop.cut(ct_slice, window), words_px(crop.side_px)
     if marked is not None:
         draw_shape(tile, marked, crop.to_picture)
     draw_sides(tile, ct_slice.orientation, size)
-    draw_text(tile, f"{CAPTIONS[caption][language]} {window.centre_hu:g}/{window.width_hu:g}", (GAP_PX, GAP_PX), size)
+    for number, line in enumerate(words):
+        draw_text(tile, line, (GAP_PX, GAP_PX + 1.4 * number * size), size)
     bottom, right = float(crop.side_px - 2 * GAP_PX), float(crop.side_px - 2 * GAP_PX)
     draw_line(tile, np.array([(right - BAR_MM * crop.per_mm, bottom), (right, bottom)]), width_px=2)
     rough = "~" if any(note.code == SPACING_ASSUMED for note in ct_slice.notes) else ""
-    words = f"{rough}{BAR_MM:g} mm"
-    draw_text(tile, words, (crop.side_px, bottom - 1.8 * size), size)
+    draw_text(tile, f"{rough}{BAR_MM:g} mm", (crop.side_px, bottom - 1.8 * size), size)
     return tile
 
 
@@ -173,16 +181,16 @@ def _front(locator: Locator, side: int, index: int, column: float | None) -> Rgb
     draw_line(tile, np.array([(left, at[1]), (left + width - 1, at[1])]), colour=FOR)
     if column is not None:
         _draw_dot(tile, at)
-    draw_sides(tile, locator.orientation, _words_px(side), row=LETTERS_AT)
+    draw_sides(tile, locator.orientation, words_px(side), row=LETTERS_AT)
     return tile
 
 
-def _overview(ct_slice: CTSlice, side: int, crop: Crop) -> Rgb:
-    """The whole slice with a frame around what the other tiles show."""
+def overview(ct_slice: CTSlice, side: int, crop: Crop) -> Rgb:
+    """uint8 RGB, square: the whole slice with a frame around what the other tiles show."""
     rows_mm, columns_mm = (n * mm for n, mm in zip(ct_slice.hu.shape, ct_slice.spacing_mm, strict=True))
     middle = ((ct_slice.hu.shape[1] - 1) / 2, (ct_slice.hu.shape[0] - 1) / 2)
     whole = Crop(middle, ct_slice.spacing_mm, max(rows_mm, columns_mm), side)
-    tile, size = whole.cut(ct_slice, LUNG), _words_px(side)
+    tile, size = whole.cut(ct_slice, LUNG), words_px(side)
     half = crop.side_mm / 2 / np.array([ct_slice.spacing_mm[1], ct_slice.spacing_mm[0]])
     corners = np.array(crop.centre_px) + np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half
     draw_line(tile, whole.to_picture(corners), closed=True, colour=FOR)
@@ -195,7 +203,8 @@ def _draw_dot(tile: Rgb, at: Points) -> None:
     draw_line(tile, at + 4 * np.stack([np.cos(turn), np.sin(turn)], axis=1), closed=True, width_px=2, colour=FOR)
 
 
-def _words_px(side: int) -> int:
+def words_px(side: int) -> int:
+    """Height of the words on a tile."""
     return max(10, round(CAPTION_FRACTION * side))
 
 

@@ -8,6 +8,8 @@ from typing import Final
 
 from app.guidelines.case import Case
 
+DIGITS: Final = 4  # of a probability 0-1
+
 # What no guideline is told here, by code.
 MISSING: Final[dict[str, str]] = {
     "prior_ct": "No earlier CT was compared: growth, new and stable nodules are not assessed.",
@@ -80,6 +82,12 @@ class Probability:
     value: float | None
     missing: tuple[str, ...] = ()
 
+    @property
+    def rounded(self) -> tuple[float | None, float | None, float | None]:
+        """Value, low and high with the digits that every format writes."""
+        value, low, high = (None if p is None else round(p, DIGITS) for p in (self.value, self.low, self.high))
+        return value, low, high
+
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
@@ -103,6 +111,11 @@ class Assessment:
         named = {*self.missing, *(code for missing in of_nodules for code in missing)}
         if unknown := named - set(MISSING):
             raise ValueError(f"nobody says what is missing: {sorted(unknown)}")
+
+
+def missing_words(code: str) -> str:
+    """A code of what is missing, and what it means."""
+    return f"{code}: {MISSING[code]}"
 
 
 def assess_nodule(nodule: int, rows: Sequence[Row], *, counts: bool, missing: Iterable[str] = ()) -> NoduleAssessment:

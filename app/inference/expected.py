@@ -27,12 +27,13 @@ def nodule_at(reader: SectionReader, slice_position: float, centre_px: PointPx, 
     nodule, or has no volume.
 
     The place itself is pointed at, and after it the middles of what the search's filter for blobs answers to no farther
-    than WITHIN_MM from it, the nearest first: the first nodule is taken. `diameter_mm` is that of the nodule in the
-    other scan. What the networks of the search would let pass does not matter here.
+    than WITHIN_MM from it, the nearest first: the first nodule is taken that reaches as near to it. `diameter_mm` is
+    that of the nodule in the other scan. What the networks of the search would let pass does not matter here.
     """
     place = VolumeCandidate(slice_position, centre_px, diameter_mm, 0.0)
     read = (_read(reader, each) for each in _places(reader.volume, place))
-    return next((finding for finding in read if finding is not None and _is_nodule(finding, reader)), None)
+    found = (finding for finding in read if finding is not None and _is_nodule(finding, reader))
+    return next((finding for finding in found if _reaches(reader.volume, finding, place)), None)
 
 
 def _places(volume: CTVolume, place: VolumeCandidate) -> Iterator[VolumeCandidate]:
@@ -49,6 +50,14 @@ def _read(reader: SectionReader, place: VolumeCandidate) -> Finding | None:
 def _is_nodule(finding: Finding, reader: SectionReader) -> bool:
     volume_mm3 = None if finding.size is None else finding.size.volume_mm3
     return volume_mm3 is not None and volume_mm3.value > 0 and not is_dismissed(finding, reader.model)
+
+
+def _reaches(volume: CTVolume, finding: Finding, place: VolumeCandidate) -> bool:
+    """Whether it comes near the place: from where a large nodule is pointed at, another one may be followed."""
+    if finding.slice is None or finding.size is None:
+        return False
+    at = replace(place, slice_position=float(finding.slice.index), centre_px=finding.center_px)
+    return _apart_mm(volume, at, place) <= WITHIN_MM + finding.size.mean_mm.value / 2
 
 
 def _blobs_near(volume: CTVolume, place: VolumeCandidate) -> list[VolumeCandidate]:

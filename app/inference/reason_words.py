@@ -39,6 +39,14 @@ REASON_WORDS: Final[dict[str, dict[Language, str]]] = {
     "window_clips_lung": {"en": "The window cuts off lung or soft tissue", "zh": "窗口截去肺或软组织"},
     "orientation_assumed": {"en": "Orientation assumed", "zh": "方向为假定值"},
     "hounsfield_assumed": {"en": "Values taken for HU", "zh": "数值按 HU 处理"},
+    "patient_not_stated": {"en": "Headers do not say that both are of one patient", "zh": "文件头未说明为同一患者"},
+    "dates_missing": {"en": "The headers share no date", "zh": "日期缺失，间隔未知"},
+    "same_day": {"en": "Both series are of one day", "zh": "两次序列为同一天"},
+    "same_series": {"en": "Both parts are the same series", "zh": "两部分为同一序列"},
+    "slices_differ": {"en": "Distances of slices differ", "zh": "层间距不同"},
+    "kernels_differ": {"en": "Kernels differ", "zh": "重建核不同"},
+    "lungs_not_aligned": {"en": "The lungs do not fit together", "zh": "两次扫描的肺无法对齐"},
+    "search_missed": {"en": "A search has missed nodules that the other shows", "zh": "搜索漏检了另一序列中的结节"},
     "files_unreadable": {"en": "Some files could not be read", "zh": "部分文件无法读取"},
 }
 

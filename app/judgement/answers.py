@@ -31,6 +31,7 @@ from app.judgement.answer_types import (
     TraitOut,
 )
 from app.judgement.guideline_answers import guidelines_out
+from app.judgement.guideline_case import guidance_on
 from app.judgement.judge import Judgement
 from app.judgement.size_answers import location_out, lungs_out, size_out
 
@@ -69,7 +70,7 @@ def answer(
     if (lungs := lungs_out(prediction)) is not None:
         written["lungs"] = lungs
     if judgement.parameters.guidelines:
-        written["guidelines"] = guidelines_out(judgement)
+        written["guidelines"] = guidelines_out(guidance_on(judgement.prediction, judgement.parameters))
     if judgement.warnings:
         written["warnings"] = _remarks(judgement.warnings)
     return written

@@ -8,7 +8,7 @@ from app.comparison.compare import Comparison
 from app.comparison.compare import Nodule as ComparedNodule
 from app.guidelines.case import Case, Context, Earlier, Nodule
 from app.inference.prediction import Prediction
-from app.judgement.guideline_answers import case_of, nodules_of
+from app.judgement.guideline_case import case_of, nodules_of
 
 
 def compared_case(comparison: Comparison, current: Prediction, prior: Prediction, context: Context) -> Case:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterable
-from typing import Annotated, Any, Final, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes this one only before Python 3.12
 
-from app.comparison.compare import Comparison, NoDoubling, Nodule, Place
+from app.comparison.compare import NoDoubling, Nodule, Place
 from app.comparison.growth import Change, Doubling, Pace, Verdict
 from app.comparison.registration import Alignment
-from app.comparison.words import VERDICT_WORDS, NotCompared, Part, verdict_words
+from app.comparison.words import NotCompared, Part, count_words
 from app.imaging.ct import PointMm, PointPx
-from app.inference.prediction import Finding, Measured
+from app.inference.prediction import Finding
 from app.inference.vocabulary import Language
 from app.judgement.answer_types import DISCLAIMER, Answer, QualityOut, SliceOut
-from app.judgement.compared_case import compared_case
-from app.judgement.comparing import JudgedScan
-from app.judgement.guideline_answers import GuidelinesOut, answers_of
-from app.judgement.parameters import Parameters
+from app.judgement.comparing import ComparedPair, JudgedScan
+from app.judgement.guideline_answers import GuidelinesOut, guidelines_out
 from app.judgement.size_answers import SizeOut, size_out
-
-JOINS: Final[dict[Language, tuple[str, str]]] = {"en": (": ", ", "), "zh": ("：", "，")}
-NOTHING: Final[dict[Language, str]] = {"en": "no nodules to compare", "zh": "无可比较的结节"}
+from app.reports.compared import nodule_uid
 
 
 class OpenIntervalOut(TypedDict):
@@ -143,56 +136,42 @@ class ComparisonAnswer(TypedDict):
 
 
 def comparison_answer(
-    comparison: Comparison,
-    current: JudgedScan,
-    prior: JudgedScan,
-    language: Language,
-    request_id: str,
-    parameters: Parameters,
-    timing_ms: dict[str, float],
+    pair: ComparedPair, language: Language, request_id: str, timing_ms: dict[str, float]
 ) -> dict[str, Any]:
     """The members of a ComparisonAnswer; remarks about the request come first."""
-    before, now = comparison.left_out[1], comparison.left_out[0]
+    comparison, current, prior = pair.comparison, pair.current, pair.prior
+    now, before = comparison.left_out
     written: dict[str, Any] = {
         "request_id": request_id,
-        "display": _summary(comparison.nodules, language),
+        "display": count_words((each.verdict for each in comparison.nodules), language),
         "nodules": [_nodule(each, current, prior, language) for each in comparison.nodules],
         "low_suspicion_unpaired": UnpairedOut(current=now, prior=before),
         "interval": IntervalOut(days=comparison.interval.days, source=comparison.interval.source),
         "registration": None if comparison.alignment is None else _registration(comparison.alignment),
         "quality": [
             QualityOut(code=n.code, severity=n.severity, message=n.message)
-            for n in (*parameters.notes, *comparison.notes)
+            for n in (*pair.parameters.notes, *comparison.notes)
         ],
         "current": current.answer,
         "prior": prior.answer,
         "timing_ms": {name: round(ms, 2) for name, ms in timing_ms.items()},
         "disclaimer": DISCLAIMER,
     }
-    if parameters.guidelines:
-        predictions = current.scan.prediction, prior.scan.prediction
-        written["guidelines"] = answers_of(compared_case(comparison, *predictions, parameters.context), parameters)
+    if pair.guidance is not None:
+        written["guidelines"] = guidelines_out(pair.guidance)
     return written
-
-
-def _summary(nodules: Iterable[Nodule], language: Language) -> str:
-    counted = Counter(nodule.verdict for nodule in nodules)
-    colon, comma = JOINS[language]
-    told = [f"{VERDICT_WORDS[v][language]}{colon}{counted[v]}" for v in VERDICT_WORDS if counted[v]]
-    return comma.join(told) or NOTHING[language]
 
 
 def _nodule(nodule: Nodule, current: JudgedScan, prior: JudgedScan, language: Language) -> ComparedNoduleOut:
     found = {"current": nodule.current, "prior": nodule.prior}
     looked = None if nodule.looked_in is None else found.pop(nodule.looked_in)
     now, before = found.get("current"), found.get("prior")
-    uid = prior.tracking_uids[before.id] if before is not None else current.tracking_uids[now.id] if now else ""
     return ComparedNoduleOut(
-        tracking_uid=uid,
+        tracking_uid=nodule_uid(nodule, lambda f: current.tracking_uids[f.id], lambda f: prior.tracking_uids[f.id]),
         current=None if now is None else now.id,
         prior=None if before is None else before.id,
         verdict=nodule.verdict,
-        display=verdict_words(nodule.verdict, nodule.reason, nodule.looked_in, language),
+        display=nodule.display(language),
         possible=[] if nodule.change is None else list(nodule.change.possible),
         reason=nodule.reason,
         volume_change=None if nodule.change is None else _volume_change(nodule.change),
@@ -220,18 +199,13 @@ def _looked(finding: Finding, series: Part, language: Language) -> LookedOut | N
 
 
 def _volume_change(change: Change) -> OpenIntervalOut:
-    ratio = change.ratio
-    return OpenIntervalOut(value=round(ratio.value - 1, 3), interval=_ends(ratio, -1.0, 3))
+    share = change.share
+    return OpenIntervalOut(value=share.value, interval=(share.low, share.high))
 
 
 def _doubling(doubling: Doubling) -> DoublingOut:
-    days = doubling.days
-    return DoublingOut(value=round(days.value, 1), interval=_ends(days, 0.0, 1), paces=list(doubling.paces))
-
-
-def _ends(measured: Measured, plus: float, digits: int) -> tuple[float | None, float | None]:
-    low, high = (round(end + plus, digits) if math.isfinite(end) else None for end in (measured.low, measured.high))
-    return low, high
+    days = doubling.rounded
+    return DoublingOut(value=days.value, interval=(days.low, days.high), paces=list(doubling.paces))
 
 
 def _place(place: Place) -> ExpectedPlaceOut:

@@ -142,7 +142,7 @@ def fhir_bundle(report: Report, metrics: Metrics, *, transaction: bool = False, 
     # Whatever a header did to it: the same prediction can be had in another format.
     except Exception as error:
         note_unwritten(metrics, "fhir", error)
-        raise _unwritten("a prediction that cannot be written as FHIR") from None
+        raise not_written("a prediction that cannot be written as FHIR") from None
 
 
 def series_result(
@@ -168,7 +168,7 @@ def series_result(
         except ResultNotWritten:
             unwritten.append("fhir")
     if not objects:
-        raise _unwritten("a prediction that cannot be written")
+        raise not_written("a prediction that cannot be written")
     return SeriesResult(objects, written, tuple(dict.fromkeys(unwritten)))
 
 
@@ -196,7 +196,7 @@ def _dicom_files(
     locator = locator_of(report.image) if isinstance(report.image, CTVolume) else None
     files = write_files(report, partial(draw_slice, locator=locator), failed, kinds)
     if not files:
-        raise _unwritten("a prediction that cannot be written as DICOM")
+        raise not_written("a prediction that cannot be written as DICOM")
     return files
 
 
@@ -221,7 +221,8 @@ def note_unwritten(metrics: Metrics, kind: str, error: Exception) -> None:
     metrics.results_unwritten(kind).inc()
 
 
-def _unwritten(found: str) -> ResultNotWritten:
+def not_written(found: str) -> ResultNotWritten:
+    """The error of a result that cannot be written."""
     return ResultNotWritten(
         found=found,
         expected="a source whose header gives what the format needs",

@@ -1,25 +1,14 @@
-"""Asks the guidelines about a judgement, and writes what they say."""
+"""Writes what the guidelines say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import Annotated, Final, Literal, NotRequired
+from typing import Annotated, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes this one only before Python 3.12
 
 from app.guidelines.assessment import MISSING, Assessment, NoduleAssessment, Probability
-from app.guidelines.case import Case, Context, Nodule
-from app.guidelines.register import GUIDELINES
-from app.imaging.ct import ScanFacts
-from app.inference.prediction import Finding, Prediction, Size
-from app.inference.series import CUT
-from app.judgement.judge import Judgement
-from app.judgement.parameters import Parameters
-
-SPICULATED_FROM: Final = 3.5  # of the rating, 1 none to 5 marked
-NOT_SPICULATED_BELOW: Final = 2.5
+from app.guidelines.guidance import Guidance, Origin
 
 
 class MissingOut(TypedDict):
@@ -73,7 +62,7 @@ class FactOut(TypedDict):
 
     name: str
     value: int | str | bool
-    origin: Annotated[Literal["context", "dicom"], Field(description="the client, or the image's header")]
+    origin: Annotated[Origin, Field(description="the client, or the image's header")]
 
 
 class GuidelinesOut(TypedDict):
@@ -83,72 +72,12 @@ class GuidelinesOut(TypedDict):
     assessments: list[GuidelineOut]
 
 
-def guidelines_out(judgement: Judgement) -> GuidelinesOut:
-    """What the guidelines of the parameters say of a judgement."""
-    parameters = judgement.parameters
-    return answers_of(case_of(judgement.prediction, parameters.context), parameters)
-
-
-def answers_of(case: Case, parameters: Parameters) -> GuidelinesOut:
-    """What the guidelines of the parameters say of a case."""
-    told = parameters.context.known()
+def guidelines_out(said: Guidance) -> GuidelinesOut:
+    """What the guidelines that were asked for say."""
     return GuidelinesOut(
-        known=[
-            FactOut(name=name, value=value, origin="context" if name in told else "dicom")
-            for name, value in case.context.known().items()
-        ],
-        assessments=[_assessment(GUIDELINES[name](case)) for name in parameters.guidelines],
+        known=[FactOut(name=fact.name, value=fact.value, origin=fact.origin) for fact in said.known],
+        assessments=[_assessment(each) for each in said.assessments],
     )
-
-
-def case_of(prediction: Prediction, context: Context) -> Case:
-    """A prediction as guidelines see it: findings with an outline. What the client knows goes before the header."""
-    series = prediction.series
-    notes = {note.code for note in prediction.quality}
-    whole = (
-        series is not None and series.lungs_ml is not None and CUT not in notes and prediction.decision != "rejected"
-    )
-    return Case(
-        nodules=nodules_of(prediction.findings),
-        whole_lungs=whole,
-        slice_mm=None if series is None else series.slice_spacing_mm,
-        context=_completed(context, prediction.source.facts),
-    )
-
-
-def nodules_of(findings: Iterable[Finding]) -> tuple[Nodule, ...]:
-    """Findings as guidelines see them; those without an outline are left out."""
-    return tuple(_nodule(f, f.size) for f in findings if f.size is not None)
-
-
-def _completed(context: Context, facts: ScanFacts) -> Context:
-    return replace(
-        context,
-        age_years=facts.age_years if context.age_years is None else context.age_years,
-        sex=facts.sex if context.sex is None else context.sex,
-    )
-
-
-def _nodule(finding: Finding, size: Size) -> Nodule:
-    third = finding.location.third
-    ratings = {trait.name: trait.value for trait in finding.traits}
-    return Nodule(
-        id=finding.id,
-        mean_mm=size.mean_mm,
-        longest_mm=size.longest_mm(),
-        volume_mm3=size.volume_mm3,
-        classes=size.attenuation.classes,
-        solid_mm=size.attenuation.solid_mm,
-        upper_lobe=None if third in (None, "middle") else third == "upper",
-        spiculated=_spiculated(ratings.get("spiculation")),
-        counts=finding.suspicion != "low",
-    )
-
-
-def _spiculated(rating: float | None) -> bool | None:
-    if rating is None or NOT_SPICULATED_BELOW <= rating < SPICULATED_FROM:
-        return None
-    return rating >= SPICULATED_FROM
 
 
 def _assessment(assessed: Assessment) -> GuidelineOut:
@@ -180,12 +109,12 @@ def _of_nodule(assessed: NoduleAssessment) -> NoduleAssessmentOut:
 
 
 def _probability(found: Probability) -> ProbabilityOut:
-    known = found.low is not None and found.high is not None
+    value, low, high = found.rounded
     return ProbabilityOut(
         finding=found.nodule,
         counts=found.counts,
-        probability=None if found.value is None else round(found.value, 4),
-        interval=(round(found.low or 0.0, 4), round(found.high or 0.0, 4)) if known else None,
+        probability=value,
+        interval=None if low is None or high is None else (low, high),
         missing=_missing(found.missing),
     )
 

@@ -32,6 +32,7 @@ from app.inference.series import Cancelled, Progress, diagnose_volume
 from app.inference.suspicion import SecondLook
 from app.inference.view import ViewCheck
 from app.inference.vocabulary import Language
+from app.judgement.guideline_case import guidance_on
 from app.judgement.parameters import Parameters
 from app.judgement.shadow import Shadow
 from app.reports.report import Report, ResultOptions, shown_findings
@@ -92,6 +93,7 @@ class Judgement:
             language,
             deidentified=self.deidentified,
             options=self.results,
+            guidance=guidance_on(self.prediction, self.parameters) if self.parameters.guidelines else None,
         )
 
 

@@ -91,7 +91,7 @@ OF_SERIES_ALONE: Final = ("second_opinion",)
 KNOWN: Final = tuple(name for name in PARAMETERS if name not in (*OF_SERIES_ALONE, ASYNC))
 OF_READING: Final = ("pixel_spacing_mm", "window", "frame")
 KNOWN_OF_SERIES: Final = ("explain", "guidelines", "pdf", *OF_SERIES_ALONE)
-KNOWN_OF_COMPARISON: Final = ("guidelines",)
+KNOWN_OF_COMPARISON: Final = ("guidelines", "pdf")
 OF_COMMAND: Final = tuple(name for name in KNOWN if name != "pdf")  # which writes PDF, and no FHIR
 # Parts of a form alone: an address is logged by whatever it passes.
 REPORT: Final = "report"
@@ -159,7 +159,13 @@ def parse_comparison_parameters(texts: Mapping[str, str]) -> Parameters:
     """Parse the parameters of a comparison, as `parse_parameters` does those of a slice."""
     given, ignored = _given(texts, KNOWN_OF_COMPARISON)
     names, known = _for_guidelines(given)
-    return Parameters(notes=_remarks(ignored, KNOWN_OF_COMPARISON), ignored=ignored, guidelines=names, context=known)
+    return Parameters(
+        notes=_remarks(ignored, KNOWN_OF_COMPARISON),
+        ignored=ignored,
+        guidelines=names,
+        context=known,
+        pdf=_is_true(given, "pdf"),
+    )
 
 
 def wants_job(texts: Mapping[str, str]) -> bool:

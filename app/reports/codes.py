@@ -12,6 +12,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
+from app.comparison.growth import Verdict
 from app.errors import BundleError
 from app.imaging.lung_frame import Laterality, Location
 from app.inference.bundle import Manifest
@@ -94,6 +95,39 @@ CLEAN_DESCRIPTORS: Final = Code("113105", "DCM", "Clean Descriptors Option")
 RETAIN_DEVICE: Final = Code("113109", "DCM", "Retain Device Identity Option")
 RETAIN_UIDS: Final = Code("113110", "DCM", "Retain UIDs Option")
 
+ASSESSMENT_CATEGORY: Final = Code("111005", "DCM", "Assessment Category")
+LOWEST: Final = Code("255605001", "SCT", "Minimum")  # CID 7464, and the next
+HIGHEST: Final = Code("56851009", "SCT", "Maximum")
+GUIDELINES: Final = Code("guidelines", OWN_SCHEME, "Guidelines and risk models, no advice to a patient")
+GUIDELINE: Final = Code("guideline", OWN_SCHEME, "Guideline or risk model")
+GUIDELINE_SOURCE: Final = Code("guideline-source", OWN_SCHEME, "Published table")
+ASSESSED: Final = Code("assessed", OWN_SCHEME, "Finding as assessed")
+POSSIBLE_CATEGORY: Final = Code("possible", OWN_SCHEME, "Category that the measurement allows")
+RULE: Final = Code("rule", OWN_SCHEME, "Row of the table")
+MISSING: Final = Code("missing", OWN_SCHEME, "Not assessed or not known")
+NOT_MADE_FOR: Final = Code("not-made-for", OWN_SCHEME, "Why it is not made for this patient")
+KNOWN: Final = Code("known", OWN_SCHEME, "Known of the patient or the scan")
+MODEL_INTERVAL: Final = Code("model-interval", OWN_SCHEME, "Probability over all that is not known")
+TRACKING_IDENTIFIER: Final = Code("112039", "DCM", "Tracking Identifier")
+TRACKING_UID: Final = Code("112040", "DCM", "Tracking Unique Identifier")
+
+COMPARISON: Final = Code("111424", "DCM", "Comparison to previous studies")
+BASELINE: Final = Code("121079", "DCM", "Baseline")  # CID 280: the prior series
+STUDY_UID: Final = Code("110180", "DCM", "Study Instance UID")
+SERIES_UID: Final = Code("112002", "DCM", "Series Instance UID")
+SIZE_DIFFERENCE: Final = Code("442714003", "SCT", "Difference in size")  # CID 6133
+OF_VOLUMES: Final = Code("112189", "DCM", "Three-dimensional method")  # CID 6140
+SIZE_INTERVAL: Final = Code("change-interval", OWN_SCHEME, "Interval of the difference in size")
+DOUBLING_TIME: Final = Code("doubling-time", OWN_SCHEME, "Volume doubling time")
+DOUBLING_INTERVAL: Final = Code("doubling-interv", OWN_SCHEME, "Interval of the volume doubling time")
+DAYS_BETWEEN: Final = Code("128740", "DCM", "Longitudinal Temporal Offset from Event")
+VERDICT: Final = Code("verdict", OWN_SCHEME, "Change since the prior series")
+POSSIBLE_VERDICT: Final = Code("verdict-possible", OWN_SCHEME, "Change that the measurement allows")
+PACE: Final = Code("pace", OWN_SCHEME, "Range of the volume doubling time")
+NO_DOUBLING: Final = Code("no-doubling", OWN_SCHEME, "Why there is no volume doubling time")
+NOT_COMPARED: Final = Code("not-compared", OWN_SCHEME, "Why it was not compared")
+OWN_TRACKING_UID: Final = Code("own-tracking", OWN_SCHEME, "Tracking UID in the results of its series alone")
+
 NOT_ATTEMPTED: Final = Code("114007", "DCM", "Measurement not attempted")  # CID 42, numeric value qualifiers
 VALUE_INDETERMINATE: Final = Code("114011", "DCM", "Value indeterminate")
 
@@ -102,6 +136,7 @@ MILLIMETRE: Final = Code("mm", "UCUM", "mm")
 SQUARE_MILLIMETRE: Final = Code("mm2", "UCUM", "mm2")
 CUBIC_MILLIMETRE: Final = Code("mm3", "UCUM", "mm3")
 HOUNSFIELD: Final = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
+DAY: Final = Code("d", "UCUM", "day")
 NO_UNITS: Final = Code("1", "UCUM", "no units")
 
 TRAITS: Final = {
@@ -119,6 +154,16 @@ ATTENUATIONS: Final[dict[AttenuationClass, Code]] = {
     "part_solid": Code("RID50152", "RADLEX", "part-solid pulmonary nodule"),
     "non_solid": Code("RID50153", "RADLEX", "non-solid pulmonary nodule"),
     "calcified": Code("calcified", OWN_SCHEME, "calcified pulmonary nodule"),
+}
+
+VERDICTS: Final[dict[Verdict, Code]] = {  # CID 6134 where it has one: its "new" is of mammograms alone
+    "grew": Code("15454001", "SCT", "Increase in size"),
+    "shrank": Code("19776001", "SCT", "Decrease in size"),
+    "stable": Code("129723006", "SCT", "No significant changes in the finding"),
+    "within_measurement_error": Code("within-error", OWN_SCHEME, "Changed, within the measurement error"),
+    "new": Code("new", OWN_SCHEME, "New"),
+    "gone": Code("gone", OWN_SCHEME, "Gone"),
+    "not_compared": Code("not-comparable", OWN_SCHEME, "Not compared"),
 }
 
 

@@ -23,6 +23,7 @@ from highdicom.sr import (
     QualitativeEvaluation,
     SourceImageForRegion,
     TextContentItem,
+    TimePointContext,
     TrackingIdentifier,
 )
 from numpy.typing import NDArray
@@ -54,23 +55,40 @@ def finding_groups(
     said = _said(report, source, finding)
     if finding.size is None:
         return [_outline_group(report, source, finding, algorithm, said)]
-    area: Said = ([Measurement(codes.AREA, significant(finding.size.area_mm2), codes.SQUARE_MILLIMETRE)], [])
-    return [_outline_group(report, source, finding, algorithm, area), _axes_group(report, finding, said)]
+    area = _outline_group(report, source, finding, algorithm, ([_area(finding.size)], []))
+    return [area, _axes_group(report, finding, said)]
+
+
+def prior_group(
+    report: Report, source: SliceSource, finding: Finding, algorithm: AlgorithmIdentification, time: TimePointContext
+) -> Outline:
+    """A finding of a prior series, all in one group without lines: viewers make measurements of the current one's."""
+    measurements, evaluations = _said(report, source, finding, lines=False)
+    if finding.size is not None:
+        measurements.append(_area(finding.size))
+    return _outline_group(report, source, finding, algorithm, (measurements, evaluations), time)
 
 
 def _outline_group(
-    report: Report, source: SliceSource, finding: Finding, algorithm: AlgorithmIdentification, said: Said
+    report: Report,
+    source: SliceSource,
+    finding: Finding,
+    algorithm: AlgorithmIdentification,
+    said: Said,
+    time: TimePointContext | None = None,
 ) -> Outline:
+    name = _name(finding) if time is None else f"{_name(finding)} of the prior series"
     group = Outline(
-        tracking_identifier=TrackingIdentifier(report.tracking_uid(finding), _name(finding)),
+        tracking_identifier=TrackingIdentifier(report.tracking_uid(finding), name),
+        time_point_context=time,
         referenced_region=_region(finding, source),
         finding_type=codes.NODULE,
-        finding_sites=[_site(finding.location)],
+        finding_sites=[finding_site(finding.location)],
         algorithm_id=algorithm,
         measurements=said[0],
         qualitative_evaluations=said[1],
     )
-    words, counts = f"{_name(finding)}: {location(report, finding)}.", standing(finding)
+    words, counts = f"{name}: {location(report, finding)}.", standing(finding)
     group[0].ContentSequence.append(comment(words if counts is None else f"{words} {counts}"))
     return group
 
@@ -79,7 +97,7 @@ def _axes_group(report: Report, finding: Finding, said: Said) -> Axes:
     group = Axes(
         tracking_identifier=TrackingIdentifier(report.tracking_uid(finding), BIDIRECTIONAL),
         finding_type=codes.NODULE,
-        finding_sites=[_site(finding.location)],
+        finding_sites=[finding_site(finding.location)],
         measurements=said[0],
         qualitative_evaluations=said[1],
     )
@@ -104,12 +122,16 @@ def comment(words: str) -> TextContentItem:
     return TextContentItem(codes.COMMENT, words, "CONTAINS")
 
 
-def _said(report: Report, source: SliceSource, finding: Finding) -> Said:
+def _area(size: Size) -> Measurement:
+    return Measurement(codes.AREA, significant(size.area_mm2), codes.SQUARE_MILLIMETRE)
+
+
+def _said(report: Report, source: SliceSource, finding: Finding, *, lines: bool = True) -> Said:
     """All but the area: the axes first, long before short, for readers take the first two numbers."""
     size = finding.size
     measurements, evaluations = probability(report, finding.probability)
     if size is not None:
-        measurements = [*_axes(size, source), *measurements, *_sizes(size)]
+        measurements = [*_axes(size, source, lines=lines), *measurements, *_sizes(size)]
         evaluations.append(
             QualitativeEvaluation(codes.ATTENUATION_CLASS, codes.ATTENUATIONS[size.attenuation.classes[0]])
         )
@@ -120,7 +142,7 @@ def _said(report: Report, source: SliceSource, finding: Finding) -> Said:
     return measurements, evaluations
 
 
-def _axes(size: Size, source: SliceSource) -> Iterator[Measurement]:
+def _axes(size: Size, source: SliceSource, *, lines: bool) -> Iterator[Measurement]:
     axes = size.axes
     for concept, length_mm, ends in (
         (codes.LONG_AXIS, axes.long_mm, axes.long_px),
@@ -128,7 +150,8 @@ def _axes(size: Size, source: SliceSource) -> Iterator[Measurement]:
     ):
         image = SourceImageForRegion(*address(source))
         line = CoordinatesForMeasurement("POLYLINE", _within(np.array(ends), source), image)
-        yield Measurement(concept, significant(length_mm), codes.MILLIMETRE, referenced_coordinates=[line])
+        drawn = [line] if lines else None
+        yield Measurement(concept, significant(length_mm), codes.MILLIMETRE, referenced_coordinates=drawn)
 
 
 def _sizes(size: Size) -> Iterator[Measurement]:
@@ -150,7 +173,7 @@ def _with_margins(concept: Code, measured: Measured, unit: Code, derivation: Cod
     return measurement
 
 
-def _site(place: Location) -> FindingSite:
+def finding_site(place: Location) -> FindingSite:
     """The lobe, marked as an estimate, or the lung, and the side."""
     site = codes.site_code(place)
     side = None if place.side is None else codes.SIDES[place.side]

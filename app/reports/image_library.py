@@ -19,13 +19,17 @@ VERTICAL_SPACING = Code("111066", "DCM", "Vertical Pixel Spacing")
 SLICE_THICKNESS = Code("112225", "DCM", "Slice Thickness")
 
 
-def image_library(report: Report) -> ContainerContentItem:
-    """The slices that the report shows, in one group: modality, spacing and thickness are the same for all."""
+def image_library(*reports: Report) -> ContainerContentItem:
+    """The slices that each report shows in a group of its own: there modality, spacing and thickness are the same."""
+    library = ContainerContentItem(codes.IMAGE_LIBRARY, relationship_type="CONTAINS")
+    library.ContentSequence = ContentSequence([_group(report) for report in reports])
+    return library
+
+
+def _group(report: Report) -> ContainerContentItem:
     group = ContainerContentItem(codes.IMAGE_LIBRARY_GROUP, relationship_type="CONTAINS")
     group.ContentSequence = ContentSequence([*_of_all(report), *map(_entry, report.slices())])
-    library = ContainerContentItem(codes.IMAGE_LIBRARY, relationship_type="CONTAINS")
-    library.ContentSequence = ContentSequence([group])
-    return library
+    return group
 
 
 def _of_all(report: Report) -> Iterator[ContentItem]:

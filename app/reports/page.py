@@ -35,7 +35,8 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One finding, or one slice without any: its own probability, what was measured, the slice, and tiles around it."""
+    """One finding, or one slice without any: its own probability, what was measured, the slice, and tiles around it. Of
+    a nodule in two scans the change of its volume, a table of both, and both scans in one picture."""
 
     heading: str
     probability: str
@@ -43,6 +44,7 @@ class Card:
     pairs: Pairs
     anatomy: Picture
     tiles: Picture | None
+    table: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)

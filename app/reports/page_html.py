@@ -71,9 +71,10 @@ def _section(section: Section) -> str:
 def _card(card: Card) -> str:
     own = f'<div class="own">{escape(card.probability)}<small>{escape(card.caption)}</small></div>'
     tiles = "" if card.tiles is None else f'<div class="tiles">{_image(card.tiles)}</div>'
+    table = "" if card.table is None else _table(card.table)
     return (
         f'<section class="card"><h2>{escape(card.heading)}</h2><div>{_image(card.anatomy)}</div>'
-        f"<div>{own if card.probability else ''}{_pairs(card.pairs)}</div>{tiles}</section>"
+        f"<div>{own if card.probability else ''}{_pairs(card.pairs)}{table}</div>{tiles}</section>"
     )
 
 

@@ -26,6 +26,7 @@ INSET: Final = 6.0  # of what flows, within the margins: reportlab's own
 WIDTH: Final = A4[0] - 2 * (MARGIN + INSET)
 HEADER: Final = 8 * mm  # of every page
 ANATOMY: Final = 74 * mm  # width of a slice
+PAIR: Final = 92 * mm  # width of two scans side by side
 TILES: Final = 123 * mm  # width of the row of tiles: with these two cards stand on a page
 NAMES: Final = 31 * mm  # width of the names of pairs beside a slice
 GAP: Final = 3 * mm
@@ -129,11 +130,14 @@ class _Writer:
         beside: list[Flowable] = []
         if card.probability:
             beside += [self._say(card.probability, self._own), self._say(card.caption, self._small_faint)]
-        room = WIDTH - ANATOMY - GAP
+        anatomy = ANATOMY if card.table is None else PAIR
+        room = WIDTH - anatomy - GAP
         beside += [Spacer(0, 2), self._pairs(card.pairs, room, NAMES)]
+        if card.table is not None:
+            beside += [Spacer(0, 4), self._table(card.table, room)]
         parts: list[Flowable] = [
             self._say(card.heading, self._heading),
-            _grid([[_image(card.anatomy, ANATOMY), beside]], [ANATOMY + GAP, room]),
+            _grid([[_image(card.anatomy, anatomy), beside]], [anatomy + GAP, room]),
         ]
         if card.tiles is not None:
             parts.append(_image(card.tiles, TILES))
@@ -143,27 +147,27 @@ class _Writer:
         rows = [[self._say(name, self._small_faint), self._say(value, self._small)] for name, value in pairs]
         return _grid(rows, [names, width - names], lines=True) if rows else Spacer(0, 0)
 
-    def _table(self, table: content.Table) -> Flowable:
+    def _table(self, table: content.Table, width: float = WIDTH) -> Flowable:
         heads = [self._say(head, self._small_faint) for head in table.heads]
         styles = [self._small_faint if n in table.faint else self._small for n in range(len(table.rows))]
         rows = [[self._say(cell, style) for cell in row] for row, style in zip(table.rows, styles, strict=True)]
-        return _grid([heads, *rows], _widths(table, self._measure), lines=True, repeat_rows=1)
+        return _grid([heads, *rows], _widths(table, self._measure, width), lines=True, repeat_rows=1)
 
     def _measure(self, text: str) -> float:
         return float(pdfmetrics.stringWidth(self.legible(text), FONT, self._small.fontSize))
 
 
-def _widths(table: content.Table, measure: Callable[[str], float]) -> list[float]:
-    """Of the columns, the table as wide as the page: each holds its longest word, and what is left goes to those whose
+def _widths(table: content.Table, measure: Callable[[str], float], whole: float) -> list[float]:
+    """Of the columns, the table as wide as its place: each holds its longest word, and what is left goes to those whose
     texts are longer."""
     columns = list(zip(table.heads, *table.rows, strict=True))
     words = [[*head.split(), *(word for text in texts for word in WORD.findall(text))] for head, *texts in columns]
     least = [max(map(measure, each), default=0.0) for each in words]
     wished = [max(map(measure, column)) for column in columns]
-    room = WIDTH - sum(least) - len(columns) * PADDING
+    room = whole - sum(least) - len(columns) * PADDING
     more = [max(wish - width, 1.0) for wish, width in zip(wished, least, strict=True)]
     widths = [width + PADDING + room * each / sum(more) for width, each in zip(least, more, strict=True)]
-    return [WIDTH * max(width, PADDING) / sum(max(width, PADDING) for width in widths) for width in widths]
+    return [whole * max(width, PADDING) / sum(max(width, PADDING) for width in widths) for width in widths]
 
 
 def _grid(

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from app import __version__
 from app.errors import NoDicomSource
+from app.guidelines.guidance import Guidance
 from app.imaging.ct import CTSlice, PointPx, QualityNote, SliceSource
 from app.imaging.header import Header
 from app.imaging.volume import CTVolume
@@ -72,6 +73,8 @@ class Report:
     it; `language` is that of the pictures. `deidentified` results carry nothing of the patient.
     `predecessor` is the report on the same series that this one replaces, if there is one; with `lasting` the FHIR
     resources on a series are the same ones, however often it is judged and with however many slices.
+    `guidance` is what guidelines say, where they were asked. Beside another series `chosen` are the findings shown,
+    some of which no search has found, and `names` the tracking UIDs by id of those that keep one from it.
     """
 
     prediction: Prediction
@@ -86,6 +89,9 @@ class Report:
     options: ResultOptions = ResultOptions()
     predecessor: ReportReference | None = None
     lasting: bool = False
+    guidance: Guidance | None = None
+    chosen: tuple[Finding, ...] | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.written.tzinfo is None:
@@ -100,6 +106,8 @@ class Report:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings that results show, the one that weighs most in the decision first (`shown_findings`)."""
+        if self.chosen is not None:
+            return self.chosen
         return shown_findings(self.prediction, self.roi_px, self.options.show_from)
 
     @property
@@ -140,8 +148,17 @@ class Report:
 
         Raises NoDicomSource when the header of one of them is missing.
         """
-        shown = sorted({self.index_of(finding) for finding in self.findings})
-        return tuple(self._slice(index) for index in shown or [len(self.sources) // 2])
+        return tuple(map(self._slice, self.shown_indices))
+
+    @property
+    def shown_indices(self) -> list[int]:
+        """The 0-based indices of `slices`."""
+        return sorted({self.index_of(finding) for finding in self.findings}) or [len(self.sources) // 2]
+
+    @property
+    def shown_instances(self) -> set[str | None]:
+        """SOP Instance UIDs of `slices`."""
+        return {self.sources[index].sop_instance_uid for index in self.shown_indices}
 
     def pictured(self) -> tuple[ReportedSlice, ...]:
         """Those of `slices` of which there is a picture: the first finding's first, and no more than the options
@@ -160,7 +177,9 @@ class Report:
 
     def instance_uid(self, kind: OfReport, *parts: object) -> str:
         """SOP Instance UID of one result: the same whenever the same question is put to the same model."""
-        return derived_uid(kind, *self._question(), *parts)
+        said = None if self.guidance is None or kind not in ("sr", "fhir") else self.guidance
+        told = () if said is None else (repr(said.assessments if self.deidentified else said),)
+        return derived_uid(kind, *self._question(), *parts, *told)
 
     def series_uid(self, kind: Kind) -> str:
         """Series Instance UID: results of one kind on one series by one model stand together."""
@@ -168,6 +187,10 @@ class Report:
 
     def tracking_uid(self, finding: Finding) -> str:
         """What all objects call one finding."""
+        return self.names.get(finding.id) or self.own_tracking_uid(finding)
+
+    def own_tracking_uid(self, finding: Finding) -> str:
+        """What the objects on this series alone call it."""
         return derived_uid("finding", *self._question(), finding.id)
 
     def resource_id(self, *parts: object) -> uuid.UUID:

@@ -59,7 +59,7 @@ def _title(report: Report, finding: Finding) -> str:
 
 def _count(report: Report) -> str:
     shown = len(report.findings)
-    hidden = len(report.prediction.findings) - shown
+    hidden = len({f.id for f in report.prediction.findings} - {f.id for f in report.findings})
     few = {0: "No finding shown.", 1: "1 finding shown."}
     words = few.get(shown, f"{shown} findings shown, the most suspicious first.")
     return f"{words} {hidden} of low suspicion left out." if hidden else words

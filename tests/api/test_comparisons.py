@@ -16,6 +16,7 @@ from app.judgement.comparison_answers import ComparisonAnswer
 from phantoms.series import NODULE_SLICES, SIZE_PX, SLICES, SPACING_MM, slice_file, zipped
 from phantoms.slices import SECRET_ID, Disc, chest
 from tests.api.test_representations import items, objects_of
+from tests.reports.pdf_text import pages_of
 
 PLACE: Final = (37.0, 60.0)
 ANSWER: Final = TypeAdapter(ComparisonAnswer)
@@ -175,6 +176,44 @@ def test_guidelines_are_asked_about_the_current_series_beside_the_prior(client: 
     assert (logged.status_code, logged.json()["code"]) == (400, "invalid_parameter")
 
 
+def test_the_same_in_every_format(client: TestClient, prior: list[bytes]) -> None:
+    current = series(20.0, "20260411")
+
+    def asked(accept: str) -> Any:
+        return post(client, current, prior, Accept=accept, **{"Accept-Language": "zh"})
+
+    (nodule,) = asked("application/json").json()["nodules"]
+    more = f"+{100 * nodule['volume_change']['value']:.0f} %"
+    page = asked("text/html, application/json;q=0.5")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert more in page.text
+    assert "增大：1" in page.text
+    paper = asked("application/pdf")
+    assert paper.content.startswith(b"%PDF-")
+    assert more.replace(" ", "") in "".join(pages_of(paper.content)).replace(" ", "")
+    (report,) = objects_of(asked("application/dicom"))[STRUCTURED_REPORT]
+    assert nodule["tracking_uid"] in {item.UID for item in items(report, TRACKING_UID)}
+    bundle = asked("application/fhir+json").json()
+    changes = [entry["resource"] for entry in bundle["entry"] if "method" in entry["resource"]]
+    assert [round(each["valueQuantity"]["value"]) for each in changes] == [
+        round(100 * nodule["volume_change"]["value"])
+    ]
+    for response in (page, paper):
+        assert SECRET_ID.encode() not in response.content
+        assert response.headers["content-language"] == "zh"
+
+
+def test_paper_goes_into_a_bundle_alone(client: TestClient, prior: list[bytes]) -> None:
+    parts = {"current": zipped(prior), "prior": zipped(prior)}
+    refused = client.post("/v1/comparisons", files=parts, data={"pdf": "true"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter")
+    fhir = {"Accept": "application/fhir+json"}
+    response = client.post("/v1/comparisons", files=parts, data={"pdf": "true"}, headers=fhir)
+    (form,) = response.json()["entry"][0]["resource"]["presentedForm"]
+    assert form["contentType"] == "application/pdf"
+
+
 def test_without_a_date_there_is_no_doubling_time(client: TestClient, prior: list[bytes]) -> None:
     answer = post(client, series(14.0 * 2**0.5, ""), prior).json()
     assert answer["nodules"][0]["verdict"] == "grew"
@@ -194,7 +233,7 @@ def test_what_are_not_two_series_is_refused(client: TestClient, prior: list[byte
     unreadable = client.post("/v1/comparisons", files={"current": archive, "prior": b"neither"})
     assert unreadable.status_code in (415, 422)
     assert unreadable.json()["found"].endswith("of prior")
-    accept = {"Accept": "application/dicom"}
+    accept = {"Accept": "image/png"}
     response = client.post("/v1/comparisons", files={"current": archive, "prior": archive}, headers=accept)
     assert (response.status_code, response.json()["code"]) == (406, "not_acceptable")
 

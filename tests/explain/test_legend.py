@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fontTools.ttLib import TTFont
 
+from app.comparison import words as words_of_verdicts
 from app.explain import captions
 from app.explain.canvas import MIN_WIDTH_PX, font_bytes, text_width, wrapped
 from app.explain.figures import axes_words, millimetres, percent, series_hash
@@ -18,7 +19,7 @@ from app.imaging.ct import QualityNote
 from app.inference import finding_words, reason_words, vocabulary
 from app.inference.model import Model
 from app.inference.prediction import NEUTRAL_EVIDENCE, Prediction, Series
-from app.reports import page_words
+from app.reports import comparison_words, page_words
 from benchmarks.font import TABLES, signs, words
 from tests.explain.planted import plant, point_at
 
@@ -38,7 +39,7 @@ def test_font_has_every_character_that_may_be_drawn() -> None:
 
 def test_every_table_of_words_is_in_both_languages_and_in_the_font() -> None:
     """What a module of words declares is what the font is cut for."""
-    modules = (captions, finding_words, reason_words, vocabulary, page_words)
+    modules = (captions, finding_words, reason_words, vocabulary, page_words, comparison_words, words_of_verdicts)
     for module in modules:
         for name, table in vars(module).items():
             if name.endswith(("_WORDS", "_NAMES", "CAPTIONS")):

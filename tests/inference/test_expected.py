@@ -79,3 +79,12 @@ def test_where_there_is_none_nothing_is_seen(models: tuple[Model, Detector, Seco
     assert look(chest_volume(), models) is None
     beside = chest_volume({(LEFT[0] + 30 / PIXEL_MM, *LEFT[1:]): (8.0, 400.0)})
     assert look(beside, models) is None, "a nodule elsewhere is another one"
+
+
+def test_from_a_large_nodule_s_place_no_other_is_followed(models: tuple[Model, Detector, SecondLook]) -> None:
+    """As long as the large one is, slices far from the place are read too."""
+    volume = chest_volume({(*LEFT[:2], 10.0): (8.0, 400.0)})
+    reader = SectionReader(volume, *models)
+    for index, seen in ((10.0, True), (3.0, False)):
+        found = nodule_at(reader, index, LEFT[:2], 40.0)
+        assert (found is not None) == seen

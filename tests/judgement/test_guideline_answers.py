@@ -15,7 +15,7 @@ from app.imaging.lung_frame import Location
 from app.inference.prediction import Finding, Prediction, Series, SliceRef, Trait
 from app.judgement.answers import answer
 from app.judgement.context import EXAMPLE, parse_context
-from app.judgement.guideline_answers import case_of
+from app.judgement.guideline_case import case_of
 from app.judgement.judge import Judge, Judgement
 from app.judgement.parameters import parse_parameters, parse_series_parameters
 from phantoms.series import NODULE, slice_file

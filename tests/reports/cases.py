@@ -79,11 +79,11 @@ def slice_file(**attributes: Any) -> bytes:
     return phantom.dicom(hu, spacing_mm=PIXEL_MM, **attributes)
 
 
-def series_files(slices: int = SLICES, **attributes: Any) -> list[bytes]:
-    """The files of one phantom series, 2.5 mm apart, from the head down."""
+def series_files(slices: int = SLICES, name: str = "instance", **attributes: Any) -> list[bytes]:
+    """The files of one phantom series, 2.5 mm apart, from the head down; UIDs of instances come of `name`."""
     return [
         slice_file(
-            SOPInstanceUID=phantom.derived_uid(f"instance {n}"),
+            SOPInstanceUID=phantom.derived_uid(f"{name} {n}"),
             ImagePositionPatient=[-178.5, -178.5, -140.0 - 2.5 * n],
             InstanceNumber=n + 1,
             **attributes,
@@ -134,7 +134,7 @@ def series_report(decision: Decision, bundle: Bundle, files: Sequence[bytes] | N
     volume = builder.build()
     probability = PROBABILITY.get(decision)
     found = [
-        _in_series(finding(n, volume.slice_at(index), centre, diameter, p if n < 3 else None), volume, index)
+        in_series(finding(n, volume.slice_at(index), centre, diameter, p if n < 3 else None), volume, index)
         for n, (index, centre, diameter, p) in enumerate(
             (
                 (1, (40.0, 60.5), DIAMETERS_MM[0], probability),
@@ -220,7 +220,7 @@ def finding(
         outline_px=circle + centre_px if judged else np.empty((0, 2)),
         evidence=Evidence(values, (column - across, row - down, column + across, row + down)),
         size=size(centre_px, ct_slice.spacing_mm, diameter_mm) if judged else None,
-        location=PLACES[number - 1],
+        location=PLACES[(number - 1) % len(PLACES)],
     )
 
 
@@ -239,7 +239,8 @@ def size(centre_px: PointPx, spacing_mm: tuple[float, float], diameter_mm: float
     return Size(axes, mean_mm, 0.8 * long_mm * short_mm, Attenuation(("part_solid", "solid"), -123.45, 0.0, solid_mm))
 
 
-def _in_series(found: Finding, volume: CTVolume, index: int) -> Finding:
+def in_series(found: Finding, volume: CTVolume, index: int) -> Finding:
+    """The finding as one of a series, with a volume and outlines on three slices."""
     refs = tuple(SliceRef(n, source.sop_instance_uid) for n, source in enumerate(volume.sources))
     found = replace(found, slice=refs[index], slices=refs[index - 1 : index + 2])
     if found.size is None:

@@ -50,11 +50,12 @@ def _characters(cmap: bytes) -> dict[int, str]:
 
 
 def _stream(body: bytes) -> bytes:
-    match = STREAM.search(body)
+    match, length = STREAM.search(body), re.search(rb"/Length (\d+)", body)
     assert match is not None
-    data = match[1].strip()
+    assert length is not None
+    data = match[1][: int(length[1])]  # a compressed stream may end in what looks like white space
     if b"/ASCII85Decode" in body:
-        data = base64.a85decode(data.removesuffix(b"~>"))
+        data = base64.a85decode(data.strip().removesuffix(b"~>"))
     return zlib.decompress(data) if b"/FlateDecode" in body else data
 
 

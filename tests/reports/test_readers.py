@@ -6,17 +6,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from app.inference.bundle import Bundle
 from app.inference.prediction import Finding
 from app.reports import codes
+from app.reports.compared import ComparedReport
+from app.reports.comparison_report import write_comparison_report
+from app.reports.dicom import to_bytes
 from app.reports.figures import significant
 from app.reports.report import Report
 from tests.conftest import REPOSITORY
 from tests.reports.cases import DECISIONS, series_report, slice_report
+from tests.reports.compared_cases import compared_pair, written_pair
 from tests.reports.conftest import absent, tool
 from tests.reports.written import Make, Written
 
@@ -31,16 +37,20 @@ BIDIRECTIONAL: Final = "Bidirectional"
 @pytest.fixture(scope="module")
 def read(written: Written, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Report, dict[str, Any]]]:
     """Every report, and what dcmjs and the adapters make of it, in one process."""
-    if not (SR_READERS / "node_modules").is_dir():
-        absent(f"dcmjs and Cornerstone's adapters not found: {SR_READERS} (make interop-tools)")
     folder = tmp_path_factory.mktemp("reports")
     paths = [folder / f"{number}.dcm" for number in range(len(CASES))]
     for path, case in zip(paths, CASES, strict=True):
         path.write_bytes(written(*case).files[0])
+    return [(written(*case).report, each) for case, each in zip(CASES, measurements(paths), strict=True)]
+
+
+def measurements(paths: Sequence[Path]) -> Any:
+    """What dcmjs and the adapters make of some reports, in one process."""
+    if not (SR_READERS / "node_modules").is_dir():
+        absent(f"dcmjs and Cornerstone's adapters not found: {SR_READERS} (make interop-tools)")
     # Imported from where its packages are.
     command = [tool("node", "nodejs"), str(SR_READERS / "measurements.mjs"), *map(str, paths)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [(written(*case).report, each) for case, each in zip(CASES, json.loads(said.stdout), strict=True)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def sized(report: Report) -> list[Finding]:
@@ -115,3 +125,32 @@ def test_dcmqi_reads_outlines_and_map(series: tuple[Report, dict[str, Path]], tm
     segments = json.loads((tmp_path / "Segmentation-meta.json").read_text())["segmentAttributes"]
     assert [each["SegmentLabel"] for (each,) in segments] == [f"Finding {f.id}" for f in sized(report)]
     assert (tmp_path / "Parametric-pmap.nrrd").stat().st_size
+
+
+@pytest.fixture(scope="module")
+def comparison(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[ComparedReport, Path]:
+    """A comparison with guidelines, and its structured report."""
+    report = written_pair(compared_pair(bundle))
+    path = tmp_path_factory.mktemp("comparison") / "comparison.dcm"
+    path.write_bytes(to_bytes(write_comparison_report(report)))
+    return report, path
+
+
+@pytest.mark.parametrize("reader", ["dcmjs", "adapters"])
+def test_of_a_comparison_the_current_findings_are_measurements(
+    reader: str, comparison: tuple[ComparedReport, Path]
+) -> None:
+    """And those alone: a viewer that shows the current series has no picture of the prior one."""
+    report, path = comparison
+    (said,) = measurements([path])
+    found = [each for each in said[reader] if each["tool"] == BIDIRECTIONAL]
+    instances = [report.current.sources[report.current.index_of(f)].sop_instance_uid for f in report.current.findings]
+    assert [each["image"] for each in found] == instances
+
+
+def test_dcmqi_reads_a_comparison(comparison: tuple[ComparedReport, Path], tmp_path: Path) -> None:
+    report, path = comparison
+    dcmqi("tid1500reader", "--inputDICOM", str(path), "--outputMetadata", str(tmp_path / "sr.json"))
+    groups = json.loads((tmp_path / "sr.json").read_text())["Measurements"]
+    shown = len(report.current.findings) * 2 + len(report.prior.findings) + len(report.nodules)
+    assert len(groups) == 1 + shown

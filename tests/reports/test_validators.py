@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -14,13 +15,21 @@ import pydicom
 import pytest
 from jsonschema import Draft7Validator
 
+from app.guidelines.case import Context
+from app.guidelines.register import GUIDELINES
 from app.inference.bundle import Bundle
 from app.inference.prediction import Measured, Size
 from app.inference.vocabulary import Decision
+from app.judgement.guideline_case import guidance_on
+from app.judgement.parameters import Parameters
 from app.reports import codes
+from app.reports.compared import ComparedReport
+from app.reports.comparison_report import write_comparison_report
 from app.reports.dicom import to_bytes, write_results
 from app.reports.fhir import write_bundle
+from app.reports.fhir_comparison import write_comparison_bundle
 from app.reports.report import Report
+from app.reports.structured import write_structured_report
 from phantoms import slices as phantom
 from tests.reports.cases import (
     DECISIONS,
@@ -31,6 +40,7 @@ from tests.reports.cases import (
     slice_file,
     slice_report,
 )
+from tests.reports.compared_cases import compared_pair, odd_pairs, written_pair
 from tests.reports.written import Make, Written
 
 pytestmark = pytest.mark.interop
@@ -115,6 +125,49 @@ def test_dciodvfy_has_no_error_where_the_source_is_poor(
     assert not complaints(dciodvfy, files_of(slice_report("cancer_suspected", bundle, data)), tmp_path)
 
 
+@pytest.fixture(scope="module")
+def compared(bundle: Bundle) -> ComparedReport:
+    return written_pair(compared_pair(bundle))
+
+
+def test_dciodvfy_and_dsrdump_read_a_comparison(
+    compared: ComparedReport, bundle: Bundle, dciodvfy: str, dsrdump: str, tmp_path: Path
+) -> None:
+    """With guidelines and without, and of odd pairs."""
+    bare = replace(compared, current=replace(compared.current, guidance=None))
+    odd = map(written_pair, odd_pairs(bundle).values())
+    files = [to_bytes(write_comparison_report(each)) for each in (compared, bare, *odd)]
+    assert not complaints(dciodvfy, files, tmp_path)
+    path = tmp_path / "comparison.dcm"
+    path.write_bytes(files[0])
+    said = subprocess.run([dsrdump, "+U8", "+Pc", "+Pl", str(path)], capture_output=True, text=True, check=True)
+    assert not [line for line in said.stderr.splitlines() if line not in EXTRA_LINES]
+    for code in (codes.SIZE_DIFFERENCE, codes.DOUBLING_TIME, codes.VERDICT, codes.ASSESSMENT_CATEGORY):
+        assert f"({code.value},{code.scheme_designator}" in said.stdout
+
+
+@pytest.mark.parametrize("paper", [None, b"%PDF-1.4 paper"])
+def test_a_comparison_follows_the_r4_schema(
+    compared: ComparedReport, bundle: Bundle, paper: bytes | None, fhir_schema: Path
+) -> None:
+    validator = r4_validator(fhir_schema)
+    for each in (compared, *map(written_pair, odd_pairs(bundle).values())):
+        written = write_comparison_bundle(each, paper)
+        assert not [f"{'/'.join(map(str, e.path))}: {e.message}" for e in validator.iter_errors(written)]
+
+
+@FOR_ALL
+def test_what_guidelines_say_is_valid(
+    make: Make, bundle: Bundle, dciodvfy: str, fhir_schema: Path, tmp_path: Path
+) -> None:
+    report = make("cancer_suspected", bundle)
+    asked = Parameters(guidelines=tuple(GUIDELINES), context=Context(age_years=62, purpose="incidental"))
+    told = replace(report, guidance=guidance_on(report.prediction, asked))
+    assert not complaints(dciodvfy, [to_bytes(write_structured_report(told))], tmp_path)
+    written = write_bundle(told, transaction=True)
+    assert not [e.message for e in r4_validator(fhir_schema).iter_errors(written)]
+
+
 def without(data: bytes, keyword: str) -> bytes:
     dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(data))
     delattr(dataset, keyword)
@@ -187,10 +240,15 @@ def with_margins(of: Measured, unit: str) -> list[tuple[float, str]]:
 def test_fhir_follows_the_r4_schema(
     make: Make, decision: Decision, transaction: bool, bundle: Bundle, fhir_schema: Path
 ) -> None:
-    definitions = json.loads(fhir_schema.read_text("utf-8"))["definitions"]
-    validator = Draft7Validator({"$ref": "#/definitions/Bundle", "definitions": definitions})
+    validator = r4_validator(fhir_schema)
     paper = b"%PDF-1.4 paper" if transaction else None
     written = write_bundle(make(decision, bundle), transaction=transaction, pdf=paper)
     assert not [f"{'/'.join(map(str, e.path))}: {e.message}" for e in validator.iter_errors(written)]
     written["entry"][0]["resource"]["status"] = "certain"
     assert list(validator.iter_errors(written))
+
+
+def r4_validator(schema: Path) -> Draft7Validator:
+    """Of bundles, by HL7's schema."""
+    definitions = json.loads(schema.read_text("utf-8"))["definitions"]
+    return Draft7Validator({"$ref": "#/definitions/Bundle", "definitions": definitions})
