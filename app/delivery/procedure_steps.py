@@ -19,7 +19,7 @@ from app.delivery.workitems import (
     StepState,
     Workitem,
 )
-from app.errors import InvalidWorkitem, TransactionUidRefused, WorkitemConflict, WorkitemEnded
+from app.errors.workitems import InvalidWorkitem, TransactionUidRefused, WorkitemConflict, WorkitemEnded
 
 SOP_CLASS: Final = "1.2.840.10008.5.1.4.34.6.1"  # Unified Procedure Step - Push: that of every workitem
 PRIORITIES: Final = ("HIGH", "MEDIUM", "LOW")

@@ -13,7 +13,8 @@ from app.delivery.kept import HOUR_S
 from app.delivery.performed import Reason, discontinued
 from app.delivery.procedure_steps import Station, created, moved, updated
 from app.delivery.workitems import CANCELED, COMPLETED, GONE, SCHEDULED, StepState, Workitem
-from app.errors import SpoolFull, UnknownWorkitem, WorkitemConflict, WorkitemExists, WorkitemGone
+from app.errors import SpoolFull
+from app.errors.workitems import UnknownWorkitem, WorkitemConflict, WorkitemExists, WorkitemGone
 
 MAX_OPEN: Final = 10_000  # workitems: a search reads them all
 COMPLETED_ALREADY: Final = "The UPS is already COMPLETED."
@@ -30,8 +31,8 @@ class Worklist:
     keep_hours: float
 
     def create(self, uid: str, sent: Attributes) -> tuple[Workitem, bool]:
-        """Schedule a workitem; raises InvalidWorkitem, WorkitemExists and SpoolFull. Like all that change one it returns
-        the workitem, and whether it did."""
+        """Schedule a workitem; raises InvalidWorkitem, WorkitemExists and SpoolFull. Like all that change one it
+        returns the workitem, and whether it did."""
         store, now = self.inbox.store, time.time()
         item = created(uid, sent, self.station, now)
         self.inbox.require_room()

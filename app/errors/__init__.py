@@ -35,15 +35,6 @@ from app.errors.rules import OtherReconstruction as OtherReconstruction
 from app.errors.versions import UnfitVersion as UnfitVersion
 from app.errors.versions import VersionInUse as VersionInUse
 from app.errors.versions import VersionsFixed as VersionsFixed
-from app.errors.workitems import InvalidWorkitem as InvalidWorkitem
-from app.errors.workitems import NoSubscriptions as NoSubscriptions
-from app.errors.workitems import TransactionUidRefused as TransactionUidRefused
-from app.errors.workitems import UnknownWorkitem as UnknownWorkitem
-from app.errors.workitems import WorkitemConflict as WorkitemConflict
-from app.errors.workitems import WorkitemEnded as WorkitemEnded
-from app.errors.workitems import WorkitemError as WorkitemError
-from app.errors.workitems import WorkitemExists as WorkitemExists
-from app.errors.workitems import WorkitemGone as WorkitemGone
 
 
 class InputError(LungscopeError):

@@ -11,7 +11,8 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag
 from app.api.dicomweb.answers import DICOM_JSON
 from app.api.negotiation import JSON
 from app.delivery.attributes import Attributes
-from app.errors import InvalidWorkitem, UnsupportedMediaType
+from app.errors import UnsupportedMediaType
+from app.errors.workitems import InvalidWorkitem
 from app.imaging.values import TEXTS, is_valid
 
 MAX_DEPTH: Final = 8  # of sequences: a workitem needs five
@@ -86,9 +87,7 @@ class _Reader:
 
 def _is_value(vr: str, value: Any) -> bool:
     if vr == "PN":
-        groups = value if isinstance(value, dict) else {"": None}
-        texts = groups.values()
-        return groups.keys() <= NAME_GROUPS and all(isinstance(text, str) for text in texts) and _is_name(groups)
+        return isinstance(value, dict) and value.keys() <= NAME_GROUPS and all(map(_is_name, value.values()))
     if isinstance(value, bool):
         return False
     if vr == "DS" and isinstance(value, int | float):
@@ -101,8 +100,8 @@ def _is_value(vr: str, value: Any) -> bool:
     return isinstance(value, int) and low <= value < high
 
 
-def _is_name(groups: dict[str, str]) -> bool:
-    return all(not text or is_valid("PN", text) for text in groups.values())
+def _is_name(text: object) -> bool:
+    return isinstance(text, str) and (not text or is_valid("PN", text))
 
 
 def _vr_of(tag: str) -> str:

@@ -37,14 +37,8 @@ from app.delivery.performed import UNSPECIFIED, Reason, UnusableInput, input_of,
 from app.delivery.procedure_steps import shown
 from app.delivery.workitems import CANCELED, COMPLETED, IN_PROGRESS, StepState, Workitem
 from app.delivery.worklist import Worklist
-from app.errors import (
-    InvalidWorkitem,
-    NoSubscriptions,
-    PullOff,
-    UnknownModel,
-    UnknownResult,
-    UnknownVersion,
-)
+from app.errors import PullOff, UnknownModel, UnknownResult, UnknownVersion
+from app.errors.workitems import InvalidWorkitem, NoSubscriptions
 from app.imaging.values import is_uid
 
 PATH: Final = "/workitems"
@@ -83,8 +77,8 @@ MOVE: Final = (
     "`CANCELED`, Transaction UID that by which it is, or was, claimed."
 )
 CANCEL: Final = (
-    "Ask that a workitem be cancelled (PS3.18 11.8). What nobody has claimed is; what Lungscope has claimed is until it "
-    "is judged, else it is 409. Another performer cannot be told, which is 409 too. The body, a data set with the "
+    "Ask that a workitem be cancelled (PS3.18 11.8). What nobody has claimed is; what Lungscope has claimed is until "
+    "it is judged, else it is 409. Another performer cannot be told, which is 409 too. The body, a data set with the "
     "reason, may be left out."
 )
 NOT_NOTIFIED: Final = "Nobody is notified of workitems (PS3.18 11.10 to 11.13): ask for them again."
@@ -102,7 +96,7 @@ WorklistDep = Annotated[Worklist, Depends(worklist)]
 
 
 def _responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return responses_for(*sorted([*statuses, *OF_STORAGE]), without=NEVER, workitems=True)
+    return responses_for(*sorted([*statuses, *OF_STORAGE]), without=NEVER, worklist=True)
 
 
 @router.post(
@@ -243,13 +237,22 @@ async def request_cancellation(
     return Response(status_code=HTTPStatus.ACCEPTED, headers={} if cancelled else _already(CANCELED))
 
 
-@router.get(SUBSCRIBERS, summary="Open a channel for events", description=NOT_NOTIFIED, responses=_responses())
 @router.post(ONE + SUBSCRIBERS, summary="Subscribe", description=NOT_NOTIFIED, responses=_responses())
 @router.post(ONE + SUBSCRIBERS + "/suspend", summary="Suspend", description=NOT_NOTIFIED, responses=_responses())
 @router.delete(ONE + SUBSCRIBERS, summary="Unsubscribe", description=NOT_NOTIFIED, responses=_responses())
-async def no_subscriptions(aetitle: str) -> Response:  # noqa: ARG001  # of the path
+async def subscriptions(workitem: str, aetitle: str) -> Response:  # noqa: ARG001  # of the path
     """What the standard leaves to the origin server (PS3.4 CC.2.3.3)."""
-    raise NoSubscriptions(
+    raise _no_subscriptions()
+
+
+@router.get(SUBSCRIBERS, summary="Open a channel for events", description=NOT_NOTIFIED, responses=_responses())
+async def event_channel(aetitle: str) -> Response:  # noqa: ARG001  # of the path
+    """The same."""
+    raise _no_subscriptions()
+
+
+def _no_subscriptions() -> NoSubscriptions:
+    return NoSubscriptions(
         found="a subscription to workitems",
         expected="a client that asks for them again",
         remedy=f"GET {ROOT}{PATH}, or one of them, now and then.",
