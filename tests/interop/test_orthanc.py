@@ -19,6 +19,7 @@ from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage, 
 from benchmarks.serving.service import Service, eventually, free_port
 from phantoms.series import SLICES, slice_file
 from phantoms.slices import derived_uid
+from tests.api.dicomweb.ups_client import OUTPUT, PERFORMED, OverUrllib3, UpsClient, input_item, workitem
 from tests.conftest import REPOSITORY
 from tests.interop.conftest import Orthanc, require_orthanc
 
@@ -118,6 +119,19 @@ def test_a_series_is_fetched_from_orthanc(pair: Pair) -> None:
     eventually(lambda: http.request("GET", job).json()["state"] in ("judged", "delivering", "delivered", "failed"))
     found = http.request("GET", job).json()
     assert [each["result"]["source"]["series"]["slices"] for each in found["series"]] == [SLICES], found
+
+
+def test_a_workitem_is_performed_on_a_series_of_orthanc(pair: Pair) -> None:
+    for index in range(SLICES):
+        pair.orthanc.upload(slice_file(index))
+    client = UpsClient(OverUrllib3(pair.serve().url(""), Authorization=f"Bearer {TOKEN}"))
+    uid = derived_uid("workitem")
+    assert client.create(uid, workitem(input_item(derived_uid("study"), derived_uid("series")))).status_code == 201
+    eventually(lambda: client.state(uid) in ("COMPLETED", "CANCELED"))
+    told = client.workitem(uid)
+    assert client.state(uid) == "COMPLETED", told
+    (step,) = told[PERFORMED]["Value"]
+    assert step[OUTPUT]["Value"]
 
 
 def results_in(orthanc: Orthanc, study: str, last: str = SegmentationStorage) -> dict[str, str]:

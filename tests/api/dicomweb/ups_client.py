@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import urllib3
+
 Dataset = dict[str, Any]
 # Attributes by their tags (PS3.4 table CC.2.5-3).
 STATE, TRANSACTION, SOP_INSTANCE = "00741000", "00081195", "00080018"
@@ -30,6 +32,36 @@ class Http(Protocol):
 
     def request(self, method: str, url: str, *, content: bytes | None = None, headers: dict[str, str]) -> Any:
         """The answer, with `status_code`, `headers`, `content` and `json`."""
+
+
+@dataclass
+class Answer:
+    """An answer of urllib3, with the names of others."""
+
+    status_code: int
+    headers: Any
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode()
+
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+class OverUrllib3:
+    """HTTP to an address, asked again while nobody is there."""
+
+    def __init__(self, address: str, **headers: str) -> None:
+        retries = urllib3.Retry(connect=20, read=20, backoff_factor=0.1, allowed_methods=None)
+        self._pool = urllib3.PoolManager(retries=retries)
+        self._address, self._headers = address, headers
+
+    def request(self, method: str, url: str, *, content: bytes | None = None, headers: dict[str, str]) -> Answer:
+        """The answer, whatever its status."""
+        answer = self._pool.request(method, self._address + url, body=content, headers=self._headers | headers)
+        return Answer(answer.status, answer.headers, answer.data)
 
 
 def element(vr: str, *values: Any) -> Dataset:
