@@ -16,7 +16,7 @@ from app.errors.workitems import InvalidWorkitem
 from app.imaging.values import TEXTS, is_valid
 
 MAX_DEPTH: Final = 8  # of sequences: a workitem needs five
-MAX_ELEMENTS: Final = 20_000  # an input that lists every slice of a long series has a tenth
+MAX_ELEMENTS: Final = 20_000  # with their values: an input that lists every slice of a long series has a quarter
 FIRST_GROUP: Final = 0x0008  # below are those of commands and files, which stand in no data set
 TAG: Final = re.compile("[0-9A-Fa-f]{8}")
 INT32: Final = (-(2**31), 2**31)
@@ -56,9 +56,7 @@ class _Reader:
     def dataset(self, sent: object, depth: int) -> Attributes:
         if not isinstance(sent, dict) or not depth:
             raise _unusable("what is no data set, or nested too deep")
-        self._elements += len(sent)
-        if self._elements > MAX_ELEMENTS:
-            raise _unusable("too many attributes")
+        self._count(len(sent))
         known = {tag.upper(): element for tag, element in sent.items() if _vr_of(tag)}
         self.left_out |= len(known) < len(sent)
         return {tag: self._element(tag, element, depth) for tag, element in known.items()}
@@ -70,10 +68,16 @@ class _Reader:
         values = element.get("Value", [])
         if not isinstance(values, list):
             raise _of(tag, "a Value that is no array")
+        self._count(len(values))
         read = [self._value(tag, str(vr), value, depth) for value in values]
         if all(value is None for value in read):
             return {"vr": vr}
         return {"vr": vr, "Value": read}
+
+    def _count(self, more: int) -> None:
+        self._elements += more
+        if self._elements > MAX_ELEMENTS:
+            raise _unusable("too many attributes or values")
 
     def _value(self, tag: str, vr: str, value: object, depth: int) -> object:
         if vr == "SQ":

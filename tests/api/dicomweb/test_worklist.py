@@ -3,6 +3,8 @@ another performer, so that nothing happens to them but what is asked for here.""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -27,6 +29,7 @@ from tests.api.dicomweb.ups_client import (
     workitem,
 )
 from tests.api.test_jobs import problem, started
+from tests.conftest import REPOSITORY
 
 NOWHERE = "http://127.0.0.1:9/dicom-web"
 MINE, OTHERS = "1.2.826.1", "1.2.826.2"  # Transaction UIDs
@@ -89,6 +92,13 @@ def test_a_workitem_is_created_and_has_an_address(client: UpsClient, http: TestC
     assert ups.TRANSACTION not in told
 
 
+def test_the_sample_of_the_documentation_is_taken(client: UpsClient) -> None:
+    page = (REPOSITORY / "docs" / "pacs.md").read_text("utf-8")
+    (sample,) = (text for text in re.findall("```json\n(.*?)```", page, re.DOTALL) if ups.STATE in text)
+    assert client.create(derived_uid("sample"), json.loads(sample)).status_code == 201
+    assert client.request_cancellation(derived_uid("sample")).status_code == 202
+
+
 def test_the_uid_may_stand_in_the_data_set_or_under_a_name(client: UpsClient) -> None:
     within, named = derived_uid("within"), derived_uid("named")
     assert client.create(None, others() | {ups.SOP_INSTANCE: element("UI", within)}).status_code == 201
@@ -143,6 +153,7 @@ def test_what_n_create_needs_must_be_there(client: UpsClient, tag: str) -> None:
         {"00101030": {"vr": "DS", "Value": [True]}},
         {"001021C0": {"vr": "US", "Value": [2**16]}},
         {ups.INPUT: {"vr": "SQ", "Value": ["1.2.3"]}},
+        {"00400010": {"vr": "SH", "Value": ["station"] * 30_000}},
         {ups.INPUT: {"vr": "SQ", "Value": [{ups.INPUT: element("SQ", {})}] * 30_000}},
     ],
     ids=lambda odd: str(odd)[:60],
