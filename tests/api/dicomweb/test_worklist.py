@@ -1,5 +1,7 @@
-"""UPS-RS (PS3.18 11), row by row, by a client of our own: to create, retrieve and update workitems, of another performer,
-so that nothing happens to them but what is asked for here."""
+"""UPS-RS (PS3.18 11), row by row, by a client of our own: to create, retrieve and update workitems of another performer.
+
+Nothing happens to them but what is asked for here.
+"""
 
 from __future__ import annotations
 
