@@ -1,4 +1,4 @@
-"""UPS-RS (PS3.18 11), row by row, by a client of our own: to create, retrieve and update workitems of another performer.
+"""UPS-RS (PS3.18 11), row by row, by a client of our own: to create, retrieve and update workitems of another one.
 
 Nothing happens to them but what is asked for here.
 """
