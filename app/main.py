@@ -42,6 +42,7 @@ from app.api.routes import (
     studies,
     versions,
     viewer,
+    workitems,
 )
 from app.api.routing import NoRoute
 from app.api.spooling import delivery_of
@@ -150,7 +151,7 @@ def _add_routes(app: FastAPI, services: Services, hosts: TrustedHosts) -> None:
         allow_scripts_of(app, origins)
     app.add_middleware(RequestContext, metrics=metrics)
     # Slices come most often: the route that is looked at first is theirs.
-    of_spool = (jobs, pull, dicomweb, results, retrieval)
+    of_spool = (jobs, pull, dicomweb, results, retrieval, workitems)
     of_series = (studies, comparisons, pixels)
     of_models = (models, versions, dialects)
     for module in (predict, *of_series, reports, feedback, *of_models, health, *of_spool, docs, viewer):

@@ -201,6 +201,7 @@ class Settings(BaseSettings):
     pull_user: Annotated[str | None, Field(description="or user")] = None
     pull_password: Annotated[SecretStr | None, Field(description="and password")] = None
     pull_seconds: Annotated[int, Field(ge=1, le=86_400, description="longest time to fetch one series")] = 600
+    station: Annotated[AeTitle, Field(description="code by which workitems name this service")] = "LUNGSCOPE"
     ca_file: Annotated[FilePath | None, Field(description="authorities that destinations are checked with")] = None
     verify_tls: Annotated[bool, Field(description="false takes any certificate of a destination")] = True
     feedback_dir: Annotated[Path | None, Field(description="folder for verdicts; without it none are taken")] = None

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from app import errors, telemetry
 from app.api.routing import allowed_methods
+from app.errors import workitems
 
 MEDIA_TYPE: Final = "application/problem+json"
 READ_CODINGS: Final = "gzip, deflate"  # of a request's body
@@ -28,6 +29,7 @@ CHALLENGES: Final = {  # RFC 6750 3
     HTTPStatus.UNAUTHORIZED: "Bearer",
     HTTPStatus.FORBIDDEN: 'Bearer error="insufficient_scope"',
 }
+WARNING: Final = "299 lungscope"  # the code and who warns (PS3.18 8.4, RFC 7234 5.5)
 UNKNOWN_TOKEN: Final = 'Bearer error="invalid_token"'
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 logger = logging.getLogger(__name__)
@@ -109,6 +111,14 @@ _STATUS_AND_TITLE: Final[dict[type[errors.LungscopeError], tuple[HTTPStatus, str
     errors.UnknownResult: (HTTPStatus.NOT_FOUND, "No such result"),
     errors.UnknownJob: (HTTPStatus.NOT_FOUND, "No such job"),
     errors.JobNotCancellable: (HTTPStatus.CONFLICT, "The job cannot be cancelled"),
+    workitems.InvalidWorkitem: (HTTPStatus.BAD_REQUEST, "Not a usable workitem"),
+    workitems.TransactionUidRefused: (HTTPStatus.BAD_REQUEST, "Not the owner of the workitem"),
+    workitems.WorkitemEnded: (HTTPStatus.BAD_REQUEST, "The workitem has ended"),
+    workitems.UnknownWorkitem: (HTTPStatus.NOT_FOUND, "No such workitem"),
+    workitems.WorkitemExists: (HTTPStatus.CONFLICT, "There is such a workitem"),
+    workitems.WorkitemConflict: (HTTPStatus.CONFLICT, "Not in this state of the workitem"),
+    workitems.WorkitemGone: (HTTPStatus.GONE, "The workitem has been deleted"),
+    workitems.NoSubscriptions: (HTTPStatus.NOT_IMPLEMENTED, "Nobody is notified"),
     errors.UnknownJudgement: (HTTPStatus.NOT_FOUND, "Nothing was judged under that id"),
     errors.FeedbackOff: (HTTPStatus.NOT_IMPLEMENTED, "Verdicts are not taken here"),
     errors.NotAcceptable: (HTTPStatus.NOT_ACCEPTABLE, "No acceptable format"),
@@ -174,14 +184,18 @@ def problem_type(error: errors.LungscopeError) -> ProblemType:
 
 
 def responses_for(
-    *statuses: int, without: tuple[type[errors.LungscopeError], ...] = (), moving: bool = False
+    *statuses: int,
+    without: tuple[type[errors.LungscopeError], ...] = (),
+    moving: bool = False,
+    worklist: bool = False,
 ) -> dict[int | str, dict[str, Any]]:
     """OpenAPI declarations of the error answers with these statuses, each with its possible codes.
 
     `without` are errors that the operation never gives; their subclasses are left out too. `moving` is said of what
-    moves versions.
+    moves versions, `worklist` of what handles workitems.
     """
     without = without if moving else (*without, *OF_VERSIONS)
+    without = without if worklist else (*without, workitems.WorkitemError)
     declared: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         given = [kind for error, kind in PROBLEMS.items() if not issubclass(error, without)]
@@ -223,6 +237,8 @@ def response_to(error: errors.LungscopeError, metrics: telemetry.Metrics) -> Res
     response = _respond(metrics, problem_type(error), **details_of(error))
     if isinstance(error, errors.TooManyRequests):
         response.headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, workitems.WorkitemError) and error.warning:
+        response.headers["Warning"] = f'{WARNING} "{error.warning}"'
     if isinstance(error, errors.NotAuthorised) and error.shown:
         response.headers["WWW-Authenticate"] = UNKNOWN_TOKEN
     return response

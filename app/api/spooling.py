@@ -11,12 +11,15 @@ from app.api.pulling import fetching_of
 from app.api.rules import Rules
 from app.delivery.inbox import Inbox
 from app.delivery.judging import SpoolWork
+from app.delivery.performing import Performing
+from app.delivery.procedure_steps import Station
 from app.delivery.pulling import PullWork
 from app.delivery.reconstructions import OnePerStudy
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.storage import RESULTS, SPOOL, readable_count
 from app.delivery.store import ResultStore
 from app.delivery.worker import Backoff, Delivery, DeliveryWork
+from app.delivery.worklist import Worklist
 from app.inference.series_lane import SeriesLane
 from app.judgement.judge import Judge
 from app.judgement.records import Records
@@ -68,7 +71,8 @@ def delivery_of(
     ]
     hashed = partial(pseudonym, load_key(folder))
     inbox = Inbox(spool, store, hashed, most_bytes=judging.most_bytes, keep_hours=judging.keep_hours)
-    return Delivery(spool, store, judging, delivering, hashed, _pull(folder, settings, inbox, metrics, records))
+    pull = _pull(folder, settings, inbox, metrics, records)
+    return Delivery(spool, store, judging, delivering, hashed, pull, *_worklist(folder, settings, inbox, records))
 
 
 def _pull(
@@ -79,6 +83,17 @@ def _pull(
         return None
     backoff = Backoff(settings.retry_seconds)
     return PullWork(inbox, fetch, folder / "fetching.lock", backoff, metrics, records.may_begin).step
+
+
+def _worklist(
+    folder: Path, settings: Settings, inbox: Inbox, records: Records
+) -> tuple[Callable[[], bool] | None, Worklist | None]:
+    """What performs workitems, and their list; None where there is no archive to fetch from."""
+    if settings.pull_url is None:
+        return None, None
+    station, keep_hours = Station(settings.station), settings.result_hours
+    performing = Performing(inbox, station, folder / "performing.lock", keep_hours, records.may_begin)
+    return performing.step, Worklist(inbox, station, keep_hours)
 
 
 def _judge_series(

@@ -57,6 +57,7 @@ KINDS: Final[dict[str, Kind]] = {
     "deliver": Kind(TRANSFERRED, "R"),
     "cancel": Kind(ACCESSED, "D"),
     "pull": Kind(QUERY, "E"),
+    "change_workitem": Kind(ACCESSED, "U"),
     "find_results": Kind(QUERY, "E"),
     "refuse": Kind(ACCESSED, "R"),
 }

@@ -25,6 +25,7 @@ Operation = Literal[
     "deliver",
     "cancel",
     "pull",
+    "change_workitem",
     "refuse",
 ]
 SERVICE: Final = "service"  # who acts when nobody asked: the service itself

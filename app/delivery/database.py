@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS judged (claim TEXT PRIMARY KEY, expires_at REAL NOT N
 COMMIT;
 """
 # Added since, and to a database from before: what became of each series (`app.delivery.series_states`), of objects
-# that need no longer be delivered, and jobs (`app.delivery.submissions`); `cases` has keyed hashes alone.
+# that need no longer be delivered, jobs (`app.delivery.submissions`) and workitems; `cases` has keyed hashes alone.
 LATER_TABLES: Final = """
 BEGIN;
 CREATE TABLE IF NOT EXISTS series (
@@ -72,6 +72,10 @@ CREATE TABLE IF NOT EXISTS pulls (
     submission TEXT PRIMARY KEY REFERENCES submissions ON DELETE CASCADE, study_uid TEXT NOT NULL,
     series_uids TEXT NOT NULL, attempts INTEGER NOT NULL, due_at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS submissions_by_series ON submitted_series (name);
+CREATE TABLE IF NOT EXISTS workitems (
+    uid TEXT PRIMARY KEY, state TEXT NOT NULL, turn INTEGER NOT NULL, transaction_uid TEXT NOT NULL, job TEXT NOT NULL,
+    attributes TEXT NOT NULL, revision INTEGER NOT NULL, created_at REAL NOT NULL, expires_at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS workitems_by_state ON workitems (state, turn, created_at);
 COMMIT;
 """
 COLUMNS: Final = """

@@ -1,4 +1,5 @@
-"""What every door needs of spool and results: whether there is room, and what is noted of the series that come."""
+"""What every door needs of spool and results: whether there is room, what is noted of the series that come, and where
+their jobs stand."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from app.delivery.series_states import KNOWN_S, Case, SeriesName
 from app.delivery.spool import WHOLE, Spool
 from app.delivery.storage import StorageWatch
 from app.delivery.store import ResultStore
-from app.delivery.submissions import Submission
+from app.delivery.submissions import CANCELLED, JobStatus, Submission
 from app.private_files import PRIVATE_FILE
 
 
@@ -59,6 +60,26 @@ class Inbox:
             series = self.spool.series / self.spool.name_of(series_uid)
             if series.is_dir():
                 (series / WHOLE).touch(PRIVATE_FILE)
+
+    def job(self, job: str) -> JobStatus | None:
+        """Where a job stands; None of one that never was, or is forgotten."""
+        places = self.spool.places()  # before its states: what leaves the spool meanwhile has one
+        submission = self.store.submission(job)
+        if submission is None:
+            return None
+        found = (self.store.status_of(name, places) for name in submission.series)
+        return JobStatus(submission, [each for each in found if each is not None])
+
+    def cancel(self, submission: Submission) -> bool:
+        """Delete the series of a job that nobody judges yet; whether it is cancelled now, or was before."""
+        if submission.state == CANCELLED:
+            return True
+        if submission.state == "received":
+            return self.store.withdraw_pull(submission.id)
+        if submission.state != "sent" or not self.spool.withdraw(submission.series, submission.id):
+            return False
+        self.store.withdrawn(submission)
+        return True
 
     def _case(self, series: SeriesName, accessions: Mapping[str, str]) -> Case:
         accession = accessions.get(series.series_uid, "")

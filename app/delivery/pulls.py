@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,12 +27,15 @@ class Pulls(Submissions):
 
     def ask(self, submission: Submission, pull: Pull, *, expires_at: float) -> None:
         """Note a job that waits for its series to be fetched."""
-        self.submit(submission, expires_at=expires_at)
         with self._transaction() as connection:
-            connection.execute(
-                "INSERT INTO pulls VALUES (?, ?, ?, 0, ?)",
-                (pull.job, pull.study_uid, json.dumps(pull.series_uids), submission.created_at),
-            )
+            self._ask(connection, submission, pull, expires_at)
+
+    def _ask(self, connection: sqlite3.Connection, submission: Submission, pull: Pull, expires_at: float) -> None:
+        self._submit(connection, submission, expires_at)
+        connection.execute(
+            "INSERT INTO pulls VALUES (?, ?, ?, 0, ?)",
+            (pull.job, pull.study_uid, json.dumps(pull.series_uids), submission.created_at),
+        )
 
     def pulls_waiting(self) -> int:
         """The number of jobs whose series are still to be fetched."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.delivery.clock_steps import ClockReading
-from app.delivery.pulls import Pulls
 from app.delivery.series_states import KNOWN_S, Settled
+from app.delivery.workitems import Workitems
 from app.errors import SpoolFull
 from app.reports.result import ObjectKind, ResultObject
 
@@ -43,8 +43,8 @@ class Owed:
     code: str = ""
 
 
-class ResultStore(Pulls):
-    """The database of results, of what became of each series, and of jobs."""
+class ResultStore(Workitems):
+    """The database of results, of what became of each series, of jobs and workitems."""
 
     def put(
         self,
@@ -179,6 +179,7 @@ class ResultStore(Pulls):
             for table in ("objects", "judged", "series", "known_series", "cases"):
                 connection.execute(f"DELETE FROM {table} WHERE expires_at <= ?", (now,))
             self._expire_submissions(connection, now)
+            self._expire_workitems(connection, now)
         return int(undelivered)
 
     def follow_clock(self, reading: ClockReading, *, now: float, keep_s: float) -> float:
@@ -195,7 +196,7 @@ class ResultStore(Pulls):
                 connection.execute("INSERT INTO clock VALUES (?, ?)", (reading.boot, reading.ahead_s))
             if step_s:
                 later = max(step_s, 0.0)
-                most_of = dict.fromkeys(("objects", "judged", "series", "submissions"), keep_s)
+                most_of = dict.fromkeys(("objects", "judged", "series", "submissions", "workitems"), keep_s)
                 most_of |= dict.fromkeys(("known_series", "cases"), KNOWN_S)
                 for table, most_s in most_of.items():
                     connection.execute(f"UPDATE {table} SET expires_at = min(expires_at + ?, ?)", (later, now + most_s))

@@ -56,14 +56,7 @@ class Submissions(SeriesStates):
     def submit(self, submission: Submission, *, expires_at: float) -> None:
         """Note a job; call it before its series are there to be judged."""
         with self._transaction() as connection:
-            connection.execute(
-                "INSERT INTO submissions VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    *(submission.id, submission.request_id, submission.state, submission.code),
-                    *(submission.created_at, expires_at),
-                ),
-            )
-            self._name_series(connection, submission.id, submission.series)
+            self._submit(connection, submission, expires_at)
 
     def submission(self, job: str) -> Submission | None:
         """The job with this id."""
@@ -95,6 +88,16 @@ class Submissions(SeriesStates):
                 "UPDATE series SET code = ? WHERE name = ? AND state = 'received'",
                 [(CANCELLED, name) for name in submission.series],
             )
+
+    def _submit(self, connection: sqlite3.Connection, submission: Submission, expires_at: float) -> None:
+        connection.execute(
+            "INSERT INTO submissions VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                *(submission.id, submission.request_id, submission.state, submission.code),
+                *(submission.created_at, expires_at),
+            ),
+        )
+        self._name_series(connection, submission.id, submission.series)
 
     @staticmethod
     def _name_series(connection: sqlite3.Connection, job: str, names: Sequence[str]) -> None:

@@ -18,8 +18,8 @@ from app.delivery.series_states import SeriesStatus
 from app.delivery.spool import Spool
 from app.delivery.storage import pause_s
 from app.delivery.store import Due, ResultStore
-from app.delivery.submissions import CANCELLED, JobStatus, Submission
 from app.delivery.turns import in_turn
+from app.delivery.worklist import Worklist
 from app.telemetry import Metrics
 
 POLL_S: Final = 1.0  # a series waits for seconds anyway
@@ -149,12 +149,19 @@ class Delivery(Inbox):
         delivering: Sequence[DeliveryWork],
         hashed: Callable[[str, str], str],
         pull: Callable[[], bool] | None = None,
+        perform: Callable[[], bool] | None = None,
+        worklist: Worklist | None = None,
     ) -> None:
         super().__init__(spool, store, hashed, most_bytes=judging.most_bytes, keep_hours=judging.keep_hours)
+        self.worklist = worklist  # None where nothing is fetched
         self._threads = [
             Repeating("judging", judging.step),
             *(Repeating(f"delivering to {each.destination.name}", each.step) for each in delivering),
-            *(Repeating("fetching", step) for step in (pull,) if step is not None),
+            *(
+                Repeating(name, step)
+                for name, step in (("fetching", pull), ("performing", perform))
+                if step is not None
+            ),
         ]
 
     def start(self) -> None:
@@ -166,30 +173,10 @@ class Delivery(Inbox):
         """Where each series of a study stands; none of a study that never came, or long ago."""
         return self.store.statuses(study_uid, self.spool.places())
 
-    def job(self, job: str) -> JobStatus | None:
-        """Where a job stands; None of one that never was, or is forgotten."""
-        places = self.spool.places()  # before its states: what leaves the spool meanwhile has one
-        submission = self.store.submission(job)
-        if submission is None:
-            return None
-        found = (self.store.status_of(name, places) for name in submission.series)
-        return JobStatus(submission, [each for each in found if each is not None])
-
     def answers_about(self, series: SeriesStatus) -> bytes | None:
         """The answers that stand about a series of a job; None while it waits to be judged, again or for the first
         time."""
         return None if series.state in ("waiting", "judging") else self.store.answers_about(series.name)
-
-    def cancel(self, submission: Submission) -> bool:
-        """Delete the series of a job that nobody judges yet; whether it is cancelled now, or was before."""
-        if submission.state == CANCELLED:
-            return True
-        if submission.state == "received":
-            return self.store.withdraw_pull(submission.id)
-        if submission.state != "sent" or not self.spool.withdraw(submission.series, submission.id):
-            return False
-        self.store.withdrawn(submission)
-        return True
 
     @contextmanager
     def stopping(self) -> Iterator[None]:

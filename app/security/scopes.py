@@ -28,6 +28,15 @@ RESULTS: Final = (
     *("/studies/{study}/series/{series}/instances/{instance}/" + part for part in ("metadata", "rendered")),
     *("/studies/{study}/series/{series}/instances/{instance}/frames/{frames}" + part for part in ("", "/rendered")),
 )
+WORKLIST: Final = {
+    "/workitems": ("GET", "POST"),
+    "/workitems/{workitem}": ("GET", "POST"),
+    "/workitems/{workitem}/state": ("PUT",),
+    "/workitems/{workitem}/cancelrequest": ("POST",),
+    "/workitems/{workitem}/subscribers/{aetitle}": ("POST", "DELETE"),
+    "/workitems/{workitem}/subscribers/{aetitle}/suspend": ("POST",),
+    "/subscribers/{aetitle}": ("GET",),
+}
 PAGES: Final = (
     *("/", "/docs", "/docs/", "/redoc", "/redoc/", "/redoc/logo-mini.svg", "/favicon.ico", "/openapi.json"),
     *("/docs/assets", "/docs/example-slice.dcm", "/docs/example-series.zip", "/viewer"),
@@ -65,6 +74,8 @@ OPERATIONS: Final[dict[tuple[str, str], Access]] = {
     ("POST", "/dicom-web/studies"): "dicomweb:write",
     ("POST", "/dicom-web/studies/{study}"): "dicomweb:write",
     **{("GET", f"/dicom-web{path}"): "dicomweb:read" for path in RESULTS},
+    # Who schedules a workitem has series fetched and judged, as by /v1/pull.
+    **{(method, f"/dicom-web{path}"): "jobs" for path, methods in WORKLIST.items() for method in methods},
     ("GET", "/metrics"): "metrics",
     # Asked by machines that hold no secret, and answered without a word about what was sent.
     ("GET", "/health"): "open",

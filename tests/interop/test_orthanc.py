@@ -29,6 +29,7 @@ from app.security.pseudonyms import load_key
 from benchmarks.serving.service import Service, eventually, free_port
 from phantoms.series import SLICES, slice_file
 from phantoms.slices import derived_uid
+from tests.api.dicomweb.ups_client import OUTPUT, PERFORMED, OverUrllib3, UpsClient, input_item, workitem
 from tests.conftest import REPOSITORY
 from tests.interop.conftest import Orthanc, require_orthanc
 
@@ -176,6 +177,19 @@ def elsewhere(name: str) -> dict[str, Any]:
     """The UIDs of a slice of another study."""
     keywords = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
     return {keyword: derived_uid(f"{name} {keyword}") for keyword in keywords}
+
+
+def test_a_workitem_is_performed_on_a_series_of_orthanc(pair: Pair) -> None:
+    for index in range(SLICES):
+        pair.orthanc.upload(slice_file(index))
+    client = UpsClient(OverUrllib3(pair.serve().url(""), Authorization=f"Bearer {TOKEN}"))
+    uid = derived_uid("workitem")
+    assert client.create(uid, workitem(input_item(derived_uid("study"), derived_uid("series")))).status_code == 201
+    eventually(lambda: client.state(uid) in ("COMPLETED", "CANCELED"))
+    told = client.workitem(uid)
+    assert client.state(uid) == "COMPLETED", told
+    (step,) = told[PERFORMED]["Value"]
+    assert step[OUTPUT]["Value"]
 
 
 def results_in(orthanc: Orthanc, study: str, last: str = SegmentationStorage) -> dict[str, str]:

@@ -51,12 +51,14 @@ class Query:
         """Read query parameters; those that are unknown, or name no attribute that is matched here, are ignored (PS3.18
         8.3.1). Raises InvalidParameter for a page that is no number, never naming its value."""
         given = list(parameters)
-        matches = {tag: value for name, value in given if name not in CONTROLS and (tag := _tag(name)) is not None}
+        matches = {tag: value for name, value in given if name not in CONTROLS and (tag := tag_named(name)) is not None}
         controls = {name: value for name, value in given if name in CONTROLS}
         fields = [field for name, value in given if name == "includefield" for field in value.split(",")]
-        include = None if "all" in fields else frozenset(tag for field in fields if (tag := _tag(field)) is not None)
+        include = (
+            None if "all" in fields else frozenset(tag for field in fields if (tag := tag_named(field)) is not None)
+        )
         return cls(
-            matches, include, _count(controls, "offset", 0), min(_count(controls, "limit", MAX_LIMIT), MAX_LIMIT)
+            matches, include, count_of(controls, "offset", 0), min(count_of(controls, "limit", MAX_LIMIT), MAX_LIMIT)
         )
 
 
@@ -76,15 +78,15 @@ def search(instances: Iterable[str], query: Query, level: Level, root: str) -> l
 def _matches(matches: Mapping[str, str], attributes: Attributes, group: Sequence[Attributes]) -> bool:
     for tag, wanted in matches.items():
         if tag == MODALITIES_IN_STUDY:
-            fits = any(_fits(_value(other, MODALITY), wanted, "CS") for other in group)
+            fits = any(value_fits(_value(other, MODALITY), wanted, "CS") for other in group)
         else:
-            fits = _fits(_value(attributes, tag), wanted, dictionary_VR(int(tag, 16)))
+            fits = value_fits(_value(attributes, tag), wanted, dictionary_VR(int(tag, 16)))
         if not fits:
             return False
     return True
 
 
-def _fits(value: str, wanted: str, vr: str) -> bool:
+def value_fits(value: str, wanted: str, vr: str) -> bool:
     """Whether a value matches: a single value, a list of UIDs, a range of dates or times, or wildcards (PS3.4 C.2.2.2).
 
     An empty query value matches all.
@@ -128,7 +130,7 @@ def _address(attributes: Attributes, level: Level, root: str) -> str:
     return "/".join([root, *parts])
 
 
-def _tag(name: str) -> str | None:
+def tag_named(name: str) -> str | None:
     """The tag of an attribute given by keyword or as eight hexadecimal digits; None for anything else, such as one
     inside a sequence."""
     tag = tag_for_keyword(name)
@@ -141,7 +143,7 @@ def _tag(name: str) -> str | None:
     return None if tag is None else f"{tag:08X}"
 
 
-def _count(controls: Mapping[str, str], name: str, default: int) -> int:
+def count_of(controls: Mapping[str, str], name: str, default: int) -> int:
     text = controls.get(name, str(default))
     if not text.isdecimal():
         raise InvalidParameter(found=f"a {name} that is no number", expected="0 or more", remedy="Correct it.")

@@ -82,7 +82,8 @@ router = APIRouter(prefix=PATH, tags=["jobs"], dependencies=[Depends(authorise)]
 async def pull(request: Request, services: ServicesDep, delivery: JobsDep) -> JSONResponse:
     """Note what is to be fetched."""
     media_ranges(request).require(JSON)
-    _require_source(services)
+    if services.settings.pull_url is None:
+        raise nothing_to_ask()
     services.records.require()
     await asyncio.to_thread(delivery.watch.require)
     wanted = _read(request.headers.get("content-type", JSON), await body_of(request, services.report_limit))
@@ -97,13 +98,13 @@ async def pull(request: Request, services: ServicesDep, delivery: JobsDep) -> JS
     return JSONResponse(content, HTTPStatus.ACCEPTED, headers={"Location": location_of(request, job)})
 
 
-def _require_source(services: Services) -> None:
-    if services.settings.pull_url is None:
-        raise PullOff(
-            found="a service without an archive to fetch from",
-            expected="LUNGSCOPE_PULL_URL",
-            remedy="Ask the operator of this service, or send the files to /v1/studies?async=true.",
-        )
+def nothing_to_ask() -> PullOff:
+    """The error where no archive is set."""
+    return PullOff(
+        found="a service without an archive to fetch from",
+        expected="LUNGSCOPE_PULL_URL",
+        remedy="Ask the operator of this service, or send the files to /v1/studies?async=true.",
+    )
 
 
 def _read(content_type: str, body: bytes | memoryview) -> PullIn:
