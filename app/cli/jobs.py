@@ -28,7 +28,8 @@ from app.settings import Settings
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Do what is asked; returns OK, or SOME_FAILED where an ID is unknown or nothing is found. Raises SettingsError."""
-    folder = service_folder(options.folder or settings.spool_dir, RESULTS, "LUNGSCOPE_SPOOL_DIR", "jobs")
+    lies = RESULTS if settings.database is None else SPOOL
+    folder = service_folder(options.folder or settings.spool_dir, lies, "LUNGSCOPE_SPOOL_DIR", "jobs")
     quiet_decoders()
     with usable_database(folder / RESULTS):
         jobs = _jobs(folder, settings)
@@ -38,7 +39,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _jobs(folder: Path, settings: Settings) -> Jobs:
-    spool, store = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits)), ResultStore(folder / RESULTS)
+    spool = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits))
+    store = ResultStore(folder / RESULTS, settings.database)
     return Jobs(spool, store, _series_uid_in, settings.result_hours * HOUR_S)
 
 

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.delivery.storage import ServerFault
 from app.errors import SettingsError
 
 
-def service_folder(folder: Path | None, database: str, setting: str, command: str) -> Path:
-    """The folder, of `--folder` or of a setting; raises SettingsError where it has no such database, or is another
-    user's."""
-    if folder is None or not (folder / database).is_file():
+def service_folder(folder: Path | None, lies: str, setting: str, command: str) -> Path:
+    """The folder, of `--folder` or of a setting; raises SettingsError where that does not lie in it which a service
+    keeps there, or where it is another user's."""
+    if folder is None or not (folder / lies).exists():
         raise SettingsError(
-            found=f"no folder with {database}",
+            found=f"no folder with {lies}",
             expected="one in which a service keeps it",
             remedy=f"Give --folder, or set {setting} as for the service.",
         )
@@ -32,12 +33,13 @@ def service_folder(folder: Path | None, database: str, setting: str, command: st
 
 @contextmanager
 def usable_database(path: Path) -> Iterator[None]:
-    """Turn an error of SQLite into SettingsError."""
+    """Turn an error of the database into SettingsError."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ServerFault) as error:
+        where = "LUNGSCOPE_DATABASE_URL" if isinstance(error, ServerFault) else path
         raise SettingsError(
-            found=f"{path}, which cannot be used now: {error}",
+            found=f"{where}, which cannot be used now: {error}",
             expected="the database of a service",
             remedy="Try again; the service's log says more.",
         ) from None

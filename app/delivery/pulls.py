@@ -59,7 +59,8 @@ class Pulls(Submissions):
         """Set the time of the next attempt, and note why the last failed; one that is `forgiven` does not count."""
         with self._transaction() as connection:
             connection.execute(
-                "UPDATE pulls SET due_at = ?, attempts = attempts - ? WHERE submission = ?", (due_at, forgiven, job)
+                "UPDATE pulls SET due_at = ?, attempts = attempts - ? WHERE submission = ?",
+                (due_at, int(forgiven), job),
             )
             connection.execute("UPDATE submissions SET code = ? WHERE id = ? AND state = 'received'", (code, job))
 

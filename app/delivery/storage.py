@@ -34,14 +34,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What lies on a disk, the setting that names its folder, and what is lost with a database that is set aside."""
+    """What is kept, the setting that says where, what is lost with a database that is set aside, and the place."""
 
     name: str
     setting: str
     lost: str
+    place: str = "disk"
 
 
 SPOOL_AND_RESULTS: Final = Stored("spool and results", "LUNGSCOPE_SPOOL_DIR", "what was not delivered yet")
+
+
+class ServerFault(OSError):
+    """A database server cannot be reached, or refuses; `passing` where that may pass by itself. Its words name no host,
+    user or patient."""
+
+    def __init__(self, number: int, words: str, *, passing: bool) -> None:
+        super().__init__(number, words)
+        self.passing = passing
 
 
 def pause_s(failures: int, first_s: float = FIRST_PAUSE_S, max_s: float = MAX_PAUSE_S) -> float:
@@ -167,7 +177,7 @@ class StorageWatch:
     def _refusal(self) -> StorageFull | StorageUnavailable:
         kind = StorageFull if self._full else StorageUnavailable
         return kind(
-            found=f"a disk for {self._of.name} that cannot be used: {self.trouble}",
+            found=f"a {self._of.place} for {self._of.name} that cannot be used: {self.trouble}",
             expected="one that can be written",
             remedy=f"Try again later, nothing of this was stored; the operator has to look after {self._of.setting}.",
         )

@@ -63,9 +63,11 @@ class Watch:
         digest: Callable[[], str],
         metrics: WatchMetrics,
         clock: Callable[[], float] = time.time,
+        database: str | None = None,
     ) -> None:
-        """Raises SettingsError for a folder whose database or key cannot be used."""
-        self.ledger = Ledger(folder / FEEDBACK)
+        """The database is in the folder, or at an address. Raises SettingsError for one, or a key, that cannot be
+        used."""
+        self.ledger = Ledger(folder / FEEDBACK, database)
         self.options = options
         self._digest, self._metrics, self._clock = digest, metrics, clock
         key = load_key(folder)
