@@ -22,8 +22,8 @@ from app.watch.ledger import FEEDBACK, Ledger
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Do what is asked; returns OK. Raises SettingsError for a folder that is not a service's, or not to be used."""
-    lies = FEEDBACK if settings.database is None else KEY_FILE
-    folder = service_folder(options.folder or settings.feedback_dir, lies, "LUNGSCOPE_FEEDBACK_DIR", "feedback")
+    kept = FEEDBACK if settings.database is None else KEY_FILE
+    folder = service_folder(options.folder or settings.feedback_dir, kept, "LUNGSCOPE_FEEDBACK_DIR", "feedback")
     with usable_database(folder / FEEDBACK):
         ledger = Ledger(folder / FEEDBACK, settings.database)
         if options.action == "reference":

@@ -28,8 +28,8 @@ from app.settings import Settings
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Do what is asked; returns OK, or SOME_FAILED where an ID is unknown or nothing is found. Raises SettingsError."""
-    lies = RESULTS if settings.database is None else SPOOL
-    folder = service_folder(options.folder or settings.spool_dir, lies, "LUNGSCOPE_SPOOL_DIR", "jobs")
+    kept = RESULTS if settings.database is None else SPOOL
+    folder = service_folder(options.folder or settings.spool_dir, kept, "LUNGSCOPE_SPOOL_DIR", "jobs")
     quiet_decoders()
     with usable_database(folder / RESULTS):
         jobs = _jobs(folder, settings)

@@ -12,12 +12,12 @@ from app.delivery.storage import ServerFault
 from app.errors import SettingsError
 
 
-def service_folder(folder: Path | None, lies: str, setting: str, command: str) -> Path:
-    """The folder, of `--folder` or of a setting; raises SettingsError where that does not lie in it which a service
-    keeps there, or where it is another user's."""
-    if folder is None or not (folder / lies).exists():
+def service_folder(folder: Path | None, kept: str, setting: str, command: str) -> Path:
+    """The folder, of `--folder` or of a setting; raises SettingsError where what a service keeps there is not in it,
+    or it is another user's."""
+    if folder is None or not (folder / kept).exists():
         raise SettingsError(
-            found=f"no folder with {lies}",
+            found=f"no folder with {kept}",
             expected="one in which a service keeps it",
             remedy=f"Give --folder, or set {setting} as for the service.",
         )

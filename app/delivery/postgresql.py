@@ -120,7 +120,7 @@ class PostgresSchema:
     def rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """What a query finds."""
         with self._places, self._connection() as connection:
-            return connection.execute(_with_places(query), values).fetchall()
+            return connection.execute(_with_places(query), values, binary=True).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[Statements]:

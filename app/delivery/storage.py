@@ -104,10 +104,9 @@ class StorageWatch:
     def look(self) -> str | None:
         """The present trouble; None when the disk can be written."""
         with self._lock:
-            now = self._clock()
-            if now - self._looked_at >= LOOK_S:
-                self._looked_at = now
+            if self._clock() - self._looked_at >= LOOK_S:
                 self._say(*self._found())
+                self._looked_at = self._clock()  # a server that does not answer takes seconds to look at
             return self.trouble
 
     def may_work(self) -> bool:

@@ -41,7 +41,7 @@ def study(number: int) -> str:
 def body_of(number: int) -> tuple[bytes, dict[str, str]]:
     """A series of one nodule, and the headers to send it with."""
     uid = study(number)
-    uids = {"StudyInstanceUID": uid, "SeriesInstanceUID": f"{uid}.1"}
+    uids: dict[str, Any] = {"StudyInstanceUID": uid, "SeriesInstanceUID": f"{uid}.1"}
     files = [slice_file(index, SOPInstanceUID=f"{uid}.1.{index}", **uids) for index in range(SLICES)]
     body = related(files)
     return body.written(), {"Content-Type": body.content_type(), "Accept": "application/dicom+json"}
