@@ -258,7 +258,7 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str | None:
         """The address of the database server, with its password; None for files."""
-        return None if self.database_url is None else self.database_url.get_secret_value()
+        return self.database_url.get_secret_value() if self.database_url else None
 
     @property
     def spool_limits(self) -> tuple[int, float, float, float, float]:

@@ -55,6 +55,7 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 # were broken off or may only read, resources, what is not in the state for it, operators, the system.
 PASSING: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 OF_CONTENT: Final = (psycopg.DataError, psycopg.IntegrityError)  # what was to be written is at fault
+OF_CONNECTION: Final = (psycopg.OperationalError, psycopg.InterfaceError)
 DISK_FULL: Final = "53100"
 # Words of the tables, the longest first.
 TYPES: Final = {
@@ -164,12 +165,12 @@ class PostgresSchema:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Raise ServerFault for an error that what was to be written has not caused."""
+        """Raise ServerFault for an error that neither what was to be written nor the statement has caused."""
         try:
             yield
-        except OF_CONTENT:
-            raise
         except psycopg.Error as error:
+            if isinstance(error, OF_CONTENT) or (error.sqlstate is None and not isinstance(error, OF_CONNECTION)):
+                raise
             if isinstance(error, psycopg.ProgrammingError):  # a table is missing
                 self._begun = False  # the next use looks at all of them
             if error.sqlstate is None and not self._silent:

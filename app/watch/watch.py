@@ -135,7 +135,7 @@ class Watch:
         return heard
 
     def performance(self) -> Performance:
-        """How the answers of the bundle that judges agree with the verdicts on them; raises OSError and sqlite3.Error."""
+        """How the answers of the bundle that judges agree with verdicts on them; raises OSError and sqlite3.Error."""
         if self._performance is None or self._clock() - self._performance[0] > FRESH_S:
             cases, judged = self.cases(), self.ledger.judged(self._digest())
             found = Performance(
