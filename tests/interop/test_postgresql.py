@@ -18,7 +18,11 @@ import pytest
 from pydicom.uid import Comprehensive3DSRStorage
 from starlette.testclient import TestClient
 
+from app.cli import CANNOT_START, OK, main
+from app.delivery.storage import RESULTS
+from app.delivery.store import ResultStore
 from app.main import create_app
+from app.reports.result import ResultObject
 from app.settings import Settings
 from benchmarks.fuzz.bodies import related
 from benchmarks.serving.receiver import Receiver, receiving
@@ -112,6 +116,9 @@ def test_every_series_has_one_report_whichever_instance_is_killed(tmp_path: Path
     killed_at = chance.sample(range(SERIES), KILLS)
     with receiving(Receiver()) as pacs, instances(tmp_path, postgresql.url, pacs.url) as both:
         for number in range(SERIES):
+            if number == SERIES // 2:
+                with stopped(postgresql):
+                    pass
             to = chance.choice(eventually(lambda: [each for each in both if each.is_ready()]))
             (other,) = (each for each in both if each is not to)
             killer = threading.Timer(chance.random() / 2, other.kill if number in killed_at else lambda: None)
@@ -186,6 +193,25 @@ def test_a_start_without_the_server_waits_for_it(tmp_path: Path, postgresql: Clu
     wait_until_ready(client)
     assert client.get(STUDIES).status_code == 200
     client.__exit__()
+
+
+def test_commands_work_beside_it(
+    tmp_path: Path, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    postgresql.empty()
+    result = ResultObject("2.25.1", "dicom", "2.25.2", "2.25.3", "{}", b"object")
+    store = ResultStore(tmp_path / RESULTS, postgresql.url)
+    store.put("claim", [result], {"dicom": ["pacs"]}, now=0, expires_at=4e9)
+    monkeypatch.setenv("LUNGSCOPE_SPOOL_DIR", str(tmp_path))
+    monkeypatch.setenv("LUNGSCOPE_DATABASE_URL", postgresql.url)
+    assert main(["jobs", "list"]) == CANNOT_START
+    assert "no folder with spool" in capsys.readouterr().err
+    (tmp_path / "spool").mkdir()
+    assert main(["jobs", "drop", "pacs:2.25.1"]) == OK
+    assert store.waiting("pacs") == 0
+    with stopped(postgresql):
+        assert main(["jobs", "list"]) == CANNOT_START
+    assert "LUNGSCOPE_DATABASE_URL, which cannot be used now" in capsys.readouterr().err
 
 
 def test_verdicts_of_one_instance_are_known_to_another(tmp_path: Path, postgresql: Cluster) -> None:
