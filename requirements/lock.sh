@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles the locks from pyproject.toml and build.in; `--check` says whether that would change them.
+# Compiles the locks from pyproject.toml, build.in and postgresql.in; `--check` says whether that would change them.
 # What is pinned stays while it fits: a new release of a dependency changes nothing until `--upgrade`.
 # usage: [UV=path/to/uv] lock.sh [--check | any option of `uv pip compile`]
 set -eu
@@ -15,15 +15,22 @@ compile() { # compile NAME EXTRA... -- [OPTION...]
         shift
     done
     shift
-    # shellcheck disable=SC2086  # $extras is words
+    compile_from "$name" "pyproject.toml requirements/build.in $extras" "$@"
+}
+
+compile_from() { # compile_from NAME SOURCES [OPTION...]
+    name=$1 sources=$2
+    shift 2
+    # shellcheck disable=SC2086  # $sources is words
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header \
-        pyproject.toml requirements/build.in $extras --output-file "requirements/$name.lock" "$@"
+        $sources --output-file "requirements/$name.lock" "$@"
 }
 
 compile_all() {
     compile dev dev -- "$@" &&
         compile full openvino dimse doors train -- --constraints requirements/dev.lock "$@" &&
-        compile serve openvino dimse doors -- --constraints requirements/dev.lock "$@"
+        compile serve openvino dimse doors -- --constraints requirements/dev.lock "$@" &&
+        compile_from postgresql requirements/postgresql.in --constraints requirements/dev.lock "$@"
 }
 
 if [ "${1:-}" != --check ]; then

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from app.delivery import database
 from benchmarks.serving.service import Service
 from tests.clock import Clock
+from tests.postgresql import BINARIES, Cluster, running_cluster
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # A template of cells takes half a second to start, and most tests make a service of their own. Those about cells, and
@@ -27,6 +30,28 @@ def shared_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return DATA
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL server. Its tests are `interop`, and skip where there is none, unless LUNGSCOPE_REQUIRE_INTEROP."""
+    from tests.reports.conftest import absent
+
+    if not BINARIES or find_spec("psycopg") is None:
+        absent("PostgreSQL, or its driver psycopg, not found: make interop-packages")
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.interop)])
+def each_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Databases without an address are files, or else on a server."""
+    if request.param == "postgresql":
+        from app.delivery.postgresql import PostgresSchema
+
+        cluster: Cluster = request.getfixturevalue("postgresql")
+        cluster.empty()
+        monkeypatch.setattr(database, "SqliteFile", lambda _, schema: PostgresSchema(cluster.url, schema))
 
 
 @pytest.fixture

@@ -109,6 +109,7 @@ CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "onnxruntime": ("app.inference.backends.onnx", "benchmarks"),
     "highdicom": ("app.reports",),
     "pynetdicom": ("app.dimse",),
+    "psycopg": ("app.delivery.postgresql",),
     "fhir": ("app.reports",),
     "reportlab": ("app.reports",),
     "pyarrow": ("app.batch.tables", "benchmarks"),

@@ -9,12 +9,16 @@ import pytest
 from app.errors import SettingsError
 from app.settings import Settings
 
-SECRETS = ("API_TOKEN", "PACS_TOKEN", "PACS_PASSWORD", "FHIR_TOKEN", "FHIR_PASSWORD", "PULL_TOKEN", "PULL_PASSWORD")
+SECRETS = (
+    *("API_TOKEN", "PACS_TOKEN", "PACS_PASSWORD", "FHIR_TOKEN", "FHIR_PASSWORD", "PULL_TOKEN", "PULL_PASSWORD"),
+    "DATABASE_URL",
+)
 
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_every_secret_may_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     (tmp_path / "secret").write_text("  a secret of some length\n")
+    monkeypatch.setenv("LUNGSCOPE_SPOOL_DIR", str(tmp_path))
     monkeypatch.setenv(f"LUNGSCOPE_{name}_FILE", str(tmp_path / "secret"))
     secret = getattr(Settings.load(), name.lower())
     assert secret.get_secret_value() == "  a secret of some length"
@@ -64,6 +68,7 @@ def test_a_short_secret_from_a_file_is_refused_too(tmp_path: Path, monkeypatch: 
         ({"MAX_PICTURES": "0"}, "LUNGSCOPE_MAX_PICTURES"),
         ({"FHIR_PATIENT_SYSTEM": "our hospital"}, "LUNGSCOPE_FHIR_PATIENT_SYSTEM"),
         ({"CALLER_BURST": "0"}, "LUNGSCOPE_CALLER_BURST"),
+        ({"DATABASE_URL": "postgresql://host/database"}, "LUNGSCOPE_DATABASE_URL"),
     ],
     ids=str,
 )

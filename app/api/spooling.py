@@ -40,7 +40,7 @@ def delivery_of(
     routes = routes_of(settings, rules)
     state_folder(folder)
     spool = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits), metrics.quarantined.inc)
-    store = ResultStore(folder / RESULTS)
+    store = ResultStore(folder / RESULTS, settings.database)
     _watch(spool, store, routes, metrics)
     judge_series = _judge_series(judge, routes, rules, settings, records)
     judging = SpoolWork(

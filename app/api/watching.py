@@ -26,7 +26,7 @@ def watch_of(settings: Settings, registry: ModelRegistry, metrics: Metrics) -> W
     state_folder(folder, "LUNGSCOPE_FEEDBACK_DIR")
     options = WatchOptions(settings.feedback_days, settings.feedback_findings, settings.on_drift)
     own = WatchMetrics(metrics.registry)
-    watch = Watch(folder, options, lambda: registry.bundle.digest, own)
+    watch = Watch(folder, options, lambda: registry.bundle.digest, own, database=settings.database)
     for of, whole in WHOLES.items():
         for verdict in VERDICTS:
             count = partial(_verdicts, watch, whole, verdict)

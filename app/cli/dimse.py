@@ -104,7 +104,8 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 
 def _inbox(folder: Path, settings: Settings, metrics: DimseMetrics) -> Inbox:
     state_folder(folder)
-    spool, store = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits)), ResultStore(folder / RESULTS)
+    spool = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits))
+    store = ResultStore(folder / RESULTS, settings.database)
     metrics.storage_writable.set(store.watch.trouble is None)
     store.watch.on_change = metrics.storage_writable.set
     store.watch.mend = spool.make_places

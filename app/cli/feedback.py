@@ -14,6 +14,7 @@ from pathlib import Path
 from app.cli.exits import OK
 from app.cli.service_folders import service_folder, usable_database
 from app.inference.bundle import MANIFEST_FILE
+from app.security.pseudonyms import KEY_FILE
 from app.settings import Settings
 from app.watch.export import COLUMNS, DAY_S, Row, rows_of
 from app.watch.ledger import FEEDBACK, Ledger
@@ -21,9 +22,10 @@ from app.watch.ledger import FEEDBACK, Ledger
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Do what is asked; returns OK. Raises SettingsError for a folder that is not a service's, or not to be used."""
-    folder = service_folder(options.folder or settings.feedback_dir, FEEDBACK, "LUNGSCOPE_FEEDBACK_DIR", "feedback")
+    kept = FEEDBACK if settings.database is None else KEY_FILE
+    folder = service_folder(options.folder or settings.feedback_dir, kept, "LUNGSCOPE_FEEDBACK_DIR", "feedback")
     with usable_database(folder / FEEDBACK):
-        ledger = Ledger(folder / FEEDBACK)
+        ledger = Ledger(folder / FEEDBACK, settings.database)
         if options.action == "reference":
             ledger.begin_reference(day=int(time.time() // DAY_S))
             print("lungscope: a new reference begins with today", file=sys.stderr)

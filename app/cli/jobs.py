@@ -29,10 +29,12 @@ from app.settings import Settings
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Do what is asked; returns OK, or SOME_FAILED where an ID is unknown or nothing is found. Raises SettingsError."""
-    folder = service_folder(options.folder or settings.spool_dir, RESULTS, "LUNGSCOPE_SPOOL_DIR", "jobs")
+    kept = RESULTS if settings.database is None else SPOOL
+    folder = service_folder(options.folder or settings.spool_dir, kept, "LUNGSCOPE_SPOOL_DIR", "jobs")
     quiet_decoders()
     with usable_database(folder / RESULTS):
-        spool, store = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits)), ResultStore(folder / RESULTS)
+        spool = Spool(folder / SPOOL, SpoolLimits(*settings.spool_limits))
+        store = ResultStore(folder / RESULTS, settings.database)
         if options.action == "reconcile":
             return reconcile(folder, spool, store, options, settings, _print)
         jobs = Jobs(spool, store, _series_uid_in, settings.result_hours * HOUR_S)

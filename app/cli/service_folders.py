@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.delivery.storage import ServerFault
 from app.errors import SettingsError
 from app.security.pseudonyms import KEY_FILE, load_key
 
 
-def service_folder(folder: Path | None, database: str, setting: str, command: str) -> Path:
-    """The folder, of `--folder` or of a setting; raises SettingsError where it has no such database, or is another
-    user's."""
-    if folder is None or not (folder / database).is_file():
+def service_folder(folder: Path | None, kept: str, setting: str, command: str) -> Path:
+    """The folder, of `--folder` or of a setting; raises SettingsError where what a service keeps there is not in it,
+    or it is another user's."""
+    if folder is None or not (folder / kept).exists():
         raise SettingsError(
-            found=f"no folder with {database}",
+            found=f"no folder with {kept}",
             expected="one in which a service keeps it",
             remedy=f"Give --folder, or set {setting} as for the service.",
         )
@@ -44,12 +45,13 @@ def key_in(folder: Path) -> bytes:
 
 @contextmanager
 def usable_database(path: Path) -> Iterator[None]:
-    """Turn an error of SQLite into SettingsError."""
+    """Turn an error of the database into SettingsError."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ServerFault) as error:
+        where = "LUNGSCOPE_DATABASE_URL" if isinstance(error, ServerFault) else path
         raise SettingsError(
-            found=f"{path}, which cannot be used now: {error}",
+            found=f"{where}, which cannot be used now: {error}",
             expected="the database of a service",
             remedy="Try again; the service's log says more.",
         ) from None

@@ -1,260 +1,135 @@
-"""An SQLite database that all workers share: opened, begun, and set aside when it is damaged or another program's."""
+"""A database that all workers share: in a file of the service's folder, or on a PostgreSQL server."""
 
 from __future__ import annotations
 
-import logging
-import os
 import sqlite3
-import stat
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Protocol
 
-from app.delivery.quarantine import delete
-from app.delivery.storage import SPOOL_AND_RESULTS, StorageWatch, Stored, result_code
+from app.delivery.sqlite import SqliteFile
+from app.delivery.storage import StorageWatch
+from app.delivery.tables import RESULT_TABLES, Schema
 from app.errors import SettingsError
-from app.locks import held
-from app.private_files import PRIVATE_FILE
-
-BUSY_TIMEOUT_S: Final = 30.0  # another process writes some megabytes meanwhile
-FOREIGN_TIMEOUT_S: Final = 5.0  # whoever is not of this service may hold it for good
-# Result codes of SQLite (sqlite.org/rescode.html): what passes by itself, and what does not.
-PASSING: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
-DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-BESIDE: Final = ("", "-wal", "-shm", "-journal")  # files of one database, by the ends of their names
-DAMAGED_MARK: Final = ".damaged-"
-# The tables of a database of ours since the first version: without them it is another program's.
-FIRST_TABLES: Final = """
-BEGIN;
-CREATE TABLE IF NOT EXISTS objects (
-    uid TEXT PRIMARY KEY, kind TEXT NOT NULL, study_uid TEXT NOT NULL, series_uid TEXT NOT NULL,
-    attributes TEXT NOT NULL, content BLOB NOT NULL, expires_at REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS objects_by_study ON objects (study_uid, series_uid);
-CREATE TABLE IF NOT EXISTS deliveries (
-    destination TEXT NOT NULL, uid TEXT NOT NULL REFERENCES objects ON DELETE CASCADE,
-    attempts INTEGER NOT NULL DEFAULT 0, due_at REAL NOT NULL, PRIMARY KEY (destination, uid));
-CREATE TABLE IF NOT EXISTS judged (claim TEXT PRIMARY KEY, expires_at REAL NOT NULL);
-COMMIT;
-"""
-# Added since, and to a database from before: what became of each series (`app.delivery.series_states`), of objects
-# that need no longer be delivered, jobs (`app.delivery.submissions`) and workitems; `cases` has keyed hashes alone.
-LATER_TABLES: Final = """
-BEGIN;
-CREATE TABLE IF NOT EXISTS series (
-    name TEXT PRIMARY KEY, study_uid TEXT NOT NULL, series_uid TEXT NOT NULL, state TEXT NOT NULL, code TEXT NOT NULL,
-    objects TEXT NOT NULL, owed INTEGER NOT NULL, unwritten TEXT NOT NULL, changed_at REAL NOT NULL,
-    expires_at REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS series_by_study ON series (study_uid);
-CREATE TABLE IF NOT EXISTS known_series (
-    name TEXT PRIMARY KEY, instances TEXT NOT NULL, report TEXT NOT NULL, expires_at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS delivered (uid TEXT PRIMARY KEY REFERENCES objects ON DELETE CASCADE);
-CREATE TABLE IF NOT EXISTS refused (
-    destination TEXT NOT NULL, uid TEXT NOT NULL REFERENCES objects ON DELETE CASCADE, PRIMARY KEY (destination, uid));
-CREATE TABLE IF NOT EXISTS refusals (
-    destination TEXT NOT NULL, uid TEXT NOT NULL REFERENCES objects ON DELETE CASCADE, code TEXT NOT NULL,
-    PRIMARY KEY (destination, uid));
-CREATE TABLE IF NOT EXISTS cases (
-    name TEXT PRIMARY KEY, study TEXT NOT NULL, accession TEXT NOT NULL, expires_at REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS cases_by_study ON cases (study);
-CREATE INDEX IF NOT EXISTS cases_by_accession ON cases (accession);
-CREATE TABLE IF NOT EXISTS submissions (
-    id TEXT PRIMARY KEY, request_id TEXT NOT NULL, state TEXT NOT NULL, code TEXT NOT NULL, created_at REAL NOT NULL,
-    expires_at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS submitted_series (
-    submission TEXT NOT NULL REFERENCES submissions ON DELETE CASCADE, name TEXT NOT NULL,
-    PRIMARY KEY (submission, name));
-CREATE TABLE IF NOT EXISTS pulls (
-    submission TEXT PRIMARY KEY REFERENCES submissions ON DELETE CASCADE, study_uid TEXT NOT NULL,
-    series_uids TEXT NOT NULL, attempts INTEGER NOT NULL, due_at REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS submissions_by_series ON submitted_series (name);
-CREATE TABLE IF NOT EXISTS workitems (
-    uid TEXT PRIMARY KEY, state TEXT NOT NULL, turn INTEGER NOT NULL, transaction_uid TEXT NOT NULL, job TEXT NOT NULL,
-    attributes TEXT NOT NULL, revision INTEGER NOT NULL, created_at REAL NOT NULL, expires_at REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS workitems_by_state ON workitems (state, turn, created_at);
-COMMIT;
-"""
-COLUMNS: Final = """
-SELECT tables.name, columns.name, columns.type, columns.pk
-FROM sqlite_schema AS tables JOIN pragma_table_info(tables.name) AS columns
-WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite_%'
-"""
-logger = logging.getLogger(__name__)
 
 
-class _OtherSchema(sqlite3.DatabaseError):
-    """The database has tables of another program."""
+class Found(Protocol):
+    """What a statement has found, or changed."""
+
+    @property
+    def rowcount(self) -> int:
+        """The number of lines that it changed."""
+        ...
+
+    def fetchone(self) -> Any:
+        """The next line; None where there is none."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """All lines that are left."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """The tables of a database: those of its `first` version, by which it is told from another program's, and `later`
-    ones, which may be added to a database from before. `of` names what it holds, for logs and errors."""
+class Transaction(Protocol):
+    """Takes statements with `?` for each value; all of them happen or none."""
 
-    first: str
-    later: str
-    of: Stored
+    def execute(self, query: str, values: Sequence[Any] = ..., /) -> Found:
+        """Do one statement."""
+        ...
+
+    def executemany(self, query: str, values: Iterable[Sequence[Any]], /) -> Any:
+        """Do a statement with each of these."""
+        ...
 
 
-RESULT_TABLES: Final = Schema(FIRST_TABLES, LATER_TABLES, SPOOL_AND_RESULTS)
+class Engine(Protocol):
+    """What keeps a database. Each use raises OSError or sqlite3.Error where it cannot be reached, read or written."""
+
+    @property
+    def size(self) -> str:
+        """The query for the bytes that it takes."""
+        ...
+
+    def open(self) -> None:
+        """Open or begin it. Raises SettingsError for a lasting fault; after another one each use tries again."""
+        ...
+
+    def probe(self) -> None:
+        """Raise the error that a write would raise."""
+        ...
+
+    def rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """What a query finds."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """A transaction, the only one at work; an error in the block undoes it."""
+        ...
+
+    def turn(self, name: str) -> AbstractContextManager[bool]:
+        """Whether nobody else who uses the database has the turn of this name, which then is ours within the block."""
+        ...
+
+    def forget_damaged(self, before: float) -> None:
+        """Delete what was set aside before the given time."""
+        ...
 
 
 class Database:
-    """A database in one file, shared by all workers. Its folder must be private, because it holds patient data.
+    """A database in a file, or with `url` on a PostgreSQL server; `watch` knows whether it can be written.
 
-    A damaged or foreign database is renamed, with the time in its name, and a new one begun, at the start and whenever
-    the damage shows; the log says where. `watch` knows whether the database can be written.
+    The file's folder is used in both cases: the watch looks at its disk, and locks lie in it.
     """
 
-    schema = RESULT_TABLES
+    schema: Schema = RESULT_TABLES
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, url: str | None = None) -> None:
         """Open the database. Raises SettingsError for a lasting fault; after one that may pass, each use tries
         again."""
-        self._path = path
-        self._inode: int | None = None
-        self.watch = StorageWatch(path.parent, self.probe, of=self.schema.of)
+        self._engine = SqliteFile(path, self.schema) if url is None else _on_server(url, self.schema)
+        of = self.schema.of
+        if url is not None:
+            of = replace(of, place="disk or a PostgreSQL server", setting=f"{of.setting} and LUNGSCOPE_DATABASE_URL")
+        self.watch = StorageWatch(path.parent, self._engine.probe, of=of)
         try:
-            self._open_or_begin(None)
+            self._engine.open()
         except (OSError, sqlite3.Error) as error:
-            if result_code(error) not in PASSING:
-                raise SettingsError(
-                    found=f"{path}, which cannot be used: {error}",
-                    expected=f"a database of {self.schema.of.name} that this user may read and write, or none yet",
-                    remedy="Correct its owner and mode, or move it away.",
-                ) from None
             self.watch.failed(error)
 
     def probe(self) -> None:
         """Raise the error that a write would raise."""
-        with closing(self._connect(FOREIGN_TIMEOUT_S)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.rollback()
+        self._engine.probe()
+
+    def turn(self, name: str) -> AbstractContextManager[bool]:
+        """Whether no other process has the turn of this name, which then is ours within the block. Where a file is the
+        database it always is: hold a lock on a file as well."""
+        return self._engine.turn(name)
 
     def forget_damaged(self, before: float) -> None:
         """Delete damaged databases that were renamed before the given time."""
-        for path in self._path.parent.glob(f"{self._path.name}*{DAMAGED_MARK}*"):
-            with suppress(FileNotFoundError):
-                if path.lstat().st_ctime < before:
-                    delete(path)
+        self._engine.forget_damaged(before)
+
+    def size(self) -> int:
+        """The bytes of the database; on a server those of the results in it."""
+        ((size,),) = self._rows(self._engine.size)
+        return int(size)
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        # In WAL mode our own writers keep no reader waiting.
-        with self._renewing(), closing(self._connect(FOREIGN_TIMEOUT_S)) as connection:
-            return connection.execute(query, values).fetchall()
+        return self._engine.rows(query, values)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._renewing(), closing(self._connect()) as connection, connection:
-            yield connection
-
-    @contextmanager
-    def _renewing(self) -> Iterator[None]:
-        """Rename the database if the block finds it damaged, and begin a new one; the block's error is raised all the
-        same."""
-        seen = self._inode
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            code = result_code(error)
-            if code in DAMAGED or (code is None and type(error) is sqlite3.OperationalError):  # a text that is none
-                self._open_or_begin(error, seen)
-            if code == sqlite3.SQLITE_ERROR:  # a table is missing
-                self._inode = None  # the next use looks at all of them
-            raise
-
-    def _connect(self, timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
-        # Somebody may have set it aside or deleted it meanwhile.
-        if self._inode is None or self._inode != _inode(self._path):
-            self._open_or_begin(None)
-        return self._connected(timeout_s)
-
-    def _connected(self, timeout_s: float) -> sqlite3.Connection:
-        # One for each use: no connection is shared among threads, and it costs a fraction of a millisecond.
-        connection = sqlite3.connect(self._path, timeout=timeout_s)
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")  # a series leaves the spool once its results are on the disk
-        connection.execute("PRAGMA secure_delete = ON")
-        return connection
-
-    def _open_or_begin(self, damage: sqlite3.Error | None, seen: int | None = None) -> None:
-        """Open the database or begin one; `damage` was found in the file `seen`. Only one process at a time does
-        this."""
-        with held(self._path.with_suffix(".lock")):
-            if damage is not None and _inode(self._path) == seen:
-                self._set_aside(str(damage), self._files())
-            if odd := [path for path in self._files() if _is_no_file(path)]:
-                self._set_aside("it is no file", odd)
-            try:
-                self._begin()
-            except sqlite3.DatabaseError as error:
-                if result_code(error) not in DAMAGED and not isinstance(error, _OtherSchema):
-                    raise
-                self._set_aside(str(error), self._files())
-                self._begin()
-            self._inode = _inode(self._path)
-
-    def _begin(self) -> None:
-        """Open the database and write its tables if there are none; raises _OtherSchema for a foreign one."""
-        _make_private(self._files())
-        with closing(self._connected(FOREIGN_TIMEOUT_S)) as connection:
-            found = set(connection.execute(COLUMNS))
-            if found and not _columns_of(self.schema.first) <= found:
-                raise _OtherSchema("it has other tables")
-            if not found:
-                # Kept in the file, like the next; a deleted object must not remain readable in it.
-                connection.execute("PRAGMA auto_vacuum = FULL")
-            connection.execute("PRAGMA journal_mode = WAL")
-            if not found:
-                connection.executescript(self.schema.first)
-            connection.executescript(self.schema.later)
-
-    def _set_aside(self, why: str, files: Sequence[Path]) -> None:
-        """Rename the files of the database, so that a new one can be begun."""
-        mark = f"{DAMAGED_MARK}{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-        for path in files:
-            if os.path.lexists(path):
-                path.rename(path.with_name(path.name + mark))
-        logger.error(
-            "%s cannot be used: %s; it is set aside as %s%s, with %s, and a new one is begun",
-            files[0],
-            why,
-            files[0].name,
-            mark,
-            self.schema.of.lost,
-        )
-
-    def _files(self) -> list[Path]:
-        return [self._path.with_name(self._path.name + ending) for ending in BESIDE]
+    def _transaction(self) -> AbstractContextManager[Transaction]:
+        return self._engine.transaction()
 
 
-@cache
-def _columns_of(tables: str) -> frozenset[tuple[Any, ...]]:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(tables)
-        return frozenset(connection.execute(COLUMNS))
-
-
-def _inode(path: Path) -> int | None:
-    """The number of the database's file; None if there is none yet. A later file may have the same number."""
+def _on_server(url: str, schema: Schema) -> Engine:
     try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino if stat.S_ISREG(found.st_mode) and found.st_size else None
-
-
-def _is_no_file(path: Path) -> bool:
-    return os.path.lexists(path) and not path.is_file()
-
-
-def _make_private(files: Sequence[Path]) -> None:
-    """Let only the owner read and write the database's files, and make the first of them if it is missing."""
-    for path in files:
-        with suppress(FileNotFoundError):
-            path.chmod(PRIVATE_FILE)
-    os.close(os.open(files[0], os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, PRIVATE_FILE))
+        from app.delivery.postgresql import PostgresSchema  # its driver takes time and memory of whoever has no server
+    except ImportError as error:
+        raise SettingsError(
+            found=f"LUNGSCOPE_DATABASE_URL, and no driver for PostgreSQL: {error}",
+            expected="psycopg",
+            remedy="Install it: pip install 'lungscope[postgresql]'.",
+        ) from None
+    return PostgresSchema(url, schema)

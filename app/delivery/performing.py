@@ -53,7 +53,7 @@ class Performing:
 
     def step(self, now: float | None = None) -> bool:
         """Note how far each workitem is, and claim the next if nothing is to be fetched now; whether it claimed one."""
-        return in_turn(self.inbox.watch, self.lock, self.may_begin, now, self._next)
+        return in_turn(self.inbox.store, self.lock, self.may_begin, now, self._next)
 
     def _next(self, now: float) -> bool:
         store = self.inbox.store

@@ -53,7 +53,7 @@ class PullWork:
 
     def step(self, now: float | None = None) -> bool:
         """Fetch for the job that has waited longest; returns whether there was one, and it waits no more."""
-        return in_turn(self.inbox.watch, self.lock, self.may_begin, now, self._next)
+        return in_turn(self.inbox.store, self.lock, self.may_begin, now, self._next)
 
     def _next(self, now: float) -> bool:
         pull = self.inbox.store.due_pull(now)

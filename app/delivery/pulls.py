@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.delivery.database import Transaction
 from app.delivery.submissions import CANCELLED, Submission, Submissions
 
 
@@ -30,7 +30,7 @@ class Pulls(Submissions):
         with self._transaction() as connection:
             self._ask(connection, submission, pull, expires_at)
 
-    def _ask(self, connection: sqlite3.Connection, submission: Submission, pull: Pull, expires_at: float) -> None:
+    def _ask(self, connection: Transaction, submission: Submission, pull: Pull, expires_at: float) -> None:
         self._submit(connection, submission, expires_at)
         connection.execute(
             "INSERT INTO pulls VALUES (?, ?, ?, 0, ?)",
@@ -67,7 +67,8 @@ class Pulls(Submissions):
         """Set the time of the next attempt, and note why the last failed; one that is `forgiven` does not count."""
         with self._transaction() as connection:
             connection.execute(
-                "UPDATE pulls SET due_at = ?, attempts = attempts - ? WHERE submission = ?", (due_at, forgiven, job)
+                "UPDATE pulls SET due_at = ?, attempts = attempts - ? WHERE submission = ?",
+                (due_at, int(forgiven), job),
             )
             connection.execute("UPDATE submissions SET code = ? WHERE id = ? AND state = 'received'", (code, job))
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-from app.delivery.database import Database
+from app.delivery.database import Database, Transaction
 from app.reports.result import ReportReference
 
 # How long it is remembered, by keyed hashes alone, that a series was judged: a late instance is not judged alone.
@@ -104,7 +103,7 @@ class SeriesStates(Database):
             connection.executemany(
                 "INSERT INTO cases VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at,"
-                " accession = CASE excluded.accession WHEN '' THEN accession ELSE excluded.accession END",
+                " accession = CASE excluded.accession WHEN '' THEN cases.accession ELSE excluded.accession END",
                 [(case.name, case.study, case.accession, expires_at) for case in cases],
             )
 
@@ -183,12 +182,13 @@ class SeriesStates(Database):
 
     def _counts(self, table: Literal["deliveries", "refused"], objects: str) -> dict[str, int]:
         """The number of these objects in a table of destinations, by destination."""
-        query = f"SELECT destination, count(*) FROM {table} WHERE uid IN (SELECT value FROM json_each(?))"
-        return dict(self._rows(f"{query} GROUP BY destination ORDER BY destination", objects))
+        uids = json.loads(objects)
+        query = f"SELECT destination, count(*) FROM {table} WHERE uid IN ({one_of(uids)})"
+        return dict(self._rows(f"{query} GROUP BY destination ORDER BY destination", *uids))
 
     @staticmethod
     def _settle_series(
-        connection: sqlite3.Connection,
+        connection: Transaction,
         settled: Settled,
         objects: Sequence[str],
         owed: int,
@@ -217,9 +217,15 @@ class SeriesStates(Database):
             ),
         )
         connection.execute(
-            "INSERT OR REPLACE INTO known_series VALUES (?, ?, ?, ?)",
+            "INSERT INTO known_series VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
+            " instances = excluded.instances, report = excluded.report, expires_at = excluded.expires_at",
             (settled.name, json.dumps(sorted(settled.instances)), json.dumps(before), now + KNOWN_S),
         )
+
+
+def one_of(values: Sequence[str]) -> str:
+    """The places of values within an SQL list; SQL knows none that is empty."""
+    return ", ".join("?" * len(values)) or "NULL"
 
 
 def _standing(

@@ -34,14 +34,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What lies on a disk, the setting that names its folder, and what is lost with a database that is set aside."""
+    """What is kept, the setting that says where, what is lost with a database that is set aside, and the place."""
 
     name: str
     setting: str
     lost: str
+    place: str = "disk"
 
 
 SPOOL_AND_RESULTS: Final = Stored("spool and results", "LUNGSCOPE_SPOOL_DIR", "what was not delivered yet")
+
+
+class ServerFault(OSError):
+    """A database server cannot be reached, or refuses; `passing` where that may pass by itself. Its words name no host,
+    user or patient."""
+
+    def __init__(self, number: int, words: str, *, passing: bool) -> None:
+        super().__init__(number, words)
+        self.passing = passing
 
 
 def pause_s(failures: int, first_s: float = FIRST_PAUSE_S, max_s: float = MAX_PAUSE_S) -> float:
@@ -94,10 +104,9 @@ class StorageWatch:
     def look(self) -> str | None:
         """The present trouble; None when the disk can be written."""
         with self._lock:
-            now = self._clock()
-            if now - self._looked_at >= LOOK_S:
-                self._looked_at = now
+            if self._clock() - self._looked_at >= LOOK_S:
                 self._say(*self._found())
+                self._looked_at = self._clock()  # a server that does not answer takes seconds to look at
             return self.trouble
 
     def may_work(self) -> bool:
@@ -167,7 +176,7 @@ class StorageWatch:
     def _refusal(self) -> StorageFull | StorageUnavailable:
         kind = StorageFull if self._full else StorageUnavailable
         return kind(
-            found=f"a disk for {self._of.name} that cannot be used: {self.trouble}",
+            found=f"a {self._of.place} for {self._of.name} that cannot be used: {self.trouble}",
             expected="one that can be written",
             remedy=f"Try again later, nothing of this was stored; the operator has to look after {self._of.setting}.",
         )

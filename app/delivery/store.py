@@ -12,10 +12,9 @@ from app.delivery.workitems import Workitems
 from app.errors import SpoolFull
 from app.reports.result import ObjectKind, ResultObject
 
-# Beside the others, as files of earlier versions have none: to whom a step of the clock was told last.
-CLOCK: Final = "CREATE TABLE IF NOT EXISTS clock (boot TEXT NOT NULL, ahead_s REAL NOT NULL)"
 REFUSED_CODE: Final = "refused"  # where the destination gave none
 GIVEN_UP: Final = "given_up"  # by an operator
+OWE: Final = "INSERT INTO deliveries (destination, uid, due_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 DROPPED_AT_ONCE: Final = 50  # results, when room is made: a transaction that keeps nobody waiting for long
 
 
@@ -65,7 +64,7 @@ class ResultStore(Workitems):
             if item.to is None or name in item.to
         ]
         with self._transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO judged VALUES (?, ?)", (claim, expires_at))
+            connection.execute("INSERT INTO judged VALUES (?, ?) ON CONFLICT DO NOTHING", (claim, expires_at))
             if settled is not None:
                 uids = [item.uid for item in objects]
                 self._settle_series(connection, settled, uids, len(owed), now=now, expires_at=expires_at)
@@ -74,7 +73,7 @@ class ResultStore(Workitems):
                 " ON CONFLICT (uid) DO UPDATE SET expires_at = excluded.expires_at",
                 [(*_columns(item), expires_at) for item in objects],
             )
-            connection.executemany("INSERT OR IGNORE INTO deliveries (destination, uid, due_at) VALUES (?, ?, ?)", owed)
+            connection.executemany(OWE, owed)
 
     def is_judged(self, claim: str) -> bool:
         """Whether the results of a claim are here, so that it need not be judged again."""
@@ -105,18 +104,23 @@ class ResultStore(Workitems):
             connection.execute("DELETE FROM deliveries WHERE destination = ? AND uid = ?", (destination, uid))
             if refused:
                 connection.execute(
-                    "INSERT OR IGNORE INTO refused SELECT ?, uid FROM objects WHERE uid = ?", (destination, uid)
+                    "INSERT INTO refused SELECT ?, uid FROM objects WHERE uid = ? ON CONFLICT DO NOTHING",
+                    (destination, uid),
                 )
                 connection.execute(
-                    "INSERT OR REPLACE INTO refusals SELECT ?, uid, ? FROM objects WHERE uid = ?",
+                    "INSERT INTO refusals SELECT ?, uid, ? FROM objects WHERE uid = ?"
+                    " ON CONFLICT (destination, uid) DO UPDATE SET code = excluded.code",
                     (destination, code or REFUSED_CODE, uid),
                 )
             everybody = " uid = ? AND uid NOT IN (SELECT uid FROM deliveries UNION SELECT uid FROM refused)"
             connection.execute(f"DELETE FROM objects WHERE kind <> 'dicom' AND {everybody}", (uid,))
-            connection.execute(f"INSERT OR IGNORE INTO delivered SELECT uid FROM objects WHERE {everybody}", (uid,))
+            connection.execute(
+                f"INSERT INTO delivered SELECT uid FROM objects WHERE {everybody} ON CONFLICT DO NOTHING", (uid,)
+            )
             if expires_at is not None:
                 connection.execute(
-                    f"UPDATE objects SET expires_at = min(expires_at, ?) WHERE {everybody}", (expires_at, uid)
+                    f"UPDATE objects SET expires_at = ? WHERE expires_at > ? AND {everybody}",
+                    (expires_at, expires_at, uid),
                 )
 
     def postpone(self, destination: str, uid: str, due_at: float) -> None:
@@ -148,10 +152,7 @@ class ResultStore(Workitems):
             ).rowcount
             connection.execute("DELETE FROM refusals WHERE destination = ? AND uid = ?", (destination, uid))
             if again:
-                connection.execute(
-                    "INSERT OR IGNORE INTO deliveries (destination, uid, due_at) VALUES (?, ?, ?)",
-                    (destination, uid, now),
-                )
+                connection.execute(OWE, (destination, uid, now))
             waits = connection.execute(
                 "UPDATE deliveries SET attempts = 0, due_at = ? WHERE destination = ? AND uid = ?",
                 (now, destination, uid),
@@ -187,21 +188,20 @@ class ResultStore(Workitems):
         remembered of series), and deliver at once what waits; returns by how many seconds it was set since any process
         looked."""
         with self._transaction() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(CLOCK)
-            last = connection.execute("SELECT boot, ahead_s FROM clock").fetchone()
-            step_s = 0.0 if last is None else reading.step_since(ClockReading(*last))
-            if last is None or step_s or last[0] != reading.boot:
-                connection.execute("DELETE FROM clock")
+            last = connection.execute("SELECT ahead_s FROM clock WHERE boot = ?", (reading.boot,)).fetchone()
+            step_s = 0.0 if last is None else reading.step_since(ClockReading(reading.boot, *last))
+            if last is None or step_s:
+                connection.execute("DELETE FROM clock WHERE boot = ?", (reading.boot,))
                 connection.execute("INSERT INTO clock VALUES (?, ?)", (reading.boot, reading.ahead_s))
             if step_s:
                 later = max(step_s, 0.0)
-                most_of = dict.fromkeys(("objects", "judged", "series", "submissions", "workitems"), keep_s)
-                most_of |= dict.fromkeys(("known_series", "cases"), KNOWN_S)
-                for table, most_s in most_of.items():
-                    connection.execute(f"UPDATE {table} SET expires_at = min(expires_at + ?, ?)", (later, now + most_s))
+                most_of = dict.fromkeys(("objects", "judged", "series", "submissions", "workitems"), now + keep_s)
+                most_of |= dict.fromkeys(("known_series", "cases"), now + KNOWN_S)
+                for table, most in most_of.items():
+                    connection.execute(f"UPDATE {table} SET expires_at = expires_at + ?", (later,))
+                    connection.execute(f"UPDATE {table} SET expires_at = ? WHERE expires_at > ?", (most, most))
                 for table in ("deliveries", "pulls"):
-                    connection.execute(f"UPDATE {table} SET due_at = min(due_at, ?)", (now,))
+                    connection.execute(f"UPDATE {table} SET due_at = ? WHERE due_at > ?", (now, now))
         return step_s
 
     def make_room(self, most_bytes: int) -> bool:
@@ -226,11 +226,6 @@ class ResultStore(Workitems):
                 expected=f"less than {most_bytes >> 20} MB",
                 remedy="Try again later; the operator can look after the destinations, or raise LUNGSCOPE_RESULTS_MB.",
             )
-
-    def size(self) -> int:
-        """The bytes of the database."""
-        ((size,),) = self._rows("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
-        return int(size)
 
     def waiting(self, destination: str) -> int:
         """The number of objects that wait for a destination."""

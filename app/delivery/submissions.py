@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from app.delivery.series_states import DROPPED, SeriesStates, SeriesStatus, State
+from app.delivery.database import Transaction
+from app.delivery.series_states import DROPPED, SeriesStates, SeriesStatus, State, one_of
 
 CANCELLED: Final = "cancelled"
 JobState: TypeAlias = Literal["received", "cancelled"] | State
@@ -73,12 +74,12 @@ class Submissions(SeriesStates):
 
     def answers_about(self, name: str) -> bytes | None:
         """The answers that stand about a series, as `app.judgement.answers_kept` writes them."""
-        rows = self._rows(
-            "SELECT content FROM objects WHERE kind = 'answer' AND uid IN"
-            " (SELECT value FROM series, json_each(series.objects) WHERE name = ?)",
-            name,
-        )
-        return rows[0][0] if rows else None
+        for (objects,) in self._rows("SELECT objects FROM series WHERE name = ?", name):
+            uids = json.loads(objects)
+            query = f"SELECT content FROM objects WHERE kind = 'answer' AND uid IN ({one_of(uids)})"
+            if found := self._rows(query, *uids):
+                return bytes(found[0][0])
+        return None
 
     def withdrawn(self, submission: Submission) -> None:
         """Note that a job was cancelled, and its series with it. What was judged of them before stands."""
@@ -89,7 +90,7 @@ class Submissions(SeriesStates):
                 [(CANCELLED, name) for name in submission.series],
             )
 
-    def _submit(self, connection: sqlite3.Connection, submission: Submission, expires_at: float) -> None:
+    def _submit(self, connection: Transaction, submission: Submission, expires_at: float) -> None:
         connection.execute(
             "INSERT INTO submissions VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -100,13 +101,14 @@ class Submissions(SeriesStates):
         self._name_series(connection, submission.id, submission.series)
 
     @staticmethod
-    def _name_series(connection: sqlite3.Connection, job: str, names: Sequence[str]) -> None:
+    def _name_series(connection: Transaction, job: str, names: Sequence[str]) -> None:
         connection.executemany(
-            "INSERT OR IGNORE INTO submitted_series (submission, name) VALUES (?, ?)", [(job, name) for name in names]
+            "INSERT INTO submitted_series (submission, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [(job, name) for name in names],
         )
 
     @staticmethod
-    def _expire_submissions(connection: sqlite3.Connection, now: float) -> None:
+    def _expire_submissions(connection: Transaction, now: float) -> None:
         connection.execute(
             "DELETE FROM submissions WHERE expires_at <= ? AND id NOT IN"
             " (SELECT submission FROM submitted_series JOIN series USING (name))",

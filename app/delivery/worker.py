@@ -109,7 +109,7 @@ class DeliveryWork:
         While the disk cannot be written it sends nothing: it could not record the delivery, and would send the object
         again.
         """
-        return in_turn(self.store.watch, self.lock, self.may_begin, now, self._next)
+        return in_turn(self.store, self.lock, self.may_begin, now, self._next)
 
     def _next(self, now: float) -> bool:
         item = self.store.due(self.destination.name, now)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from app.delivery.attributes import Attributes
+from app.delivery.database import Transaction
 from app.delivery.pulls import Pull, Pulls
 from app.delivery.series_states import KNOWN_S
 from app.delivery.submissions import Submission
@@ -115,7 +115,7 @@ class Workitems(Pulls):
         return (_workitem(*row) for row in self._rows(f"SELECT {COLUMNS} FROM workitems {which}", *values))
 
     @staticmethod
-    def _replace(connection: sqlite3.Connection, item: Workitem, expires_at: float) -> bool:
+    def _replace(connection: Transaction, item: Workitem, expires_at: float) -> bool:
         changed = connection.execute(
             "UPDATE workitems SET state = ?, turn = ?, transaction_uid = ?, job = ?, attributes = ?,"
             " revision = revision + 1, expires_at = ? WHERE uid = ? AND revision = ? AND state <> ?",
@@ -124,7 +124,7 @@ class Workitems(Pulls):
         return bool(changed)
 
     @staticmethod
-    def _expire_workitems(connection: sqlite3.Connection, now: float) -> None:
+    def _expire_workitems(connection: Transaction, now: float) -> None:
         """Delete all of what is too old but the UID, and later that."""
         connection.execute("DELETE FROM workitems WHERE expires_at <= ? AND state = ?", (now, GONE))
         connection.execute(

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from app.delivery.database import Database, Schema
+from app.delivery.database import Database
 from app.delivery.storage import Stored
+from app.delivery.tables import Schema
 from app.watch.drift import Reference
 from app.watch.noted import Noted, What
 from app.watch.sketch import FEATURES, Histogram, Placed, histogram
@@ -20,7 +21,6 @@ Verdict: TypeAlias = Literal["malignant", "benign", "no_nodule"]
 Source: TypeAlias = Literal["reader", "pathology"]
 # Days are those since 1970, in UTC.
 FIRST_TABLES: Final = """
-BEGIN;
 CREATE TABLE IF NOT EXISTS judged (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, what TEXT NOT NULL, digest TEXT NOT NULL, probability REAL,
     called INTEGER, decision TEXT NOT NULL, day INTEGER NOT NULL);
@@ -37,7 +37,6 @@ CREATE TABLE IF NOT EXISTS counts (
 CREATE TABLE IF NOT EXISTS reference (
     digest TEXT NOT NULL, feature TEXT NOT NULL, bin INTEGER NOT NULL, count INTEGER NOT NULL, until INTEGER NOT NULL,
     PRIMARY KEY (digest, feature, bin));
-COMMIT;
 """
 # What pathology says counts, whenever it was said.
 JOINED: Final = """
@@ -48,7 +47,7 @@ WHERE coalesce(pathology.verdict, reader.verdict) IS NOT NULL
 """
 NAMED: Final = """
 SELECT number, what FROM judged
-WHERE name = :name OR number = (SELECT number FROM aliases WHERE alias = :name) ORDER BY number LIMIT 1
+WHERE name = ? OR number = (SELECT number FROM aliases WHERE alias = ?) ORDER BY number LIMIT 1
 """
 
 
@@ -85,7 +84,7 @@ class Heard:
 class Ledger(Database):
     """The database of judgements, verdicts and counts."""
 
-    schema = Schema(FIRST_TABLES, "", Stored("feedback", "LUNGSCOPE_FEEDBACK_DIR", "the verdicts so far"))
+    schema = Schema(FIRST_TABLES, "", Stored("feedback", "LUNGSCOPE_FEEDBACK_DIR", "the verdicts so far"), "feedback")
 
     def note(self, judged: Iterable[Noted], counts: Mapping[tuple[str, str, int, int], int], *, day: int) -> None:
         """Keep what was judged, and add to the counts by digest, feature, day and bin, all or nothing.
@@ -103,9 +102,10 @@ class Ledger(Database):
                     row,
                 ).fetchall()
                 named = [(alias, number) for alias in each.aliases]
-                connection.executemany("INSERT OR IGNORE INTO aliases VALUES (?, ?)", named)
+                connection.executemany("INSERT INTO aliases VALUES (?, ?) ON CONFLICT DO NOTHING", named)
             connection.executemany(
-                "INSERT INTO counts VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                "INSERT INTO counts VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (digest, feature, day, bin) DO UPDATE SET count = counts.count + excluded.count",
                 [(*key, count) for key, count in counts.items()],
             )
 
@@ -113,8 +113,7 @@ class Ledger(Database):
         """Keep a verdict on what has this name or alias, in place of an earlier one by the same source, or take that
         one back; None where nothing is known by the name."""
         with self._transaction() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            found = connection.execute(NAMED, {"name": name}).fetchone()
+            found = connection.execute(NAMED, (name, name)).fetchone()
             if found is None:
                 return None
             number, what = found
@@ -122,8 +121,8 @@ class Ledger(Database):
                 change = connection.execute("DELETE FROM verdicts WHERE number = ? AND source = ?", (number, source))
             else:
                 change = connection.execute(
-                    "INSERT INTO verdicts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET verdict = excluded.verdict,"
-                    " day = excluded.day WHERE verdict <> excluded.verdict",
+                    "INSERT INTO verdicts VALUES (?, ?, ?, ?) ON CONFLICT (number, source) DO UPDATE"
+                    " SET verdict = excluded.verdict, day = excluded.day WHERE verdicts.verdict <> excluded.verdict",
                     (number, source, verdict, day),
                 )
             counts = connection.execute(
@@ -171,7 +170,7 @@ class Ledger(Database):
                 if count
             ]
             with self._transaction() as connection:
-                connection.executemany("INSERT OR IGNORE INTO reference VALUES (?, ?, ?, ?, ?)", rows)
+                connection.executemany("INSERT INTO reference VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", rows)
 
     def begin_reference(self, *, day: int) -> None:
         """Forget all references and what was counted before a day: a new reference begins."""

@@ -63,9 +63,11 @@ class Watch:
         digest: Callable[[], str],
         metrics: WatchMetrics,
         clock: Callable[[], float] = time.time,
+        database: str | None = None,
     ) -> None:
-        """Raises SettingsError for a folder whose database or key cannot be used."""
-        self.ledger = Ledger(folder / FEEDBACK)
+        """The database is in the folder, or at an address. Raises SettingsError for one, or a key, that cannot be
+        used."""
+        self.ledger = Ledger(folder / FEEDBACK, database)
         self.options = options
         self._digest, self._metrics, self._clock = digest, metrics, clock
         key = load_key(folder)
@@ -133,7 +135,7 @@ class Watch:
         return heard
 
     def performance(self) -> Performance:
-        """How the answers of the bundle that judges agree with the verdicts on them; raises sqlite3.Error."""
+        """How the answers of the bundle that judges agree with verdicts on them; raises OSError and sqlite3.Error."""
         if self._performance is None or self._clock() - self._performance[0] > FRESH_S:
             cases, judged = self.cases(), self.ledger.judged(self._digest())
             found = Performance(
@@ -143,11 +145,11 @@ class Watch:
         return self._performance[1]
 
     def cases(self) -> list[Case]:
-        """All verdicts on answers of the bundle that judges; raises sqlite3.Error."""
+        """All verdicts on answers of the bundle that judges; raises OSError and sqlite3.Error."""
         return self.ledger.cases(self._digest())
 
     def write(self) -> None:
-        """Write what was noted; raises sqlite3.Error and OSError, and keeps it then."""
+        """Write what was noted; raises OSError and sqlite3.Error, and keeps it then."""
         with self._writing:
             batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
             if not batch:
@@ -161,7 +163,7 @@ class Watch:
                 raise
 
     def look(self) -> tuple[Drift, ...]:
-        """Look for drift, and forget what is too old or too much; raises sqlite3.Error."""
+        """Look for drift, and forget what is too old or too much; raises OSError and sqlite3.Error."""
         self.ledger.forget(before=self.today - self.options.days, most=self.options.most)
         before = {drift.feature.name for drift in self.drifted}
         self.drifts = tuple(self._drift(name) for name in FEATURES)

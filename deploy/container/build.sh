@@ -4,6 +4,7 @@
 #
 #   build.sh builder PREFIX    an empty virtual environment in PREFIX, without pip
 #   build.sh serve PREFIX      what serving needs, from requirements/serve.lock, less what serving never loads
+#   build.sh postgresql PREFIX the driver for PostgreSQL besides, from requirements/postgresql.lock
 #   build.sh full PREFIX       what training needs besides, from requirements/full.lock
 #   build.sh package PREFIX    Lungscope itself
 #
@@ -44,6 +45,9 @@ serve)
     # No serving process imports these (make install-size): what reports the use of OpenVINO's tools to its makers,
     # uvicorn's parser where there is no httptools, names of hosts in other alphabets.
     $pip --python "$prefix/bin/python" uninstall --yes openvino-telemetry h11 idna
+    ;;
+postgresql)
+    pip_install --require-hashes -r requirements/postgresql.lock
     ;;
 full)
     pip_install --require-hashes -r requirements/full.lock

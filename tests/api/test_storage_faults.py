@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from app import locks
-from app.delivery import database, spool
+from app.delivery import spool, sqlite
 from app.main import create_app
 from app.settings import Settings
 from benchmarks.serving.service import eventually
@@ -146,7 +146,7 @@ def test_a_start_on_a_disk_that_is_full_waits_for_room(tmp_path: Path) -> None:
 def test_a_store_that_another_program_holds(
     client: TestClient, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "FOREIGN_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(sqlite, "FOREIGN_TIMEOUT_S", 0.0)
     with closing(sqlite3.connect(tmp_path / "state" / "results.sqlite3", isolation_level=None)) as foreign:
         foreign.execute("PRAGMA locking_mode = EXCLUSIVE")
         foreign.execute("BEGIN EXCLUSIVE")

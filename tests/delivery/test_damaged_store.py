@@ -13,9 +13,9 @@ from typing import Final
 
 import pytest
 
-from app.delivery import database as module
-from app.delivery.database import FIRST_TABLES
+from app.delivery import sqlite as module
 from app.delivery.store import ResultStore
+from app.delivery.tables import FIRST_TABLES
 from app.errors import SettingsError
 from app.reports.result import ResultObject
 

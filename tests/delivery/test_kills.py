@@ -13,6 +13,7 @@ from app.delivery.series_states import SeriesName
 from tests.delivery.test_late import LATER, STUDY, Site
 from tests.delivery.test_spool import receive
 
+pytestmark = pytest.mark.usefixtures("each_database")
 SERIES = 12
 JUDGES = 2
 

@@ -23,6 +23,7 @@ from app.reports.result import ObjectKind, ReportReference, ResultObject, Series
 from app.telemetry import Metrics
 from tests.delivery.test_spool import receive
 
+pytestmark = pytest.mark.usefixtures("each_database")
 LATER: Final = 4e9
 HOUR_S: Final = 3600.0
 SERIES, STUDY = "1.2", "1.1"

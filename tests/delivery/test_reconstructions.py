@@ -21,6 +21,7 @@ from app.reports.result import ReportReference, ResultObject, SeriesResult
 from app.telemetry import Metrics
 from tests.delivery.test_spool import receive
 
+pytestmark = pytest.mark.usefixtures("each_database")
 LATER = 4e9
 STUDY, THIN, THICK, SCOUT = "1.1", "1.2", "1.3", "1.4"
 RANKS = {"thin": (1.0,), "thick": (5.0,), "scout": None}

@@ -28,6 +28,7 @@ from tests.delivery.test_kills import judging
 from tests.delivery.test_late import LATER, STUDY, Site, one
 from tests.delivery.test_spool import receive
 
+pytestmark = pytest.mark.usefixtures("each_database")
 JOBS, JUDGES = 12, 2
 
 

@@ -43,7 +43,7 @@ def result(uid: str = "2.25.1", kind: ObjectKind = "dicom", content: bytes = b"o
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
+def store(tmp_path: Path, each_database: None) -> ResultStore:  # noqa: ARG001
     return ResultStore(tmp_path / "results.sqlite3")
 
 
@@ -178,7 +178,7 @@ def test_results_are_kept_as_long_as_promised_whatever_the_clock_says(tmp_path: 
     assert store.find() == []
     step(0, set_s=YEAR_S, boot="another")  # of another start nothing can be told, nor of a step of seconds
     store.put("claim", [result()], {}, now=now, expires_at=now + 10)
-    step(11, set_s=20)
+    step(11, set_s=20, boot="another")
     assert store.find() == []
 
 

@@ -15,7 +15,7 @@ DIGEST = "sha256:a"
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
+def ledger(tmp_path: Path, each_database: None) -> Ledger:  # noqa: ARG001
     return Ledger(tmp_path / "feedback.sqlite3")
 
 
@@ -69,6 +69,7 @@ def test_an_id_that_names_something_goes_on_naming_it(ledger: Ledger) -> None:
     assert names(ledger) == {"a"}
 
 
+@pytest.mark.usefixtures("each_database")
 def test_counts_of_workers_add_up(tmp_path: Path) -> None:
     one, two = (Ledger(tmp_path / "feedback.sqlite3") for _ in range(2))
     bins = counted([(DIGEST, [("decision", 0), ("decision", 2)]), (DIGEST, [("decision", 2)])], day=3)
@@ -87,7 +88,8 @@ def test_the_first_reference_is_kept(ledger: Ledger) -> None:
     assert (kept.until, kept.counts.tolist()) == (7, [7, 0, 1, 0])
 
 
-def test_a_database_that_is_damaged_is_set_aside(tmp_path: Path, ledger: Ledger) -> None:
+def test_a_database_that_is_damaged_is_set_aside(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "feedback.sqlite3")
     ledger.note([finding("a")], {}, day=1)
     (tmp_path / "feedback.sqlite3").write_bytes(b"garbage" * 5000)
     again = Ledger(tmp_path / "feedback.sqlite3")
