@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import anyio
 import pytest
 
 from app.delivery import database
+from app.telemetry import QUIET_LOGGERS, JsonFormatter
 from benchmarks.serving.service import Service
 from tests.clock import Clock
 from tests.postgresql import BINARIES, Cluster, running_cluster
 
+# anyio imports what this needs when it is first used: in threads, where CPython 3.11 may fail to parse what pytest
+# rewrites ("AST constructor recursion depth mismatch").
+assert anyio.open_file
 REPOSITORY = Path(__file__).resolve().parents[1]
 # A template of cells takes half a second to start, and most tests make a service of their own. Those about cells, and
 # those of the running service, ask for them; tests/cell compares both ways of decoding.
 os.environ.setdefault("LUNGSCOPE_DECODING", "process")
 DATA = Path(os.environ.get("LUNGSCOPE_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """What a command has set for its process goes with its test: a log of all requests, on a stream that is closed."""
+    root, quiet = logging.getLogger(), [logging.getLogger(name) for name in QUIET_LOGGERS]
+    level, before = root.level, [(each.level, each.propagate) for each in quiet]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = [each for each in root.handlers if not isinstance(each.formatter, JsonFormatter)]
+    for logger, (its_level, propagate) in zip(quiet, before, strict=True):
+        logger.setLevel(its_level)
+        logger.propagate = propagate
 
 
 @pytest.fixture(scope="session")

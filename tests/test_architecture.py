@@ -139,9 +139,10 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imports_of(module: str, path: Path) -> Iterator[str]:
+@cache
+def imports_of(module: str, path: Path) -> tuple[str, ...]:
     """Dotted names that a module imports anywhere in it, by statement or by `import_module` with a literal."""
-    yield from imports_of_nodes(module, path, ast.walk(tree_of(path)))
+    return tuple(imports_of_nodes(module, path, ast.walk(tree_of(path))))
 
 
 def imports_of_nodes(module: str, path: Path, nodes: Iterable[ast.AST]) -> Iterator[str]:
