@@ -63,10 +63,11 @@ class Inbox:
 
     def job(self, job: str) -> JobStatus | None:
         """Where a job stands; None of one that never was, or is forgotten."""
-        places = self.spool.places()  # before its states: what leaves the spool meanwhile has one
         submission = self.store.submission(job)
         if submission is None:
             return None
+        # After the job, whose series are there once it is sent, and before its states: what leaves meanwhile has one.
+        places = self.spool.places()
         found = (self.store.status_of(name, places) for name in submission.series)
         return JobStatus(submission, [each for each in found if each is not None])
 

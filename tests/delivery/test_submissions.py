@@ -90,6 +90,22 @@ def desk(tmp_path: Path) -> Desk:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes")
+def test_what_comes_while_a_job_is_asked_about_is_not_said_to_be_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path)
+    submission = desk.store.submission
+
+    def sent_meanwhile(job: str) -> Submission | None:
+        desk.submit(job, "1.1", "a")
+        return submission(job)
+
+    monkeypatch.setattr(desk.store, "submission", sent_meanwhile)
+    status = desk.inbox.job("job")
+    assert status is not None
+    assert status.standing == ("waiting", "")
+
+
 def test_every_job_is_answered_whoever_is_killed(tmp_path: Path) -> None:
     desk, chance = Desk(tmp_path), random.Random(5)
     judges = [judging(tmp_path, Desk) for _ in range(JUDGES)]
