@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -85,11 +85,21 @@ class Registration(Frozen):
     overlap: float
 
 
+class Appearance(Frozen):
+    """What was said of a ball that only one of both scans has; None where that has no finding on it that counts."""
+
+    scan: str
+    true: Literal["new", "gone"]
+    diameter_mm: float
+    verdict: Verdict | None
+
+
 class Figures(Frozen):
     """All outcomes; `missed` are balls of a pair that one of both scans has no finding on."""
 
     outcomes: tuple[Outcome, ...]
     missed: dict[str, int]
+    appearances: tuple[Appearance, ...] = ()
     registrations: tuple[Registration, ...] = ()
 
 
@@ -136,6 +146,21 @@ def growth(sown: Sown, judged: Judged) -> Iterator[tuple[float, Scan, Scan]]:
         yield 1 / factor, plain, grown
 
 
+def appearances(sown: Sown, judged: Judged) -> Iterator[Appearance]:
+    """What is said of each ball beside the scan without balls and with more noise, before it and after it."""
+    with_them, without = judged(with_balls(sown.volume, sown.balls)), judged(GROWN(sown.volume))
+    new = [(each.current, each.verdict) for each in compare(with_them, without).nodules]
+    gone = [(each.prior, each.verdict) for each in compare(without, with_them).nodules]
+    for ball in sown.balls:
+        for true, said in (("new", new), ("gone", gone)):
+            on_it = (
+                verdict
+                for finding, verdict in said
+                if finding is not None and finding.center_mm is not None and _ball_at(sown, finding.center_mm) == ball
+            )
+            yield Appearance(scan=sown.name, true=true, diameter_mm=ball.diameter_mm, verdict=next(on_it, None))
+
+
 def outcomes(
     sown: Sown, pair: str, true_ratio: float, current: Scan, prior: Scan, *, balls_alone: bool
 ) -> tuple[list[Outcome], int]:
@@ -167,7 +192,10 @@ def measure(sown: Iterable[Sown], judged: Judged) -> Figures:
     """All pairs of all scans."""
     found: list[Outcome] = []
     missed: Counter[str] = Counter()
+    appeared: list[Appearance] = []
     for scan in sown:
+        _say(f"{scan.name}: new and gone")
+        appeared += appearances(scan, judged)
         for name, current, prior in coffee_break(scan, judged):
             _say(f"{scan.name}: {name}")
             said, without = outcomes(scan, name, 1.0, current, prior, balls_alone=False)
@@ -177,7 +205,7 @@ def measure(sown: Iterable[Sown], judged: Judged) -> Figures:
             _say(f"{scan.name}: {name}")
             said, without = outcomes(scan, name, factor, current, prior, balls_alone=True)
             found, missed[name] = found + said, missed[name] + without
-    return Figures(outcomes=tuple(found), missed=dict(missed))
+    return Figures(outcomes=tuple(found), missed=dict(missed), appearances=tuple(appeared))
 
 
 def registered(name: str, volume: CTVolume) -> Registration:
@@ -231,7 +259,24 @@ def tables(figures: Figures) -> str:
         "balls without partner |\n|---|---|---|---|---|---|\n"
     )
     others = [_grown_row(by_pair[name], figures.missed.get(name, 0)) for name in grown]
-    return head + "".join(rows) + middle + "".join(others) + "\n" + registration_table(figures.registrations)
+    parts = (head, *rows, middle, *others, "\n", appearance_table(figures.appearances), "\n")
+    return "".join(parts) + registration_table(figures.registrations)
+
+
+def appearance_table(figures: Iterable[Appearance]) -> str:
+    """What is said of balls that only one scan has, as Markdown."""
+    by_truth: dict[str, list[Verdict]] = {"new": [], "gone": []}
+    for each in figures:
+        if each.verdict is not None:
+            by_truth[each.true].append(each.verdict)
+    head = "| in one scan alone | found, and count | said so | taken for one in both |\n|---|---|---|---|\n"
+    return head + "".join(_appearance_row(true, said) for true, said in by_truth.items())
+
+
+def _appearance_row(true: str, said: Sequence[Verdict]) -> str:
+    others = Counter(each for each in said if each != true)
+    words = ", ".join(f"{count} `{verdict}`" for verdict, count in sorted(others.items())) or "none"
+    return f"| {true} | {len(said)} | {in_words(len(said) - sum(others.values()), len(said))} | {words} |\n"
 
 
 def _same_row(name: str, said: Sequence[Outcome], missed: int) -> str:

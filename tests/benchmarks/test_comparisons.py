@@ -17,8 +17,19 @@ from app.judgement.comparing import judged_scan
 from app.judgement.judge import Judge
 from app.judgement.parameters import Parameters
 from app.telemetry import Metrics
-from benchmarks import comparisons
-from benchmarks.comparisons import Figures, Outcome, Registration, Sown, is_right, measure, sow, tables
+from benchmarks import comparisons, scan_pairs
+from benchmarks.comparisons import (
+    Appearance,
+    Figures,
+    Outcome,
+    Registration,
+    Sown,
+    appearances,
+    is_right,
+    measure,
+    sow,
+    tables,
+)
 from benchmarks.scan_pairs import CHANGES, PlantedBall, motion_of, moved, noisier, place_mm, thicker, with_balls
 from benchmarks.serving.report import filled
 from phantoms.lung_volumes import chest_volume
@@ -84,12 +95,18 @@ def test_the_tables_count_what_was_said() -> None:
             outcome("x 0.50", "shrank", 0.5, 0.5),
         ),
         missed={"noise": 1},
+        appearances=tuple(
+            Appearance.model_validate({"scan": "a", "true": true, "diameter_mm": 8.0, "verdict": verdict})
+            for true, verdict in (("new", "new"), ("new", "grew"), ("new", None), ("gone", "gone"))
+        ),
         registrations=(Registration(scan="a", moved_mm=17.58, error_mm=0.162, overlap=0.971),),
     )
     text = tables(figures)
     assert "Of nodules in two scans of one day, 3 of 4 (0.75, 0.19 to 0.99) are not said to have grown" in text
     assert "| noise | 2 | 50.0% | 50.0% | 1.30 | 1 |" in text
     assert "| 2 | 2 | 50.0% | 0.0% | 25.0% | 0 |" in text
+    assert "| new | 2 | 1 of 2 (0.50, 0.01 to 0.99) | 1 `grew` |" in text
+    assert "| gone | 1 | 1 of 1 (1.00, 0.03 to 1.00) | none |" in text
     assert "| a | 17.6 mm | 0.16 mm | 0.97 |" in text
     assert is_right(outcome("x 0.50", "shrank", 0.5, 0.5))
     page = (REPOSITORY / "docs" / "comparisons.md").read_text("utf-8")
@@ -116,3 +133,7 @@ def test_pairs_of_a_phantom_are_told_apart(volume: CTVolume, tmp_path: Path, mon
     assert (said["moved"].verdict, said["x 2.00"].verdict, said["x 0.50"].verdict) == ("stable", "grew", "shrank")
     assert said["x 2.00"].ratio == pytest.approx(2, rel=0.25)  # pixels of 1.4 mm
     assert not any(figures.missed.values())
+    assert {each.verdict for each in figures.appearances} == {None}  # what counts for nothing is not said to be new
+    monkeypatch.setattr(scan_pairs, "BALL_HU", 300.0)
+    counting = appearances(Sown("phantom", volume, sown.balls), judged)
+    assert {(each.true, each.verdict) for each in counting} == {("new", "new"), ("gone", "gone")}
