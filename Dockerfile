@@ -43,7 +43,7 @@ RUN ["sh", "deploy/container/build.sh", "postgresql", "/opt/lungscope"]
 # One heap for all threads (MALLOC_ARENA_MAX): a worker's peak over series of 128 slices is 10 MB lower.
 FROM ${PYTHON_IMAGE} AS base
 LABEL org.opencontainers.image.title="Lungscope" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.description="REST inference microservice for lung CT. Research software, not a medical device." \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV PATH=/opt/lungscope/bin:/usr/local/bin:/usr/bin:/bin \

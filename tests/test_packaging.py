@@ -140,7 +140,7 @@ def test_the_version_has_one_source() -> None:
     assert pyproject()["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "app.__version__"}
     assert str(Version(app.__version__)) == app.__version__
     assert f'org.opencontainers.image.version="{app.__version__}"' in read("Dockerfile")
-    assert f"## [{app.__version__}]" in read("CHANGELOG.md") or "## [Unreleased]" in read("CHANGELOG.md")
+    assert f"## [{app.__version__}]" in read("CHANGELOG.md")
 
 
 def instructions(dockerfile: str) -> list[tuple[str, str]]:
