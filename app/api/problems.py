@@ -269,10 +269,12 @@ def handlers(
             raise error
         status = HTTPStatus(error.status_code)
         kind = ProblemType(status, HTTP_CODES.get(status, f"http_{status.value}"), status.phrase)
-        response = _respond(metrics, kind, detail=status.description or status.phrase)
+        refused = status == HTTPStatus.METHOD_NOT_ALLOWED
+        allowed = ", ".join(allowed_methods(request.app.routes, request.scope)) if refused else ""
+        response = _respond(metrics, kind, **_details_by_http(status, allowed))
         response.headers.update(error.headers or {})
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            response.headers["Allow"] = ", ".join(allowed_methods(request.app.routes, request.scope))
+        if refused:
+            response.headers["Allow"] = allowed
         return response
 
     async def on_gone(_: Request, error: Exception) -> Response:
@@ -310,6 +312,18 @@ def details_of(error: BaseException) -> dict[str, str]:
     if not isinstance(error, errors.LungscopeError):
         return {}
     return {"detail": str(error), "found": error.found, "expected": error.expected, "remedy": error.remedy}
+
+
+def _details_by_http(status: HTTPStatus, allowed: str) -> dict[str, str]:
+    """The details of an error that the router raised; `allowed` names the methods of the address."""
+    if status == HTTPStatus.NOT_FOUND:
+        found, expected, remedy = "no such address", "one that /openapi.json lists", "Check the address; see /docs."
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        found, expected, remedy = "a method that this address does not take", allowed, "Use such a method; see /docs."
+    else:
+        return {"detail": status.description or status.phrase}
+    detail = f"Found {found}; expected {expected}. {remedy}"
+    return {"detail": detail, "found": found, "expected": expected, "remedy": remedy}
 
 
 def _problem(kind: ProblemType, **details: str) -> Problem:

@@ -17,6 +17,11 @@ from app.security.hosts import is_loopback
 from app.settings import ARCHIVE
 
 TAKEN: Final = ("results",)  # a lock of that name is the database's
+WORDS: Final = {  # for pydantic's, by the type of its error
+    "extra_forbidden": "no such key",
+    "missing": "is missing",
+    "path_not_file": "no such file",
+}
 MLLP: Final = r"^mllps?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}$"
 
 
@@ -121,7 +126,7 @@ def read_rules(path: Path) -> Rules:
     try:
         return Rules.model_validate(tomllib.loads(path.read_text("utf-8")))
     except ValidationError as error:
-        faults = (f"{_place(each['loc'])}: {each['msg']}" for each in error.errors())
+        faults = (f"{_place(each['loc'])}: {WORDS.get(each['type'], each['msg'])}" for each in error.errors())
         raise _unusable(path, "; ".join(faults)) from None
     except tomllib.TOMLDecodeError as error:
         raise _unusable(path, f"no TOML: {error}") from None

@@ -54,10 +54,12 @@ def _series_uid_in(folder: Path) -> str | None:
 
 
 def _list(jobs: Jobs, options: argparse.Namespace) -> int:
-    shown = [job for job in jobs.all() if options.all or job.state != GIVEN_UP]
+    of_destination = [job for job in jobs.all() if options.destination in (None, job.destination)]
+    shown = [job for job in of_destination if options.all or job.state != GIVEN_UP]
     for job in shown:
-        if options.destination in (None, job.destination):
-            _print(_told(job), options)
+        _print(_told(job), options)
+    if not shown:
+        print("lungscope: list: nothing waits", file=sys.stderr)
     return OK
 
 

@@ -99,7 +99,10 @@ def _told(looked: Looked, key: bytes) -> dict[str, Any]:
 
 
 def _sum_up(counts: Counter[str], options: argparse.Namespace) -> None:
-    said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "no study with CT"
+    said = (
+        ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+        or "no study with CT was begun in that time"
+    )
     print(f"lungscope: reconcile: {said}", file=sys.stderr)
     if counts["asked"] + counts["missing"] == options.most:
         print("lungscope: there may be more: run it again when these are fetched, or raise --most", file=sys.stderr)

@@ -20,7 +20,7 @@ def service_folder(folder: Path | None, kept: str, setting: str, command: str) -
         raise SettingsError(
             found=f"no folder with {kept}",
             expected="one in which a service keeps it",
-            remedy=f"Give --folder, or set {setting} as for the service.",
+            remedy=f"Give --folder, or set {setting} as for the service, and LUNGSCOPE_DATABASE_URL if it has one.",
         )
     # SQLite makes files beside the database; those of another user would lock the service out.
     if folder.stat().st_uid != os.geteuid():
@@ -49,9 +49,10 @@ def usable_database(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, ServerFault) as error:
-        where = "LUNGSCOPE_DATABASE_URL" if isinstance(error, ServerFault) else path
+        of_server = isinstance(error, ServerFault)
+        where, why = ("LUNGSCOPE_DATABASE_URL", error.args[1]) if of_server else (path, error)
         raise SettingsError(
-            found=f"{where}, which cannot be used now: {error}",
+            found=f"{where}, which cannot be used now: {why}",
             expected="the database of a service",
             remedy="Try again; the service's log says more.",
         ) from None

@@ -1,4 +1,4 @@
-"""What an operator sees and does of what waits: series in the spool, the quarantine, deliveries."""
+"""What an operator sees and does of what waits: fetches, series in the spool, the quarantine, deliveries."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from app.delivery.pulls import Pull
 from app.delivery.quarantine import NAME, delete
 from app.delivery.series_states import DROPPED, Case, SeriesStatus, Settled
 from app.delivery.spool import Spool
@@ -14,7 +15,7 @@ from app.delivery.store import GIVEN_UP, Owed, ResultStore
 from app.private_files import sync
 
 SEPARATOR: Final = ":"  # between a destination and a result's UID
-JobState: TypeAlias = Literal["waiting", "judging", "quarantined", "delivering", "refused", "given_up"]
+JobState: TypeAlias = Literal["fetching", "waiting", "judging", "quarantined", "delivering", "refused", "given_up"]
 # The Series Instance UID that the files of a folder have; None where none can be read.
 ReadSeriesUid: TypeAlias = Callable[[Path], str | None]
 
@@ -23,7 +24,8 @@ ReadSeriesUid: TypeAlias = Callable[[Path], str | None]
 class Job:
     """Something that waits, or that needs an operator: `id` names it for `retry` and `drop`.
 
-    `series` is the name of its series in logs, where that is known; `code` says why a destination refused it.
+    `series` is the name of its series in logs, where that is known; `code` says why a destination refused it, or why
+    the last attempt to fetch it failed.
     """
 
     id: str
@@ -53,10 +55,10 @@ class Jobs:
         self._keep_s = keep_s
 
     def all(self) -> list[Job]:
-        """Series that wait or are being judged, entries in quarantine, deliveries."""
+        """What is to be fetched, series that wait or are being judged, entries in quarantine, deliveries."""
         waiting = (Job(name, state, series=name) for name, state in sorted(self._spool.places().items()))
         apart = (Job(path.name, "quarantined", self._name_of(path)) for path in sorted(self._quarantined()))
-        return [*waiting, *apart, *map(_delivery, self._store.owed())]
+        return [*map(_fetch, self._store.pulls()), *waiting, *apart, *map(_delivery, self._store.owed())]
 
     def retry(self, job: str, *, now: float) -> bool:
         """Have a result sent, or a series from quarantine judged, again; whether there is such a job."""
@@ -66,11 +68,13 @@ class Jobs:
         return any(self._bring_back(path) for path in self._quarantined() if path.name == job)
 
     def drop(self, job: str, *, now: float) -> bool:
-        """Delete a series that waits or is in quarantine, or send a result no more; whether there is such a job. One
-        that is being judged stays."""
+        """Delete a series that waits or is in quarantine, fetch nothing for a job, or send a result no more; whether
+        there is such a job. A series that is being judged stays."""
         destination, separator, uid = job.partition(SEPARATOR)
         if separator:
             return self._store.give_up(destination, uid)
+        if any(pull.job == job for pull in self._store.pulls()):
+            return self._store.withdraw_pull(job)
         for path in self._quarantined():
             if path.name == job:
                 delete(path)
@@ -112,6 +116,10 @@ class Jobs:
             delete(place)
         self._store.drop(Settled(name, "failed", instances, DROPPED), now=now, keep_s=self._keep_s)
         return True
+
+
+def _fetch(pull: Pull) -> Job:
+    return Job(pull.job, "fetching", attempts=pull.attempts, due_at=pull.due_at, code=pull.code or None)
 
 
 def _delivery(owed: Owed) -> Job:

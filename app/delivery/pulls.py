@@ -12,14 +12,15 @@ from app.delivery.submissions import CANCELLED, Submission, Submissions
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """What a job has fetched: a study, or some of its series; `attempts` counts those that failed so far, and `code`
-    says why the last did."""
+    """What a job has fetched: a study, or some of its series; `attempts` counts those that failed so far, `code` says
+    why the last did, and the next is due at `due_at`."""
 
     job: str
     study_uid: str
     series_uids: tuple[str, ...] = ()
     attempts: int = 0
     code: str = ""
+    due_at: float = 0.0
 
 
 class Pulls(Submissions):
@@ -48,15 +49,19 @@ class Pulls(Submissions):
 
     def due_pull(self, now: float) -> Pull | None:
         """What has waited longest for its next attempt."""
+        return next(iter(self._pulls("WHERE due_at <= ? ORDER BY due_at, pulls.rowid LIMIT 1", now)), None)
+
+    def pulls(self) -> list[Pull]:
+        """All that is still to be fetched, in the order of the next attempts."""
+        return self._pulls("ORDER BY due_at, pulls.rowid")
+
+    def _pulls(self, which: str, *values: object) -> list[Pull]:
         rows = self._rows(
-            "SELECT submission, study_uid, series_uids, attempts, code FROM pulls JOIN submissions ON id = submission"
-            " WHERE due_at <= ? ORDER BY due_at, pulls.rowid LIMIT 1",
-            now,
+            "SELECT submission, study_uid, series_uids, attempts, code, due_at"
+            f" FROM pulls JOIN submissions ON id = submission {which}",
+            *values,
         )
-        if not rows:
-            return None
-        job, study_uid, series_uids, attempts, code = rows[0]
-        return Pull(job, study_uid, tuple(json.loads(series_uids)), attempts, code)
+        return [Pull(job, study, tuple(json.loads(series)), *more) for job, study, series, *more in rows]
 
     def begin_pull(self, job: str) -> None:
         """Count an attempt, before it can end the process."""

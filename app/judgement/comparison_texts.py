@@ -60,9 +60,14 @@ class NoduleTexts:
         return "" if share is None else self._open(share, percent_more, _signed)
 
     def doubling(self) -> str:
-        """In days."""
+        """In days; the least alone where it has no upper end: of a change that may be none the value says nothing."""
         days = self._nodule["doubling_days"]
-        return "" if days is None else self._open(days, days_text, days_text)
+        if days is None:
+            return ""
+        least, most = days["interval"]
+        if most is None and least is not None:
+            return COMPARISON_WORDS["or_more"][self._language].format(low=days_text(least))
+        return self._open(days, days_text, days_text)
 
     def pairs(self) -> Pairs:
         """All about the change."""

@@ -86,9 +86,15 @@ def nodule_words(numbered: NumberedNodule) -> str:
         share = nodule.change.share
         words += f"; volume {_percent(share.value)} ({_range(share, _percent)})"
     if nodule.doubling is not None:
-        days = nodule.doubling.rounded
-        words += f"; doubling time {_days(days.value)} days ({_range(days, _days)})"
+        words += f"; doubling time {_doubling(nodule.doubling.rounded)}"
     return f"{words}; {_findings(nodule)}."
+
+
+def _doubling(days: OpenInterval) -> str:
+    """The least alone where there is no upper end: of a change that may be none the value says nothing."""
+    if days.high is None and days.low is not None:
+        return f"{_days(days.low)} days or more"
+    return f"{_days(days.value)} days ({_range(days, _days)})"
 
 
 def _findings(nodule: Nodule) -> str:

@@ -14,7 +14,7 @@ from app.imaging.ct import CTSlice
 from app.inference.prediction import NEUTRAL_EVIDENCE, Finding, evidence_on
 from app.reports import codes
 from app.reports.authorship import device, finish, identity
-from app.reports.headers import decimal, has_place, reference
+from app.reports.headers import decimal, has_place, references
 from app.reports.report import DISCLAIMER, Report, ReportedSlice
 
 Window = tuple[slice, slice]
@@ -32,7 +32,7 @@ def write_evidence_map(report: Report) -> Dataset | None:
         return None
     window = _window(shown)
     instance = ParametricMap(
-        source_images=[reference(on.image, report) for on in shown],
+        source_images=references([on.image for on in shown], report),
         pixel_array=np.stack([evidence_on(on.findings, on.image.hu.shape)[window] for on in shown]),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[_mapping()],

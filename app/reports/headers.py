@@ -91,6 +91,18 @@ def reference(image: CTSlice, report: Report) -> Dataset:
     return dataset
 
 
+def references(images: Sequence[CTSlice], report: Report) -> list[Dataset]:
+    """`reference` of each image, for an object that lies on several: it has one frame of reference (PS3.3 C.7.4.1).
+
+    Some anonymisers give every slice a frame of its own. Such slices were taken as one scan, with the remark
+    `frames_of_reference_differ`, and lie in the first one's here too.
+    """
+    datasets = [reference(image, report) for image in images]
+    for dataset in datasets:
+        dataset.FrameOfReferenceUID = datasets[0].FrameOfReferenceUID
+    return datasets
+
+
 def restore_frames(instance: Dataset, report: Report) -> None:
     """Let every reference to a stand-in refer to the multi-frame image and the number of its frame."""
     frames = {_stand_in(source): source for source in report.sources if source.frame is not None}

@@ -15,7 +15,7 @@ from app.imaging.raster import fill
 from app.inference.prediction import Finding
 from app.reports import codes
 from app.reports.authorship import algorithm_sequence, device, finish, identity
-from app.reports.headers import has_place, reference
+from app.reports.headers import has_place, references
 from app.reports.report import DISCLAIMER, Report
 
 # Okabe and Ito 2008, apart under every common colour blindness; the first finding's first, then over again.
@@ -40,7 +40,7 @@ def write_segmentation(report: Report) -> Dataset | None:
     numbers[[f.id for f in seen]] = np.arange(1, len(seen) + 1)
     (first, *_) = report.slices()
     instance = Segmentation(
-        source_images=[reference(report.image_at(index), report) for index in indices],
+        source_images=references([report.image_at(index) for index in indices], report),
         pixel_array=numbers[planes],
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[_segment(report, number, finding) for number, finding in enumerate(seen, start=1)],

@@ -125,7 +125,9 @@ def test_unknown_paths_and_methods_are_problems(client: TestClient) -> None:
     missing, wrong = client.get("/no/such/path"), client.delete("/v1/predict")
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
-    assert wrong.headers["allow"] == "POST"
+    assert wrong.headers["allow"] == wrong.json()["expected"] == "POST"
+    for problem in (missing.json(), wrong.json()):
+        assert problem["detail"] == f"Found {problem['found']}; expected {problem['expected']}. {problem['remedy']}"
     assert missing.headers["content-type"] == wrong.headers["content-type"] == "application/problem+json"
 
 

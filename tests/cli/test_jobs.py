@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from app.cli import CANNOT_START, OK, SOME_FAILED, main
+from app.delivery.pulls import Pull
 from app.delivery.series_states import Case, SeriesName, Settled
 from app.delivery.spool import Spool, SpoolLimits
 from app.delivery.store import ResultStore
+from app.delivery.submissions import Submission
 from app.reports.result import ResultObject
 from app.security.pseudonyms import KEY_FILE, load_key, pseudonym
 from phantoms.slices import derived_uid, dicom, small
@@ -85,6 +87,18 @@ def test_all_that_waits_is_listed(folder: Folder, capsys: pytest.CaptureFixture[
     assert states(capsys, "--destination", "pacs") == {"pacs:2.25.1": "delivering", "pacs:2.25.2": "refused"}
     assert main(["jobs", "list"]) == OK
     assert "id=pacs:2.25.2  state=refused" in capsys.readouterr().out
+
+
+def test_what_is_to_be_fetched_is_listed_and_dropped(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jobs", "list"]) == OK
+    assert capsys.readouterr().err == "lungscope: list: nothing waits\n"
+    folder.store.ask(Submission("job-1", "", "received", "", 1e9, ()), Pull("job-1", STUDY), expires_at=LATER)
+    folder.store.begin_pull("job-1")
+    folder.store.postpone_pull("job-1", 1e9, "source_unreachable")
+    fetching = {"id": "job-1", "state": "fetching", "attempts": 1, "due_at": "2001-09-09T01:46:40Z"}
+    assert told(capsys, "list") == [fetching | {"code": "source_unreachable"}]
+    assert main(["jobs", "drop", "job-1"]) == OK
+    assert states(capsys) == {}
 
 
 def test_a_refused_result_is_sent_again_or_given_up(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:

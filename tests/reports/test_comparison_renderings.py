@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +14,10 @@ import highdicom as hd
 import pydicom
 import pytest
 
+from app.comparison.growth import Doubling
 from app.explain.canvas import font_bytes
 from app.inference.bundle import Bundle
+from app.inference.prediction import Measured
 from app.inference.vocabulary import Language
 from app.judgement.comparing import ComparedPair
 from app.judgement.comparison_answers import comparison_answer
@@ -23,11 +26,12 @@ from app.judgement.comparison_page import MAX_CARDS
 from app.judgement.formats import Format
 from app.judgement.parameters import Parameters
 from app.reports import codes
-from app.reports.compared import ComparedReport
+from app.reports.compared import ComparedReport, comparison_summary
 from app.reports.page_html import write_html
 from app.reports.page_pdf import write_pdf
 from app.telemetry import Metrics
 from phantoms.slices import SECRET_ID, SECRET_NAME
+from tests.reports.cases import WRITTEN
 from tests.reports.compared_cases import ASKED, DAYS, compared_pair, odd_pairs, written_pair
 from tests.reports.guidance_said import in_fhir, in_json, in_sr
 from tests.reports.numbers import Numbers, fhir_numbers, json_numbers, sr_numbers
@@ -37,6 +41,7 @@ from tests.reports.test_case_page import in_html
 DIGITS: Final = 0.005  # of a number with three significant digits: they are 0.5 % of it at most
 PERCENT: Final = 0.051  # the answer's change has three decimals, of 1
 VERDICTS: Final = ["grew", "shrank", "within_measurement_error", "stable", "new", "not_compared", "gone"]
+OR_MORE: Final = {"en": " or more", "zh": " 或以上"}
 OF_PAIRS: Final[tuple[Format, ...]] = ("json", "html", "pdf", "dicom", "fhir")
 Ends = tuple[float | None, float | None, float | None]
 
@@ -304,6 +309,18 @@ def test_an_odd_pair_is_written_in_every_format(name: str, bundle: Bundle) -> No
     assert [len(study["series"]) for study in studies] == ([1] if name == "twice" else [1, 1])
 
 
+def test_of_a_doubling_time_without_an_upper_end_people_read_the_least(bundle: Bundle) -> None:
+    pair = compared_pair(bundle)
+    (first, *_) = pair.comparison.nodules
+    slow = replace(first, doubling=Doubling(Measured(140449.9, 791.4, math.inf), ("over_600_days",)))
+    pair = replace(pair, comparison=replace(pair.comparison, nodules=(slow,)))
+    html = in_html(page_of(pair, "en"))
+    (sentence, *_) = (words for words in comparison_summary(pair.report(WRITTEN, "en")) if "doubling" in words)
+    assert "791 or more" in html
+    assert "791 days or more" in sentence
+    assert not any("140000" in words or "140449" in words for words in (html, sentence))
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_html_and_pdf(bundle: Bundle, language: Language) -> None:
     pair = compared_pair(bundle, language=language)
@@ -317,7 +334,9 @@ def test_html_and_pdf(bundle: Bundle, language: Language) -> None:
             share = round(100 * nodule["volume_change"]["value"])
             told.append(f"{'−' if share < 0 else '+'}{abs(share)} %")
         if nodule["doubling_days"] is not None:
-            told.append(f"{float(format(nodule['doubling_days']['value'], '.3g')):.0f} (")
+            least, most = nodule["doubling_days"]["interval"]
+            shown, after = (least, OR_MORE[language]) if most is None else (nodule["doubling_days"]["value"], " (")
+            told.append(f"{float(format(shown, '.3g')):.0f}{after}")
         for part in ("current", "prior"):
             size = json_size(nodule, said, part)
             volume = None if size is None else size["volume_mm3"]

@@ -24,6 +24,7 @@ from app.reports.report import Report
 from phantoms import slices as phantom
 from tests.reports.cases import (
     DIAMETERS_MM,
+    SLICES,
     WRITTEN,
     draw_report,
     enhanced_file,
@@ -222,6 +223,16 @@ def test_the_frames_of_a_multi_frame_series_stay_apart(bundle: Bundle) -> None:
         assert len(study.ReferencedSeriesSequence[0].ReferencedSOPSequence) == 1
     selected = [item.ReferencedSOPSequence[0] for item in selection.ContentSequence if item.ValueType == "IMAGE"]
     assert [int(item.ReferencedFrameNumber) for item in selected] == [2, 4]
+
+
+def test_slices_with_frames_of_reference_of_their_own_have_outlines_and_map(bundle: Bundle) -> None:
+    frames = [phantom.derived_uid(f"frame {n}") for n in range(SLICES)]
+    files = [series_files(FrameOfReferenceUID=uid)[n] for n, uid in enumerate(frames)]
+    *_, outlines, evidence = read(write_results(series_report("cancer_suspected", bundle, files), draw_report))
+    assert {outlines.Modality, evidence.Modality} == {"OT", "SEG"}
+    for instance in (outlines, evidence):
+        assert int(instance.NumberOfFrames) > 1
+        assert instance.FrameOfReferenceUID in frames
 
 
 def test_without_a_place_in_the_patient_report_key_image_and_picture_remain(bundle: Bundle) -> None:
