@@ -62,6 +62,14 @@ END_ALL = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE p
 
 
 @pytest.mark.interop
+def test_what_has_a_nul_is_not_there_and_no_fault(store: ResultStore) -> None:
+    put(store, "1.2")
+    assert store.workitem("1.2\0") is None
+    assert store.submission("\0") is None
+    assert store.statuses("1.2\0", {}) == []
+
+
+@pytest.mark.interop
 def test_several_that_begin_at_once_share_it_and_lines_come_in_the_order_of_arrival(
     tmp_path: Path, cluster: Cluster
 ) -> None:

@@ -304,3 +304,10 @@ def test_the_worklist_needs_the_scope_of_jobs(tmp_path: Path) -> None:
         answer = worklist.create("1.2.3", others())
         assert answer.headers["location"] == "/behind/dicom-web/workitems/1.2.3"
         assert worklist.state("1.2.3") == SCHEDULED
+
+
+def test_a_text_with_a_form_feed_is_written_in_xml_without(worklist: UpsClient) -> None:
+    uid = in_state(worklist, SCHEDULED)
+    assert worklist.update(uid, {"0040A160": element("UT", "first\fsecond")}).status_code == 200
+    document = ElementTree.fromstring(worklist.retrieve(uid, "application/dicom+xml").content)
+    assert "first\nsecond" in [each.text for each in document.iter() if each.text]

@@ -58,6 +58,8 @@ def listed(worklist: UpsClient) -> list[str]:
         ("limit=1", [0]),
         ("limit=5&offset=1", [1, 2]),
         ("offset=7", []),
+        ("offset=99999999999999999999", []),
+        pytest.param(f"offset={'9' * 5000}", [], id="5000 digits"),
         ("includefield=all&fuzzymatching=false", [0, 1, 2]),
     ],
 )
