@@ -89,7 +89,10 @@ class PostgresSchema:
     Connections are kept for the next use; one that the server has ended meanwhile is replaced before it is used.
     """
 
-    size = "SELECT coalesce(sum(octet_length(content) + octet_length(attributes)), 0) FROM objects"
+    size = (
+        "SELECT (SELECT coalesce(sum(octet_length(content) + octet_length(attributes)), 0) FROM objects)"
+        " + (SELECT coalesce(sum(octet_length(attributes)), 0) FROM workitems)"
+    )
 
     def __init__(self, url: str, schema: Schema) -> None:
         """Nothing is asked of the server yet. Raises SettingsError for what can be no address."""

@@ -16,6 +16,7 @@ import pytest
 from app.delivery.clock_steps import ClockReading
 from app.delivery.storage import ServerFault
 from app.delivery.store import ResultStore
+from app.delivery.workitems import Workitem
 from app.errors import SettingsError, StorageFull, StorageUnavailable
 from app.reports.result import ResultObject
 from benchmarks.serving.service import eventually
@@ -145,6 +146,12 @@ def test_tables_that_somebody_drops_are_made_again(store: ResultStore, cluster: 
     assert store.find() == []
     put(store, "2")
     assert store.find() == ["2"]
+
+
+@pytest.mark.interop
+def test_workitems_take_room_too(store: ResultStore) -> None:
+    store.add_workitem(Workitem("1.2", "SCHEDULED", 0, {"00741204": "x" * 1000}), expires_at=LATER)
+    assert 1000 < store.size() < 1100
 
 
 @pytest.mark.interop
