@@ -22,13 +22,7 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 LATENCY_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 SERIES_BUCKETS_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 180.0, 600.0)
 SLICES_BUCKETS: Final = (16, 32, 64, 128, 256, 512, 1024, 2048)
-QUIET_LOGGERS: Final = (
-    "pydicom",
-    "pynetdicom",
-    "PIL",
-    "urllib3",
-    "uvicorn.access",
-)  # they quote values, paths or addresses
+QUIET_LOGGERS: Final = ("pydicom", "pynetdicom", "PIL", "uvicorn.access")  # they quote values, paths or addresses
 
 
 class JsonFormatter(logging.Formatter):
