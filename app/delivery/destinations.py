@@ -28,6 +28,8 @@ DUPLICATE_INSTANCE: Final = 0x0111
 REFUSED_REASONS: Final = frozenset({0x0122, 0x0124})  # SOP class not supported, not authorised for it (PS3.18 I.2)
 NOT_AS_SENT: Final = (range(0xA900, 0xAA00), range(0xC000, 0xD000))  # does not match its SOP class, not understood
 logger = logging.getLogger(__name__)
+# It quotes addresses, which have the UIDs of a patient's study, and what it cannot parse of an answer.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True, slots=True)

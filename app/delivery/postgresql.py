@@ -89,7 +89,10 @@ class PostgresSchema:
     Connections are kept for the next use; one that the server has ended meanwhile is replaced before it is used.
     """
 
-    size = "SELECT coalesce(sum(octet_length(content) + octet_length(attributes)), 0) FROM objects"
+    size = (
+        "SELECT (SELECT coalesce(sum(octet_length(content) + octet_length(attributes)), 0) FROM objects)"
+        " + (SELECT coalesce(sum(octet_length(attributes)), 0) FROM workitems)"
+    )
 
     def __init__(self, url: str, schema: Schema) -> None:
         """Nothing is asked of the server yet. Raises SettingsError for what can be no address."""
@@ -121,7 +124,7 @@ class PostgresSchema:
     def rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         """What a query finds."""
         with self._places, self._connection() as connection:
-            return connection.execute(_with_places(query), values, binary=True).fetchall()
+            return connection.execute(_with_places(query), _asked(values), binary=True).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[Statements]:
@@ -249,6 +252,12 @@ def _close_own(kept: Mapping[int, Iterable[Connection]]) -> None:
 def _with_places(query: str) -> bytes:
     """A query with `?` for each value, as psycopg takes it."""
     return query.replace("%", "%%").replace("?", "%s").encode()
+
+
+def _asked(values: Sequence[object]) -> list[object]:
+    """Values of a query, with the mark of what is no character for each NUL: PostgreSQL has it in no text, and takes
+    none; a UID in a path may be anything."""
+    return [value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in values]
 
 
 def _number(name: str) -> int:

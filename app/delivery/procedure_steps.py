@@ -3,6 +3,7 @@ on which."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from app.delivery.workitems import (
     StepState,
     Workitem,
 )
+from app.errors import InputTooLarge
 from app.errors.workitems import InvalidWorkitem, TransactionUidRefused, WorkitemConflict, WorkitemEnded
 
 SOP_CLASS: Final = "1.2.840.10008.5.1.4.34.6.1"  # Unified Procedure Step - Push: that of every workitem
@@ -60,6 +62,8 @@ PERFORMED: Final = (
 DISCONTINUED: Final = ("ProcedureStepCancellationDateTime", "ProcedureStepDiscontinuationReasonCodeSequence")
 # Of the general purpose workitems (PS3.16 CID 9231, scheme DCM) those that software which reads images does not do.
 OTHER_WORK: Final = frozenset({"110002", "110005", "110006", "110007", "110008", "110009"})
+# Characters of its JSON: an input that lists 4000 slices has as many. However often it is updated, it grows no further.
+MOST_CHARACTERS: Final = 1 << 20
 NOT_SHOWN: Final = ("SOPClassUID", "SOPInstanceUID", "ProcedureStepState", "TransactionUID")
 INCONSISTENT: Final = "The submitted request is inconsistent with the current state of the Workitem."
 INCONSISTENT_STATE: Final = "The submitted request is inconsistent with the state of the UPS Instance."
@@ -97,7 +101,7 @@ def shown(item: Workitem) -> Attributes:
 
 
 def created(uid: str, sent: Attributes, station: Station, now: float) -> Workitem:
-    """The workitem that was sent to be scheduled; raises InvalidWorkitem (PS3.4 CC.2.5.3)."""
+    """The workitem that was sent to be scheduled; raises InvalidWorkitem (PS3.4 CC.2.5.3) and InputTooLarge."""
     _require_values(sent, VALUED)
     _require(not (missing := [name for name in PRESENT if tag_of(name) not in sent]), "without", missing)
     _require(not (full := [name for name in EMPTY if values_of(sent, name)]), "with a value for", full)
@@ -109,13 +113,14 @@ def created(uid: str, sent: Attributes, station: Station, now: float) -> Workite
     if not value_of(attributes, "WorklistLabel"):
         attributes |= dataset(WorklistLabel=station.code)
     attributes |= dataset(ScheduledProcedureStepModificationDateTime=moment(now))
+    _require_small(attributes)
     return Workitem(uid, SCHEDULED, station.turn_of(attributes), attributes, created_at=now)
 
 
 def updated(item: Workitem, changes: Attributes, transaction_uid: str, station: Station, now: float) -> Workitem:
     """A workitem with other values (PS3.4 CC.2.6.3): anybody's before it is claimed, then its owner's.
 
-    Raises InvalidWorkitem, WorkitemEnded, WorkitemConflict and TransactionUidRefused.
+    Raises InvalidWorkitem, InputTooLarge, WorkitemEnded, WorkitemConflict and TransactionUidRefused.
     """
     if item.state in ENDED:
         raise WorkitemEnded(
@@ -138,6 +143,7 @@ def updated(item: Workitem, changes: Attributes, transaction_uid: str, station: 
     _require_enumerated(changes)
     attributes = {**item.attributes, **_kept(changes)}
     attributes |= dataset(ScheduledProcedureStepModificationDateTime=moment(now))
+    _require_small(attributes)
     turn = station.turn_of(attributes) if item.state == SCHEDULED else item.turn
     return replace(item, turn=turn, attributes=attributes)
 
@@ -220,6 +226,15 @@ def _require(right: bool, found: str, names: Iterable[str]) -> None:
             found=f"a workitem {found} {', '.join(names)}",
             expected="what PS3.4 table CC.2.5-3 says",
             remedy="Correct the data set; attributes of type 2 may be empty.",
+        )
+
+
+def _require_small(attributes: Attributes) -> None:
+    if (size := len(json.dumps(attributes, ensure_ascii=False))) > MOST_CHARACTERS:
+        raise InputTooLarge(
+            found=f"a workitem of {size} characters",
+            expected=f"at most {MOST_CHARACTERS}",
+            remedy="Name study and series in its input: instances need not be listed.",
         )
 
 

@@ -117,11 +117,12 @@ class Reconciliation:
             return Looked(study_uid, "failed", code=error.code)
 
     def _compared(self, study_uid: str) -> Looked | None:
+        segment(study_uid)  # before it is looked for
         if self.store.is_fetched(study_uid):
             return Looked(study_uid, "waiting")
         listed = self._series(study_uid)
         ct = [each for each in listed if each.is_ct]
-        taken = [each.uid for each in ct if self.takes(each)]
+        taken = [each.uid for each in ct if self.takes(each) and segment(each.uid)]
         if not taken:
             return Looked(study_uid, "left_out") if ct else None
         missing = self._unknown(taken)

@@ -4,6 +4,7 @@ WADO-RS (PS3.18 10.4)."""
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from app.delivery.destinations import Access, HttpClient
 
 Dataset: TypeAlias = dict[str, Any]  # as DICOM JSON has it: an attribute by its tag (PS3.18 F.2)
+UID: Final = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)*")  # all that keeps a path what it is (PS3.5 9.1)
 SERIES_UID: Final = "0020000E"
 MODALITY: Final = "00080060"
 CT: Final = "CT"
@@ -144,5 +146,7 @@ def value_in(dataset: Dataset, tag: str) -> str | None:
 
 
 def segment(uid: str) -> str:
-    """A UID as a segment of a path, whatever is in it."""
+    """A UID as a segment of a path; raises NotFetched for what is none, such as `..`, which would ask for all else."""
+    if not UID.fullmatch(uid):
+        raise NotFetched(MALFORMED)
     return quote(uid, safe="")

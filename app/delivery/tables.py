@@ -57,6 +57,7 @@ CREATE TABLE IF NOT EXISTS workitems (
     uid TEXT PRIMARY KEY, state TEXT NOT NULL, turn INTEGER NOT NULL, transaction_uid TEXT NOT NULL, job TEXT NOT NULL,
     attributes TEXT NOT NULL, revision INTEGER NOT NULL, created_at REAL NOT NULL, expires_at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS workitems_by_state ON workitems (state, turn, created_at);
+CREATE INDEX IF NOT EXISTS workitems_by_age ON workitems (created_at, uid);
 CREATE TABLE IF NOT EXISTS clock (boot TEXT NOT NULL, ahead_s REAL NOT NULL);
 """
 

@@ -21,7 +21,7 @@ CANCELED: Final = "CANCELED"
 ENDED: Final = (COMPLETED, CANCELED)
 GONE: Final = "GONE"  # of which nothing is kept but that it was there
 OF_OTHERS: Final = -1  # the turn of what this service does not begin
-PAGE: Final = 100  # workitems that are read at once
+PAGE: Final = 32  # workitems that are read at once: the longest are a megabyte each
 COLUMNS: Final = "uid, state, turn, transaction_uid, job, attributes, revision, created_at"
 
 
@@ -85,22 +85,18 @@ class Workitems(Pulls):
 
     def workitems_open(self) -> int:
         """The number of workitems that have not ended."""
-        ((count,),) = self._rows("SELECT count(*) FROM workitems WHERE state IN (?, ?)", SCHEDULED, IN_PROGRESS)
-        return int(count)
+        return self._number_of(SCHEDULED, IN_PROGRESS)
+
+    def workitems_ended(self) -> int:
+        """The number of workitems that have ended and are kept."""
+        return self._number_of(*ENDED)
 
     def all_workitems(self, state: str = "") -> Iterator[Workitem]:
         """All workitems, or those in a state, in the order in which they came."""
         which = "state = ?" if state else "state <> ?"
         last: tuple[float, str] = (0.0, "")
-        while page := list(
-            self._workitems(
-                f"WHERE {which} AND (created_at > ? OR (created_at = ? AND uid > ?)) ORDER BY created_at, uid"
-                f" LIMIT {PAGE}",
-                state or GONE,
-                last[0],
-                *last,
-            )
-        ):
+        query = f"WHERE {which} AND (created_at, uid) > (?, ?) ORDER BY created_at, uid LIMIT {PAGE}"
+        while page := list(self._workitems(query, state or GONE, *last)):
             yield from page
             last = (page[-1].created_at, page[-1].uid)
 
@@ -110,6 +106,10 @@ class Workitems(Pulls):
         uids = json.loads(named[0][0]) if named else []
         query = "SELECT attributes FROM objects WHERE uid = ? AND kind = 'dicom'"
         return [json.loads(text) for uid in uids for (text,) in self._rows(query, uid)]
+
+    def _number_of(self, *states: str) -> int:
+        ((count,),) = self._rows("SELECT count(*) FROM workitems WHERE state IN (?, ?)", *states)
+        return int(count)
 
     def _workitems(self, which: str, *values: object) -> Iterator[Workitem]:
         return (_workitem(*row) for row in self._rows(f"SELECT {COLUMNS} FROM workitems {which}", *values))

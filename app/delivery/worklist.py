@@ -16,7 +16,9 @@ from app.delivery.workitems import CANCELED, COMPLETED, GONE, SCHEDULED, StepSta
 from app.errors import SpoolFull
 from app.errors.workitems import UnknownWorkitem, WorkitemConflict, WorkitemExists, WorkitemGone
 
-MAX_OPEN: Final = 10_000  # workitems: a search reads them all
+# Workitems: a search reads them all. Of those that have ended it is what a year of a busy hospital has.
+MAX_OPEN: Final = 10_000
+MAX_ENDED: Final = 100_000
 COMPLETED_ALREADY: Final = "The UPS is already COMPLETED."
 GOES_ON: Final = "Performer chooses not to cancel."
 UNREACHABLE: Final = "The performer cannot be contacted."
@@ -31,17 +33,13 @@ class Worklist:
     keep_hours: float
 
     def create(self, uid: str, sent: Attributes) -> tuple[Workitem, bool]:
-        """Schedule a workitem; raises InvalidWorkitem, WorkitemExists and SpoolFull. Like all that change one it
-        returns the workitem, and whether it did."""
+        """Schedule a workitem; raises InvalidWorkitem, InputTooLarge, WorkitemExists and SpoolFull. Like all that
+        change one it returns the workitem, and whether it did."""
         store, now = self.inbox.store, time.time()
         item = created(uid, sent, self.station, now)
         self.inbox.require_room()
-        if store.workitems_open() >= MAX_OPEN:
-            raise SpoolFull(
-                found=f"{MAX_OPEN} workitems that have not ended",
-                expected="fewer",
-                remedy="Try again later; the operator can look after the archive.",
-            )
+        _require_fewer(store.workitems_open(), MAX_OPEN, "have not ended")
+        _require_fewer(store.workitems_ended(), MAX_ENDED, "have ended and are kept")
         if not store.add_workitem(item, expires_at=self._expiry()):
             raise WorkitemExists(
                 found="a workitem with that UID",
@@ -72,7 +70,8 @@ class Worklist:
         return self.inbox.store.all_workitems(state)
 
     def update(self, uid: str, changes: Attributes, transaction_uid: str) -> tuple[Workitem, bool]:
-        """Change attributes; raises the errors of `workitem` and `procedure_steps.updated`."""
+        """Change attributes; raises the errors of `workitem` and `procedure_steps.updated`, and SpoolFull."""
+        self.inbox.require_room()
         return self._change(uid, lambda item: updated(item, changes, transaction_uid, self.station, time.time()))
 
     def change_state(self, uid: str, wanted: StepState, transaction_uid: str) -> tuple[Workitem, bool]:
@@ -112,6 +111,15 @@ class Worklist:
 
     def _expiry(self) -> float:
         return time.time() + self.keep_hours * HOUR_S
+
+
+def _require_fewer(count: int, most: int, which: str) -> None:
+    if count >= most:
+        raise SpoolFull(
+            found=f"{most} workitems that {which}",
+            expected="fewer",
+            remedy="Try again later; the operator can look after the archive, or lower LUNGSCOPE_RESULT_HOURS.",
+        )
 
 
 def _not_cancelled(found: str, warning: str) -> WorkitemConflict:

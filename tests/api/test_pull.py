@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.testclient import TestClient
 
 from benchmarks.serving.service import eventually
 from phantoms.series import SLICES, slice_file
-from phantoms.slices import derived_uid
+from phantoms.slices import SECRET_NAME, derived_uid
 from tests.api.archive_peer import BOUNDARY, Archive, answer_with, cut_off, related, serving
 from tests.api.test_jobs import LATER_S, problem, settled, started
 
@@ -82,6 +83,22 @@ def test_one_series_is_fetched_alone_and_an_archive_that_does_not_match_is_read_
     assert archive.paths() == [f"/dicom-web/studies/{STUDY}/series/{OTHER}"]
     archive.matches_modality = False
     assert len(done(client, pull(client))["series"]) == 2
+
+
+def badly_headed(request: BaseHTTPRequestHandler) -> None:
+    """A fault: a line of the head that is none, with the patient in it."""
+    request.wfile.write(f"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n{SECRET_NAME}\r\n\r\n".encode())
+    request.close_connection = True
+
+
+def test_no_log_names_the_study_that_is_fetched(
+    client: TestClient, archive: Archive, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    archive.faults = [badly_headed]
+    assert done(client, pull(client, series_instance_uids=[SERIES]))["state"] == "judged"
+    assert len(archive.asked) == 2
+    assert not [each for each in (STUDY, SERIES, SECRET_NAME) if each in caplog.text]
 
 
 def test_what_passes_is_tried_again(client: TestClient, archive: Archive) -> None:

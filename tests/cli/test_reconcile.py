@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -190,6 +191,24 @@ def test_an_archive_that_fails_is_said_and_what_was_asked_for_stays(
     assert folder.store.pulls_waiting() == 1
     assert "outcome=asked" in capsys.readouterr().out
     assert sorted(outcomes(capsys)) == ["asked", "waiting"]
+
+
+@pytest.mark.parametrize("uid", ["..", "\ud800", "1\0", "1.2/../1.3", "1." * 32 + "1"])
+def test_what_is_no_uid_is_asked_of_nobody(
+    folder: Folder, archive: Archive, capsys: pytest.CaptureFixture[str], uid: str
+) -> None:
+    archive.began = {uid: ("20261130", "230000"), MISSED: ("20261130", "230000")}
+    archive.studies[MISSED][uid] = []
+    for _ in range(2):
+        assert [(each["outcome"], each["code"]) for each in reconcile(capsys, code=SOME_FAILED)] == [
+            ("failed", "source_malformed"),
+            ("failed", "source_malformed"),
+        ]
+    assert {urlsplit(path).path for path in archive.paths()} == {
+        "/dicom-web/studies",
+        f"/dicom-web/studies/{MISSED}/series",
+    }
+    assert folder.store.pulls_waiting() == 0
 
 
 @pytest.mark.parametrize("arguments", [(), ("--since", "yesterday"), (*SINCE, "--most", "0")])

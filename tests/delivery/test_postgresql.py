@@ -16,6 +16,7 @@ import pytest
 from app.delivery.clock_steps import ClockReading
 from app.delivery.storage import ServerFault
 from app.delivery.store import ResultStore
+from app.delivery.workitems import Workitem
 from app.errors import SettingsError, StorageFull, StorageUnavailable
 from app.reports.result import ResultObject
 from benchmarks.serving.service import eventually
@@ -59,6 +60,14 @@ def operator(cluster: Cluster) -> Iterator[Any]:
 
 
 END_ALL = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state <> ''"
+
+
+@pytest.mark.interop
+def test_what_has_a_nul_is_not_there_and_no_fault(store: ResultStore) -> None:
+    put(store, "1.2")
+    assert store.workitem("1.2\0") is None
+    assert store.submission("\0") is None
+    assert store.statuses("1.2\0", {}) == []
 
 
 @pytest.mark.interop
@@ -137,6 +146,12 @@ def test_tables_that_somebody_drops_are_made_again(store: ResultStore, cluster: 
     assert store.find() == []
     put(store, "2")
     assert store.find() == ["2"]
+
+
+@pytest.mark.interop
+def test_workitems_take_room_too(store: ResultStore) -> None:
+    store.add_workitem(Workitem("1.2", "SCHEDULED", 0, {"00741204": "x" * 1000}), expires_at=LATER)
+    assert 1000 < store.size() < 1100
 
 
 @pytest.mark.interop

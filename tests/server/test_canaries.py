@@ -25,6 +25,7 @@ from app.security.scopes import OPERATIONS
 from benchmarks.serving.processes import tree_of
 from benchmarks.serving.service import PATIENCE_S, Service, eventually
 from phantoms.series import SLICES, slice_file, zipped
+from tests.api.dicomweb.ups_client import element, input_item, workitem
 from tests.servers import OURS
 
 # Each where that kind of data stands; none is part of another, and none occurs by chance.
@@ -148,6 +149,34 @@ def bad_bodies() -> Iterator[tuple[bytes, tuple[tuple[str, str], ...]]]:
     yield whole, (("Content-Encoding", "gzip"),)
 
 
+def workitem_requests() -> Iterator[Asked]:
+    """A workitem of the patient in every operation, well and badly; its archive is nowhere."""
+    headers = (("Content-Type", "application/dicom+json"),)
+    name = {"00100010": element("PN", {"Alphabetic": NAME}), "00100020": element("LO", PATIENT_ID)}
+    patient = {**name, "00400400": element("LT", WORD), "00080050": element("SH", ACCESSION)}
+    step = workitem(input_item(STUDY, SERIES)) | patient
+    path = f"/dicom-web/workitems/{INSTANCE}"
+    reason = {"00741238": element("LT", WORD)}
+    claim = {"00741000": element("CS", "IN PROGRESS"), "00081195": element("UI", STUDY)}
+    asked = (
+        *(("POST", f"/dicom-web/workitems?{INSTANCE}", each) for each in (step, step, {**step, "00100040": WORD})),
+        *(("POST", f"/dicom-web/workitems?{INSTANCE}.1", {**step, tag: element("PN", NAME)}) for tag in step),
+        ("POST", path, {"00400400": element("LT", WORD)}),
+        ("POST", path, patient),
+        ("POST", f"{path}?transaction={WORD}", {}),
+        ("PUT", f"{path}/state", claim),
+        ("POST", f"{path}/cancelrequest", reason),
+        ("POST", f"{path}/subscribers/{WORD}", {}),
+        ("POST", f"/v1/pull?{WORD}", {"study_instance_uid": STUDY, "series_instance_uids": [SERIES]}),
+    )
+    for method, place, body in asked:
+        sent = (("Content-Type", "application/json"),) if place.startswith("/v1") else headers
+        yield Asked(method, place, json.dumps(body).encode(), sent)
+    for accept in ("application/dicom+json", "application/dicom+xml", WORD):
+        yield Asked("GET", path, headers=(("Accept", accept),))
+        yield Asked("GET", f"/dicom-web/workitems?PatientName={NAME}&{WORD}=1", headers=(("Accept", accept),))
+
+
 def bad_requests() -> Iterator[Asked]:
     """Every operation by every method, with the patient in path, query and headers, and all bad bodies where one is
     read."""
@@ -200,6 +229,7 @@ def service(server: str, folder: Path) -> Iterator[Service]:
         "LUNGSCOPE_SERVER": server,
         "LUNGSCOPE_LOG_LEVEL": "debug",
         "LUNGSCOPE_SPOOL_DIR": str(folder / "state"),
+        "LUNGSCOPE_PULL_URL": "http://127.0.0.1:9/dicom-web",
         "LUNGSCOPE_AUDIT_DIR": str(folder / "audit"),
         "LUNGSCOPE_DECODING": "cell",
         "LUNGSCOPE_SETTLE_SECONDS": "0",
@@ -237,7 +267,7 @@ def is_result(asked: Asked, answer: urllib3.BaseHTTPResponse) -> bool:
 def test_patient_data_is_found_only_where_it_belongs(service: Service, folder: Path) -> None:
     with urllib3.PoolManager(timeout=PATIENCE_S) as pool:
         statuses: set[int] = set()
-        for asked in (*good_requests(), *bad_requests()):
+        for asked in (*good_requests(), *workitem_requests(), *bad_requests()):
             answer = send(pool, service, asked)
             statuses.add(answer.status)
             assert answer.status != 500, (asked.method, asked.path, asked.headers)
@@ -248,7 +278,7 @@ def test_patient_data_is_found_only_where_it_belongs(service: Service, folder: P
                 assert not found_in(said), (asked.method, asked.path, answer.data[:300])
             if asked.good and answer.headers["content-type"].startswith("image/png"):
                 assert not found_in(answer.data)
-        assert {200, 400, 404, 405, 406, 409, 415, 417, 421, 422} <= statuses
+        assert {200, 201, 202, 400, 404, 405, 406, 409, 415, 417, 421, 422} <= statuses
         for text in raw_requests():
             with service.connect() as connection:
                 connection.sendall(text)

@@ -11,6 +11,7 @@ from pydicom.datadict import keyword_for_tag
 NAMESPACE: Final = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 # The parts of a component group (PS3.5 6.2.1), in their order between carets.
 NAME_PARTS: Final = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
+FORM_FEED: Final = "\f"  # of texts of several lines (PS3.5 6.1.3), and in no XML
 NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 
 
@@ -41,7 +42,7 @@ def _add_value(attribute: ElementTree.Element, vr: str, number: str, value: Any)
     elif vr == "PN":
         _add_name(ElementTree.SubElement(attribute, "PersonName", number=number), value)
     else:
-        ElementTree.SubElement(attribute, "Value", number=number).text = str(value)
+        ElementTree.SubElement(attribute, "Value", number=number).text = str(value).replace(FORM_FEED, "\n")
 
 
 def _add_name(person: ElementTree.Element, name: Mapping[str, str]) -> None:

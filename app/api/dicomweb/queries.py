@@ -16,6 +16,8 @@ Level = Literal["studies", "series", "instances"]
 Attributes = dict[str, Any]  # one data set as DICOM JSON (PS3.18 F)
 
 MAX_LIMIT: Final = 1000
+COUNT_DIGITS: Final = 18
+MOST: Final = 10**COUNT_DIGITS  # what is greater says no more, and may be no index
 CONTROLS: Final = ("limit", "offset", "includefield", "fuzzymatching")
 CHARACTER_SET, INSTANCE_AVAILABILITY, MODALITY, RETRIEVE_URL = "00080005", "00080056", "00080060", "00081190"
 MODALITIES_IN_STUDY, STUDY_SERIES, STUDY_INSTANCES = "00080061", "00201206", "00201208"
@@ -147,4 +149,4 @@ def count_of(controls: Mapping[str, str], name: str, default: int) -> int:
     text = controls.get(name, str(default))
     if not text.isdecimal():
         raise InvalidParameter(found=f"a {name} that is no number", expected="0 or more", remedy="Correct it.")
-    return int(text)
+    return int(text) if len(text) <= COUNT_DIGITS else MOST

@@ -82,6 +82,8 @@ CANCEL: Final = (
     "reason, may be left out."
 )
 NOT_NOTIFIED: Final = "Nobody is notified of workitems (PS3.18 11.10 to 11.13): ask for them again."
+# PS3.18 8.3.4.4, without their number: they are not looked for.
+MORE: Final = f'{WARNING} "There are additional results that can be requested"'
 router = APIRouter(prefix=ROOT, tags=["dicomweb"], dependencies=[Depends(authorise)])
 
 
@@ -133,7 +135,7 @@ async def create_workitem(request: Request, services: ServicesDep, worklist: Wor
     summary="Find workitems",
     description=SEARCH,
     responses={
-        200: {"description": "What matches; may be empty.", "content": CONTENT_OF_MANY},
+        200: {"description": "What matches; may be empty.", "content": CONTENT_OF_MANY, "headers": WARNED},
         **_responses(400, 406),
     },
 )
@@ -145,14 +147,17 @@ async def find_workitems(request: Request, services: ServicesDep, worklist: Work
     root = _root(request)
 
     def work() -> tuple[int, Response]:
-        found = query.page(_told(item, root) for item in worklist.workitems(query.state))
-        return len(found), many(wanted, [json.dumps(each, ensure_ascii=False) for each in found])
+        found, more = query.page(_told(item, root) for item in worklist.workitems(query.state))
+        response = many(wanted, found)
+        if more:
+            response.headers.append("Warning", MORE)
+        return len(found), response
 
     with worklist.inbox.watch.guard():
         count, response = await asyncio.to_thread(work)
     await put_on_record(services, request, "find_results", {}, {"found": count})
     if request.query_params.get("fuzzymatching") == "true":
-        response.headers["Warning"] = ONLY_LITERAL
+        response.headers.append("Warning", ONLY_LITERAL)
     return response
 
 

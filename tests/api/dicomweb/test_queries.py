@@ -97,6 +97,8 @@ def test_a_page_begins_at_its_offset_and_has_its_length() -> None:
     assert uids(("limit", "0")) == []
     assert uids(("offset", "3")) == ["1.7"]
     assert uids(("offset", "9")) == []
+    assert uids(("offset", "9" * 20)) == uids(("offset", "9" * 5000)) == []
+    assert len(uids(("limit", "9" * 5000))) == len(uids())
     assert Query.parse([]).limit == Query.parse([("limit", "100000")]).limit == MAX_LIMIT
 
 

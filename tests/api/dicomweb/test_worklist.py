@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+import app.delivery.worklist
 from app.api.dicomweb.native_xml import NAMESPACE
 from phantoms.slices import SECRET_NAME, derived_uid
 from tests.api.dicomweb import ups_client as ups
@@ -304,3 +305,32 @@ def test_the_worklist_needs_the_scope_of_jobs(tmp_path: Path) -> None:
         answer = worklist.create("1.2.3", others())
         assert answer.headers["location"] == "/behind/dicom-web/workitems/1.2.3"
         assert worklist.state("1.2.3") == SCHEDULED
+
+
+def test_a_text_with_a_form_feed_is_written_in_xml_without(worklist: UpsClient) -> None:
+    uid = in_state(worklist, SCHEDULED)
+    assert worklist.update(uid, {"0040A160": element("UT", "first\fsecond")}).status_code == 200
+    document = ElementTree.fromstring(worklist.retrieve(uid, "application/dicom+xml").content)
+    assert "first\nsecond" in [each.text for each in document.iter() if each.text]
+
+
+# Bounds.
+
+
+def test_a_workitem_grows_no_further_however_often_it_is_changed(worklist: UpsClient) -> None:
+    uid = in_state(worklist, SCHEDULED)
+    text = element("UT", "x" * 600_000)
+    assert worklist.update(uid, {"0040A160": text}).status_code == 200
+    before = worklist.workitem(uid)
+    assert problem(worklist.update(uid, {"00100218": text})) == (413, "input_too_large")
+    assert worklist.workitem(uid) == before
+    assert problem(worklist.create("1.2.7", others() | {"0040A160": text, "00100218": text})) == (
+        413,
+        "input_too_large",
+    )
+
+
+def test_workitems_that_have_ended_are_not_without_number(worklist: UpsClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_state(worklist, COMPLETED)
+    monkeypatch.setattr(app.delivery.worklist, "MAX_ENDED", 1)
+    assert problem(worklist.create("1.2.8", others())) == (503, "spool_full")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.testclient import TestClient
 
+from app.api.dicomweb import worklist_queries
 from phantoms.slices import derived_uid
 from tests.api.dicomweb import ups_client as ups
 from tests.api.dicomweb.ups_client import (
@@ -58,6 +59,8 @@ def listed(worklist: UpsClient) -> list[str]:
         ("limit=1", [0]),
         ("limit=5&offset=1", [1, 2]),
         ("offset=7", []),
+        ("offset=99999999999999999999", []),
+        pytest.param(f"offset={'9' * 5000}", [], id="5000 digits"),
         ("includefield=all&fuzzymatching=false", [0, 1, 2]),
     ],
 )
@@ -88,3 +91,22 @@ def test_a_search_in_other_formats_and_what_it_refuses(worklist: UpsClient, list
     assert problem(worklist.search("limit=many")) == (400, "invalid_parameter")
     assert "fuzzymatching" in worklist.search("fuzzymatching=true").headers["warning"]
     assert MINE not in worklist.search().text
+
+
+def test_long_workitems_come_a_few_at_once_and_the_answer_says_that_there_are_more(
+    worklist: UpsClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uids = [in_state(worklist, SCHEDULED) for _ in range(3)]
+    for uid in uids:
+        assert worklist.update(uid, {ups.LABEL: element("LO", "Long")}).status_code == 200
+    monkeypatch.setattr(worklist_queries, "MOST_CHARACTERS", 2000)
+    for offset, uid in enumerate(uids):
+        answer = worklist.search(f"ProcedureStepLabel=Long&offset={offset}")
+        assert [each[ups.SOP_INSTANCE]["Value"] for each in answer.json()] == [[uid]]
+        assert ("additional results" in answer.headers.get("warning", "")) == (uid != uids[-1])
+
+
+def test_a_search_by_too_many_attributes_is_refused(worklist: UpsClient) -> None:
+    query = "&".join(f"PatientID={number}" for number in range(33))
+    assert problem(worklist.search(query)) == (400, "invalid_parameter")
+    assert worklist.found(query.removesuffix("&PatientID=32")) == []
