@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 import anyio
 import pytest
@@ -19,7 +20,7 @@ from tests.postgresql import BINARIES, Cluster, running_cluster
 
 # anyio imports what this needs when it is first used: in threads, where CPython 3.11 may fail to parse what pytest
 # rewrites ("AST constructor recursion depth mismatch").
-assert anyio.open_file
+open_file: Final = anyio.open_file
 REPOSITORY = Path(__file__).resolve().parents[1]
 # A template of cells takes half a second to start, and most tests make a service of their own. Those about cells, and
 # those of the running service, ask for them; tests/cell compares both ways of decoding.
