@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -93,9 +94,11 @@ class Intake:
             self.stored.append(instance)
 
     def close(self) -> None:
-        """Close the file of an instance that was broken off."""
+        """Close the file of an instance that was broken off, or could not be written: what a full disk did not take
+        is not wanted any more."""
         if self._part is not None:
-            self._part.close()
+            with suppress(OSError):
+                self._part.close()
 
     def counts(self) -> dict[str, int]:
         """The number of instances by outcome."""

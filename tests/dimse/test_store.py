@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 
 from app.audit.trail import AuditTrail
 from app.delivery import spool
+from app.delivery.spool import Spool, SpoolLimits
+from app.intake import Intake
 from benchmarks.serving.service import eventually
 from phantoms.series import slice_file
 from phantoms.slices import PixelCoding, derived_uid, dicom, small
@@ -171,6 +174,22 @@ def test_a_disk_that_is_full_is_out_of_resources_and_keeps_nothing_half(tmp_path
         filler.unlink()
         assert eventually(lambda: caller.store(SLICE, uid=UID_0) == 0)
         assert len(site.instances()) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="writes to /dev/full")
+def test_what_a_full_disk_did_not_take_is_not_tried_again_when_it_is_closed(tmp_path: Path) -> None:
+    spooled = Spool(tmp_path, SpoolLimits(1 << 20, 1, 1, 1))
+    with (
+        spooled.reception("a") as reception,
+        Path("/dev/full").open("wb") as full,
+        pytest.MonkeyPatch.context() as patches,
+    ):
+        patches.setattr(reception, "open_part", lambda: full)
+        intake = Intake(reception)
+        intake.begin()
+        intake.write(b"bytes that wait in the buffer")
+        intake.close()
+    assert not intake.counts()["stored"]
 
 
 def test_what_is_stored_is_in_the_audit_trail_by_keyed_hashes(tmp_path: Path) -> None:
