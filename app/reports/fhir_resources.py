@@ -66,6 +66,7 @@ def whole_observation(report: Report, addresses: Addresses) -> Json:
 
 
 def finding_observation(report: Report, finding: Finding, addresses: Addresses) -> Json:
+    """The probability of one finding, with what was measured of it as components."""
     resource = imaging_observation(report, addresses.findings[finding.id], f"finding-{finding.id}", addresses)
     uids = dict.fromkeys((report.tracking_uid(finding), report.own_tracking_uid(finding)))
     resource["identifier"] += [dicom_identifier(uid) for uid in uids]
@@ -80,6 +81,7 @@ def finding_observation(report: Report, finding: Finding, addresses: Addresses) 
 
 
 def imaging_observation(report: Report, address: str, name: str, addresses: Addresses) -> Json:
+    """What all observations of a report have, unchecked; `name` tells them apart in its identifiers."""
     resource = {
         "resourceType": "Observation",
         "id": bare_id(address),
@@ -126,6 +128,7 @@ def _absence(report: Report, probability: float | None, *, whole: bool) -> list[
 
 
 def device(report: Report, addresses: Addresses) -> Json:
+    """The software, with the version of each model by its digest."""
     manifest = report.bundle.manifest
     versions = {"software": __version__, "model": str(manifest.version), "digest": report.bundle.digest}
     versions |= {f"{name.replace('_', ' ')} digest": digest for name, digest in report.searched.items()}
@@ -146,6 +149,7 @@ def device(report: Report, addresses: Addresses) -> Json:
 
 
 def study(report: Report, addresses: Addresses) -> Json:
+    """The study and the series that were judged, as an ImagingStudy."""
     source, header = report.sources[0], _header(report)
     instances = {s.sop_instance_uid: s.sop_class_uid or CTImageStorage for s in report.sources if s.sop_instance_uid}
     series: Json = {
@@ -213,18 +217,22 @@ def dicom_identifier(uid: str) -> Json:
 
 
 def own_identifier(report: Report, name: str) -> Json:
+    """An identifier that stays the same whenever the same report is written."""
     return {"system": OWN_SYSTEM, "value": str(report.resource_id(name))}
 
 
 def bare_id(urn: str) -> str:
+    """The UUID of an address."""
     return urn.removeprefix("urn:uuid:")
 
 
 def issued(report: Report) -> Json:
+    """When the report was written, unless its patient is to stay unknown."""
     return {} if report.deidentified else {"issued": instant(report)}
 
 
 def instant(report: Report) -> str:
+    """The same as a FHIR instant."""
     return report.written.isoformat(timespec="seconds")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
 from tests.api.dicomweb import ups_client as ups
@@ -25,6 +27,8 @@ from tests.api.dicomweb.worklists import (
 )
 from tests.api.test_jobs import problem
 
+INCONSISTENT: Final = "The submitted request is inconsistent with the state of the UPS Instance."
+
 # 11.7 Change state: PS3.4 table CC.1.1-2.
 
 
@@ -32,31 +36,19 @@ from tests.api.test_jobs import problem
     ("before", "wanted", "transaction", "status", "warning"),
     [
         (SCHEDULED, IN_PROGRESS, MINE, 200, None),
-        (SCHEDULED, COMPLETED, MINE, 409, "The submitted request is inconsistent with the state of the UPS Instance."),
-        (SCHEDULED, CANCELED, MINE, 409, "The submitted request is inconsistent with the state of the UPS Instance."),
+        (SCHEDULED, COMPLETED, MINE, 409, INCONSISTENT),
+        (SCHEDULED, CANCELED, MINE, 409, INCONSISTENT),
         (SCHEDULED, IN_PROGRESS, None, 400, "The Transaction UID is missing."),
-        (
-            IN_PROGRESS,
-            IN_PROGRESS,
-            MINE,
-            409,
-            "The submitted request is inconsistent with the state of the UPS Instance.",
-        ),
+        (IN_PROGRESS, IN_PROGRESS, MINE, 409, INCONSISTENT),
         (IN_PROGRESS, IN_PROGRESS, OTHERS, 400, "The Transaction UID is incorrect."),
         (IN_PROGRESS, COMPLETED, OTHERS, 400, "The Transaction UID is incorrect."),
         (IN_PROGRESS, CANCELED, None, 400, "The Transaction UID is missing."),
-        (
-            COMPLETED,
-            IN_PROGRESS,
-            MINE,
-            409,
-            "The submitted request is inconsistent with the state of the UPS Instance.",
-        ),
+        (COMPLETED, IN_PROGRESS, MINE, 409, INCONSISTENT),
         (COMPLETED, COMPLETED, MINE, 200, "The UPS is already in the requested state of COMPLETED."),
         (COMPLETED, COMPLETED, OTHERS, 400, "The Transaction UID is incorrect."),
-        (COMPLETED, CANCELED, MINE, 409, "The submitted request is inconsistent with the state of the UPS Instance."),
+        (COMPLETED, CANCELED, MINE, 409, INCONSISTENT),
         (CANCELED, CANCELED, MINE, 200, "The UPS is already in the requested state of CANCELED."),
-        (CANCELED, COMPLETED, MINE, 409, "The submitted request is inconsistent with the state of the UPS Instance."),
+        (CANCELED, COMPLETED, MINE, 409, INCONSISTENT),
         (CANCELED, IN_PROGRESS, OTHERS, 400, "The Transaction UID is incorrect."),
     ],
 )
