@@ -321,7 +321,7 @@ sweep-headers: $(DEV_READY) ## every header field that results take over with ev
 # What stands between a stranger and the service: bounded, seeded, without what a long run would find.
 GUARD_TESTS := tests/cell tests/security tests/audit tests/server/test_connection.py tests/server/test_connections.py \
   tests/server/test_damaged_bundles.py tests/server/test_head_bounds.py tests/server/test_pulse.py tests/server/test_restarts.py \
-  tests/server/test_requests_of_any_client.py tests/server/test_tls.py tests/delivery/test_spool.py \
+  tests/server/test_requests_of_any_client.py tests/server/test_tls.py tests/delivery/spool/test_spool.py \
   tests/imaging/test_archive.py tests/imaging/test_damaged_files.py tests/imaging/test_element_budget.py \
   tests/imaging/test_odd_values.py tests/imaging/test_picture_parts.py tests/inference/test_arrivals.py \
   tests/inference/test_graph_operations.py tests/inference/test_series_lane.py tests/api/uploads \

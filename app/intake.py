@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from app.delivery.spool import Reception
+from app.delivery.spool.spool import Reception
 from app.errors import DicomTooComplex, InputError, MalformedInput, UnsupportedInput, WrongModality
 from app.imaging.chunked import stream_of
 from app.imaging.codecs import DECODERS

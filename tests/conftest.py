@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 import pytest
 
-from app.delivery import database
+from app.delivery.database import database
 from app.telemetry import QUIET_LOGGERS, JsonFormatter
 from benchmarks.serving.service import Service
 from tests.clock import Clock
@@ -67,7 +67,7 @@ def postgresql() -> Iterator[Cluster]:
 def each_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Databases without an address are files, or else on a server."""
     if request.param == "postgresql":
-        from app.delivery.postgresql import PostgresSchema
+        from app.delivery.database.postgresql import PostgresSchema
 
         cluster: Cluster = request.getfixturevalue("postgresql")
         cluster.empty()

@@ -95,6 +95,14 @@ ROOMS: Final[dict[str, set[str]]] = {
     "second_look": {"data", "fitting", "evaluation", "reporting", "detector"},
     "experiments": {"data", "fitting", "evaluation", "reporting", "detector", "second_look"},
 }
+# The same of delivery, whose modules beside the rooms put them together.
+ROOMS_OF_DELIVERY: Final[dict[str, set[str]]] = {
+    "spool": set(),
+    "database": {"spool"},
+    "destinations": set(),
+    "fetching": {"spool", "database", "destinations"},
+    "worklist": {"spool", "database"},
+}
 # A library and the only modules of ours that may import it, as beginnings of their dotted names.
 CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "fastapi": ("app.main", "app.api", "app.security", "benchmarks"),
@@ -109,13 +117,13 @@ CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "onnxruntime": ("app.inference.backends.onnx", "benchmarks"),
     "highdicom": ("app.reports",),
     "pynetdicom": ("app.dimse",),
-    "psycopg": ("app.delivery.postgresql",),
+    "psycopg": ("app.delivery.database.postgresql",),
     "fhir": ("app.reports",),
     "reportlab": ("app.reports",),
     "pyarrow": ("app.batch.tables", "benchmarks"),
     "fontTools": ("benchmarks",),
     "uvicorn": ("app.server", "app.cli", "benchmarks"),
-    "standardwebhooks": ("app.delivery.webhook",),
+    "standardwebhooks": ("app.delivery.destinations.webhook",),
     "sklearn": ("training",),
     "matplotlib": ("training", "benchmarks"),
 }
@@ -233,9 +241,25 @@ def test_rooms_of_training_import_only_rooms_above_them(module: str) -> None:
     assert found - {own} <= ROOMS[own]
 
 
-def test_rooms_of_training_know_no_circle() -> None:
-    order = list(ROOMS)
-    assert all(ROOMS[room] <= set(order[:place]) for place, room in enumerate(order))
+@pytest.mark.parametrize("room", ROOMS_OF_DELIVERY)
+def test_rooms_of_delivery_import_only_rooms_above_them(room: str) -> None:
+    within_delivery = {
+        name.split(".")[2]
+        for module, path in SOURCES.items()
+        if within(module, (f"app.delivery.{room}",))
+        for name in imports_of(module, path)
+        if within(name, ("app.delivery",)) and name.count(".") > 1
+    }
+    assert within_delivery & (set(ROOMS_OF_DELIVERY) - {room}) <= ROOMS_OF_DELIVERY[room]
+
+
+@pytest.mark.parametrize("rooms", [ROOMS, ROOMS_OF_DELIVERY])
+def test_rooms_know_only_rooms_above_them(rooms: dict[str, set[str]]) -> None:
+    order = list(rooms)
+    assert all(rooms[room] <= set(order[:place]) for place, room in enumerate(order))
+
+
+def test_modules_of_training_know_no_circle() -> None:
     modules = {name for name in SOURCES if name.startswith("training.")}
     imported = {
         module: {name for name in modules for found in imports_of(module, SOURCES[module]) if within(found, (name,))}

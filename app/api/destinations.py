@@ -9,8 +9,11 @@ from urllib.parse import urlsplit
 from pydantic import HttpUrl, SecretStr
 
 from app.api.rules import DestinationRule, DimseRule, FhirRule, Hl7Rule, Rules, StowRule, WebhookRule, read_rules
-from app.delivery.destinations import Access, Destination, FhirDestination, StowDestination
-from app.delivery.mllp import Endpoint, Hl7Destination
+from app.delivery.destinations.destination import Destination
+from app.delivery.destinations.dicomweb import StowDestination
+from app.delivery.destinations.fhir import FhirDestination
+from app.delivery.destinations.http_client import Access
+from app.delivery.destinations.mllp import Endpoint, Hl7Destination
 from app.errors import SettingsError
 from app.judgement.orders import Order
 from app.reports.hl7 import MessageOptions
@@ -94,7 +97,7 @@ def _route(settings: Settings, rule: DestinationRule) -> Route:
 
 def _webhook(settings: Settings, rule: WebhookRule) -> Destination:
     try:
-        from app.delivery.webhook import WebhookDestination
+        from app.delivery.destinations.webhook import WebhookDestination
     except ImportError:
         raise SettingsError(
             found=f"the destination {rule.name}, for which a package is missing",

@@ -8,10 +8,10 @@ from typing import Final
 
 from app.api.destinations import access_of
 from app.api.dicomweb.multipart_related import RelatedReader
-from app.delivery.pulling import Fetched
-from app.delivery.pulls import Pull
-from app.delivery.source import MALFORMED, NOT_THERE, TOO_MUCH, DicomwebSource, NotFetched, SourceBounds
-from app.delivery.spool import Reception
+from app.delivery.database.pulls import Pull
+from app.delivery.fetching.pulling import Fetched
+from app.delivery.fetching.source import MALFORMED, NOT_THERE, TOO_MUCH, DicomwebSource, NotFetched, SourceBounds
+from app.delivery.spool.spool import Reception
 from app.errors import FormTooLarge, MalformedForm, UnsupportedMediaType
 from app.imaging.values import is_uid
 from app.intake import Intake
@@ -30,7 +30,7 @@ class Fetching:
     most_instances: int
 
     def __call__(self, pull: Pull, reception: Reception) -> Fetched:
-        """See `app.delivery.pulling.Fetch`."""
+        """See `app.delivery.fetching.pulling.Fetch`."""
         with closing(Intake(reception, pull.study_uid)) as intake:
             for series_uid in self._series_of(pull):
                 self._fetch(pull.study_uid, series_uid, intake)

@@ -9,17 +9,17 @@ from pathlib import Path
 from app.api.destinations import Route, routes_of, rules_of
 from app.api.pulling import fetching_of
 from app.api.rules import Rules
+from app.delivery.database.storage import RESULTS, SPOOL, readable_count
+from app.delivery.database.store import ResultStore
+from app.delivery.fetching.pulling import PullWork
 from app.delivery.inbox import Inbox
 from app.delivery.judging import SpoolWork
-from app.delivery.performing import Performing
-from app.delivery.procedure_steps import Station
-from app.delivery.pulling import PullWork
 from app.delivery.reconstructions import OnePerStudy
-from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.storage import RESULTS, SPOOL, readable_count
-from app.delivery.store import ResultStore
+from app.delivery.spool.spool import Spool, SpoolLimits
 from app.delivery.worker import Backoff, Delivery, DeliveryWork
-from app.delivery.worklist import Worklist
+from app.delivery.worklist.performing import Performing
+from app.delivery.worklist.procedure_steps import Station
+from app.delivery.worklist.worklist import Worklist
 from app.inference.series_lane import SeriesLane
 from app.judgement.judge import Judge
 from app.judgement.records import Records

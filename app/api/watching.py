@@ -6,7 +6,7 @@ import math
 from functools import partial
 from typing import Any, Final
 
-from app.delivery.storage import readable_count
+from app.delivery.database.storage import readable_count
 from app.inference.registry import ModelRegistry
 from app.private_files import state_folder
 from app.settings import Settings

@@ -20,10 +20,10 @@ from app.audit.forwarding import Forwarding
 from app.audit.syslog import Collector, Header, SyslogSender
 from app.audit.trail import AuditTrail, TrailOptions
 from app.cli.exits import OK
+from app.delivery.database.storage import RESULTS, SPOOL
+from app.delivery.database.store import ResultStore
 from app.delivery.inbox import Inbox
-from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.storage import RESULTS, SPOOL
-from app.delivery.store import ResultStore
+from app.delivery.spool.spool import Spool, SpoolLimits
 from app.dimse.desk import Bounds, Desk
 from app.errors import SettingsError, StartupError
 from app.imaging.header import quiet_pydicom

@@ -15,11 +15,11 @@ from typing import Any
 from app.cli.exits import OK, SOME_FAILED
 from app.cli.reconcile import reconcile
 from app.cli.service_folders import key_in, service_folder, usable_database
+from app.delivery.database.storage import RESULTS, SPOOL
+from app.delivery.database.store import GIVEN_UP, ResultStore
 from app.delivery.jobs import Found, Job, Jobs
-from app.delivery.kept import HOUR_S
-from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.storage import RESULTS, SPOOL
-from app.delivery.store import GIVEN_UP, ResultStore
+from app.delivery.spool.kept import HOUR_S
+from app.delivery.spool.spool import Spool, SpoolLimits
 from app.errors import InputError, SettingsError
 from app.imaging.header import Header, read_header
 from app.imaging.read import quiet_decoders

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from app.cli.exits import OK, SOME_FAILED
 from app.cli.service_folders import key_in
-from app.delivery.destinations import Access
-from app.delivery.kept import HOUR_S
-from app.delivery.reconciling import Listed, Looked, Reconciliation
-from app.delivery.source import DicomwebSource, NotFetched, SourceBounds
-from app.delivery.spool import Spool
-from app.delivery.store import ResultStore
+from app.delivery.database.store import ResultStore
+from app.delivery.destinations.http_client import Access
+from app.delivery.fetching.reconciling import Listed, Looked, Reconciliation
+from app.delivery.fetching.source import DicomwebSource, NotFetched, SourceBounds
+from app.delivery.spool.kept import HOUR_S
+from app.delivery.spool.spool import Spool
 from app.errors import SettingsError
 from app.judgement.selection import SeriesRules, series_rules_in
 from app.locks import held

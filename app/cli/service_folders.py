@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.delivery.storage import ServerFault
+from app.delivery.database.storage import ServerFault
 from app.errors import SettingsError
 from app.security.pseudonyms import KEY_FILE, load_key
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from app.delivery.kept import HOUR_S
-from app.delivery.series_states import KNOWN_S, Case, SeriesName
-from app.delivery.spool import WHOLE, Spool
-from app.delivery.storage import StorageWatch
-from app.delivery.store import ResultStore
-from app.delivery.submissions import CANCELLED, JobStatus, Submission
+from app.delivery.database.series_states import KNOWN_S, Case, SeriesName
+from app.delivery.database.storage import StorageWatch
+from app.delivery.database.store import ResultStore
+from app.delivery.database.submissions import CANCELLED, JobStatus, Submission
+from app.delivery.spool.kept import HOUR_S
+from app.delivery.spool.spool import WHOLE, Spool
 from app.private_files import PRIVATE_FILE
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from app.delivery.pulls import Pull
-from app.delivery.quarantine import NAME, delete
-from app.delivery.series_states import DROPPED, Case, SeriesStatus, Settled
-from app.delivery.spool import Spool
-from app.delivery.store import GIVEN_UP, Owed, ResultStore
+from app.delivery.database.pulls import Pull
+from app.delivery.database.series_states import DROPPED, Case, SeriesStatus, Settled
+from app.delivery.database.store import GIVEN_UP, Owed, ResultStore
+from app.delivery.spool.quarantine import NAME, delete
+from app.delivery.spool.spool import Spool
 from app.private_files import sync
 
 SEPARATOR: Final = ":"  # between a destination and a result's UID

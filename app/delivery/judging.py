@@ -12,14 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from app.delivery.claim import Claim
-from app.delivery.clock_steps import ClockReading, read_clock
-from app.delivery.kept import HOUR_S
+from app.delivery.database.clock_steps import ClockReading, read_clock
+from app.delivery.database.series_states import DROPPED, KnownSeries, Settled, Verdict
+from app.delivery.database.storage import is_of_storage
+from app.delivery.database.store import ResultStore
 from app.delivery.reconstructions import OnePerStudy, another_judged
-from app.delivery.series_states import DROPPED, KnownSeries, Settled, Verdict
-from app.delivery.spool import Spool
-from app.delivery.storage import is_of_storage
-from app.delivery.store import ResultStore
+from app.delivery.spool.claim import Claim
+from app.delivery.spool.kept import HOUR_S
+from app.delivery.spool.spool import Spool
 from app.errors import (
     DecoderUnavailable,
     InputError,

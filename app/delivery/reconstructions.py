@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from app.delivery.spool import Spool
-from app.delivery.store import ResultStore
+from app.delivery.database.store import ResultStore
+from app.delivery.spool.spool import Spool
 from app.errors import OtherReconstruction
 
 # What is smaller of the series that is rather judged, from its files; None for one that will not be judged.

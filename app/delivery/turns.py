@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app.delivery.database import Database
+from app.delivery.database.database import Database
 from app.errors import Unavailable
 from app.locks import held_if_free
 

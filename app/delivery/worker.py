@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.delivery.destinations import Destination, Outcome, Refused
+from app.delivery.database.series_states import SeriesStatus
+from app.delivery.database.storage import pause_s
+from app.delivery.database.store import Due, ResultStore
+from app.delivery.destinations.destination import Destination, Outcome, Refused
 from app.delivery.inbox import Inbox
 from app.delivery.judging import SpoolWork, always
-from app.delivery.kept import HOUR_S
-from app.delivery.series_states import SeriesStatus
-from app.delivery.spool import Spool
-from app.delivery.storage import pause_s
-from app.delivery.store import Due, ResultStore
+from app.delivery.spool.kept import HOUR_S
+from app.delivery.spool.spool import Spool
 from app.delivery.turns import in_turn
-from app.delivery.worklist import Worklist
+from app.delivery.worklist.worklist import Worklist
 from app.telemetry import Metrics
 
 POLL_S: Final = 1.0  # a series waits for seconds anyway

@@ -15,15 +15,9 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config
 from pynetdicom.association import Association
 
-from app.delivery.destinations import (
-    CONNECT_TIMEOUT_S,
-    DUPLICATE_INSTANCE,
-    NOT_AS_SENT,
-    READ_TIMEOUT_S,
-    REFUSED_REASONS,
-    Outcome,
-    Refused,
-)
+from app.delivery.destinations.destination import Outcome, Refused
+from app.delivery.destinations.dicomweb import DUPLICATE_INSTANCE, NOT_AS_SENT, REFUSED_REASONS
+from app.delivery.destinations.http_client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from app.errors import SettingsError
 from app.reports.result import ObjectKind
 from app.reports.transfer_syntax import uncompressed

@@ -13,7 +13,7 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 from pynetdicom.dsutils import create_file_meta
 
-from app.delivery.spool import Reception
+from app.delivery.spool.spool import Reception
 from app.dimse.desk import Desk
 from app.errors import Unavailable
 from app.imaging.values import is_uid

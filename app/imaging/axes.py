@@ -36,10 +36,11 @@ def axes_of(outline_px: Points, spacing_mm: tuple[float, float], grain_mm: float
     the outline joins, of which it leaves out half at each end.
     """
     pixel_mm = np.array([spacing_mm[1], spacing_mm[0]])
-    hull = np.asarray(cv2.convexHull((outline_px * pixel_mm).astype(np.float32))[:, 0], np.float64)
-    gaps = hull[:, None] - hull
-    first, last = np.unravel_index(np.hypot(gaps[..., 0], gaps[..., 1]).argmax(), gaps.shape[:2])
-    ends = hull[[first, last]]
+    points_mm = (outline_px * pixel_mm + 0.0).astype(np.float32)  # around 0 and -0 alone OpenCV finds no hull
+    hull = np.asarray(cv2.convexHull(points_mm)[:, 0], np.float64)
+    columns_mm, rows_mm = hull.T
+    apart = np.square(columns_mm[:, None] - columns_mm) + np.square(rows_mm[:, None] - rows_mm)
+    ends = hull[list(divmod(int(apart.argmax()), len(hull)))]
     long_mm = float(np.hypot(*(ends[1] - ends[0])))
     along = (ends[1] - ends[0]) / long_mm if long_mm > 0 else np.array([1.0, 0.0])
     turned = (hull - ends[0]) @ np.array([along, (-along[1], along[0])]).T
@@ -54,14 +55,15 @@ def _widest(hull: Points) -> tuple[float, float, float]:
 
     Between two corners the width changes evenly, so that it is largest at one of them.
     """
-    start, stop = hull, np.roll(hull, -1, axis=0)
-    at = hull[:, 0][:, None]
-    run = stop[:, 0] - start[:, 0]
+    start, own = hull[:, 0], hull[:, 1]
+    run, rise = np.roll(start, -1) - start, np.roll(own, -1) - own
+    upright = run == 0
     # An upright edge lies between two others, which end where it does.
-    share = np.divide(at - start[:, 0], run, out=np.full((len(hull), len(hull)), np.nan), where=run != 0)
-    met = np.where((share >= 0) & (share <= 1), start[:, 1] + share * (stop[:, 1] - start[:, 1]), np.nan)
-    met = np.concatenate([met, hull[:, 1][:, None]], axis=1)
-    low, high = np.nanmin(met, axis=1), np.nanmax(met, axis=1)
+    share = (start[:, None] - start) / np.where(upright, 1.0, run)
+    met = own + share * rise
+    missed = (share < 0) | (share > 1) | upright
+    low = np.minimum(np.where(missed, np.inf, met).min(axis=1), own)
+    high = np.maximum(np.where(missed, -np.inf, met).max(axis=1), own)
     widest = int((high - low).argmax())
     return float(hull[widest, 0]), float(low[widest]), float(high[widest])
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.imaging.axes import Axes, axes_of
 from app.imaging.ct import FloatImage, PointPx
+from app.imaging.lungs import median
 from app.imaging.patches import Patch
 from app.inference.model import Model
 from app.inference.patch_outputs import FINER, Outline
@@ -95,7 +96,7 @@ def _attenuation(inside: Mask, patch: Patch, traits: Sequence[Trait]) -> Attenua
     calcified_share = float(np.count_nonzero(values >= CALCIUM_HU)) / values.size
     classes = _classes({trait.name: trait.value for trait in traits}, calcified_share)
     solid_mm = _solid_mm(inside, patch.hu, patch.transform.spec.spacing_mm) if "part_solid" in classes else None
-    return Attenuation(classes, float(np.median(values)), calcified_share, solid_mm)
+    return Attenuation(classes, median(values), calcified_share, solid_mm)
 
 
 def _classes(ratings: Mapping[str, float], calcified_share: float) -> tuple[AttenuationClass, ...]:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from app.delivery.database import Database
-from app.delivery.storage import Stored
-from app.delivery.tables import Schema
+from app.delivery.database.database import Database
+from app.delivery.database.storage import Stored
+from app.delivery.database.tables import Schema
 from app.watch.drift import Reference
 from app.watch.noted import Noted, What
 from app.watch.sketch import FEATURES, Histogram, Placed, histogram

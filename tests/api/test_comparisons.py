@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from itertools import count
 from typing import Any, Final
 
@@ -170,6 +171,19 @@ def test_guidelines_are_asked_about_the_current_series_beside_the_prior(client: 
     ]
     assert {"name": "age_years", "value": 62, "origin": "context"} in answer["guidelines"]["known"]
     assert "guidelines" not in answer["current"]
+    page = client.post("/v1/comparisons", files=parts, data=asked, headers={"Accept": "text/html"}).text
+    paper = client.post("/v1/comparisons", files=parts, data=asked, headers={"Accept": "application/pdf"}).content
+    on_paper = "".join("".join(pages_of(paper)).split())
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    told = [[unescape(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)] for row in rows]
+    assert ["", str(found["finding"]), found["category"], ", ".join(found["possible"]), found["rule"]] in told
+    for said in (bts, other):
+        assert said["name"] in {row[0] for row in told}
+        assert said["source"] in {row[-1] for row in told}
+        for missing in said["missing"]:
+            assert missing["message"] in unescape(page)
+    for words in (found["category"], found["rule"], bts["source"], "age_years 62"):
+        assert "".join(words.split()) in on_paper
     wrong = client.post("/v1/comparisons", files=parts, data={"guidelines": "none"})
     assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_parameter")
     logged = client.post("/v1/comparisons?context={}", files=parts)

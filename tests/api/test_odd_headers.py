@@ -12,7 +12,7 @@ import pytest
 from pydicom import dcmread
 from starlette.testclient import TestClient
 
-from app.delivery.store import ResultStore
+from app.delivery.database.store import ResultStore
 from app.main import create_app
 from app.reports.dicom import WRITERS
 from app.settings import Settings

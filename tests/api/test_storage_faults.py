@@ -14,7 +14,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from app import locks
-from app.delivery import spool, sqlite
+from app.delivery.database import sqlite
+from app.delivery.spool import spool
 from app.main import create_app
 from app.settings import Settings
 from benchmarks.serving.service import eventually

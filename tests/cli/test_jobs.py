@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from app.cli import CANNOT_START, OK, SOME_FAILED, main
-from app.delivery.pulls import Pull
-from app.delivery.series_states import Case, SeriesName, Settled
-from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.store import ResultStore
-from app.delivery.submissions import Submission
+from app.delivery.database.pulls import Pull
+from app.delivery.database.series_states import Case, SeriesName, Settled
+from app.delivery.database.store import ResultStore
+from app.delivery.database.submissions import Submission
+from app.delivery.spool.spool import Spool, SpoolLimits
 from app.reports.result import ResultObject
 from app.security.pseudonyms import KEY_FILE, load_key, pseudonym
 from phantoms.slices import derived_uid, dicom, small

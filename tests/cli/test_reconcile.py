@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.cli import CANNOT_START, OK, SOME_FAILED, main
-from app.delivery.series_states import SeriesName, Settled
+from app.delivery.database.series_states import SeriesName, Settled
 from app.reports.result import REPORT_SERIES
 from app.security.pseudonyms import KEY_FILE, pseudonym
 from benchmarks.serving.service import eventually

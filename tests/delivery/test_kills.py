@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app.delivery.series_states import SeriesName
+from app.delivery.database.series_states import SeriesName
+from tests.delivery.spool.test_spool import receive
 from tests.delivery.test_late import LATER, STUDY, Site
-from tests.delivery.test_spool import receive
 
 pytestmark = pytest.mark.usefixtures("each_database")
 SERIES = 12

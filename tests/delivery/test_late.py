@@ -12,16 +12,16 @@ from typing import Any, Final
 
 import pytest
 
-from app.delivery.clock_steps import read_clock
+from app.delivery.database.clock_steps import read_clock
+from app.delivery.database.series_states import KNOWN_S, SeriesName, SeriesStatus
+from app.delivery.database.store import ResultStore
 from app.delivery.judging import MAX_ATTEMPTS, SpoolWork
-from app.delivery.series_states import KNOWN_S, SeriesName, SeriesStatus
-from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.store import ResultStore
+from app.delivery.spool.spool import Spool, SpoolLimits
 from app.errors import GantryTilt, LocalizerImage, SpoolFull
 from app.inference.series_lane import SeriesLane
 from app.reports.result import ObjectKind, ReportReference, ResultObject, SeriesResult
 from app.telemetry import Metrics
-from tests.delivery.test_spool import receive
+from tests.delivery.spool.test_spool import receive
 
 pytestmark = pytest.mark.usefixtures("each_database")
 LATER: Final = 4e9

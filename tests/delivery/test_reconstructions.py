@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
+from app.delivery.database.series_states import SeriesName
+from app.delivery.database.store import ResultStore
 from app.delivery.judging import SpoolWork
 from app.delivery.reconstructions import OnePerStudy
-from app.delivery.series_states import SeriesName
-from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.store import ResultStore
+from app.delivery.spool.spool import Spool, SpoolLimits
 from app.errors import GantryTilt, LeftOutByRules
 from app.inference.series_lane import SeriesLane
 from app.reports.result import ReportReference, ResultObject, SeriesResult
 from app.telemetry import Metrics
-from tests.delivery.test_spool import receive
+from tests.delivery.spool.test_spool import receive
 
 pytestmark = pytest.mark.usefixtures("each_database")
 LATER = 4e9

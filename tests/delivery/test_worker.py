@@ -18,11 +18,14 @@ import pytest
 from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
 
-from app.delivery.clock_steps import ClockReading, read_clock
-from app.delivery.destinations import Access, FhirDestination, Outcome, StowDestination
+from app.delivery.database.clock_steps import ClockReading, read_clock
+from app.delivery.database.store import ResultStore
+from app.delivery.destinations.destination import Outcome
+from app.delivery.destinations.dicomweb import StowDestination
+from app.delivery.destinations.fhir import FhirDestination
+from app.delivery.destinations.http_client import Access
 from app.delivery.judging import MAX_ATTEMPTS, SpoolWork
-from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.store import ResultStore
+from app.delivery.spool.spool import Spool, SpoolLimits
 from app.delivery.worker import Backoff, DeliveryWork
 from app.errors import GantryTilt
 from app.inference.series import Cancelled
@@ -32,7 +35,7 @@ from app.telemetry import Metrics
 from benchmarks.serving.receiver import Receiver, receiving
 from benchmarks.serving.service import Service, eventually
 from phantoms.series import SLICES, slice_file
-from tests.delivery.test_spool import receive
+from tests.delivery.spool.test_spool import receive
 
 LATER = 4e9
 YEAR_S = 365 * 86_400.0

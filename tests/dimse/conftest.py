@@ -12,9 +12,9 @@ from typing import Any, Final
 import pytest
 
 from app.audit.trail import AuditTrail
+from app.delivery.database.store import ResultStore
 from app.delivery.inbox import Inbox
-from app.delivery.spool import Spool, SpoolLimits
-from app.delivery.store import ResultStore
+from app.delivery.spool.spool import Spool, SpoolLimits
 from app.dimse.desk import Bounds, Desk
 from app.dimse.server import DimseDoor
 from app.telemetry import DimseMetrics

@@ -22,7 +22,7 @@ from pynetdicom import AE, evt
 
 from app.api.destinations import routes_of
 from app.api.rules import Rules
-from app.delivery.destinations import Refused
+from app.delivery.destinations.destination import Refused
 from app.dimse.archive import DimseDestination, Peer, archive_tls
 from app.errors import SettingsError
 from app.settings import Settings

@@ -15,7 +15,7 @@ import pytest
 import urllib3
 
 from app import cli
-from app.delivery.spool import Spool, SpoolLimits
+from app.delivery.spool.spool import Spool, SpoolLimits
 from benchmarks.serving.service import eventually, free_port
 from tests.dimse.caller import PATIENCE_S, Caller, dataset_of, pdv, store_pdus
 from tests.dimse.command import DimseCommand

@@ -21,8 +21,8 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when it is imported
 
 from app.audit.trail import AuditTrail
-from app.delivery import spool
-from app.delivery.spool import Spool, SpoolLimits
+from app.delivery.spool import spool
+from app.delivery.spool.spool import Spool, SpoolLimits
 from app.intake import Intake
 from benchmarks.serving.service import eventually
 from phantoms.series import slice_file

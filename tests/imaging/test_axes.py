@@ -52,6 +52,8 @@ def test_dents_are_bridged_and_a_point_has_the_size_of_its_grain() -> None:
     assert axes_of(dented, MM).short_mm == pytest.approx(axes_of(round_one, MM).short_mm, rel=0.02)
     point = axes_of(np.array([[5.0, 6.0]]), MM, grain_mm=0.25)
     assert (point.long_mm, point.short_mm) == (0.25, 0.25)
+    corner = axes_of(np.array([[0.0, -0.0], [-0.0, 0.0]]), MM, grain_mm=0.25)
+    assert (corner.long_mm, corner.short_mm) == (0.25, 0.25)
     line = axes_of(np.array([[5.0, 6.0], [15.0, 6.0]]), MM)
     assert line.long_mm == pytest.approx(7.0)
     assert line.short_mm == pytest.approx(0.0)

@@ -14,7 +14,7 @@ import pytest
 import urllib3
 from pydicom import dcmread
 
-from app.delivery.store import ResultStore
+from app.delivery.database.store import ResultStore
 from app.reports.result import ResultObject
 from benchmarks.serving.service import Service, free_port
 from phantoms.series import SLICES, slice_file

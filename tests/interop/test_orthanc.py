@@ -24,7 +24,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from app.delivery.store import ResultStore
+from app.delivery.database.store import ResultStore
 from app.security.pseudonyms import load_key
 from benchmarks.serving.service import Service, eventually, free_port
 from phantoms.series import SLICES, slice_file

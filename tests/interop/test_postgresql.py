@@ -19,8 +19,8 @@ from pydicom.uid import Comprehensive3DSRStorage
 from starlette.testclient import TestClient
 
 from app.cli import CANNOT_START, OK, main
-from app.delivery.storage import RESULTS
-from app.delivery.store import ResultStore
+from app.delivery.database.storage import RESULTS
+from app.delivery.database.store import ResultStore
 from app.main import create_app
 from app.reports.result import ResultObject
 from app.settings import Settings

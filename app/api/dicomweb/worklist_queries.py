@@ -12,7 +12,7 @@ from pydicom.datadict import dictionary_VR
 
 from app.api.dicomweb.queries import CONTROLS, MAX_LIMIT, Attributes, count_of, tag_named, value_fits
 from app.delivery.attributes import tag_of
-from app.delivery.workitems import StepState
+from app.delivery.database.workitems import StepState
 from app.errors import InvalidParameter
 
 STATE: Final = tag_of("ProcedureStepState")

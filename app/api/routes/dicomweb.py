@@ -19,7 +19,7 @@ from app.api.negotiation import BINARY, DICOM_XML
 from app.api.problems import OF_JOBS, responses_for
 from app.api.uploads.body import body_chunks
 from app.audit.event import Operation
-from app.delivery.spool import Reception
+from app.delivery.spool.spool import Reception
 from app.delivery.worker import Delivery
 from app.errors import DecoderUnavailable, DicomwebOff, SecondOpinionOff, UnfitPair, UnreadableText, UnusableTensors
 from app.intake import Intake

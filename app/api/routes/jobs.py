@@ -23,8 +23,8 @@ from app.api.problems import responses_for
 from app.api.routes.dicomweb import OF_OTHERS, put_on_record
 from app.api.routes.results import SeriesStatusOut, status_out
 from app.api.uploads.series import StudyUpload, read_study, unpacked
-from app.delivery.spool import Reception
-from app.delivery.submissions import JobState, JobStatus
+from app.delivery.database.submissions import JobState, JobStatus
+from app.delivery.spool.spool import Reception
 from app.delivery.worker import Delivery
 from app.errors import (
     DicomwebOff,

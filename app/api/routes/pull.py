@@ -21,9 +21,9 @@ from app.api.routes import jobs
 from app.api.routes.dicomweb import put_on_record
 from app.api.routes.jobs import JobsDep, location_of
 from app.api.uploads.body import body_of
-from app.delivery.kept import HOUR_S
-from app.delivery.pulls import Pull
-from app.delivery.submissions import JobState, Submission
+from app.delivery.database.pulls import Pull
+from app.delivery.database.submissions import JobState, Submission
+from app.delivery.spool.kept import HOUR_S
 from app.delivery.worker import Delivery
 from app.errors import InvalidParameter, PullOff, SpoolFull, UnsupportedMediaType, UnusableTensors
 from app.imaging.values import is_uid

@@ -16,7 +16,7 @@ from app.api.dicomweb.queries import Level, Query, search
 from app.api.dicomweb.stored import attributes_of, subject
 from app.api.problems import responses_for
 from app.api.routes.dicomweb import OF_OTHERS, OF_STUDY, ROOT, DeliveryDep, put_on_record
-from app.delivery.series_states import SeriesStatus, State
+from app.delivery.database.series_states import SeriesStatus, State
 from app.delivery.worker import Delivery
 from app.errors import UnknownModel, UnknownResult, UnknownVersion
 

@@ -33,10 +33,10 @@ from app.api.routes.results import ONLY_LITERAL
 from app.api.uploads.body import body_of
 from app.audit.event import Operation
 from app.delivery.attributes import Attributes, value_of, values_of
-from app.delivery.performed import UNSPECIFIED, Reason, UnusableInput, input_of, with_addresses
-from app.delivery.procedure_steps import shown
-from app.delivery.workitems import CANCELED, COMPLETED, IN_PROGRESS, StepState, Workitem
-from app.delivery.worklist import Worklist
+from app.delivery.database.workitems import CANCELED, COMPLETED, IN_PROGRESS, StepState, Workitem
+from app.delivery.worklist.performed import UNSPECIFIED, Reason, UnusableInput, input_of, with_addresses
+from app.delivery.worklist.procedure_steps import shown
+from app.delivery.worklist.worklist import Worklist
 from app.errors import PullOff, UnknownModel, UnknownResult, UnknownVersion
 from app.errors.workitems import InvalidWorkitem, NoSubscriptions
 from app.imaging.values import is_uid

@@ -34,7 +34,13 @@ MEGABYTE: Final = 1 << 20
 def settings(tmp_path: Path) -> Settings:
     write_models(tmp_path)
     return Settings(
-        models_dir=tmp_path, spool_dir=tmp_path / "state", max_study_mb=8, settle_seconds=0, threads=1, max_series=1
+        models_dir=tmp_path,
+        spool_dir=tmp_path / "state",
+        max_study_mb=8,
+        settle_seconds=0,
+        quiet_seconds=0,
+        threads=1,
+        max_series=1,
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from pydicom.uid import MRImageStorage
 from starlette.testclient import TestClient
 
-from app.delivery import spool
+from app.delivery.spool import spool
 from app.settings import Settings
 from phantoms.series import slice_file
 from phantoms.slices import derived_uid, dicom, small

@@ -20,7 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from starlette.testclient import TestClient
 
 from app.api.dicomweb.native_xml import NAMESPACE
-from app.delivery.store import ResultStore
+from app.delivery.database.store import ResultStore
 from app.errors import SettingsError
 from app.main import create_app
 from app.reports.frames import Frames

@@ -14,7 +14,7 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 from starlette.testclient import TestClient
 
-from app.delivery.store import ResultStore
+from app.delivery.database.store import ResultStore
 from app.inference.bundle import load_bundle
 from app.reports.capture import write_captures
 from app.reports.dicom import to_bytes

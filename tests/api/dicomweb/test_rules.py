@@ -21,7 +21,7 @@ from phantoms.series import SLICES, slice_file
 from phantoms.slices import SECRET_ID, SECRET_NAME, derived_uid
 from tests.api.conftest import wait_until_ready
 from tests.api.dicomweb.test_dicomweb import post
-from tests.delivery.mllp_receiver import MllpReceiver, acknowledging, receiving_mllp
+from tests.delivery.destinations.mllp_receiver import MllpReceiver, acknowledging, receiving_mllp
 from tests.fakes import arithmetic_backends, write_models
 
 SECRET = "whsec_" + "c2VjcmV0" * 4

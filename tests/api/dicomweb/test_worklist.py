@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-import app.delivery.worklist
+import app.delivery.worklist.worklist
 from app.api.dicomweb.native_xml import NAMESPACE
 from phantoms.slices import SECRET_NAME, derived_uid
 from tests.api.dicomweb import ups_client as ups
@@ -332,5 +332,5 @@ def test_a_workitem_grows_no_further_however_often_it_is_changed(worklist: UpsCl
 
 def test_workitems_that_have_ended_are_not_without_number(worklist: UpsClient, monkeypatch: pytest.MonkeyPatch) -> None:
     in_state(worklist, COMPLETED)
-    monkeypatch.setattr(app.delivery.worklist, "MAX_ENDED", 1)
+    monkeypatch.setattr(app.delivery.worklist.worklist, "MAX_ENDED", 1)
     assert problem(worklist.create("1.2.8", others())) == (503, "spool_full")

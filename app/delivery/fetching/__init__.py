@@ -1,0 +1,1 @@
+"""Series fetched from a DICOMweb archive: for a job, a workitem, or since an outage."""
