@@ -39,6 +39,7 @@ class Site:
         self.spool = Spool(self.folder, SpoolLimits(max_bytes, 1e9, 0, 0, late_hours), self.metrics.quarantined.inc)
         owed: dict[ObjectKind, Sequence[str]] = {"dicom": ["pacs"]}
         self.judged: list[tuple[str, str | None]] = []
+        self.replaced: list[str] = []
         self.fault: Exception | None = None
         self.work = SpoolWork(
             self.spool,
@@ -56,6 +57,7 @@ class Site:
     ) -> SeriesResult:
         seen = "".join(sorted(path.read_text() for path in paths))
         self.judged.append((seen, None if predecessor is None else predecessor.uid))
+        self.replaced = [] if predecessor is None else [predecessor.uid, *(each.uid for each in predecessor.earlier)]
         if self.fault is not None:
             raise self.fault
         return one(f"report on {seen}")
@@ -120,6 +122,17 @@ def test_of_halves_sent_apart_the_first_is_not_delivered_any_more(site: Site) ->
     assert site.due() == ["report on abcd"]
 
 
+def test_what_a_pacs_has_is_replaced_by_a_report_whose_own_predecessor_it_never_got(site: Site) -> None:
+    site.bring("a")
+    site.run()
+    assert site.due() == ["report on a"]
+    for late in "bc":
+        site.bring(late)
+        site.run()
+    assert site.due() == ["report on abc"]
+    assert site.replaced == ["report on ab", "report on a"]
+
+
 def test_a_half_that_could_not_be_judged_is_completed(site: Site) -> None:
     site.fault = GantryTilt(found="a tilt", expected="none", remedy="Send another.")
     site.bring("a")
@@ -144,6 +157,7 @@ def test_a_report_stands_when_a_late_instance_spoils_its_series(site: Site) -> N
     site.bring("c")
     site.run()
     assert site.judged[-1] == ("abc", "report on a")
+    assert site.replaced == ["report on a", "gantry_tilt of ab for nothing"]
     assert site.store.find() == ["report on abc"]
 
 
