@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.doors.campaign import Outcome, Plan, campaign
+from benchmarks.doors.page import filled, table
 from benchmarks.doors.senders import SENDERS
 from benchmarks.serving import machine
 from benchmarks.serving.processes import REPOSITORY, leave_nothing_behind
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, help=f"default: one for each {PER_KILL} series")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--page", type=Path, help="Markdown file whose table is replaced")
     given = parser.parse_args(arguments)
     leave_nothing_behind()
     failed = False
@@ -41,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
         facts = machine.facts()
         plan = Plan(door, given.series, given.kills or max(1, given.series // PER_KILL), given.seed)
         outcome = campaign(plan, _emptied(FOLDER / door))
-        _write(given.out, {**outcome.written(), "machine": facts}, door)
+        doors = _write(given.out, {**outcome.written(), "machine": facts}, door)
+        if given.page is not None:
+            given.page.write_text(filled(given.page.read_text(encoding="utf-8"), table(doors)), encoding="utf-8")
         _say(outcome)
         failed = failed or bool(outcome.bad)
     return int(failed)
@@ -54,10 +58,13 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
-def _write(path: Path, found: dict[str, Any], door: str) -> None:
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+def _write(path: Path, found: dict[str, Any], door: str) -> dict[str, Any]:
+    """Put what was found at a door beside what the file says of others; returns all of it."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    content[door] = found
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**content, door: found}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return content
 
 
 def _say(outcome: Outcome) -> None:

@@ -6,7 +6,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
@@ -106,16 +106,29 @@ def _reason(item: Dataset) -> str | None:
 
 
 class Hooks(Destination):
-    """What takes webhooks. Its results are their messages."""
+    """What takes webhooks. Its results are their messages; one that replaces a report stands for all before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._when: dict[str, str] = {}
+
+    def results(self, series: Series) -> list[Result]:
+        """All messages on a series, in the order in which they were written."""
+        found = sorted(super().results(series), key=lambda each: self._when[each.uid])
+        return [
+            replace(each, replaces=frozenset(before.uid for before in found[:place])) if each.replaces else each
+            for place, each in enumerate(found)
+        ]
 
     def read(self, request: Request) -> Iterator[tuple[str, Result | None]]:
         """The message by its id."""
         event: dict[str, Any] = json.loads(request.body)
         data, name = event["data"], request.headers["Webhook-Id"]
-        study = data["study_instance_uid"]
+        study, uid = data["study_instance_uid"], data.get("report_uid", name)
+        self._when[uid] = event["timestamp"]
         if event["type"] == "series.not_processed":
-            yield name, Result(name, study, SLICES, data["reason"]["code"], frozenset())
+            yield name, Result(uid, study, SLICES, data["reason"]["code"], frozenset())
             return
         replaced = data.get("replaces_report_uid")
         slices = int(data["result"]["source"]["series"]["slices"])
-        yield name, Result(data["report_uid"], study, slices, None, frozenset({replaced} if replaced else ()))
+        yield name, Result(uid, study, slices, None, frozenset({replaced} if replaced else ()))

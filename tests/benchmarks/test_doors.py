@@ -82,21 +82,23 @@ def test_what_was_replaced_is_not_current() -> None:
     assert current([PART, WHOLE]) == [WHOLE]
 
 
-def event(uid: str, **data: Any) -> Request:
+def event(number: int, **data: Any) -> Request:
     told = {"study_instance_uid": SERIES.study_uid, "series_instance_uid": SERIES.uid, **data}
-    kind = "series.judged" if "result" in data else "series.not_processed"
-    return Request("/", {"Webhook-Id": uid}, json.dumps({"type": kind, "data": told}).encode())
+    kind, when = "series.judged" if "result" in data else "series.not_processed", f"2026-12-01T12:00:0{number}+00:00"
+    body = json.dumps({"type": kind, "timestamp": when, "data": told}).encode()
+    return Request("/", {"Webhook-Id": f"msg_{number}"}, body)
 
 
 def test_a_message_that_comes_again_is_one() -> None:
     hooks, result = Hooks(), {"source": {"series": {"slices": SLICES}}}
     for _ in range(3):
-        hooks.take(event("msg_1", report_uid="1", result=result))
-    hooks.take(event("msg_2", report_uid="2", replaces_report_uid="1", result=result))
-    assert [each.uid for each in current(hooks.results(SERIES))] == ["2"]
+        hooks.take(event(1, report_uid="1", result=result))
     assert hooks.repeated == 2
-    hooks.take(event("msg_3", reason={"code": "geometry", "message": "…"}))
-    assert len(current(hooks.results(SERIES))) == 2
+    hooks.take(event(3, report_uid="3", replaces_report_uid="2", result=result))
+    hooks.take(event(0, reason={"code": "geometry", "message": "…"}))
+    assert [each.uid for each in current(hooks.results(SERIES))] == ["3"]
+    hooks.take(event(4, report_uid="4", result=result))
+    assert [each.uid for each in current(hooks.results(SERIES))] == ["3", "4"]
 
 
 @pytest.mark.parametrize(
