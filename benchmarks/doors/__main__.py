@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--door", choices=SENDERS, action="append", help="one of them; again for more; default: all")
     parser.add_argument("--series", type=int, default=SERIES, help="through each door")
     parser.add_argument("--kills", type=int, help=f"default: one for each {PER_KILL} series")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after which no more are sent by a door")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--page", type=Path, help="Markdown file whose table is replaced")
@@ -41,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     failed = False
     for door in given.door or SENDERS:
         facts = machine.facts()
-        plan = Plan(door, given.series, given.kills or max(1, given.series // PER_KILL), given.seed)
+        kills = given.kills or max(1, given.series // PER_KILL)
+        plan = Plan(door, given.series, kills, given.seed, minutes=given.minutes)
         outcome = campaign(plan, _emptied(FOLDER / door))
         doors = _write(given.out, {**outcome.written(), "machine": facts}, door)
         if given.page is not None:

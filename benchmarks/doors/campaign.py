@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 import time
@@ -32,13 +33,17 @@ FETCHING: Final = ("pull", "worklist")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which door, how many series and kills, of which seed; all pauses `pace` times as long as usual."""
+    """Which door, how many series and kills, of which seed; all pauses `pace` times as long as usual.
+
+    After so many `minutes` no further round is begun: what was sent until then is what is looked at.
+    """
 
     door: str
     series: int
     kills: int
     seed: int
     pace: float = 1.0
+    minutes: float = math.inf
 
     def chunks(self) -> list[range]:
         """The numbers of the series of each round."""
@@ -98,9 +103,12 @@ def campaign(plan: Plan, folder: Path) -> Outcome:
         sender = SENDERS[plan.door](site)
         troubles = rounds(plan.seed, plan.kills, processes, [each.name for each in suffering], plan.pace)
         with tqdm(total=plan.series, unit="series", desc=plan.door, file=sys.stderr) as bar:
-            for trouble, numbers in zip(troubles, plan.chunks(), strict=True):
+            for number, (trouble, numbers) in enumerate(zip(troubles, plan.chunks(), strict=True)):
+                if time.monotonic() > began + 60 * plan.minutes:
+                    every, troubles = every[: numbers.start], troubles[:number]
+                    break
                 with beside(trouble, site, suffering):
-                    _send(sender, [every[number] for number in numbers], plan)
+                    _send(sender, every[numbers.start : numbers.stop], plan)
                 bar.update(len(numbers))
         standings = _settled(site, sender, every)
         verdicts = [Verdict.on(each, standings[each.number], destinations) for each in every]
