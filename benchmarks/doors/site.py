@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from benchmarks.arithmetic import write_models
 from benchmarks.doors.instance import COMMAND
-from benchmarks.serving.processes import Server, tree_of
+from benchmarks.serving.processes import Server, tree_of, without_folders
 from benchmarks.serving.service import free_port
 
 Process = Literal["serve", "dimse"]
@@ -136,4 +136,4 @@ def _entry(line: str) -> dict[str, Any]:
 def _error(entry: dict[str, Any]) -> str:
     if "exception" not in entry and entry.get("level", "").lower() not in ("error", "critical"):
         return ""
-    return f"{entry.get('exception', 'error')}: {entry.get('message', '')}"
+    return without_folders(f"{entry.get('exception', 'error')}: {entry.get('message', '')}")

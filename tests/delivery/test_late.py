@@ -122,17 +122,6 @@ def test_of_halves_sent_apart_the_first_is_not_delivered_any_more(site: Site) ->
     assert site.due() == ["report on abcd"]
 
 
-def test_what_a_pacs_has_is_replaced_by_a_report_whose_own_predecessor_it_never_got(site: Site) -> None:
-    site.bring("a")
-    site.run()
-    assert site.due() == ["report on a"]
-    for late in "bc":
-        site.bring(late)
-        site.run()
-    assert site.due() == ["report on abc"]
-    assert site.replaced == ["report on ab", "report on a"]
-
-
 def test_a_half_that_could_not_be_judged_is_completed(site: Site) -> None:
     site.fault = GantryTilt(found="a tilt", expected="none", remedy="Send another.")
     site.bring("a")
@@ -157,7 +146,6 @@ def test_a_report_stands_when_a_late_instance_spoils_its_series(site: Site) -> N
     site.bring("c")
     site.run()
     assert site.judged[-1] == ("abc", "report on a")
-    assert site.replaced == ["report on a", "gantry_tilt of ab for nothing"]
     assert site.store.find() == ["report on abc"]
 
 
