@@ -3,7 +3,7 @@
 Small phantom series are sent by one door after the other to a service of two workers whose models are arithmetic. At
 moments of the seed every process is killed (SIGKILL) and started again, and the destinations are down, slow, refuse or
 break off. Each series must end in one current result at each destination, or in one stated failure. The exit code is 1
-where one is lost, doubled, partial or never settled. What the file says of other doors stays in it. Logs, spool and
+where one is lost, doubled, partial or never settled. What the file says of other doors and seeds stays in it. Logs, spool and
 results of the last run lie in build/doors.
 """
 
@@ -62,9 +62,9 @@ def _emptied(folder: Path) -> Path:
 
 
 def _write(path: Path, found: dict[str, Any], door: str) -> dict[str, Any]:
-    """Put what was found at a door beside what the file says of others; returns all of it."""
+    """Put what was found at a door beside what the file says of others and of other seeds; returns all of it."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    content[door] = found
+    content[door] = [*(each for each in content.get(door, ()) if each["seed"] != found["seed"]), found]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return content

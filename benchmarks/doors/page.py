@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 BEGIN, END = "<!-- doors: make doors -->", "<!-- end of doors -->"
@@ -16,8 +16,8 @@ WORDS: Final = {
 }
 
 
-def table(doors: Mapping[str, Mapping[str, Any]]) -> str:
-    """A row for each door that was measured."""
+def table(doors: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """A row for each door that was measured, all its runs together."""
     lines = [
         "| door | series | kills | one result | a stated failure | lost, doubled, partial, never settled "
         "| judged more than once | sent again to a destination |",
@@ -26,17 +26,17 @@ def table(doors: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([*lines, *(_row(words, doors[door]) for door, words in WORDS.items() if door in doors)])
 
 
-def _row(words: str, found: Mapping[str, Any]) -> str:
-    bad = Counter(each["kind"] for each in found["bad"])
+def _row(words: str, runs: Sequence[Mapping[str, Any]]) -> str:
+    bad = Counter(each["kind"] for run in runs for each in run["bad"])
     cells = (
         words,
-        found["series"],
-        sum(found["kills"].values()),
-        found["one_result"],
-        len(found["stated_failures"]),
+        sum(run["series"] for run in runs),
+        sum(sum(run["kills"].values()) for run in runs),
+        sum(run["one_result"] for run in runs),
+        sum(len(run["stated_failures"]) for run in runs),
         ", ".join(f"{count} {kind}" for kind, count in sorted(bad.items())) or "none",
-        found["replaced"],
-        found["sent_again_to_destinations"],
+        sum(run["replaced"] for run in runs),
+        sum(run["sent_again_to_destinations"] for run in runs),
     )
     return f"| {' | '.join(map(str, cells))} |"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -51,20 +51,27 @@ def rounds(
 ) -> list[Round]:
     """So many rounds of a seed, each with one kill and a spell of every peer; `pace` times as long as usual."""
     chance = random.Random(f"troubles of {seed}")
-    return [_round(chance, processes, peers, pace) for _ in range(number)]
+    moods = [_moods(chance) for _ in peers]
+    return [_round(chance, processes, dict(zip(peers, map(next, moods), strict=True)), pace) for _ in range(number)]
 
 
-def _round(chance: random.Random, processes: Sequence[Process], peers: Sequence[str], pace: float) -> Round:
+def _moods(chance: random.Random) -> Iterator[Mood]:
+    """Every bad mood in turn, in an order that changes."""
+    while True:
+        yield from chance.sample(BAD_MOODS, len(BAD_MOODS))
+
+
+def _round(chance: random.Random, processes: Sequence[Process], moods: Mapping[str, Mood], pace: float) -> Round:
     of = tuple(processes) if chance.random() < 0.5 else (chance.choice(processes),)
     kill = Kill(of, pace * chance.uniform(0, KILLED_WITHIN_S), chance.random() >= AT_THE_START)
     spells = (
         Spell(
             peer,
-            chance.choice(BAD_MOODS),
+            mood,
             pace * chance.uniform(0, BEGINS_WITHIN_S),
             pace * chance.uniform(*LASTS_S),
         )
-        for peer in peers
+        for peer, mood in moods.items()
     )
     return Round(kill, tuple(spells))
 
