@@ -3,8 +3,8 @@
 Small phantom series are sent by one door after the other to a service of two workers whose models are arithmetic. At
 moments of the seed every process is killed (SIGKILL) and started again, and the destinations are down, slow, refuse or
 break off. Each series must end in one current result at each destination, or in one stated failure. The exit code is 1
-where one is lost, doubled, partial or never settled. What the file says of other doors and seeds stays in it. Logs, spool and
-results of the last run lie in build/doors.
+where one is lost, doubled, partial or never settled. What the file says of other doors and seeds stays in it. Logs,
+spool and results of the last run lie in build/doors.
 """
 
 from __future__ import annotations

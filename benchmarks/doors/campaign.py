@@ -131,12 +131,16 @@ def _settled(site: Site, sender: Sender, every: Sequence[Series]) -> dict[int, S
     """Where each series stands, once all are settled or nothing has changed for long."""
     site.wait_until_ready(START_PATIENCE_S)
     standings, changed = dict[int, Standing](), time.monotonic()
+    asked = every
     while True:
-        now = {each.number: sender.standing(each) for each in every}
+        now = {**standings, **{each.number: sender.standing(each) for each in asked}}
         if now != standings:
             standings, changed = now, time.monotonic()
-        if all(each.is_settled for each in now.values()) or time.monotonic() > changed + STILL_S:
+        left = [each for each in every if not now[each.number].is_settled]
+        # What was settled may have been begun anew meanwhile: all are asked again at the end.
+        if not left and asked is every or time.monotonic() > changed + STILL_S:
             return now
+        asked = left or every
         time.sleep(POLL_S)
 
 

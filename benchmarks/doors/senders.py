@@ -159,7 +159,7 @@ class Worklist(Sender):
         status, _, content = self._site.ask("GET", path, None, {"Accept": "application/dicom+json"})
         if status != HTTPStatus.OK:
             return Standing("")
-        (workitem,) = json.loads(content)
+        workitem = json.loads(content)
         (state,) = workitem[STATE]["Value"]
         if state == "CANCELED":
             return Standing("failed", json.dumps(workitem.get(PROGRESS, {}).get("Value", [])))

@@ -13,6 +13,7 @@ import urllib3
 from benchmarks.doors.campaign import Plan, campaign
 from benchmarks.doors.destinations import Destination, Hooks, Result, current
 from benchmarks.doors.moods import Answer, Mood, Peer, Request
+from benchmarks.doors.page import BEGIN, END, filled, table
 from benchmarks.doors.senders import Standing
 from benchmarks.doors.series import SLICES, Series
 from benchmarks.doors.troubles import rounds
@@ -129,6 +130,16 @@ def test_a_seed_makes_the_same_troubles() -> None:
     assert every[0] == every[1] != every[2]
     assert {each.kill.of for each in every[0]} == {("serve",), ("dimse",), ("serve", "dimse")}
     assert len({spell.mood for each in every[0] for spell in each.spells}) == 4
+
+
+def test_runs_of_a_door_add_up_in_its_row() -> None:
+    good = {"series": 3, "kills": {"serve": 1, "dimse": 1}, "one_result": 3, "stated_failures": [], "replaced": 1}
+    good |= {"sent_again_to_destinations": 2, "bad": []}
+    bad = {**good, "one_result": 1, "stated_failures": [{}], "bad": [{"kind": "lost"}]}
+    written = filled(f"before {BEGIN}old{END} after", table({"cstore": [good, bad]}))
+    assert "| C-STORE | 6 | 4 | 4 | 1 | 1 lost | 2 | 4 |" in written
+    assert "old" not in written
+    assert "| STOW-RS" not in written
 
 
 def test_every_series_is_in_one_round() -> None:
