@@ -138,7 +138,7 @@ def _settled(site: Site, sender: Sender, every: Sequence[Series]) -> dict[int, S
             standings, changed = now, time.monotonic()
         left = [each for each in every if not now[each.number].is_settled]
         # What was settled may have been begun anew meanwhile: all are asked again at the end.
-        if not left and asked is every or time.monotonic() > changed + STILL_S:
+        if (not left and asked is every) or time.monotonic() > changed + STILL_S:
             return now
         asked = left or every
         time.sleep(POLL_S)
