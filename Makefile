@@ -337,6 +337,11 @@ test-guard: $(DEV_READY) ## what guards the service: bounds, decoding apart, cal
 test-faults: $(DEV_READY) ## a running service while processes are killed and stopped, disks fill and files are damaged: as root, some minutes
 	$(BIN)/pytest -q -m faults tests/faults $(PYTEST_ARGS)
 
+DOOR_SERIES ?= 200
+.PHONY: doors
+doors: $(DEV_READY) ## send DOOR_SERIES series through each door while all is killed and destinations fail, from SEED: docs/results/doors.json; an hour
+	$(BIN)/python -m benchmarks.doors --series $(DOOR_SERIES) --seed $(SEED) --out docs/results/doors.json --page docs/reliability.md
+
 .PHONY: fuzz-multipart
 fuzz-multipart: $(DEV_READY) ## write bodies of several parts by their grammar, damage them, and read them; MULTIPART_EXAMPLES of each
 	MULTIPART_EXAMPLES=$(MULTIPART_EXAMPLES) $(BIN)/pytest -q tests/api/uploads/test_multipart.py $(PYTEST_ARGS)

@@ -116,7 +116,7 @@ CONFINED: Final[dict[str, tuple[str, ...]]] = {
     "openvino": ("app.inference.backends.openvino", "app.inference.backends.openvino_graph", "benchmarks"),
     "onnxruntime": ("app.inference.backends.onnx", "benchmarks"),
     "highdicom": ("app.reports",),
-    "pynetdicom": ("app.dimse",),
+    "pynetdicom": ("app.dimse", "benchmarks.doors"),
     "psycopg": ("app.delivery.database.postgresql",),
     "fhir": ("app.reports",),
     "reportlab": ("app.reports",),

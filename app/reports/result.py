@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 ObjectKind = Literal["dicom", "fhir", "json", "hl7", "answer"]  # the last is for clients that ask for their job
@@ -33,12 +33,22 @@ class ResultObject:
 
 @dataclass(frozen=True, slots=True)
 class ReportReference:
-    """The UIDs by which another object refers to a structured report (PS3.3 C.17.2.1)."""
+    """The UIDs by which another object refers to a structured report (PS3.3 C.17.2.1).
+
+    `earlier` are the other reports on the same series, the latest last: of those one may be all that a destination has.
+    """
 
     study_uid: str
     series_uid: str
     uid: str
     sop_class: str
+    earlier: tuple[ReportReference, ...] = ()
+
+    def beside(self, *others: ReportReference) -> ReportReference:
+        """The same, which knows of these too, and of those that they know."""
+        every = [each for other in (self, *others) for each in (*other.earlier, replace(other, earlier=()))]
+        known = {each.uid: each for each in every if each.uid != self.uid}
+        return replace(self, earlier=tuple(known.values()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,11 +34,12 @@ class Receiver:
     def instances(self) -> list[Dataset]:
         """The DICOM objects of all requests."""
         return [
-            instance for _, headers, body in self.requests for instance in _instances(headers["Content-Type"], body)
+            instance for _, headers, body in self.requests for instance in instances_in(headers["Content-Type"], body)
         ]
 
 
-def _instances(content_type: str, body: bytes) -> list[Dataset]:
+def instances_in(content_type: str, body: bytes) -> list[Dataset]:
+    """The DICOM objects of a STOW-RS body."""
     boundary = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode(), policy=HTTP).get_boundary()
     parts = body.split(f"--{boundary}".encode())[1:-1]
     return [dcmread(BytesIO(part.split(b"\r\n\r\n", 1)[1][:-2])) for part in parts]

@@ -39,6 +39,7 @@ class Site:
         self.spool = Spool(self.folder, SpoolLimits(max_bytes, 1e9, 0, 0, late_hours), self.metrics.quarantined.inc)
         owed: dict[ObjectKind, Sequence[str]] = {"dicom": ["pacs"]}
         self.judged: list[tuple[str, str | None]] = []
+        self.replaced: list[str] = []
         self.fault: Exception | None = None
         self.work = SpoolWork(
             self.spool,
@@ -56,6 +57,7 @@ class Site:
     ) -> SeriesResult:
         seen = "".join(sorted(path.read_text() for path in paths))
         self.judged.append((seen, None if predecessor is None else predecessor.uid))
+        self.replaced = [] if predecessor is None else [predecessor.uid, *(each.uid for each in predecessor.earlier)]
         if self.fault is not None:
             raise self.fault
         return one(f"report on {seen}")

@@ -21,6 +21,7 @@ from app.reports.capture import write_captures
 from app.reports.dicom import to_bytes
 from app.reports.fhir import write_bundle
 from app.reports.key_images import write_key_images
+from app.reports.predecessor import replacing
 from app.reports.report import Report, ResultOptions
 from app.reports.result import ReportReference
 from app.reports.segmentation import write_segmentation
@@ -87,6 +88,22 @@ def test_key_images_say_whether_their_report_replaces_another(bundle: Bundle) ->
         f"{counted} They go with a report that replaces an earlier one on the same series. "
         "Research use only. Not a medical device.",
     ]
+
+
+def test_a_report_names_every_one_before_it_the_latest_first() -> None:
+    def earlier(uid: str, series: str = "1.2.3") -> ReportReference:
+        return ReportReference("1.2", series, uid, Comprehensive3DSRStorage)
+
+    last = earlier("1.9.3").beside(earlier("1.9.2").beside(earlier("1.9.1")), earlier("1.9.0", "1.2.4"))
+    report = Dataset()
+    report.SOPInstanceUID = "1.9.4"
+    (study,) = replacing(report, last).PredecessorDocumentsSequence
+    named = {
+        str(series.SeriesInstanceUID): [str(item.ReferencedSOPInstanceUID) for item in series.ReferencedSOPSequence]
+        for series in study.ReferencedSeriesSequence
+    }
+    assert study.StudyInstanceUID == "1.2"
+    assert named == {"1.2.3": ["1.9.3", "1.9.2", "1.9.1"], "1.2.4": ["1.9.0"]}
 
 
 def key_object_description(report: Report) -> str:

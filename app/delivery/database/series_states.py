@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from app.delivery.database.database import Database, Transaction
 from app.reports.result import ReportReference
@@ -138,8 +138,7 @@ class SeriesStates(Database):
         if not rows:
             return None
         instances, told = rows[0][0], json.loads(rows[0][1])
-        report = None if told["report"] is None else ReportReference(**told["report"])
-        return KnownSeries(frozenset(json.loads(instances)), report, told["judged"])
+        return KnownSeries(frozenset(json.loads(instances)), _reference(told["report"]), told["judged"])
 
     def came_late(self, name: str, *, now: float) -> None:
         """Note that instances came after a series was judged, and after what was judged had been deleted."""
@@ -200,14 +199,17 @@ class SeriesStates(Database):
         was found stands until something else has been."""
         rows = connection.execute("SELECT objects FROM series WHERE name = ?", (settled.name,)).fetchall()
         told = connection.execute("SELECT report FROM known_series WHERE name = ?", (settled.name,)).fetchall()
-        before = json.loads(told[0][0]) if told else {"report": None, "judged": False}
+        before: dict[str, Any] = json.loads(told[0][0]) if told else {"report": None, "judged": False}
         old = [uid for uid in json.loads(rows[0][0]) if uid not in objects] if rows else []
+        reports = [each for each in (_reference(before["report"]), settled.report) if each is not None]
         if before["judged"] and settled.verdict != "judged":
             objects = [*old, *objects]
         else:
             connection.executemany("DELETE FROM objects WHERE uid = ?", [(uid,) for uid in old])
-            report = before["report"] if settled.report is None else asdict(settled.report)
-            before = {"report": report, "judged": settled.verdict == "judged"}
+            before["judged"] = settled.verdict == "judged"
+            reports.reverse()
+        # Whichever stands, destinations may have the other: the next one replaces both.
+        before["report"] = asdict(reports[0].beside(*reports[1:])) if reports else None
         connection.execute(
             "UPDATE series SET state = ?, code = ?, objects = ?, owed = ?, unwritten = ?, changed_at = ?,"
             " expires_at = ? WHERE name = ?",
@@ -221,6 +223,14 @@ class SeriesStates(Database):
             " instances = excluded.instances, report = excluded.report, expires_at = excluded.expires_at",
             (settled.name, json.dumps(sorted(settled.instances)), json.dumps(before), now + KNOWN_S),
         )
+
+
+def _reference(told: dict[str, Any] | None) -> ReportReference | None:
+    """A reference as `asdict` writes it; what an older version wrote knows of no earlier ones."""
+    if told is None:
+        return None
+    earlier = (_reference(each) for each in told.get("earlier", ()))
+    return ReportReference(**{**told, "earlier": tuple(each for each in earlier if each is not None)})
 
 
 def one_of(values: Sequence[str]) -> str:
