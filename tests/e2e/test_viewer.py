@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Download, FilePayload, Page, Route, exp
 
 from app.api.examples import SUSPECTED
 from app.api.routes.docs import EXAMPLE_SERIES
+from app.guidelines.register import GUIDELINES
 from benchmarks.serving.service import Service
 from phantoms.series import NODULE_SLICES, SLICES
 from phantoms.slices import chest, derived_uid, dicom
@@ -88,6 +89,7 @@ def test_a_slice_is_judged_and_a_click_judges_the_nodule_there(page: Page) -> No
     assert "Suspicious for lung cancer" in judged(page)
     expect(page.locator("#decision")).to_contain_text("98 %")
     expect(page.locator("#findings li.chosen")).to_contain_text("Spiculation")
+    expect(page.get_by_role("heading", name="Places you pointed at (1)")).to_be_visible()
     show(page, "point")
     page.get_by_role("combobox", name="Language").select_option("zh")
     expect(page.locator("#decision .verdict")).to_contain_text("肺癌(疑似)")
@@ -130,9 +132,11 @@ def test_a_series_is_judged_and_reviewed_and_saved(page: Page) -> None:
     expect(page.locator("#where")).to_contain_text(f"slice {number} of {SLICES}")
     page.get_by_role("radio", name="Reject").check()
     page.get_by_role("textbox", name="Comment").fill('=a vessel, "I think"')
+    expect(first).to_contain_text("✗ ✎")
     page.get_by_text("Save results").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").click()
+    expect(page.get_by_text("Saved: lungscope-reviews.csv")).to_be_visible()
     row = next(csv.DictReader(io.StringIO(saved(download.value))))
     assert (row["verdict"], row["comment"], row["found_by"]) == ("reject", '\'=a vessel, "I think"', "search")
     assert int(row["slice_index"]) == number - 1
@@ -141,6 +145,44 @@ def test_a_series_is_judged_and_reviewed_and_saved(page: Page) -> None:
     whole = json.loads(saved(download.value))
     assert whole["answer"]["source"]["series"]["slices"] == SLICES
     assert whole["reviews"][0]["sop_instance_uid"] == row["sop_instance_uid"]
+
+
+def test_every_guideline_can_be_asked_for_and_the_page_stays_where_it_is(page: Page) -> None:
+    choose(page, "series.zip", EXAMPLE_SERIES.read_bytes())
+    judged(page)
+    page.locator("#options summary").first.click()
+    boxes = page.locator("#guidelines input").all()
+    assert [box.get_attribute("value") for box in boxes] == list(GUIDELINES)
+    for box in boxes:
+        box.check()
+    page.get_by_role("button", name="Ask").click()
+    expect(page.locator(".assessment")).to_have_count(len(GUIDELINES))
+    expect(page.get_by_role("alert")).to_be_hidden()
+    show(page, "guidelines")
+    page.locator("#options summary").last.click()
+    page.locator("aside").evaluate("aside => aside.scrollTo(0, aside.scrollHeight)")
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    show(page, "save")
+
+
+def test_a_place_that_is_no_nodule_stands_apart_and_can_be_removed(page: Page) -> None:
+    page.get_by_role("button", name="Example slice").click()
+    expect(page.locator("#decision")).to_be_visible()
+    judged(page)
+    found = page.locator("#findings .pick").count()
+    page.locator("#opacity").focus()
+    page.keyboard.press("Tab")
+    expect(page.locator("#viewport")).to_be_focused()
+    page.keyboard.press("c")
+    page.keyboard.press("Enter")  # the middle of the chest
+    place = page.locator("#findings li.chosen .pick")
+    expect(place).to_contain_text("Not judged")
+    expect(place).not_to_contain_text("not judged")
+    expect(place).not_to_contain_text("lung")
+    expect(page.get_by_role("heading", name=f"Findings ({found})")).to_be_visible()
+    show(page, "no-nodule")
+    page.get_by_role("button", name="Remove this place").click()
+    expect(page.locator("#findings .pick")).to_have_count(found)
 
 
 def test_a_slice_inside_a_zip_can_be_pointed_at(page: Page) -> None:

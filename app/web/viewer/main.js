@@ -3,13 +3,12 @@ import { byId, element, save } from "./elements.js";
 import { SourceFiles, dropped, isSeries } from "./files.js";
 import { letters } from "./geometry.js";
 import { Overlay } from "./overlay.js";
-import { showDecision, showFindings, showGuidelines, suspicionOf } from "./panel.js";
+import { GUIDELINES, markOf, tenths, showDecision, showFindings, showGuidelines, suspicionOf } from "./panel.js";
 import { Reviews, csv } from "./reviews.js";
 import { Problem, example, inFormat, judgeSeries, judgeSlice, onTokenWanted, readPixels } from "./service.js";
 import { Stack } from "./stack.js";
 import { getLanguage, hasWords, say, sayAll, setLanguage } from "./words.js";
 
-const GUIDELINES = ["fleischner", "lung_rads", "bts", "c_lung_rads", "brock", "mayo"];
 const CLICK_PX = 4; // a hand moves that far in a click
 
 const stack = new Stack(byId("viewport"), draw);
@@ -72,6 +71,7 @@ async function openFiles(files) {
     open = { kind, files, sources: new SourceFiles(files), head: image.head, parameters: {} };
     revealImage();
     await stack.show(image, Math.floor(image.head.slices / 2));
+    byId("viewport").tabIndex = 0; // the library takes it out of the order of Tab
     image = null;
     return true;
   });
@@ -117,10 +117,16 @@ async function judgePoint(pixel) {
   render();
 }
 
+/** Hand over a file, and say so: a browser may do it without a sign. */
+function keep(name, blob) {
+  save(name, blob);
+  byId("saved").textContent = say("saved", { name });
+}
+
 async function download(accept) {
   const { kind, files, parameters } = open;
   const made = await during("writing", (signal) => inFormat(kind, files, parameters, accept, signal));
-  for (const file of made ?? []) save(file.name, file.blob);
+  for (const file of made ?? []) keep(file.name, file.blob);
 }
 
 // What is shown ---------------------------------------------------------------------------------------------------
@@ -141,6 +147,7 @@ function reset() {
   chosen = cross = null;
   reviews.clear();
   byId("assessments").replaceChildren();
+  byId("saved").textContent = "";
   render();
 }
 
@@ -157,7 +164,7 @@ function render() {
     const judged = (of === "point" ? [entry] : all).filter(({ finding }) => finding.probability !== null);
     showDecision(byId("decision"), shown, of, judged);
   }
-  if (open) showFindings(byId("findings"), all, chosen, open.head.slices, { choose, review, reviewOf: (key) => reviews.of(key) });
+  if (open) showFindings(byId("findings"), all, chosen, open.head.slices, { choose, review, remove, reviewOf: (key) => reviews.of(key) });
   showDownloads();
   draw();
 }
@@ -176,7 +183,7 @@ function draw() {
   byId("corner").textContent = `W ${width}  C ${center}${hu}${letters(open.head) ? "" : `\n${say("note_orientation_assumed")}`}`;
   byId("slice").value = index;
   const position = open.head.positions_mm[index];
-  byId("where").textContent = say("slice_n", { n: index + 1, of: open.head.slices }) + (position ? ` · z ${position[2].toFixed(1)} mm` : "");
+  byId("where").textContent = say("slice_n", { n: index + 1, of: open.head.slices }) + (position ? ` · z ${tenths(position[2])} mm` : "");
   for (const each of document.querySelectorAll("[data-window]")) each.setAttribute("aria-pressed", String(each.dataset.window === `${center},${width}`));
 }
 
@@ -202,6 +209,16 @@ async function goToChosen() {
 
 function review(key, change) {
   reviews.change(key, change);
+  // Not all is shown anew: who writes a comment would lose the place in it.
+  byId("findings").querySelector(`[data-key="${CSS.escape(key)}"] .mark`).textContent = markOf(reviews.of(key));
+}
+
+/** Forget a place that was pointed at. */
+function remove(key) {
+  points = points.filter((entry) => entry.key !== key);
+  chosen = entries()[0]?.key ?? null;
+  render();
+  goToChosen();
 }
 
 function tellProgress(key, places = {}, share = null) {
@@ -241,7 +258,7 @@ function showDownloads() {
   const button = (key, act) => element("button", { type: "button", onclick: act }, say(key));
   const json = () => {
     const whole = { answer, points: points.map((entry) => entry.answer), reviews: reviews.rows(entries()) };
-    save("lungscope.json", new Blob([JSON.stringify(whole, null, 1)], { type: "application/json" }));
+    keep("lungscope.json", new Blob([JSON.stringify(whole, null, 1)], { type: "application/json" }));
   };
   const made = [button("save_json", json)];
   if (answer && open.head.kind === "dicom") made.push(button("save_dicom", () => download('multipart/related; type="application/dicom"')));
@@ -285,12 +302,13 @@ async function askGuidelines() {
   const names = [...byId("guidelines").querySelectorAll("input:checked")].map((box) => box.value);
   if (!names.length) return;
   await judgeAll({ guidelines: names.join(",") });
+  byId("problem").scrollIntoView({ block: "nearest" }); // the button is far below it
   if (answer?.guidelines) showGuidelines(byId("assessments"), answer.guidelines);
 }
 
 function showGuidelineChoices() {
   byId("guidelines").append(
-    ...GUIDELINES.map((name) => element("label", {}, element("input", { type: "checkbox", value: name }), ` ${name}`)),
+    ...Object.entries(GUIDELINES).map(([name, title]) => element("label", {}, element("input", { type: "checkbox", value: name }), ` ${title}`)),
   );
 }
 
@@ -373,8 +391,8 @@ function listen() {
   byId("stop").onclick = () => work?.abort();
   byId("scale-form").onsubmit = rescale;
   byId("ask-guidelines").onclick = askGuidelines;
-  byId("save-reviews-json").onclick = () => save("lungscope-reviews.json", new Blob([JSON.stringify(reviews.rows(entries()), null, 1)], { type: "application/json" }));
-  byId("save-reviews-csv").onclick = () => save("lungscope-reviews.csv", new Blob([csv(reviews.rows(entries()))], { type: "text/csv" }));
+  byId("save-reviews-json").onclick = () => keep("lungscope-reviews.json", new Blob([JSON.stringify(reviews.rows(entries()), null, 1)], { type: "application/json" }));
+  byId("save-reviews-csv").onclick = () => keep("lungscope-reviews.csv", new Blob([csv(reviews.rows(entries()))], { type: "text/csv" }));
   for (const id of ["files", "folder"]) byId(id).onchange = (event) => openFiles([...event.target.files]).finally(() => (event.target.value = ""));
   byId("open-files").onclick = byId("other").onclick = () => byId("files").click();
   byId("open-folder").onclick = () => byId("folder").click();

@@ -2,12 +2,22 @@
 import { element } from "./elements.js";
 import { getLanguage, hasWords, say } from "./words.js";
 
+/** Titles of the guidelines by the names that the service knows. */
+export const GUIDELINES = {
+  fleischner: "Fleischner 2017", "lung-rads": "Lung-RADS v2022", bts: "BTS 2015", "c-lung-rads": "C-Lung-RADS", brock: "Brock (PanCan)", mayo: "Mayo",
+};
+
 const MARKS = { cancer_suspected: "▲", indeterminate: "◆", normal: "●", rejected: "■" };
 const CATEGORIES = "calcification"; // its ratings are kinds, not degrees: a bar would say nothing
 const SUSPICION_OF = { cancer_suspected: "suspected", indeterminate: "open", normal: "low", rejected: "low" };
 
 export const percent = (share) => (share === null || share === undefined ? say("not_judged") : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`);
 const mm = (value) => value.toFixed(1);
+/** A coordinate in mm, without a sign of zero. */
+export const tenths = (value) => value.toFixed(1).replace(/^-0\.0$/, "0.0");
+
+/** A sign of what a person said of a finding. */
+export const markOf = ({ verdict, comment }) => ({ accept: "✓", reject: "✗" }[verdict] ?? "") + (comment ? " ✎" : "");
 
 /** What a finding counts for: what the search says of it, or the decision at the place that was clicked. */
 export const suspicionOf = ({ finding, answer, from }) =>
@@ -43,8 +53,9 @@ function reasons(answer) {
 function facts(answer) {
   const set = answer.prediction_set;
   const inWords = set.length === 2 ? say("set_both") : set.length ? say(`label_${set[0]}`) : say("set_none");
-  const rows = [[say("probability"), answer.probability === null ? say("probability_none") : percent(answer.probability)]];
-  if (answer.decision !== "rejected") rows.push([say("set"), element("span", { title: say("set_what") }, inWords)]);
+  const judged = answer.decision !== "rejected";
+  const rows = judged ? [[say("probability"), answer.probability === null ? say("probability_none") : percent(answer.probability)]] : [];
+  if (judged) rows.push([say("set"), element("span", { title: say("set_what") }, inWords)]);
   rows.push([say("operating_point"), percent(answer.operating_point)]);
   if (answer.scan) {
     const { score, ...points } = answer.scan;
@@ -94,22 +105,27 @@ function notes(answer) {
 
 /** Fill the section of findings with entries, most suspicious first; `act` has what a person may do with them. */
 export function showFindings(section, entries, chosen, slices, act) {
-  section.replaceChildren(
-    element("h2", {}, `${say("findings")} (${entries.length})`),
-    entries.length ? element("ol", {}, entries.map((entry) => item(entry, entry.key === chosen, slices, act))) : element("p", {}, say("no_findings")),
-  );
+  const list = (some) => element("ol", {}, some.map((entry) => item(entry, entry.key === chosen, slices, act)));
+  const points = entries.filter(({ from }) => from === "point"), found = entries.filter(({ from }) => from !== "point");
+  section.replaceChildren(...[
+    ...(points.length ? [element("h2", {}, `${say("points")} (${points.length})`), list(points)] : []),
+    element("h2", {}, `${say("findings")} (${found.length})`),
+    found.length > 1 ? element("p", { class: "small" }, say("findings_order")) : null,
+    found.length ? list(found) : element("p", {}, say("no_findings")),
+  ].filter(Boolean));
 }
 
 function item(entry, isChosen, slices, act) {
   const { finding, label, index } = entry, suspicion = suspicionOf(entry);
-  const where = [placeOf(finding), slices > 1 ? say("slice_n", { n: index + 1, of: slices }) : null, say(entry.from === "point" ? "from_point" : "from_search")];
+  const refused = entry.from === "point" && entry.answer.decision === "rejected";
+  const where = [refused ? null : placeOf(finding), slices > 1 ? say("slice_n", { n: index + 1, of: slices }) : null];
   const size = finding.size ? `${mm(finding.size.mean_diameter_mm.value)} mm` : "";
   const pick = element(
     "button",
     { type: "button", class: "pick", "aria-expanded": String(isChosen), "data-key": entry.key, onclick: () => act.choose(entry.key) },
     element("span", { class: `number ${suspicion}` }, label),
     element("span", {}, [size, say(entry.from === "point" ? `decision_${entry.answer.decision}` : `suspicion_${suspicion}`)].filter(Boolean).join(" · ")),
-    element("strong", {}, percent(finding.probability)),
+    element("strong", {}, refused ? "" : percent(finding.probability), element("span", { class: "mark" }, markOf(act.reviewOf(entry.key)))),
     element("span", { class: "dim" }, where.filter(Boolean).join(" · ")),
   );
   return element("li", { class: isChosen ? "chosen" : "" }, pick, isChosen ? more(entry, act) : null);
@@ -140,12 +156,13 @@ function more(entry, act) {
     element("dl", { class: "facts" }, rows.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
     traits(finding, entry.language),
     reviewing(entry, act),
+    entry.from === "point" ? element("p", { class: "row" }, element("button", { type: "button", onclick: () => act.remove(entry.key) }, say("remove"))) : null,
   );
 }
 
 function position({ center_px: [column, row], center_mm: at, location }) {
   const words = [`${Math.round(column)}, ${Math.round(row)} px`];
-  if (at) words.push(`${at.map((value) => value.toFixed(1)).join(", ")} mm`);
+  if (at) words.push(`${at.map(tenths).join(", ")} mm`);
   if (location.side_assumed) words.push(say("side_assumed"));
   return words.join(" · ");
 }
@@ -198,12 +215,12 @@ export function showGuidelines(section, { assessments }) {
         const between = row.interval ? ` (${row.interval.map(percent).join("–")})` : "";
         const none = between ? "" : say("guideline_no_number");
         const given = row.probability === null ? none : percent(row.probability);
-        lines.push(`${row.finding}: ${given}${between} ${row.missing.map(({ message }) => message).join(" ")}`);
+        lines.push(`${row.finding}: ${given}${between}. ${row.missing.map(({ message }) => message).join(" ")}`);
       }
       return element(
         "div",
         { class: "assessment" },
-        element("h3", {}, each.name),
+        element("h3", {}, GUIDELINES[each.name] ?? each.name),
         element("p", { class: "small" }, each.source),
         lines.map((line) => element("p", {}, line)),
         missing.length ? element("p", { class: "small" }, `${say("guideline_missing")}: ${missing.join(" ")}`) : null,
