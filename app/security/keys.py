@@ -11,7 +11,8 @@ import logging
 import re
 import secrets
 import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ PREFIX: Final = "lungscope_"  # by which a search for leaked secrets finds one
 SECRET_BYTES: Final = 32
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+EMPTY_S: Final = 1.0  # who writes a file anew empties it first
 WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 Keys = Mapping[bytes, Caller]  # by the SHA-256 of the key
 logger = logging.getLogger(__name__)
@@ -78,11 +80,13 @@ def _unusable(number: int, what: str) -> SettingsError:
 
 
 class KeyFile:
-    """The keys of a file. It is read again when it has changed; a file that cannot be used changes nothing."""
+    """The keys of a file. It is read again when it has changed. A file that cannot be used changes nothing, nor one
+    without keys before it has been so for EMPTY_S."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """Read the file; raises SettingsError."""
-        self._path = path
+        self._path, self._clock = path, clock
+        self._empty_from: float | None = None
         self._seen: object = _mark(path)
         self._keys = _read(path)
 
@@ -91,14 +95,22 @@ class KeyFile:
         # One system call, of a microsecond: no timer, and a key that was taken out is out with the next request.
         mark = _mark(self._path)
         if mark != self._seen:
-            self._seen = mark
+            self._seen, self._empty_from = mark, None
             try:
-                self._keys = _read(self._path)
+                self._take(_read(self._path))
             except SettingsError as error:
                 logger.error("the keys are not read again, those read before go on: %s", error)
-            else:
-                logger.info("%d keys read again", len(self._keys))
+        if self._empty_from is not None and self._clock() - self._empty_from >= EMPTY_S:
+            self._empty_from, self._keys = None, {}
+            logger.warning("the file of keys has none any more: nobody may call")
         return self._keys
+
+    def _take(self, keys: Keys) -> None:
+        if not keys and self._keys:
+            self._empty_from = self._clock()
+            return
+        self._keys = keys
+        logger.info("%d keys read again", len(keys))
 
 
 def _mark(path: Path) -> object:

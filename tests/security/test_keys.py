@@ -84,6 +84,28 @@ def test_a_spoilt_file_changes_nothing_and_is_told_once(tmp_path: Path, caplog: 
     assert set(file.keys()) == {digest_of(key)}
 
 
+def test_a_file_that_is_being_written_anew_keeps_nobody_out(tmp_path: Path) -> None:
+    """It is empty for a moment, and may then turn out to be spoilt."""
+    path, now = tmp_path / "keys.txt", [0.0]
+    key, line = new_key("router", "predict")
+    write(path, line)
+    file = KeyFile(path, lambda: now[0])
+    write(path, "")
+    assert set(file.keys()) == {digest_of(key)}
+    now[0] = 0.9
+    write(path, "lungscope_thesecret")
+    now[0] = 5.0
+    assert set(file.keys()) == {digest_of(key)}
+    write(path, "# none")
+    assert set(file.keys()) == {digest_of(key)}
+    now[0] = 5.9
+    assert set(file.keys()) == {digest_of(key)}
+    now[0] = 6.0
+    assert not file.keys()
+    write(path, line)
+    assert set(file.keys()) == {digest_of(key)}
+
+
 def test_an_empty_file_lets_nobody_in(tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
     write(path, new_key("router", "predict")[1])
