@@ -142,8 +142,8 @@ def test_a_full_disk_of_the_trail_stops_what_must_be_on_record(running: Running)
     assert running.sender.send() == 200
     filler = fill(running.folder / "audit")
     with running.callers.calling(answered=507):
-        eventually(lambda: running.health()[0] == 503)
-        assert "audit cannot be written" in running.health()[1]
+        # Each worker looks for itself: the next to be asked may not have seen it yet.
+        eventually(lambda: "audit cannot be written" in running.health()[1])
         assert running.sender.send() == 507
     filler.unlink()
     with running.callers.calling():
@@ -156,8 +156,7 @@ def test_a_full_disk_of_spool_and_results_stops_storing_alone(running: Running) 
     with running.callers.calling():
         assert running.sender.send() == 200
         filler = fill(running.folder / "state")
-        eventually(lambda: running.health()[0] == 503)
-        assert "spool and results cannot be written" in running.health()[1]
+        eventually(lambda: "spool and results cannot be written" in running.health()[1])
         assert running.sender.send() == 507
         running.callers.wait_for_answers()
         filler.unlink()
@@ -229,8 +228,10 @@ def test_damaged_keys_change_nothing_until_they_are_whole_again(running: Running
     whole = path.read_bytes()
     with running.callers.calling():
         path.write_bytes(os.urandom(len(whole)))
-        running.callers.wait_for_answers()
-        path.write_bytes(whole)
+        try:
+            running.callers.wait_for_answers()
+        finally:  # or every test after this one would fail
+            path.write_bytes(whole)
     assert running.callers.take().keys() == {200}
     running.settle()
 
@@ -241,9 +242,11 @@ def test_a_damaged_bundle_stops_only_those_who_would_load_it(running: Running) -
     _spoil(path)
     with running.callers.calling():
         os.kill(victim, signal.SIGKILL)
-        eventually(lambda: victim not in running.workers())
-        running.callers.wait_for_answers()
-        path.write_bytes(whole)
+        try:
+            eventually(lambda: victim not in running.workers())
+            running.callers.wait_for_answers()
+        finally:
+            path.write_bytes(whole)
     assert running.callers.take().keys() <= {200, LOST}
     running.settle()
 
