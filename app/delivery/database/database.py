@@ -125,9 +125,8 @@ class Database:
 
 def _on_server(url: str, schema: Schema) -> Engine:
     try:
-        from app.delivery.database.postgresql import (
-            PostgresSchema,  # its driver takes time and memory of whoever has no server
-        )
+        # Its driver takes time and memory of whoever has no server.
+        from app.delivery.database.postgresql import PostgresSchema
     except ImportError as error:
         raise SettingsError(
             found=f"LUNGSCOPE_DATABASE_URL, and no driver for PostgreSQL: {error}",
